@@ -1,0 +1,14 @@
+//! A real-time AV1 Scalable Video Coding (SVC) engine for video calls that stay end-to-end encrypted.
+//!
+//! The modules are the stages of the pipeline: a [`picture`] goes in at one end, is coded as the
+//! layers of a scalability [`structure`], and comes out as the OBUs of a [`bitstream`].
+
+pub mod bitstream;
+#[cfg(feature = "decoder")]
+pub mod decoder;
+#[cfg(feature = "encoder")]
+pub mod encoder;
+pub mod picture;
+pub mod quality;
+pub mod scene;
+pub mod structure;

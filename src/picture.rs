@@ -1,0 +1,225 @@
+//! Pictures: 8-bit 4:2:0 samples, borrowed from their owner or owned.
+//!
+//! A [`PictureView`] borrows three planes wherever they lie, each with a stride of its own, so a camera
+//! pipeline hands over its buffers as they are. A [`Picture`] owns its samples.
+
+/// Why three planes do not make a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PictureError {
+    /// The width or height is zero or above 65536, the largest that AV1 can code.
+    #[error("a picture is 1 to 65536 samples wide and high, not {width}x{height}")]
+    Size {
+        /// Width asked for, in samples.
+        width: usize,
+        /// Height asked for, in samples.
+        height: usize,
+    },
+    /// A row is longer than the distance between two rows.
+    #[error("plane {plane}: a stride of {stride} is less than its width of {width}")]
+    Stride {
+        /// 0 for luma, 1 and 2 for chroma.
+        plane: usize,
+        /// Distance between two rows, in samples.
+        stride: usize,
+        /// Width of the plane, in samples.
+        width: usize,
+    },
+    /// The plane ends before its last row does.
+    #[error("plane {plane}: {len} samples where {needed} are needed")]
+    Short {
+        /// 0 for luma, 1 and 2 for chroma.
+        plane: usize,
+        /// Samples given.
+        len: usize,
+        /// Samples needed.
+        needed: usize,
+    },
+}
+
+/// One plane of samples that somebody else owns.
+#[derive(Clone, Copy)]
+pub struct PlaneView<'a> {
+    data: &'a [u8],
+    stride: usize,
+    width: usize,
+    height: usize,
+}
+
+impl<'a> PlaneView<'a> {
+    /// Width in samples.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Height in samples.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// Row `y`, `width` samples long.
+    ///
+    /// # Panics
+    /// Where `y` is not below the height.
+    pub fn row(&self, y: usize) -> &'a [u8] {
+        assert!(y < self.height, "row {y} of {}", self.height);
+        &self.data[y * self.stride..][..self.width]
+    }
+
+    /// All rows from the top.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
+        let this = *self;
+        (0..this.height).map(move |y| this.row(y))
+    }
+}
+
+/// A borrowed picture: luma and two chroma planes of half the width and height, rounded up.
+#[derive(Clone, Copy)]
+pub struct PictureView<'a> {
+    planes: [PlaneView<'a>; 3],
+}
+
+impl<'a> PictureView<'a> {
+    /// A picture of `width` x `height` luma samples over planes Y, U, V, each with its stride in samples.
+    ///
+    /// # Errors
+    /// [`PictureError`], where the planes cannot hold such a picture.
+    pub fn new(
+        width: usize,
+        height: usize,
+        planes: [&'a [u8]; 3],
+        strides: [usize; 3],
+    ) -> Result<Self, PictureError> {
+        if !(1..=65536).contains(&width) || !(1..=65536).contains(&height) {
+            return Err(PictureError::Size { width, height });
+        }
+        let view = |plane: usize| {
+            let (width, height) = plane_size(width, height, plane);
+            let (data, stride) = (planes[plane], strides[plane]);
+            if stride < width {
+                return Err(PictureError::Stride { plane, stride, width });
+            }
+            let needed = stride.saturating_mul(height - 1).saturating_add(width);
+            if data.len() < needed {
+                return Err(PictureError::Short { plane, len: data.len(), needed });
+            }
+            Ok(PlaneView { data, stride, width, height })
+        };
+        Ok(Self { planes: [view(0)?, view(1)?, view(2)?] })
+    }
+
+    /// Width in luma samples.
+    pub fn width(&self) -> usize {
+        self.planes[0].width
+    }
+
+    /// Height in luma samples.
+    pub fn height(&self) -> usize {
+        self.planes[0].height
+    }
+
+    /// Luma, then the two chroma planes.
+    pub fn planes(&self) -> &[PlaneView<'a>; 3] {
+        &self.planes
+    }
+
+    /// A copy that owns its samples.
+    pub fn to_picture(&self) -> Picture {
+        let mut picture = Picture::new(self.width(), self.height());
+        for (to, from) in picture.planes.iter_mut().zip(&self.planes) {
+            for (to, from) in to.chunks_exact_mut(from.width).zip(from.rows()) {
+                to.copy_from_slice(from);
+            }
+        }
+        picture
+    }
+}
+
+/// Width and height of plane 0, 1 or 2 of a 4:2:0 picture.
+pub const fn plane_size(width: usize, height: usize, plane: usize) -> (usize, usize) {
+    if plane == 0 { (width, height) } else { (width.div_ceil(2), height.div_ceil(2)) }
+}
+
+/// A picture that owns its samples; rows follow each other without a gap.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Picture {
+    width: usize,
+    height: usize,
+    planes: [Vec<u8>; 3],
+}
+
+impl std::fmt::Debug for Picture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Picture({}x{})", self.width, self.height)
+    }
+}
+
+impl Picture {
+    /// A grey picture of 1 to 65536 samples a side.
+    ///
+    /// # Panics
+    /// Where the size is not in that range.
+    pub fn new(width: usize, height: usize) -> Self {
+        assert!((1..=65536).contains(&width) && (1..=65536).contains(&height), "{width}x{height}");
+        let plane = |p| {
+            let (w, h) = plane_size(width, height, p);
+            vec![128; w * h]
+        };
+        Self { width, height, planes: [plane(0), plane(1), plane(2)] }
+    }
+
+    /// Width in luma samples.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Height in luma samples.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// The samples of plane 0, 1 or 2; the stride is the plane's width.
+    pub fn plane(&self, plane: usize) -> &[u8] {
+        &self.planes[plane]
+    }
+
+    /// The samples of plane 0, 1 or 2, to be written.
+    pub fn plane_mut(&mut self, plane: usize) -> &mut [u8] {
+        &mut self.planes[plane]
+    }
+
+    /// A borrowed view of the whole picture.
+    pub fn view(&self) -> PictureView<'_> {
+        let view = |plane: usize| {
+            let (width, height) = plane_size(self.width, self.height, plane);
+            PlaneView { data: &self.planes[plane], stride: width, width, height }
+        };
+        PictureView { planes: [view(0), view(1), view(2)] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_reads_rows_by_stride() {
+        let y: Vec<u8> = (0..32).collect();
+        let view = PictureView::new(3, 3, [&y, &y, &y], [8, 4, 2]).unwrap();
+        assert_eq!(view.planes()[0].row(2), [16, 17, 18]);
+        assert_eq!(view.planes()[1].row(1), [4, 5]);
+        let copy = view.to_picture();
+        assert_eq!(copy.plane(0), [0, 1, 2, 8, 9, 10, 16, 17, 18]);
+        assert_eq!(copy.plane(2), [0, 1, 2, 3]);
+        assert!(copy.view().planes()[0].rows().eq(view.planes()[0].rows()));
+    }
+
+    #[test]
+    fn planes_that_hold_no_picture_are_refused() {
+        let d = [0u8; 16];
+        let new = |w, h, strides| PictureView::new(w, h, [&d, &d, &d], strides).err();
+        assert_eq!(new(0, 4, [4; 3]), Some(PictureError::Size { width: 0, height: 4 }));
+        assert_eq!(new(4, 4, [3, 4, 4]), Some(PictureError::Stride { plane: 0, stride: 3, width: 4 }));
+        assert_eq!(new(4, 4, [4, 15, 4]), Some(PictureError::Short { plane: 1, len: 16, needed: 17 }));
+        assert_eq!(new(4, 4, [4, 14, 2]), None);
+    }
+}
