@@ -1,0 +1,140 @@
+//! Scaling pictures down for the lower layers.
+//!
+//! The filter is the Catmull-Rom cubic stretched to the ratio, eight taps for 2:1, centred as AV1 upsamples
+//! (section 7.11.3.3): the picture's corners stay where they are. Its weights are rational, so every machine
+//! makes the same picture.
+
+use crate::picture::{Picture, PictureView, PlaneView, plane_size};
+
+/// Most taps of a filter; ratios beyond 2:1 would need more.
+const TAPS: usize = 10;
+/// Weights sum to 1 << WEIGHT_BITS.
+const WEIGHT_BITS: u32 = 10;
+
+/// Where one output sample comes from: the first input sample, which may lie before the picture, and the
+/// weights from there on.
+#[derive(Clone, Copy, Debug)]
+struct Tap {
+    first: isize,
+    weights: [i16; TAPS],
+}
+
+/// The taps of every sample of an axis that goes from `from` samples to `to`.
+fn taps(from: usize, to: usize) -> Vec<Tap> {
+    let scale = (from as f64 / to as f64).max(1.0);
+    let kernel = |x: f64| -> f64 {
+        let x = if x < 0.0 { -x } else { x };
+        if x < 1.0 {
+            (1.5 * x - 2.5) * x * x + 1.0
+        } else if x < 2.0 {
+            ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
+        } else {
+            0.0
+        }
+    };
+    let taps = (0..to).map(|i| {
+        let centre = (i as f64 + 0.5) * (from as f64 / to as f64) - 0.5;
+        let first = (centre - 2.0 * scale).floor() as isize + 1;
+        let exact: [f64; TAPS] = std::array::from_fn(|t| kernel(((first + t as isize) as f64 - centre) / scale));
+        let sum: f64 = exact.iter().sum();
+        let one = f64::from(1 << WEIGHT_BITS);
+        let mut weights = exact.map(|w| (w / sum * one).round() as i16);
+        // What rounding took or added goes to the largest weight.
+        let rest = (1 << WEIGHT_BITS) - weights.iter().sum::<i16>();
+        if let Some(largest) = weights.iter_mut().max() {
+            *largest += rest;
+        }
+        Tap { first, weights }
+    });
+    taps.collect()
+}
+
+/// Scales from one size to another that is at most half and at least a bit smaller.
+#[derive(Debug)]
+pub(crate) struct Downscaler {
+    planes: [(Vec<Tap>, Vec<Tap>); 3],
+    line: Vec<i32>,
+}
+
+impl Downscaler {
+    /// From and to in luma samples.
+    pub(crate) fn new(from: (usize, usize), to: (usize, usize)) -> Self {
+        let plane = |p: usize| {
+            let (from, to) = (plane_size(from.0, from.1, p), plane_size(to.0, to.1, p));
+            (taps(from.0, to.0), taps(from.1, to.1))
+        };
+        Self { planes: [plane(0), plane(1), plane(2)], line: Vec::new() }
+    }
+
+    /// Scales `from` into `to`; both have the sizes that the scaler was made for.
+    pub(crate) fn scale(&mut self, from: &PictureView<'_>, to: &mut Picture) {
+        for (p, plane) in from.planes().iter().enumerate() {
+            let (columns, rows) = &self.planes[p];
+            scale_plane(plane, to.plane_mut(p), columns, rows, &mut self.line);
+        }
+    }
+}
+
+fn scale_plane(from: &PlaneView<'_>, to: &mut [u8], columns: &[Tap], rows: &[Tap], line: &mut Vec<i32>) {
+    let (width, last) = (from.width(), from.height() as isize - 1);
+    // The filtered column sums of one output row, with the edges repeated on both sides.
+    line.resize(width + 2 * TAPS, 0);
+    for (tap, out) in rows.iter().zip(to.chunks_exact_mut(columns.len())) {
+        let middle = &mut line[TAPS..TAPS + width];
+        middle.fill(0);
+        for (t, &weight) in tap.weights.iter().enumerate().filter(|(_, w)| **w != 0) {
+            let row = from.row((tap.first + t as isize).clamp(0, last) as usize);
+            for (sum, &s) in middle.iter_mut().zip(row) {
+                *sum += i32::from(weight) * i32::from(s);
+            }
+        }
+        let (left, right) = (middle[0], middle[width - 1]);
+        line[..TAPS].fill(left);
+        line[TAPS + width..].fill(right);
+        for (tap, out) in columns.iter().zip(out) {
+            let window: &[i32] = &line[(tap.first + TAPS as isize) as usize..];
+            let mut sum = 0i64;
+            for (&w, &s) in tap.weights.iter().zip(window) {
+                sum += i64::from(w) * i64::from(s);
+            }
+            let rounding = 1 << (2 * WEIGHT_BITS - 1);
+            *out = ((sum + rounding) >> (2 * WEIGHT_BITS)).clamp(0, 255) as u8;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_sum_to_one_and_stay_in_reach() {
+        for (from, to) in [(640, 320), (33, 17), (1278, 639), (17, 9), (2, 1), (1, 1)] {
+            let all = taps(from, to);
+            assert_eq!(all.len(), to);
+            for tap in all {
+                assert_eq!(tap.weights.iter().sum::<i16>(), 1 << WEIGHT_BITS);
+                assert!(tap.first >= -(TAPS as isize) && tap.first <= from as isize);
+            }
+        }
+        // The textbook filter of a half: symmetric, eight taps.
+        assert_eq!(taps(640, 320)[100].weights, [-12, -36, 116, 444, 444, 116, -36, -12, 0, 0]);
+    }
+
+    #[test]
+    fn a_flat_picture_stays_flat_and_a_ramp_a_ramp() {
+        let mut from = Picture::new(66, 34);
+        for (i, s) in from.plane_mut(0).iter_mut().enumerate() {
+            *s = (i % 66) as u8 * 3;
+        }
+        let mut to = Picture::new(33, 17);
+        Downscaler::new((66, 34), (33, 17)).scale(&from.view(), &mut to);
+        assert!(to.plane(1).iter().all(|&s| s == 128));
+        for row in to.plane(0).chunks_exact(33) {
+            for (x, &s) in row.iter().enumerate().take(30).skip(3) {
+                // Between samples 2x and 2x + 1.
+                assert_eq!(s, (6 * x + 2) as u8, "column {x}");
+            }
+        }
+    }
+}

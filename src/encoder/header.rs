@@ -1,0 +1,82 @@
+//! Sequence and frame headers of the coder's streams.
+
+use bytes::BytesMut;
+
+use super::SvcConfig;
+use super::frame::CodedFrame;
+use super::kernels::TilingInfo;
+use crate::bitstream::{
+    self, CdefStrength, FrameHeader, FrameType, OperatingPoint, PRIMARY_REF_NONE, RefSlots, SequenceHeader,
+};
+use crate::structure::{FrameKind, FramePlan};
+
+/// The sequence header of all layers: its size is the highest layer's.
+pub(super) fn sequence(config: &SvcConfig) -> SequenceHeader {
+    let mut sequence = SequenceHeader::new(config.width as u32, config.height as u32);
+    sequence.enable_intra_edge_filter = true;
+    sequence.enable_cdef = true;
+    let template = sequence.operating_points[0].clone();
+    let idcs = config.mode.structure().operating_points();
+    sequence.operating_points =
+        idcs.into_iter().map(|idc| OperatingPoint { idc, ..template.clone() }).collect();
+    sequence
+}
+
+/// The quantizer index of a frame: what others build on is worth more bits.
+pub(super) fn quantizer(plan: &FramePlan, base: u8) -> u8 {
+    let _ = plan;
+    base.max(super::quantizer::MIN_QINDEX)
+}
+
+/// Appends a frame OBU and takes note of it in `slots`.
+#[allow(clippy::too_many_arguments)]
+pub(super) fn write_frame(
+    out: &mut BytesMut,
+    sequence: &SequenceHeader,
+    slots: &mut RefSlots,
+    plan: &FramePlan,
+    picture: u64,
+    qindex: u8,
+    coded: &CodedFrame,
+    tiling: &TilingInfo,
+) -> Result<(), bitstream::Error> {
+    let mut header = FrameHeader::inter(sequence);
+    match plan.kind {
+        FrameKind::Key => header = FrameHeader::key(sequence),
+        FrameKind::IntraOnly => {
+            header.frame_type = FrameType::IntraOnly;
+            header.force_integer_mv = true;
+        }
+        FrameKind::Inter => header.ref_frame_idx = plan.ref_slots,
+    }
+    header.refresh_frame_flags = plan.refresh_frame_flags;
+    header.primary_ref_frame = plan.primary_ref.map_or(PRIMARY_REF_NONE, |i| i as u8);
+    header.order_hint = (picture & ((1 << sequence.order_hint_bits) - 1)) as u32;
+    let (width, height) = coded.reference.size;
+    header.set_frame_size(sequence, width as u32, height as u32);
+    if plan.kind == FrameKind::Inter && header.frame_size_override_flag {
+        header.found_ref = (0..7u8).find(|&i| {
+            slots.get(plan.ref_slots[usize::from(i)]).is_ok_and(|slot| {
+                (slot.upscaled_width, slot.frame_height) == (header.upscaled_width, header.frame_height)
+            })
+        });
+    }
+    header.tile_info.tile_cols_log2 = tiling.tile_cols_log2 as u8;
+    header.tile_info.tile_rows_log2 = tiling.tile_rows_log2 as u8;
+    header.tile_info.context_update_tile_id = coded.context_update_tile_id as u16;
+    header.quantization.base_q_idx = qindex;
+    header.loop_filter_level = coded.levels;
+    header.loop_filter_delta_enabled = false;
+    header.cdef_damping = coded.cdef.damping;
+    let secondary = |strength: u8| [0, 1, 2, 4][usize::from(strength % 4)];
+    header.cdef_strengths[0] = CdefStrength {
+        y_pri: coded.cdef.luma / 4,
+        y_sec: secondary(coded.cdef.luma),
+        uv_pri: coded.cdef.chroma / 4,
+        uv_sec: secondary(coded.cdef.chroma),
+    };
+    let tile_group = bitstream::tile_group(&coded.tiles, header.tile_info.tile_size_bytes)?;
+    bitstream::write_frame_obu(out, plan.layer, sequence, &header, slots, &tile_group)?;
+    slots.update(sequence, &header);
+    Ok(())
+}

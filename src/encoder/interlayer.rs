@@ -1,0 +1,254 @@
+//! Prediction from the layer below: a reference of another size and a zero vector (AV1 specification,
+//! sections 7.11.3.3 and 7.11.3.4).
+//!
+//! Where the layer below has exactly half the width and height, the sample positions do not depend on
+//! the block, so every block's prediction is a crop of one picture, the reference upsampled once
+//! ([`Upsampled`]). Where it has not, or where a block is so small that the standard takes shorter
+//! filters, [`predict_block`] works as the standard says, block by block.
+
+use super::kernels::*;
+
+/// The two filters that matter (section 7.11.3.4): the regular one, and the one for 4 samples or fewer.
+#[rustfmt::skip]
+static FILTERS: [[[i16; 8]; 16]; 2] = [
+    [
+        [0, 0, 0, 128, 0, 0, 0, 0], [0, 2, -6, 126, 8, -2, 0, 0],
+        [0, 2, -10, 122, 18, -4, 0, 0], [0, 2, -12, 116, 28, -8, 2, 0],
+        [0, 2, -14, 110, 38, -10, 2, 0], [0, 2, -14, 102, 48, -12, 2, 0],
+        [0, 2, -16, 94, 58, -12, 2, 0], [0, 2, -14, 84, 66, -12, 2, 0],
+        [0, 2, -14, 76, 76, -14, 2, 0], [0, 2, -12, 66, 84, -14, 2, 0],
+        [0, 2, -12, 58, 94, -16, 2, 0], [0, 2, -12, 48, 102, -14, 2, 0],
+        [0, 2, -10, 38, 110, -14, 2, 0], [0, 2, -8, 28, 116, -12, 2, 0],
+        [0, 0, -4, 18, 122, -10, 2, 0], [0, 0, -2, 8, 126, -6, 2, 0],
+    ],
+    [
+        [0, 0, 0, 128, 0, 0, 0, 0], [0, 0, -4, 126, 8, -2, 0, 0],
+        [0, 0, -8, 122, 18, -4, 0, 0], [0, 0, -10, 116, 28, -6, 0, 0],
+        [0, 0, -12, 110, 38, -8, 0, 0], [0, 0, -12, 102, 48, -10, 0, 0],
+        [0, 0, -14, 94, 58, -10, 0, 0], [0, 0, -12, 84, 66, -10, 0, 0],
+        [0, 0, -12, 76, 76, -12, 0, 0], [0, 0, -10, 66, 84, -12, 0, 0],
+        [0, 0, -10, 58, 94, -14, 0, 0], [0, 0, -10, 48, 102, -12, 0, 0],
+        [0, 0, -8, 38, 110, -12, 0, 0], [0, 0, -6, 28, 116, -10, 0, 0],
+        [0, 0, -4, 18, 122, -8, 0, 0], [0, 0, -2, 8, 126, -4, 0, 0],
+    ],
+];
+
+/// Where the samples of one axis are read from, with all constants of section 7.11.3.3.
+#[derive(Clone, Copy)]
+struct Axis {
+    /// Reference size relative to the picture's, 14 fractional bits.
+    scale: i64,
+    /// Position of the last sample of the reference plane.
+    last: i64,
+}
+
+impl Axis {
+    fn new(reference: usize, picture: usize, subsampled: usize) -> Self {
+        let scale = (((reference << 14) + picture / 2) / picture) as i64;
+        Self { scale, last: ((reference + subsampled) >> subsampled) as i64 - 1 }
+    }
+
+    /// Position of sample `at` of a block's corner, 10 fractional bits.
+    fn start(&self, at: usize) -> i64 {
+        let base = ((at as i64) * 16 + 8) * self.scale - (8 << 14);
+        // Round2Signed by REF_SCALE_SHIFT + SUBPEL_BITS - SCALE_SUBPEL_BITS, then the filter's offset.
+        let rounded = if base < 0 { -((-base + 128) >> 8) } else { (base + 128) >> 8 };
+        rounded + 32
+    }
+
+    /// Distance of two samples, 10 fractional bits.
+    fn step(&self) -> i64 {
+        (self.scale + 8) >> 4
+    }
+}
+
+/// Predicts one block of plane `plane` with a zero vector from `reference`, a picture of
+/// `reference_size`, for a picture of `size` (both width and height in luma samples).
+///
+/// `(x, y)` is the block's corner and `(width, height)` its size, both in this plane.
+pub(crate) fn predict_block(
+    to: &mut PlaneRegionMut<'_, u8>,
+    reference: &Plane<u8>,
+    reference_size: (usize, usize),
+    size: (usize, usize),
+    (x, y): (usize, usize),
+    (width, height): (usize, usize),
+) {
+    let (xdec, ydec) = (reference.cfg.xdec, reference.cfg.ydec);
+    let (ax, ay) = (Axis::new(reference_size.0, size.0, xdec), Axis::new(reference_size.1, size.1, ydec));
+    let (fx, fy) = (&FILTERS[usize::from(width <= 4)], &FILTERS[usize::from(height <= 4)]);
+    let (x0, xs, y0, ys) = (ax.start(x), ax.step(), ay.start(y), ay.step());
+    let rows = ((((height as i64 - 1) * ys + 1023) >> 10) + 8) as usize;
+    // A reference is at most twice as large in each direction.
+    let mut between = [[0i16; 64]; 2 * 64 + 9];
+    for (r, line) in between[..rows].iter_mut().enumerate() {
+        let row = reference.row(((y0 >> 10) + r as i64 - 3).clamp(0, ay.last) as isize);
+        for (c, out) in line[..width].iter_mut().enumerate() {
+            let p = x0 + xs * c as i64;
+            let taps = &fx[((p >> 6) & 15) as usize];
+            let sum: i32 = (0..8)
+                .map(|t| {
+                    let s = row[((p >> 10) + t - 3).clamp(0, ax.last) as usize];
+                    i32::from(taps[t as usize]) * i32::from(s)
+                })
+                .sum();
+            *out = ((sum + 4) >> 3) as i16;
+        }
+    }
+    for r in 0..height {
+        let p = (y0 & 1023) + ys * r as i64;
+        let (taps, top) = (&fy[((p >> 6) & 15) as usize], (p >> 10) as usize);
+        for (c, out) in to[r][..width].iter_mut().enumerate() {
+            let sum: i32 = (0..8).map(|t| i32::from(taps[t]) * i32::from(between[top + t][c])).sum();
+            *out = ((sum + 1024) >> 11).clamp(0, 255) as u8;
+        }
+    }
+}
+
+/// Whether every block's prediction is a crop of one picture: the reference is exactly half as large.
+pub(crate) fn halves(reference: (usize, usize), size: (usize, usize)) -> bool {
+    reference.0 * 2 == size.0 && reference.1 * 2 == size.1
+}
+
+/// A layer below, upsampled to the size of the layer above.
+#[derive(Debug)]
+pub(crate) struct Upsampled {
+    pub(crate) planes: [Plane<u8>; 3],
+    lines: Vec<i16>,
+}
+
+/// Taps before an even sample and after it: the positions of an exact 2:1 step fall on phases 12/16 and
+/// 4/16.
+const PHASES: [usize; 2] = [12, 4];
+
+impl Upsampled {
+    /// For a layer of `width` x `height` luma samples.
+    pub(crate) fn new(width: usize, height: usize) -> Self {
+        let (width, height) = (width.next_multiple_of(8), height.next_multiple_of(8));
+        let plane = |dec: usize| Plane::new(width >> dec, height >> dec, dec, dec, 0, 0);
+        Self { planes: [plane(0), plane(1), plane(1)], lines: Vec::new() }
+    }
+
+    /// Upsamples `reference`, a picture of `reference_size` luma samples.
+    pub(crate) fn fill(&mut self, reference: &Frame<u8>, reference_size: (usize, usize)) {
+        for (to, from) in self.planes.iter_mut().zip(&reference.planes) {
+            let last = |size: usize, dec: usize| (size + dec) >> dec;
+            let (w, h) = (last(reference_size.0, from.cfg.xdec), last(reference_size.1, from.cfg.ydec));
+            upsample(to, from, w, h, &mut self.lines);
+        }
+    }
+}
+
+/// Upsamples the `from_width` x `from_height` samples of `from`.
+fn upsample(
+    to: &mut Plane<u8>,
+    from: &Plane<u8>,
+    from_width: usize,
+    from_height: usize,
+    lines: &mut Vec<i16>,
+) {
+    const EDGE: usize = 8;
+    let (width, height) = (to.cfg.width, to.cfg.height);
+    let halves = width.div_ceil(2);
+    // Eight filtered lines in a ring, one for each reference row, and the row being filtered with its
+    // edges repeated.
+    lines.clear();
+    lines.resize(8 * 2 * halves + halves + 2 * EDGE, 0);
+    let (ring, padded) = lines.split_at_mut(8 * 2 * halves);
+    let mut filter_row = |row: isize, ring: &mut [i16]| {
+        let source = &from.row(row.clamp(0, from_height as isize - 1))[..from_width];
+        let n = from_width.min(halves + EDGE);
+        padded[..EDGE].fill(source[0].into());
+        for (p, &s) in padded[EDGE..].iter_mut().zip(&source[..n]) {
+            *p = s.into();
+        }
+        padded[EDGE + n..].fill(source[n - 1].into());
+        let line = &mut ring[(row & 7) as usize * 2 * halves..][..2 * halves];
+        let (even, odd) = (&FILTERS[0][PHASES[0]], &FILTERS[0][PHASES[1]]);
+        // An even sample lies after reference sample i - 1, an odd one after sample i.
+        for (i, pair) in line.chunks_exact_mut(2).enumerate() {
+            let window: &[i16; 9] = padded[EDGE + i - 4..][..9].try_into().expect("nine samples");
+            let (mut a, mut b) = (4i32, 4i32);
+            for t in 0..8 {
+                a += i32::from(even[t]) * i32::from(window[t]);
+                b += i32::from(odd[t]) * i32::from(window[t + 1]);
+            }
+            pair[0] = (a >> 3) as i16;
+            pair[1] = (b >> 3) as i16;
+        }
+    };
+    for row in -4..3 {
+        filter_row(row, ring);
+    }
+    for y in 0..height {
+        let row = (y / 2) as isize - isize::from(y % 2 == 0);
+        // Two lines share their reference rows: an odd one and the even one after it.
+        if y == 0 || y % 2 == 1 {
+            filter_row(row + 4, ring);
+        }
+        let taps = &FILTERS[0][PHASES[y % 2]];
+        let tap_line = |t: usize| &ring[((row + t as isize - 3) & 7) as usize * 2 * halves..][..2 * halves];
+        let sources: [&[i16]; 8] = std::array::from_fn(tap_line);
+        let stride = to.cfg.stride;
+        let out = &mut to.data_origin_mut()[y * stride..][..width];
+        for (x, out) in out.iter_mut().enumerate() {
+            let mut sum = 1024i32;
+            for t in 0..8 {
+                sum += i32::from(taps[t]) * i32::from(sources[t][x]);
+            }
+            *out = (sum >> 11).clamp(0, 255) as u8;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(width: usize, height: usize) -> Frame<u8> {
+        let mut frame = Frame::new_with_padding(width, height, Default::default(), 16);
+        let mut state = 1u32;
+        for plane in &mut frame.planes {
+            for sample in plane.data.iter_mut() {
+                state = state.wrapping_mul(1664525).wrapping_add(1013904223);
+                *sample = (state >> 24) as u8;
+            }
+        }
+        frame
+    }
+
+    #[test]
+    fn an_exact_half_is_a_crop_of_one_picture() {
+        let (size, half) = ((72, 48), (36, 24));
+        let reference = noise(half.0, half.1);
+        let mut upsampled = Upsampled::new(size.0, size.1);
+        upsampled.fill(&reference, half);
+        assert!(halves(half, size));
+        for plane in 0..3 {
+            let dec = usize::from(plane > 0);
+            let mut block = Plane::<u8>::new(64, 64, dec, dec, 0, 0);
+            for (x, y, w, h) in [(0, 0, 8, 8), (8, 16, 16, 8), (16, 8, 16, 16), (24, 8, 8, 16)] {
+                if (x + w) > size.0 >> dec || (y + h) > size.1 >> dec {
+                    continue;
+                }
+                let to = &mut block.as_region_mut();
+                predict_block(to, &reference.planes[plane], half, size, (x, y), (w, h));
+                for r in 0..h {
+                    let crop = &upsampled.planes[plane].row((y + r) as isize)[x..x + w];
+                    assert_eq!(&to[r][..w], crop, "plane {plane} block {x},{y} {w}x{h} row {r}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_flat_layer_stays_flat_at_any_ratio() {
+        let mut reference = noise(17, 9);
+        for plane in &mut reference.planes {
+            plane.data.fill(77);
+        }
+        let mut block = Plane::<u8>::new(64, 64, 0, 0, 0, 0);
+        predict_block(&mut block.as_region_mut(), &reference.planes[0], (17, 9), (33, 17), (16, 8), (16, 8));
+        assert!((0..8).all(|r| block.row(r)[..16].iter().all(|&s| s == 77)));
+    }
+}

@@ -1,0 +1,23 @@
+//! Every name that is taken from rav1e's kernels, which are no stable API: nothing else in the crate
+//! names rav1e.
+
+pub(crate) use rav1e::bench::api::{ChromaSampling, EncoderConfig};
+pub(crate) use rav1e::bench::cdef::cdef_filter_tile;
+pub(crate) use rav1e::bench::context::{
+    Block, BlockContext, BlockOffset, CDFContext, CFLParams, CandidateMV, ContextWriter, FrameBlocks,
+    SuperBlockOffset, TileBlockOffset, TileSuperBlockOffset,
+    uv_intra_mode_to_tx_type_context,
+};
+pub(crate) use rav1e::bench::cpu_features::CpuFeatureLevel;
+pub(crate) use rav1e::bench::dist::{get_sad, get_satd};
+pub(crate) use rav1e::bench::ec::{Writer, WriterEncoder};
+pub(crate) use rav1e::bench::encoder::{FrameInvariants, FrameState, Sequence};
+pub(crate) use rav1e::bench::frame::{AsRegion, Frame, Plane, PlaneOffset};
+pub(crate) use rav1e::bench::mc::{FilterMode, MotionVector, put_8tap};
+pub(crate) use rav1e::bench::partition::{BlockSize, MvSubpelPrecision, PartitionType, RefType, get_intra_edges};
+pub(crate) use rav1e::bench::predict::{IntraParam, PredictionMode, luma_ac};
+pub(crate) use rav1e::bench::tiling::{
+    Area, PlaneRegion, PlaneRegionMut, TileBlocksMut, TileMut, TileRect, TileStateMut, TilingInfo,
+};
+pub(crate) use rav1e::bench::transform::{TxSize, TxType, forward_transform, inverse_transform_add};
+pub(crate) use rav1e::bench::util::Aligned;

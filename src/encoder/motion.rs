@@ -1,0 +1,202 @@
+//! Motion search: whole samples by absolute difference, then halves and quarters by transformed
+//! difference of the interpolated block.
+
+use super::kernels::*;
+
+/// Vectors are in 1/8 sample, as the bitstream has them; only quarters are used.
+pub(crate) const QUARTER: i16 = 2;
+
+/// The block that is searched for.
+pub(crate) struct Target<'a> {
+    /// Source samples, beginning at the block.
+    pub(crate) source: PlaneRegion<'a, u8>,
+    /// Position in the picture, in luma samples.
+    pub(crate) x: isize,
+    pub(crate) y: isize,
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    /// Size of the picture, in luma samples, rounded up to 8.
+    pub(crate) picture_width: usize,
+    pub(crate) picture_height: usize,
+    /// What a bit is worth in absolute (transformed) difference.
+    pub(crate) lambda: f32,
+    pub(crate) cpu: CpuFeatureLevel,
+}
+
+/// How far a block may reach beyond the picture, in samples: less than the references' padding.
+const BORDER: isize = 12;
+
+/// A vector and what it costs: difference and rate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    pub(crate) mv: MotionVector,
+    pub(crate) cost: f32,
+}
+
+/// About how many bits `mv` takes as a difference from `predicted`.
+pub(crate) fn mv_bits(mv: MotionVector, predicted: MotionVector) -> f32 {
+    let component = |d: i16| -> f32 {
+        let quarters = u32::from((d / QUARTER).unsigned_abs());
+        if quarters == 0 { 0.0 } else { 2.0 + 1.6 * (32 - quarters.leading_zeros()) as f32 }
+    };
+    1.0 + component(mv.row.wrapping_sub(predicted.row)) + component(mv.col.wrapping_sub(predicted.col))
+}
+
+impl Target<'_> {
+    fn in_range(&self, mv: MotionVector) -> bool {
+        let (x, y) = (self.x + isize::from(mv.col >> 3), self.y + isize::from(mv.row >> 3));
+        let (w, h) = (self.width as isize, self.height as isize);
+        x >= -(w + BORDER)
+            && y >= -(h + BORDER)
+            && x + w <= self.picture_width as isize + w + BORDER
+            && y + h <= self.picture_height as isize + h + BORDER
+            && mv.row.unsigned_abs() < 1 << 13
+            && mv.col.unsigned_abs() < 1 << 13
+    }
+
+    fn sad(&self, reference: &Plane<u8>, mv: MotionVector) -> u32 {
+        let region = reference.region(Area::StartingAt {
+            x: self.x + isize::from(mv.col >> 3),
+            y: self.y + isize::from(mv.row >> 3),
+        });
+        get_sad(&self.source, &region, self.width, self.height, 8, self.cpu)
+    }
+
+    /// Transformed difference of the block predicted by `mv`, which it leaves in `scratch`.
+    pub(crate) fn satd(&self, reference: &Plane<u8>, mv: MotionVector, scratch: &mut Plane<u8>) -> u32 {
+        if (mv.row | mv.col) & 7 == 0 {
+            let region = reference.region(Area::StartingAt {
+                x: self.x + isize::from(mv.col >> 3),
+                y: self.y + isize::from(mv.row >> 3),
+            });
+            return get_satd(&self.source, &region, self.width, self.height, 8, self.cpu);
+        }
+        let at = PlaneOffset { x: self.x, y: self.y };
+        predict(&mut scratch.as_region_mut(), reference, at, mv, self.width, self.height, self.cpu);
+        get_satd(&self.source, &scratch.as_region(), self.width, self.height, 8, self.cpu)
+    }
+
+    /// The best vector that is near one of `starts`, by whole samples.
+    pub(crate) fn search_whole(
+        &self,
+        reference: &Plane<u8>,
+        starts: &[MotionVector],
+        predicted: MotionVector,
+    ) -> Found {
+        let cost = |mv| self.sad(reference, mv) as f32 + self.lambda * mv_bits(mv, predicted);
+        let mut best = Found { mv: MotionVector::default(), cost: cost(MotionVector::default()) };
+        for (i, start) in starts.iter().enumerate() {
+            let mv = MotionVector { row: (start.row + 4) & !7, col: (start.col + 4) & !7 };
+            let seen = mv == MotionVector::default()
+                || starts[..i].iter().any(|s| (s.row + 4) & !7 == mv.row && (s.col + 4) & !7 == mv.col);
+            if seen || !self.in_range(mv) {
+                continue;
+            }
+            let found = Found { mv, cost: cost(mv) };
+            if found.cost < best.cost {
+                best = found;
+            }
+        }
+        for step in [4i16, 2, 1] {
+            let mut came_from = None;
+            for _ in 0..12 {
+                let centre = best.mv;
+                for (i, (dr, dc)) in [(-1, 0), (0, -1), (0, 1), (1, 0)].into_iter().enumerate() {
+                    if came_from == Some(3 - i) {
+                        continue;
+                    }
+                    let mv = MotionVector { row: centre.row + dr * step * 8, col: centre.col + dc * step * 8 };
+                    if !self.in_range(mv) {
+                        continue;
+                    }
+                    let found = Found { mv, cost: cost(mv) };
+                    if found.cost < best.cost {
+                        best = found;
+                        came_from = Some(i);
+                    }
+                }
+                if best.mv == centre {
+                    break;
+                }
+            }
+        }
+        best
+    }
+
+    /// Refines `from` by halves, then quarters.
+    pub(crate) fn refine(
+        &self,
+        reference: &Plane<u8>,
+        from: MotionVector,
+        predicted: MotionVector,
+        scratch: &mut Plane<u8>,
+    ) -> Found {
+        let mut cost = |mv| self.satd(reference, mv, scratch) as f32 + self.lambda * mv_bits(mv, predicted);
+        let mut best = Found { mv: from, cost: cost(from) };
+        for step in [4i16, 2] {
+            let centre = best.mv;
+            let mut along = [centre; 2];
+            for (axis, (dr, dc)) in [(1, 0), (0, 1)].into_iter().enumerate() {
+                let mut axis_best = f32::MAX;
+                for sign in [-1, 1] {
+                    let mv = MotionVector {
+                        row: centre.row + sign * dr * step,
+                        col: centre.col + sign * dc * step,
+                    };
+                    if !self.in_range(mv) {
+                        continue;
+                    }
+                    let found = Found { mv, cost: cost(mv) };
+                    if found.cost < axis_best {
+                        axis_best = found.cost;
+                        along[axis] = mv;
+                    }
+                    if found.cost < best.cost {
+                        best = found;
+                    }
+                }
+            }
+            // The corner between the better sides of both axes.
+            let corner = MotionVector { row: along[0].row, col: along[1].col };
+            if corner != centre && best.mv != centre && self.in_range(corner) {
+                let found = Found { mv: corner, cost: cost(corner) };
+                if found.cost < best.cost {
+                    best = found;
+                }
+            }
+        }
+        best
+    }
+}
+
+/// Predicts one block of a plane from a reference of the same size (section 7.11.3.4).
+///
+/// `at` is the block's position in this plane.
+pub(crate) fn predict(
+    to: &mut PlaneRegionMut<'_, u8>,
+    reference: &Plane<u8>,
+    at: PlaneOffset,
+    mv: MotionVector,
+    width: usize,
+    height: usize,
+    cpu: CpuFeatureLevel,
+) {
+    let (xdec, ydec) = (reference.cfg.xdec, reference.cfg.ydec);
+    let (row, col) = (i32::from(mv.row), i32::from(mv.col));
+    let from = PlaneOffset {
+        x: at.x + (col >> (3 + xdec)) as isize - 3,
+        y: at.y + (row >> (3 + ydec)) as isize - 3,
+    };
+    put_8tap(
+        to,
+        reference.slice(from).clamp().subslice(3, 3),
+        width,
+        height,
+        (col << (1 - xdec)) & 15,
+        (row << (1 - ydec)) & 15,
+        FilterMode::REGULAR,
+        FilterMode::REGULAR,
+        8,
+        cpu,
+    );
+}

@@ -1,0 +1,134 @@
+//! The symbols of a superblock's blocks, once they are decided (AV1 specification, sections 5.11.4 to
+//! 5.11.39).
+
+use arrayvec::ArrayVec;
+
+use super::kernels::*;
+use super::residual::coded_area;
+use super::tile::{Leaf, TileCoder};
+
+/// A weight from which a candidate vector is a near one (section 7.10.2).
+const REF_CAT_LEVEL: u32 = 640;
+
+impl TileCoder<'_, '_> {
+    /// Writes the partition below `bo` and its blocks; `next` counts the leaves that are written.
+    pub(super) fn write_partition<W: Writer>(
+        &self,
+        cw: &mut ContextWriter<'_>,
+        w: &mut W,
+        bsize: BlockSize,
+        bo: TileBlockOffset,
+        next: &mut usize,
+    ) {
+        if bo.0.x >= self.ts.mi_width || bo.0.y >= self.ts.mi_height {
+            return;
+        }
+        let leaf = self.leaves[*next];
+        if leaf.bsize == bsize {
+            cw.write_partition(w, bo, PartitionType::PARTITION_NONE, bsize);
+            self.write_block(cw, w, &leaf);
+            *next += 1;
+            cw.bc.update_partition_context(bo, bsize, bsize);
+            return;
+        }
+        cw.write_partition(w, bo, PartitionType::PARTITION_SPLIT, bsize);
+        let half = bsize.width_mi() / 2;
+        let subsize = bsize.subsize(PartitionType::PARTITION_SPLIT).expect("only squares of 16 and more are split");
+        for (dy, dx) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            let at = TileBlockOffset(BlockOffset { x: bo.0.x + dx * half, y: bo.0.y + dy * half });
+            self.write_partition(cw, w, subsize, at, next);
+        }
+    }
+
+    fn write_block<W: Writer>(&self, cw: &mut ContextWriter<'_>, w: &mut W, leaf: &Leaf) {
+        let Leaf { bo, bsize, .. } = *leaf;
+        cw.write_skip(w, bo, leaf.skip);
+        if leaf.skip {
+            cw.bc.reset_skip_context(bo, bsize, 1, 1, ChromaSampling::Cs420);
+        }
+        let inter = leaf.ref_frame != RefType::INTRA_FRAME;
+        if self.frame.intra {
+            cw.write_intra_mode_kf(w, bo, leaf.mode);
+        } else {
+            cw.write_is_inter(w, bo, inter);
+            if inter {
+                self.write_inter(cw, w, leaf);
+            } else {
+                cw.write_intra_mode(w, bsize, leaf.mode);
+            }
+        }
+        if !inter {
+            if leaf.mode.is_directional() {
+                cw.write_angle_delta(w, 0, leaf.mode);
+            }
+            cw.write_intra_uv_mode(w, leaf.uv_mode, leaf.mode, bsize);
+            if leaf.uv_mode.is_cfl() {
+                cw.write_cfl_alphas(w, leaf.cfl);
+            }
+            if leaf.uv_mode.is_directional() {
+                cw.write_angle_delta(w, 0, leaf.uv_mode);
+            }
+        }
+        if !leaf.skip {
+            self.write_residual(cw, w, leaf);
+        }
+    }
+
+    fn write_inter<W: Writer>(&self, cw: &mut ContextWriter<'_>, w: &mut W, leaf: &Leaf) {
+        let Leaf { bo, bsize, mode, .. } = *leaf;
+        cw.fill_neighbours_ref_counts(bo);
+        cw.write_ref_frames(w, self.frame.fi, bo);
+        let mut stack = ArrayVec::<CandidateMV, 9>::new();
+        let refs = [leaf.ref_frame, RefType::NONE_FRAME];
+        let context = cw.find_mvrefs(bo, refs, &mut stack, bsize, self.frame.fi, false);
+        cw.write_inter_mode(w, mode, context);
+        // Which candidate it is: the first for NEWMV, the second for NEARMV (section 5.11.24).
+        let first = match mode {
+            PredictionMode::NEWMV => 0,
+            PredictionMode::NEAR0MV => 1,
+            _ => return,
+        };
+        if stack.len() > first + 1 {
+            let far = |i: usize| usize::from(stack[i].weight < REF_CAT_LEVEL);
+            cw.write_drl_mode(w, false, far(first) + far(first + 1));
+        }
+        if mode == PredictionMode::NEWMV {
+            let predicted = stack.first().map_or(MotionVector::default(), |c| c.this_mv);
+            cw.write_mv(w, leaf.mv, predicted, MvSubpelPrecision::MV_SUBPEL_LOW_PRECISION);
+        }
+    }
+
+    fn write_residual<W: Writer>(&self, cw: &mut ContextWriter<'_>, w: &mut W, leaf: &Leaf) {
+        let Leaf { bo, bsize, .. } = *leaf;
+        let at = self.ts.to_frame_block_offset(bo);
+        for plane in 0..3 {
+            let dec = usize::from(plane > 0);
+            let (tx_size, plane_bsize, tx_type, mode) = if plane == 0 {
+                (bsize.tx_size(), bsize, leaf.tx_type, leaf.mode)
+            } else {
+                let plane_bsize = bsize.subsampled_size(1, 1).expect("4:2:0 halves every block");
+                (bsize.largest_chroma_tx_size(1, 1), plane_bsize, leaf.uv_tx_type, leaf.uv_mode)
+            };
+            // The part of the block within the picture, whose contexts count.
+            let width = ((self.frame.fi.w_in_b - at.0.x) * 4 >> dec).min(tx_size.width());
+            let height = ((self.frame.fi.h_in_b - at.0.y) * 4 >> dec).min(tx_size.height());
+            let from = leaf.coefficients_of(plane);
+            cw.write_coeffs_lv_map(
+                w,
+                plane,
+                bo,
+                &self.coefficients[from..][..coded_area(tx_size)],
+                leaf.eob[plane],
+                mode,
+                tx_size,
+                tx_type,
+                plane_bsize,
+                dec,
+                dec,
+                false,
+                width,
+                height,
+            );
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! One tile of a layer frame: for each superblock first the decisions, with reconstruction, then the
+//! symbols.
+
+use super::interlayer::Upsampled;
+use super::kernels::*;
+use super::quantizer::Quantizer;
+use super::residual;
+
+/// The reference that is a picture of the layer's own size.
+pub(crate) const TEMPORAL: RefType = RefType::LAST_FRAME;
+/// The reference that is the picture of the layer below.
+pub(crate) const INTER_LAYER: RefType = RefType::GOLDEN_FRAME;
+
+/// The picture of the layer below, as the layer above predicts from it.
+pub(crate) struct Below<'a> {
+    pub(crate) frame: &'a Frame<u8>,
+    pub(crate) size: (usize, usize),
+    /// There where the layer below has exactly half the size.
+    pub(crate) upsampled: Option<&'a Upsampled>,
+    /// Vectors of the layer below to its temporal reference, one an 8x8 block, where they help.
+    pub(crate) motion: Option<&'a MotionField>,
+}
+
+/// What all tiles of a frame share.
+pub(crate) struct FrameContext<'a> {
+    pub(crate) fi: &'a FrameInvariants<u8>,
+    pub(crate) q: Quantizer,
+    /// No block refers to another picture: key frames and intra-only frames.
+    pub(crate) intra: bool,
+    pub(crate) temporal: Option<&'a Frame<u8>>,
+    pub(crate) below: Option<Below<'a>>,
+}
+
+/// Vectors of a frame's temporal prediction, one for each 8x8 luma samples.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct MotionField {
+    pub(crate) cols: usize,
+    pub(crate) vectors: Vec<MotionVector>,
+}
+
+impl MotionField {
+    pub(crate) fn read(&mut self, blocks: &FrameBlocks) {
+        self.cols = blocks.cols / 2;
+        self.vectors.clear();
+        for row in (0..blocks.rows).step_by(2) {
+            self.vectors.extend(blocks[row].iter().take(self.cols * 2).step_by(2).map(|b| {
+                if b.ref_frames[0] == TEMPORAL { b.mv[0] } else { MotionVector::default() }
+            }));
+        }
+    }
+
+    /// The vector at a luma position of the layer above, at that layer's scale.
+    pub(super) fn doubled(&self, x: usize, y: usize) -> Option<MotionVector> {
+        let (col, row) = (x / 16, y / 16);
+        let mv = self.vectors.get(row * self.cols + col.min(self.cols.saturating_sub(1)))?;
+        Some(MotionVector { row: mv.row.saturating_mul(2), col: mv.col.saturating_mul(2) })
+    }
+}
+
+/// One coded block: everything that its symbols say.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leaf {
+    pub(super) bsize: BlockSize,
+    pub(super) bo: TileBlockOffset,
+    pub(super) skip: bool,
+    pub(super) mode: PredictionMode,
+    pub(super) uv_mode: PredictionMode,
+    pub(super) cfl: CFLParams,
+    pub(super) ref_frame: RefType,
+    pub(super) mv: MotionVector,
+    pub(super) tx_type: TxType,
+    pub(super) uv_tx_type: TxType,
+    pub(super) eob: [u16; 3],
+    /// Where the block's coefficients lie: luma, U, V one after the other.
+    pub(super) coefficients: usize,
+}
+
+/// The coder of one tile.
+pub(super) struct TileCoder<'a, 'f> {
+    pub(super) frame: &'f FrameContext<'f>,
+    pub(super) ts: TileStateMut<'a, u8>,
+    pub(super) scratch: residual::Scratch,
+    /// A block's prediction while it is compared with others.
+    pub(super) prediction: Plane<u8>,
+    /// The blocks of a superblock in coding order.
+    pub(super) leaves: Vec<Leaf>,
+    pub(super) coefficients: Vec<i16>,
+    /// Reconstructions that a finer partition may overwrite, one a level.
+    saved: [Vec<u8>; 4],
+    pub(super) cpu: CpuFeatureLevel,
+}
+
+/// Codes a tile and gives its bytes; `cdfs` are left as the tile's symbols adapted them.
+pub(crate) fn code_tile<'a>(
+    frame: &FrameContext<'_>,
+    ts: TileStateMut<'_, u8>,
+    blocks: &'a mut TileBlocksMut<'a>,
+    cdfs: &'a mut CDFContext,
+) -> Vec<u8> {
+    let mut cw = ContextWriter::new(cdfs, BlockContext::new(blocks));
+    let mut writer = WriterEncoder::new();
+    let (sb_width, sb_height) = (ts.sb_width, ts.sb_height);
+    let mut coder = TileCoder {
+        frame,
+        ts,
+        scratch: residual::Scratch::new(),
+        prediction: Plane::new(64, 64, 0, 0, 0, 0),
+        leaves: Vec::with_capacity(64),
+        coefficients: Vec::with_capacity(4 * 64 * 64 * 3 / 2),
+        saved: Default::default(),
+        cpu: frame.fi.cpu_feature_level,
+    };
+    for y in 0..sb_height {
+        cw.bc.reset_left_contexts(3);
+        for x in 0..sb_width {
+            cw.fc_log.clear();
+            let bo = TileSuperBlockOffset(SuperBlockOffset { x, y }).block_offset(0, 0);
+            coder.leaves.clear();
+            coder.coefficients.clear();
+            coder.decide(&mut cw, BlockSize::BLOCK_64X64, bo, None);
+            let mut written = 0;
+            coder.write_partition(&mut cw, &mut writer, BlockSize::BLOCK_64X64, bo, &mut written);
+        }
+    }
+    writer.done()
+}
+
+impl TileCoder<'_, '_> {
+    /// Decides how to code the square at `bo`, reconstructs it, and gives what that costs: squared error
+    /// and rate together.
+    fn decide(
+        &mut self,
+        cw: &mut ContextWriter<'_>,
+        bsize: BlockSize,
+        bo: TileBlockOffset,
+        parent: Option<MotionVector>,
+    ) -> f32 {
+        if bo.0.x >= self.ts.mi_width || bo.0.y >= self.ts.mi_height {
+            return 0.0;
+        }
+        let half = bsize.width_mi() / 2;
+        let smallest = bsize == BlockSize::BLOCK_8X8;
+        let straddles = bo.0.x + half >= self.ts.mi_width || bo.0.y + half >= self.ts.mi_height;
+        let lambda = self.frame.q.lambda;
+        let mut hint = parent;
+        let mut whole = None;
+        if smallest || !straddles {
+            let first = self.leaves.len();
+            let cost = self.code_block(cw, bsize, bo, parent) + lambda * 1.0;
+            let leaf = self.leaves[first];
+            if smallest || self.stop_at(&leaf, cost) {
+                return cost;
+            }
+            if leaf.ref_frame == TEMPORAL {
+                hint = Some(leaf.mv);
+            }
+            whole = Some((first, cost));
+            self.save(bsize, bo);
+        }
+        let subsize = bsize.subsize(PartitionType::PARTITION_SPLIT).expect("squares of 16 and more split");
+        let mut cost = lambda * 1.5;
+        for (dy, dx) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            let at = TileBlockOffset(BlockOffset { x: bo.0.x + dx * half, y: bo.0.y + dy * half });
+            cost += self.decide(cw, subsize, at, hint);
+            if whole.is_some_and(|(_, best)| cost >= best) {
+                break;
+            }
+        }
+        match whole {
+            Some((first, best)) if cost >= best => {
+                self.leaves.truncate(first + 1);
+                self.restore(bsize, bo);
+                let leaf = self.leaves[first];
+                set_block(cw, &leaf);
+                best
+            }
+            Some((first, _)) => {
+                self.leaves.remove(first);
+                cost
+            }
+            None => cost,
+        }
+    }
+
+    /// Whether a block is so well coded that smaller ones need not be tried.
+    fn stop_at(&self, leaf: &Leaf, cost: f32) -> bool {
+        leaf.skip && cost < self.frame.q.lambda * 12.0
+    }
+
+    fn level(bsize: BlockSize) -> usize {
+        6 - bsize.width_log2()
+    }
+
+    fn save(&mut self, bsize: BlockSize, bo: TileBlockOffset) {
+        let samples = &mut self.saved[Self::level(bsize)];
+        samples.clear();
+        for plane in &self.ts.rec.planes {
+            let (width, height) = (bsize.width() >> plane.plane_cfg.xdec, bsize.height() >> plane.plane_cfg.ydec);
+            let region = plane.subregion(Area::BlockRect { bo: bo.0, width, height });
+            for row in region.rows_iter() {
+                samples.extend_from_slice(&row[..width]);
+            }
+        }
+    }
+
+    fn restore(&mut self, bsize: BlockSize, bo: TileBlockOffset) {
+        let mut samples = &self.saved[Self::level(bsize)][..];
+        for plane in &mut self.ts.rec.planes {
+            let (width, height) = (bsize.width() >> plane.plane_cfg.xdec, bsize.height() >> plane.plane_cfg.ydec);
+            let mut region = plane.subregion_mut(Area::BlockRect { bo: bo.0, width, height });
+            for row in region.rows_iter_mut() {
+                let (head, tail) = samples.split_at(width);
+                row[..width].copy_from_slice(head);
+                samples = tail;
+            }
+        }
+    }
+}
+
+/// Tells the contexts of later blocks, and the loop filters, what a block is.
+pub(super) fn set_block(cw: &mut ContextWriter<'_>, leaf: &Leaf) {
+    let tx_size = leaf.bsize.tx_size();
+    cw.bc.blocks.for_each(leaf.bo, leaf.bsize, |b| {
+        b.mode = leaf.mode;
+        b.skip = leaf.skip;
+        b.ref_frames = [leaf.ref_frame, RefType::NONE_FRAME];
+        b.mv = [leaf.mv, MotionVector::default()];
+        b.bsize = leaf.bsize;
+        b.n4_w = leaf.bsize.width_mi() as u8;
+        b.n4_h = leaf.bsize.height_mi() as u8;
+        b.txsize = tx_size;
+    });
+}
