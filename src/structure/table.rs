@@ -1,10 +1,10 @@
 //! The table of scalability structures.
 //!
-//! Each drawing has a row per layer and a column per picture, as the diagrams in section 9 of the standard; the
-//! pictures after `key` repeat. A frame is drawn `t+i>r`: it refers to slot t (an earlier picture of the same
-//! spatial layer) and slot i (the layer below in the same picture), and is stored in the slots r. `*` stands for
-//! all eight slots, a dot for none or for no frame. On the right are the decode targets that need the row's
-//! frames, apart from those of the key picture if these are needed by more.
+//! Each drawing has a row per layer and a column per picture, as the diagrams in section 9 of the standard;
+//! the pictures after `key` repeat. A frame is drawn `t+i>r`: it refers to slot t (an earlier picture of the
+//! same spatial layer) and slot i (the layer below in the same picture), and is stored in the slots r. `*`
+//! stands for all eight slots, a dot for none or for no frame. On the right are the decode targets that need
+//! the row's frames, apart from those of the key picture if these are needed by more.
 
 use super::{FrameTemplate, LayerId, ScalabilityMode as Mode, Structure};
 
@@ -18,8 +18,8 @@ const S2T0: LayerId = LayerId::new(2, 0);
 const S2T1: LayerId = LayerId::new(2, 1);
 const S2T2: LayerId = LayerId::new(2, 2);
 
-/// The one slot that the frames of a layer are stored in: S0T0 to S2T0 in 0 to 2, S0T1 to S2T1 in 3 to 5, S0T2
-/// and S1T2 in 6 and 7. Nothing refers to S2T2, the ninth.
+/// The one slot that the frames of a layer are stored in: S0T0 to S2T0 in 0 to 2, S0T1 to S2T1 in 3 to 5,
+/// S0T2 and S1T2 in 6 and 7. Nothing refers to S2T2, the ninth.
 const fn slot(layer: LayerId) -> u8 {
     let slot = 3 * layer.temporal_id + layer.spatial_id;
     assert!(slot < 8);
@@ -269,7 +269,7 @@ static MODE_L2T2_KEY: Structure = Structure {
     cycle: &[lowest(2, T1_LAST), lowest(2, T0)],
 };
 
-/// Two spatial layers that are predicted from below at key pictures only and shifted in time, two temporal layers.
+/// Two spatial layers, predicted from below at key pictures only and shifted in time, two temporal layers.
 ///
 /// ```text
 ///       key     1       2       needed by
@@ -338,7 +338,7 @@ static MODE_L2T3_KEY: Structure = Structure {
     cycle: &[lowest(2, T2_AFTER_T0), lowest(2, T1), lowest(2, T2_AFTER_T1), lowest(2, T0)],
 };
 
-/// Two spatial layers that are predicted from below at key pictures only and shifted in time, three temporal layers.
+/// Two spatial layers, predicted from below at key pictures only and shifted in time, three temporal layers.
 ///
 /// ```text
 ///       key     1       2       3       4       needed by
@@ -442,7 +442,7 @@ static MODE_L3T2_KEY: Structure = Structure {
     cycle: &[lowest(3, T1_LAST), lowest(3, T0)],
 };
 
-/// Three spatial layers that are predicted from below at key pictures only and shifted in time, two temporal layers.
+/// Three spatial layers, predicted from below at key pictures only and shifted in time, two temporal layers.
 ///
 /// ```text
 ///       key     1       2       needed by
@@ -519,7 +519,8 @@ static MODE_L3T3_KEY: Structure = Structure {
     cycle: &[lowest(3, T2_AFTER_T0), lowest(3, T1), lowest(3, T2_AFTER_T1), lowest(3, T0)],
 };
 
-/// Three spatial layers that are predicted from below at key pictures only and shifted in time, three temporal layers.
+/// Three spatial layers, predicted from below at key pictures only and shifted in time, three temporal
+/// layers.
 ///
 /// ```text
 ///       key     1       2       3       4       needed by

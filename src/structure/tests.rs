@@ -6,9 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The dependency diagrams of W3C `webrtc-svc`, section 9, as facts: a line for each picture of the diagram, and
-/// in it the frames that it shows. `<4` is an arrow from picture 4's frame of the same spatial layer, `+` one
-/// from the same picture's frame of the spatial layer below.
+/// The dependency diagrams of W3C `webrtc-svc`, section 9, as facts: a line for each picture of the diagram,
+/// and in it the frames that it shows. `<4` is an arrow from picture 4's frame of the same spatial layer, `+`
+/// one from the same picture's frame of the spatial layer below.
 const DIAGRAMS: [(&str, &[&str]); 25] = [
     ("L1T1", &["S0T0", "S0T0<0"]),
     ("L1T2", &["S0T0", "S0T1<0", "S0T0<0", "S0T1<2"]),
@@ -633,14 +633,14 @@ fn any_mode() -> impl Strategy<Value = ScalabilityMode> {
 fn any_requests() -> impl Strategy<Value = Vec<PictureRequest>> {
     let target = (0..3u8, 0..3u8).prop_map(|(s, t)| LayerId::new(s, t));
     let wanted = proptest::collection::vec(target, 0..4).prop_map(DecodeTargets::from_iter);
-    let run = (wanted, proptest::bool::weighted(0.1), 1..8usize).prop_map(|(wanted, key, pictures)| {
+    let run = (wanted, proptest::bool::weighted(0.1), 1..6usize).prop_map(|(wanted, key, pictures)| {
         (0..pictures).map(move |at| PictureRequest { key: key && at == 0, wanted }).collect::<Vec<_>>()
     });
-    proptest::collection::vec(run, 1..16).prop_map(|runs| runs.concat())
+    proptest::collection::vec(run, 1..24).prop_map(|runs| runs.concat())
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(4096))]
 
     #[test]
     fn every_receiver_has_what_its_frames_refer_to(mode in any_mode(), requests in any_requests()) {
