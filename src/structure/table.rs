@@ -2,9 +2,10 @@
 //!
 //! Each drawing has a row per layer and a column per picture, as the diagrams in section 9 of the standard;
 //! the pictures after `key` repeat. A frame is drawn `t+i>r`: it refers to slot t (an earlier picture of the
-//! same spatial layer) and slot i (the layer below in the same picture), and is stored in the slots r. `*`
-//! stands for all eight slots, a dot for none or for no frame. On the right are the decode targets that need
-//! the row's frames, apart from those of the key picture if these are needed by more.
+//! same spatial layer) and slot i (the layer below in the same picture), and is stored in each of the slots r,
+//! where `*` stands for all eight. A dot is no frame. A slot that was not written since holds what the key
+//! picture left there. On the right are the decode targets that need the row's frames, and behind `key` those
+//! that need the key picture's where these are more.
 
 use super::{FrameTemplate, LayerId, ScalabilityMode as Mode, Structure};
 
