@@ -6,6 +6,8 @@
 
 mod planner;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::str::FromStr;

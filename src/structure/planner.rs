@@ -21,7 +21,8 @@ pub struct PictureRequest {
 /// The frames of one picture, or temporal unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PicturePlan {
-    /// Number of the picture: the first that the planner was asked for is 0, and pictures without frames count.
+    /// Number of the picture: the first that the planner was asked for is 0, and pictures without frames
+    /// count.
     pub picture: u64,
     /// Whether it is a key picture. It may be one that was not asked for.
     pub key: bool,
@@ -56,8 +57,9 @@ pub struct FramePlan {
     /// `refresh_frame_flags`: bit i is set where slot i holds the frame from now on.
     pub refresh_frame_flags: u8,
     /// `ref_frame_idx`: the slots behind LAST_FRAME to ALTREF_FRAME. Of these [`LAST_FRAME`] and
-    /// [`GOLDEN_FRAME`] are chosen and the others repeat LAST_FRAME, so that none is a slot which some receiver
-    /// of the frame fills otherwise. All are 0, and not to be coded, unless the frame is an inter frame.
+    /// [`GOLDEN_FRAME`] are chosen and the others repeat LAST_FRAME, so that none is a slot which some
+    /// receiver of the frame fills otherwise. All are 0, and not to be coded, unless the frame is an inter
+    /// frame.
     pub ref_slots: [u8; 7],
     /// `primary_ref_frame`: the index into `ref_slots` whose probabilities the frame starts from, or none.
     pub primary_ref: Option<usize>,
@@ -66,8 +68,8 @@ pub struct FramePlan {
     /// The decode targets that need it, wanted or not.
     pub needed_by: DecodeTargets,
     /// Whether a receiver can begin to take this layer here: at temporal layer 0, one that has taken the
-    /// spatial layers below or, in the S modes, any other; above, one that has taken the same spatial layer up
-    /// to the temporal layer below.
+    /// spatial layers below or, in the S modes, any other; above, one that has taken the same spatial layer
+    /// up to the temporal layer below.
     pub is_switch_point: bool,
 }
 
@@ -90,10 +92,10 @@ enum WayBack {
 
 /// Walks a structure picture by picture and leaves out the frames that nobody needs.
 ///
-/// A frame that was left out is never referred to. A temporal layer comes back when it is wanted; a spatial layer
-/// comes back with its next frame of temporal layer 0, predicted from the layer below it (or intra-only in
-/// the S modes). Where the structure has no such prediction, as in the `_KEY` modes or for spatial layer 0,
-/// the picture becomes a key picture unasked, lest a wanted layer stay away for ever. A key picture starts
+/// A frame that was left out is never referred to. A temporal layer comes back when it is wanted; a spatial
+/// layer comes back with its next frame of temporal layer 0, predicted from the layer below it (or intra-only
+/// in the S modes). Where the structure has no such prediction, as in the `_KEY` modes or for spatial layer
+/// 0, the picture becomes a key picture unasked, lest a wanted layer stay away for ever. A key picture starts
 /// the structure's cycle anew.
 #[derive(Debug, Clone)]
 pub struct Planner {
@@ -128,7 +130,8 @@ impl Planner {
     /// Plans the next picture. Every frame of the plan has to be coded, or the next picture be asked for as a
     /// key picture.
     ///
-    /// Where nothing is wanted there are no frames; a key picture asked for then comes as soon as something is.
+    /// Where nothing is wanted there are no frames; a key picture asked for then comes as soon as something
+    /// is.
     pub fn next(&mut self, request: PictureRequest) -> PicturePlan {
         let wanted = request.wanted.intersection(DecodeTargets::all(self.structure));
         self.started &= !request.key;
@@ -216,8 +219,8 @@ impl Planner {
         })
     }
 
-    /// The slot to refer to for an earlier frame of the same spatial layer: the template's, or where its frame
-    /// was left out the newest of a lower temporal layer.
+    /// The slot to refer to for an earlier frame of the same spatial layer: the template's, or where its
+    /// frame was left out the newest of a lower temporal layer.
     fn earlier(&self, slot: u8, layer: LayerId) -> Option<u8> {
         let held = |slot: u8| self.slots[slot as usize].filter(|held| held.spatial_id == layer.spatial_id);
         if held(slot).is_some() {

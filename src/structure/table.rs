@@ -1,10 +1,11 @@
 //! The table of scalability structures.
 //!
-//! Each drawing has a row per layer and a column per picture, as the diagrams in section 9 of the standard; the
-//! pictures after `key` repeat. A frame is drawn `t+i>r`: it refers to slot t (an earlier picture of the same
-//! spatial layer) and slot i (the layer below in the same picture), and is stored in the slots r. `*` stands for
-//! all eight slots, a dot for none or for no frame. On the right are the decode targets that need the row's
-//! frames, apart from those of the key picture if these are needed by more.
+//! Each drawing has a row per layer and a column per picture, as the diagrams in section 9 of the standard;
+//! the pictures after `key` repeat. A frame is drawn `t+i>r`: it refers to slot t (an earlier picture of the
+//! same spatial layer) and slot i (the layer below in the same picture), and is stored in each of the slots r,
+//! where `*` stands for all eight. A dot is no frame. A slot that was not written since holds what the key
+//! picture left there. On the right are the decode targets that need the row's frames, and behind `key` those
+//! that need the key picture's where these are more.
 
 use super::{FrameTemplate, LayerId, ScalabilityMode as Mode, Structure};
 
@@ -18,8 +19,8 @@ const S2T0: LayerId = LayerId::new(2, 0);
 const S2T1: LayerId = LayerId::new(2, 1);
 const S2T2: LayerId = LayerId::new(2, 2);
 
-/// The one slot that the frames of a layer are stored in: S0T0 to S2T0 in 0 to 2, S0T1 to S2T1 in 3 to 5, S0T2
-/// and S1T2 in 6 and 7. Nothing refers to S2T2, the ninth.
+/// The one slot that the frames of a layer are stored in: S0T0 to S2T0 in 0 to 2, S0T1 to S2T1 in 3 to 5,
+/// S0T2 and S1T2 in 6 and 7. Nothing refers to S2T2, the ninth.
 const fn slot(layer: LayerId) -> u8 {
     let slot = 3 * layer.temporal_id + layer.spatial_id;
     assert!(slot < 8);
@@ -146,7 +147,12 @@ pub(super) static TABLE: [&Structure; 25] = [
     &MODE_S3T3,
 ];
 
-/// DRAWING L1T1
+/// One spatial layer and one temporal layer.
+///
+/// ```text
+///       key     1       needed by
+/// S0T0  >*      0>0     S0T0
+/// ```
 static MODE_L1T1: Structure = Structure {
     mode: Mode::L1T1,
     name: "L1T1",
@@ -157,7 +163,13 @@ static MODE_L1T1: Structure = Structure {
     cycle: &[lowest(1, T0)],
 };
 
-/// DRAWING L1T2
+/// One spatial layer, two temporal layers.
+///
+/// ```text
+///       key     1       2       needed by
+/// S0T1  .       0>      .       S0T1
+/// S0T0  >*      .       0>0     S0T0-1
+/// ```
 static MODE_L1T2: Structure = Structure {
     mode: Mode::L1T2,
     name: "L1T2",
@@ -168,7 +180,14 @@ static MODE_L1T2: Structure = Structure {
     cycle: &[lowest(1, T1_LAST), lowest(1, T0)],
 };
 
-/// DRAWING L1T3
+/// One spatial layer, three temporal layers.
+///
+/// ```text
+///       key     1       2       3       4       needed by
+/// S0T2  .       0>      .       3>      .       S0T2
+/// S0T1  .       .       0>3     .       .       S0T1-2
+/// S0T0  >*      .       .       .       0>0     S0T0-2
+/// ```
 static MODE_L1T3: Structure = Structure {
     mode: Mode::L1T3,
     name: "L1T3",
@@ -179,7 +198,13 @@ static MODE_L1T3: Structure = Structure {
     cycle: &[lowest(1, T2_AFTER_T0), lowest(1, T1), lowest(1, T2_AFTER_T1), lowest(1, T0)],
 };
 
-/// DRAWING L2T1
+/// Two spatial layers, each predicted from the one below, one temporal layer.
+///
+/// ```text
+///       key     1       needed by
+/// S1T0  +0>1    1+0>1   S1T0
+/// S0T0  >*      0>0     S0-1T0
+/// ```
 static MODE_L2T1: Structure = Structure {
     mode: Mode::L2T1,
     name: "L2T1",
@@ -190,7 +215,13 @@ static MODE_L2T1: Structure = Structure {
     cycle: &[lowest(2, LAYERED_T0)],
 };
 
-/// DRAWING L2T1_KEY
+/// Two spatial layers, predicted from below at key pictures only, one temporal layer.
+///
+/// ```text
+///       key     1       needed by
+/// S1T0  +0>1    1>1     S1T0
+/// S0T0  >*      0>0     S0T0, key S0-1T0
+/// ```
 static MODE_L2T1_KEY: Structure = Structure {
     mode: Mode::L2T1Key,
     name: "L2T1_KEY",
@@ -201,7 +232,15 @@ static MODE_L2T1_KEY: Structure = Structure {
     cycle: &[lowest(2, T0)],
 };
 
-/// DRAWING L2T2
+/// Two spatial layers, each predicted from the one below, two temporal layers.
+///
+/// ```text
+///       key     1       2       needed by
+/// S1T1  .       1+3>    .       S1T1
+/// S1T0  +0>1    .       1+0>1   S1T0-1
+/// S0T1  .       0>3     .       S0-1T1
+/// S0T0  >*      .       0>0     S0-1T0-1
+/// ```
 static MODE_L2T2: Structure = Structure {
     mode: Mode::L2T2,
     name: "L2T2",
@@ -212,7 +251,15 @@ static MODE_L2T2: Structure = Structure {
     cycle: &[LAYERED_T1_LAST_OF_2, lowest(2, LAYERED_T0)],
 };
 
-/// DRAWING L2T2_KEY
+/// Two spatial layers, predicted from below at key pictures only, two temporal layers.
+///
+/// ```text
+///       key     1       2       needed by
+/// S1T1  .       1>      .       S1T1
+/// S1T0  +0>1    .       1>1     S1T0-1
+/// S0T1  .       0>      .       S0T1
+/// S0T0  >*      .       0>0     S0T0-1, key S0-1T0-1
+/// ```
 static MODE_L2T2_KEY: Structure = Structure {
     mode: Mode::L2T2Key,
     name: "L2T2_KEY",
@@ -223,7 +270,15 @@ static MODE_L2T2_KEY: Structure = Structure {
     cycle: &[lowest(2, T1_LAST), lowest(2, T0)],
 };
 
-/// DRAWING L2T2_KEY_SHIFT
+/// Two spatial layers, predicted from below at key pictures only and shifted in time, two temporal layers.
+///
+/// ```text
+///       key     1       2       needed by
+/// S1T1  .       1>      .       S1T1
+/// S1T0  +0>1    .       1>1     S1T0-1
+/// S0T1  .       .       0>      S0T1
+/// S0T0  >*      0>0     .       S0T0-1, key S0-1T0-1
+/// ```
 static MODE_L2T2_KEY_SHIFT: Structure = Structure {
     mode: Mode::L2T2KeyShift,
     name: "L2T2_KEY_SHIFT",
@@ -237,7 +292,17 @@ static MODE_L2T2_KEY_SHIFT: Structure = Structure {
     ],
 };
 
-/// DRAWING L2T3
+/// Two spatial layers, each predicted from the one below, three temporal layers.
+///
+/// ```text
+///       key     1       2       3       4       needed by
+/// S1T2  .       1+6>    .       4+6>    .       S1T2
+/// S1T1  .       .       1+3>4   .       .       S1T1-2
+/// S1T0  +0>1    .       .       .       1+0>1   S1T0-2
+/// S0T2  .       0>6     .       3>6     .       S0-1T2
+/// S0T1  .       .       0>3     .       .       S0-1T1-2
+/// S0T0  >*      .       .       .       0>0     S0-1T0-2
+/// ```
 static MODE_L2T3: Structure = Structure {
     mode: Mode::L2T3,
     name: "L2T3",
@@ -253,7 +318,17 @@ static MODE_L2T3: Structure = Structure {
     ],
 };
 
-/// DRAWING L2T3_KEY
+/// Two spatial layers, predicted from below at key pictures only, three temporal layers.
+///
+/// ```text
+///       key     1       2       3       4       needed by
+/// S1T2  .       1>      .       4>      .       S1T2
+/// S1T1  .       .       1>4     .       .       S1T1-2
+/// S1T0  +0>1    .       .       .       1>1     S1T0-2
+/// S0T2  .       0>      .       3>      .       S0T2
+/// S0T1  .       .       0>3     .       .       S0T1-2
+/// S0T0  >*      .       .       .       0>0     S0T0-2, key S0-1T0-2
+/// ```
 static MODE_L2T3_KEY: Structure = Structure {
     mode: Mode::L2T3Key,
     name: "L2T3_KEY",
@@ -264,7 +339,17 @@ static MODE_L2T3_KEY: Structure = Structure {
     cycle: &[lowest(2, T2_AFTER_T0), lowest(2, T1), lowest(2, T2_AFTER_T1), lowest(2, T0)],
 };
 
-/// DRAWING L2T3_KEY_SHIFT
+/// Two spatial layers, predicted from below at key pictures only and shifted in time, three temporal layers.
+///
+/// ```text
+///       key     1       2       3       4       needed by
+/// S1T2  .       1>      .       4>      .       S1T2
+/// S1T1  .       .       1>4     .       .       S1T1-2
+/// S1T0  +0>1    .       .       .       1>1     S1T0-2
+/// S0T2  .       3>      .       0>      .       S0T2
+/// S0T1  .       .       .       .       0>3     S0T1-2
+/// S0T0  >*      .       0>0     .       .       S0T0-2, key S0-1T0-2
+/// ```
 static MODE_L2T3_KEY_SHIFT: Structure = Structure {
     mode: Mode::L2T3KeyShift,
     name: "L2T3_KEY_SHIFT",
@@ -280,7 +365,14 @@ static MODE_L2T3_KEY_SHIFT: Structure = Structure {
     ],
 };
 
-/// DRAWING L3T1
+/// Three spatial layers, each predicted from the one below, one temporal layer.
+///
+/// ```text
+///       key     1       needed by
+/// S2T0  +1>2    2+1>2   S2T0
+/// S1T0  +0>1    1+0>1   S1-2T0
+/// S0T0  >*      0>0     S0-2T0
+/// ```
 static MODE_L3T1: Structure = Structure {
     mode: Mode::L3T1,
     name: "L3T1",
@@ -291,7 +383,14 @@ static MODE_L3T1: Structure = Structure {
     cycle: &[lowest(3, LAYERED_T0)],
 };
 
-/// DRAWING L3T1_KEY
+/// Three spatial layers, predicted from below at key pictures only, one temporal layer.
+///
+/// ```text
+///       key     1       needed by
+/// S2T0  +1>2    2>2     S2T0
+/// S1T0  +0>1    1>1     S1T0, key S1-2T0
+/// S0T0  >*      0>0     S0T0, key S0-2T0
+/// ```
 static MODE_L3T1_KEY: Structure = Structure {
     mode: Mode::L3T1Key,
     name: "L3T1_KEY",
@@ -302,7 +401,17 @@ static MODE_L3T1_KEY: Structure = Structure {
     cycle: &[lowest(3, T0)],
 };
 
-/// DRAWING L3T2
+/// Three spatial layers, each predicted from the one below, two temporal layers.
+///
+/// ```text
+///       key     1       2       needed by
+/// S2T1  .       2+4>    .       S2T1
+/// S2T0  +1>2    .       2+1>2   S2T0-1
+/// S1T1  .       1+3>4   .       S1-2T1
+/// S1T0  +0>1    .       1+0>1   S1-2T0-1
+/// S0T1  .       0>3     .       S0-2T1
+/// S0T0  >*      .       0>0     S0-2T0-1
+/// ```
 static MODE_L3T2: Structure = Structure {
     mode: Mode::L3T2,
     name: "L3T2",
@@ -313,7 +422,17 @@ static MODE_L3T2: Structure = Structure {
     cycle: &[LAYERED_T1_LAST_OF_3, lowest(3, LAYERED_T0)],
 };
 
-/// DRAWING L3T2_KEY
+/// Three spatial layers, predicted from below at key pictures only, two temporal layers.
+///
+/// ```text
+///       key     1       2       needed by
+/// S2T1  .       2>      .       S2T1
+/// S2T0  +1>2    .       2>2     S2T0-1
+/// S1T1  .       1>      .       S1T1
+/// S1T0  +0>1    .       1>1     S1T0-1, key S1-2T0-1
+/// S0T1  .       0>      .       S0T1
+/// S0T0  >*      .       0>0     S0T0-1, key S0-2T0-1
+/// ```
 static MODE_L3T2_KEY: Structure = Structure {
     mode: Mode::L3T2Key,
     name: "L3T2_KEY",
@@ -324,7 +443,17 @@ static MODE_L3T2_KEY: Structure = Structure {
     cycle: &[lowest(3, T1_LAST), lowest(3, T0)],
 };
 
-/// DRAWING L3T2_KEY_SHIFT
+/// Three spatial layers, predicted from below at key pictures only and shifted in time, two temporal layers.
+///
+/// ```text
+///       key     1       2       needed by
+/// S2T1  .       2>      .       S2T1
+/// S2T0  +1>2    .       2>2     S2T0-1
+/// S1T1  .       .       1>      S1T1
+/// S1T0  +0>1    1>1     .       S1T0-1, key S1-2T0-1
+/// S0T1  .       .       0>      S0T1
+/// S0T0  >*      0>0     .       S0T0-1, key S0-2T0-1
+/// ```
 static MODE_L3T2_KEY_SHIFT: Structure = Structure {
     mode: Mode::L3T2KeyShift,
     name: "L3T2_KEY_SHIFT",
@@ -338,7 +467,20 @@ static MODE_L3T2_KEY_SHIFT: Structure = Structure {
     ],
 };
 
-/// DRAWING L3T3
+/// Three spatial layers, each predicted from the one below, three temporal layers.
+///
+/// ```text
+///       key     1       2       3       4       needed by
+/// S2T2  .       2+7>    .       5+7>    .       S2T2
+/// S2T1  .       .       2+4>5   .       .       S2T1-2
+/// S2T0  +1>2    .       .       .       2+1>2   S2T0-2
+/// S1T2  .       1+6>7   .       4+6>7   .       S1-2T2
+/// S1T1  .       .       1+3>4   .       .       S1-2T1-2
+/// S1T0  +0>1    .       .       .       1+0>1   S1-2T0-2
+/// S0T2  .       0>6     .       3>6     .       S0-2T2
+/// S0T1  .       .       0>3     .       .       S0-2T1-2
+/// S0T0  >*      .       .       .       0>0     S0-2T0-2
+/// ```
 static MODE_L3T3: Structure = Structure {
     mode: Mode::L3T3,
     name: "L3T3",
@@ -354,7 +496,20 @@ static MODE_L3T3: Structure = Structure {
     ],
 };
 
-/// DRAWING L3T3_KEY
+/// Three spatial layers, predicted from below at key pictures only, three temporal layers.
+///
+/// ```text
+///       key     1       2       3       4       needed by
+/// S2T2  .       2>      .       5>      .       S2T2
+/// S2T1  .       .       2>5     .       .       S2T1-2
+/// S2T0  +1>2    .       .       .       2>2     S2T0-2
+/// S1T2  .       1>      .       4>      .       S1T2
+/// S1T1  .       .       1>4     .       .       S1T1-2
+/// S1T0  +0>1    .       .       .       1>1     S1T0-2, key S1-2T0-2
+/// S0T2  .       0>      .       3>      .       S0T2
+/// S0T1  .       .       0>3     .       .       S0T1-2
+/// S0T0  >*      .       .       .       0>0     S0T0-2, key S0-2T0-2
+/// ```
 static MODE_L3T3_KEY: Structure = Structure {
     mode: Mode::L3T3Key,
     name: "L3T3_KEY",
@@ -365,7 +520,21 @@ static MODE_L3T3_KEY: Structure = Structure {
     cycle: &[lowest(3, T2_AFTER_T0), lowest(3, T1), lowest(3, T2_AFTER_T1), lowest(3, T0)],
 };
 
-/// DRAWING L3T3_KEY_SHIFT
+/// Three spatial layers, predicted from below at key pictures only and shifted in time, three temporal
+/// layers.
+///
+/// ```text
+///       key     1       2       3       4       needed by
+/// S2T2  .       2>      .       5>      .       S2T2
+/// S2T1  .       .       2>5     .       .       S2T1-2
+/// S2T0  +1>2    .       .       .       2>2     S2T0-2
+/// S1T2  .       4>      .       1>      .       S1T2
+/// S1T1  .       .       .       .       1>4     S1T1-2
+/// S1T0  +0>14   .       1>1     .       .       S1T0-2, key S1-2T0-2
+/// S0T2  .       .       0>      .       3>      S0T2
+/// S0T1  .       .       .       0>3     .       S0T1-2
+/// S0T0  >*      0>0     .       .       .       S0T0-2, key S0-2T0-2
+/// ```
 static MODE_L3T3_KEY_SHIFT: Structure = Structure {
     mode: Mode::L3T3KeyShift,
     name: "L3T3_KEY_SHIFT",
@@ -381,7 +550,13 @@ static MODE_L3T3_KEY_SHIFT: Structure = Structure {
     ],
 };
 
-/// DRAWING S2T1
+/// Two encodings that do not refer to each other, one temporal layer.
+///
+/// ```text
+///       key     1       needed by
+/// S1T0  >1      1>1     S1T0
+/// S0T0  >*      0>0     S0T0, key S0-1T0
+/// ```
 static MODE_S2T1: Structure = Structure {
     mode: Mode::S2T1,
     name: "S2T1",
@@ -392,7 +567,15 @@ static MODE_S2T1: Structure = Structure {
     cycle: &[lowest(2, T0)],
 };
 
-/// DRAWING S2T2
+/// Two encodings that do not refer to each other, two temporal layers.
+///
+/// ```text
+///       key     1       2       needed by
+/// S1T1  .       1>      .       S1T1
+/// S1T0  >1      .       1>1     S1T0-1
+/// S0T1  .       0>      .       S0T1
+/// S0T0  >*      .       0>0     S0T0-1, key S0-1T0-1
+/// ```
 static MODE_S2T2: Structure = Structure {
     mode: Mode::S2T2,
     name: "S2T2",
@@ -403,7 +586,17 @@ static MODE_S2T2: Structure = Structure {
     cycle: &[lowest(2, T1_LAST), lowest(2, T0)],
 };
 
-/// DRAWING S2T3
+/// Two encodings that do not refer to each other, three temporal layers.
+///
+/// ```text
+///       key     1       2       3       4       needed by
+/// S1T2  .       1>      .       4>      .       S1T2
+/// S1T1  .       .       1>4     .       .       S1T1-2
+/// S1T0  >1      .       .       .       1>1     S1T0-2
+/// S0T2  .       0>      .       3>      .       S0T2
+/// S0T1  .       .       0>3     .       .       S0T1-2
+/// S0T0  >*      .       .       .       0>0     S0T0-2, key S0-1T0-2
+/// ```
 static MODE_S2T3: Structure = Structure {
     mode: Mode::S2T3,
     name: "S2T3",
@@ -414,7 +607,14 @@ static MODE_S2T3: Structure = Structure {
     cycle: &[lowest(2, T2_AFTER_T0), lowest(2, T1), lowest(2, T2_AFTER_T1), lowest(2, T0)],
 };
 
-/// DRAWING S3T1
+/// Three encodings that do not refer to each other, one temporal layer.
+///
+/// ```text
+///       key     1       needed by
+/// S2T0  >2      2>2     S2T0
+/// S1T0  >1      1>1     S1T0
+/// S0T0  >*      0>0     S0T0, key S0-2T0
+/// ```
 static MODE_S3T1: Structure = Structure {
     mode: Mode::S3T1,
     name: "S3T1",
@@ -425,7 +625,17 @@ static MODE_S3T1: Structure = Structure {
     cycle: &[lowest(3, T0)],
 };
 
-/// DRAWING S3T2
+/// Three encodings that do not refer to each other, two temporal layers.
+///
+/// ```text
+///       key     1       2       needed by
+/// S2T1  .       2>      .       S2T1
+/// S2T0  >2      .       2>2     S2T0-1
+/// S1T1  .       1>      .       S1T1
+/// S1T0  >1      .       1>1     S1T0-1
+/// S0T1  .       0>      .       S0T1
+/// S0T0  >*      .       0>0     S0T0-1, key S0-2T0-1
+/// ```
 static MODE_S3T2: Structure = Structure {
     mode: Mode::S3T2,
     name: "S3T2",
@@ -436,7 +646,20 @@ static MODE_S3T2: Structure = Structure {
     cycle: &[lowest(3, T1_LAST), lowest(3, T0)],
 };
 
-/// DRAWING S3T3
+/// Three encodings that do not refer to each other, three temporal layers.
+///
+/// ```text
+///       key     1       2       3       4       needed by
+/// S2T2  .       2>      .       5>      .       S2T2
+/// S2T1  .       .       2>5     .       .       S2T1-2
+/// S2T0  >2      .       .       .       2>2     S2T0-2
+/// S1T2  .       1>      .       4>      .       S1T2
+/// S1T1  .       .       1>4     .       .       S1T1-2
+/// S1T0  >1      .       .       .       1>1     S1T0-2
+/// S0T2  .       0>      .       3>      .       S0T2
+/// S0T1  .       .       0>3     .       .       S0T1-2
+/// S0T0  >*      .       .       .       0>0     S0T0-2, key S0-2T0-2
+/// ```
 static MODE_S3T3: Structure = Structure {
     mode: Mode::S3T3,
     name: "S3T3",

@@ -1,0 +1,282 @@
+//! Open bitstream units (sections 5.3 to 5.11): headers, walking through them, writing them.
+
+use super::Error;
+use super::bits::{BitReader, BitWriter, leb128, write_leb128};
+use super::frame::FrameHeader;
+use super::sequence::SequenceHeader;
+use super::slots::RefSlots;
+
+/// obu_type (section 6.2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObuType {
+    /// OBU_SEQUENCE_HEADER.
+    SequenceHeader,
+    /// OBU_TEMPORAL_DELIMITER.
+    TemporalDelimiter,
+    /// OBU_FRAME_HEADER.
+    FrameHeader,
+    /// OBU_TILE_GROUP.
+    TileGroup,
+    /// OBU_METADATA.
+    Metadata,
+    /// OBU_FRAME: a frame header and its only tile group.
+    Frame,
+    /// OBU_REDUNDANT_FRAME_HEADER.
+    RedundantFrameHeader,
+    /// OBU_TILE_LIST.
+    TileList,
+    /// OBU_PADDING.
+    Padding,
+    /// A reserved type, 0 or 9 to 14.
+    Reserved(u8),
+}
+
+impl From<ObuType> for u8 {
+    fn from(obu_type: ObuType) -> u8 {
+        match obu_type {
+            ObuType::SequenceHeader => 1,
+            ObuType::TemporalDelimiter => 2,
+            ObuType::FrameHeader => 3,
+            ObuType::TileGroup => 4,
+            ObuType::Metadata => 5,
+            ObuType::Frame => 6,
+            ObuType::RedundantFrameHeader => 7,
+            ObuType::TileList => 8,
+            ObuType::Padding => 15,
+            ObuType::Reserved(code) => code & 15,
+        }
+    }
+}
+
+impl From<u8> for ObuType {
+    /// The type of a code of four bits.
+    fn from(code: u8) -> Self {
+        match code {
+            1 => Self::SequenceHeader,
+            2 => Self::TemporalDelimiter,
+            3 => Self::FrameHeader,
+            4 => Self::TileGroup,
+            5 => Self::Metadata,
+            6 => Self::Frame,
+            7 => Self::RedundantFrameHeader,
+            8 => Self::TileList,
+            15 => Self::Padding,
+            other => Self::Reserved(other),
+        }
+    }
+}
+
+/// obu_extension_header(): the layer an OBU belongs to. The base layer, where there is no extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Layer {
+    /// 0 to 7.
+    pub temporal_id: u8,
+    /// 0 to 3.
+    pub spatial_id: u8,
+}
+
+/// obu_header(), without the size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ObuHeader {
+    /// obu_type.
+    pub obu_type: ObuType,
+    /// The extension, where obu_extension_flag is 1.
+    pub extension: Option<Layer>,
+}
+
+impl ObuHeader {
+    /// The layer: as the extension says, else the base layer (section 6.2.3).
+    pub fn layer(&self) -> Layer {
+        self.extension.unwrap_or_default()
+    }
+}
+
+/// One OBU of a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Obu<'a> {
+    /// Type and layer.
+    pub header: ObuHeader,
+    /// What obu_size counts.
+    pub payload: &'a [u8],
+    /// Header, size and payload.
+    pub bytes: &'a [u8],
+    /// obu_has_size_field.
+    pub has_size_field: bool,
+    /// Where `bytes` lies in the series.
+    pub offset: usize,
+}
+
+/// The OBUs in `data`, one after the other. One without a size field reaches to the end. After an error
+/// the iteration is over.
+pub fn obus(data: &[u8]) -> Obus<'_> {
+    Obus { data, offset: 0 }
+}
+
+/// Iterator of [`obus`].
+#[derive(Debug, Clone)]
+pub struct Obus<'a> {
+    data: &'a [u8],
+    offset: usize,
+}
+
+impl<'a> Iterator for Obus<'a> {
+    type Item = Result<Obu<'a>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = &self.data[self.offset..];
+        if rest.is_empty() {
+            return None;
+        }
+        let obu = read_obu(rest).map(|obu| Obu { offset: self.offset, ..obu });
+        self.offset += obu.map_or(rest.len(), |obu| obu.bytes.len());
+        Some(obu)
+    }
+}
+
+/// The OBU at the start of `data`.
+fn read_obu(data: &[u8]) -> Result<Obu<'_>, Error> {
+    let mut r = BitReader::new(data);
+    if r.bits(1)? != 0 {
+        return Err(Error::Value { field: "obu_forbidden_bit" });
+    }
+    let obu_type = ObuType::from(r.bits(4)? as u8);
+    let extension_flag = r.bits(1)? == 1;
+    let has_size_field = r.bits(1)? == 1;
+    // The reserved bits here and in the extension are ignored (section 6.2.2).
+    r.bits(1)?;
+    let extension = match extension_flag {
+        true => {
+            let layer = Layer { temporal_id: r.bits(3)? as u8, spatial_id: r.bits(2)? as u8 };
+            r.bits(3)?;
+            Some(layer)
+        }
+        false => None,
+    };
+    let mut start = r.position() / 8;
+    let mut end = data.len();
+    if has_size_field {
+        let (size, n) = leb128(&data[start..])?;
+        start += n;
+        let size = usize::try_from(size).map_err(|_| Error::End)?;
+        end = start.checked_add(size).filter(|&end| end <= data.len()).ok_or(Error::End)?;
+    }
+    let header = ObuHeader { obu_type, extension };
+    Ok(Obu { header, payload: &data[start..end], bytes: &data[..end], has_size_field, offset: 0 })
+}
+
+/// Appends an OBU with obu_has_size_field equal to 1.
+///
+/// # Errors
+/// [`Error::Value`], where temporal_id is above 7, spatial_id above 3 or the payload 4 GiB or longer.
+pub fn write_obu(out: &mut Vec<u8>, header: ObuHeader, payload: &[u8]) -> Result<(), Error> {
+    let size = u32::try_from(payload.len()).map_err(|_| Error::Value { field: "obu_size" })?;
+    let extension_flag = u8::from(header.extension.is_some());
+    let extension = match header.extension {
+        Some(layer) if layer.temporal_id > 7 => return Err(Error::Value { field: "temporal_id" }),
+        Some(layer) if layer.spatial_id > 3 => return Err(Error::Value { field: "spatial_id" }),
+        Some(layer) => Some(layer.temporal_id << 5 | layer.spatial_id << 3),
+        None => None,
+    };
+    out.push(u8::from(header.obu_type) << 3 | extension_flag << 2 | 1 << 1);
+    out.extend(extension);
+    write_leb128(out, size);
+    out.extend_from_slice(payload);
+    Ok(())
+}
+
+/// Appends a temporal delimiter OBU: two bytes that start a temporal unit.
+pub fn write_temporal_delimiter(out: &mut Vec<u8>) {
+    out.extend([u8::from(ObuType::TemporalDelimiter) << 3 | 1 << 1, 0]);
+}
+
+/// Appends a sequence header OBU, without extension.
+///
+/// # Errors
+/// As [`SequenceHeader::write`].
+pub fn write_sequence_obu(out: &mut Vec<u8>, sequence: &SequenceHeader) -> Result<(), Error> {
+    let mut w = BitWriter::new();
+    sequence.write(&mut w)?;
+    w.trailing_bits();
+    write_obu(out, ObuHeader { obu_type: ObuType::SequenceHeader, extension: None }, &w.into_bytes())
+}
+
+/// Appends a frame OBU: the header and all tiles of the frame, as [`tile_group`] gives them. The
+/// extension header is written where `extension` gives a layer. `slots` are those before the frame.
+///
+/// # Errors
+/// As [`FrameHeader::write`]; [`Error::Value`] for show_existing_frame, which needs
+/// [`write_frame_header_obu`].
+pub fn write_frame_obu(
+    out: &mut Vec<u8>,
+    extension: Option<Layer>,
+    sequence: &SequenceHeader,
+    header: &FrameHeader,
+    slots: &RefSlots,
+    tile_group: &[u8],
+) -> Result<(), Error> {
+    if header.show_existing_frame {
+        return Err(Error::Value { field: "show_existing_frame" });
+    }
+    let mut w = BitWriter::new();
+    header.write(&mut w, sequence, slots, extension.unwrap_or_default())?;
+    let mut payload = w.into_bytes();
+    payload.extend_from_slice(tile_group);
+    write_obu(out, ObuHeader { obu_type: ObuType::Frame, extension }, &payload)
+}
+
+/// Appends a frame header OBU, without tiles.
+///
+/// # Errors
+/// As [`FrameHeader::write`].
+pub fn write_frame_header_obu(
+    out: &mut Vec<u8>,
+    extension: Option<Layer>,
+    sequence: &SequenceHeader,
+    header: &FrameHeader,
+    slots: &RefSlots,
+) -> Result<(), Error> {
+    let mut w = BitWriter::new();
+    header.write(&mut w, sequence, slots, extension.unwrap_or_default())?;
+    w.trailing_bits();
+    write_obu(out, ObuHeader { obu_type: ObuType::FrameHeader, extension }, &w.into_bytes())
+}
+
+/// tile_group_obu() (section 5.11.1) of all `tiles` of a frame: each but the last is preceded by its
+/// size in `tile_size_bytes` bytes (TileSizeBytes of [`TileInfo`](super::TileInfo), which [`tile_size_bytes`] gives).
+///
+/// # Errors
+/// [`Error::Value`], where there is no tile, one is empty, or a size does not fit.
+pub fn tile_group<T: AsRef<[u8]>>(tiles: &[T], tile_size_bytes: u8) -> Result<Vec<u8>, Error> {
+    let (last, others) = tiles.split_last().ok_or(Error::Value { field: "tile" })?;
+    if !(1..=4).contains(&tile_size_bytes) {
+        return Err(Error::Value { field: "tile_size_bytes_minus_1" });
+    }
+    let total: usize = tiles.iter().map(|tile| tile.as_ref().len() + usize::from(tile_size_bytes)).sum();
+    let mut out = Vec::with_capacity(1 + total);
+    if !others.is_empty() {
+        // tile_start_and_end_present_flag equal to 0, then byte_alignment().
+        out.push(0);
+    }
+    for tile in others {
+        let tile = tile.as_ref();
+        let minus_1 = tile.len().checked_sub(1).ok_or(Error::Value { field: "tile" })? as u64;
+        if minus_1 >> (8 * tile_size_bytes) != 0 {
+            return Err(Error::Value { field: "tile_size_minus_1" });
+        }
+        out.extend_from_slice(&minus_1.to_le_bytes()[..usize::from(tile_size_bytes)]);
+        out.extend_from_slice(tile);
+    }
+    if last.as_ref().is_empty() {
+        return Err(Error::Value { field: "tile" });
+    }
+    out.extend_from_slice(last.as_ref());
+    Ok(out)
+}
+
+/// The smallest TileSizeBytes, 1 to 4, for the sizes of `tiles`. Sizes above 4 GiB fit none.
+pub fn tile_size_bytes<T: AsRef<[u8]>>(tiles: &[T]) -> u8 {
+    let others = tiles.split_last().map_or(&[][..], |(_, others)| others);
+    let largest = others.iter().map(|tile| tile.as_ref().len()).max().unwrap_or(1).max(1);
+    let bits = (largest - 1).checked_ilog2().map_or(1, |log2| log2 + 1);
+    bits.div_ceil(8).clamp(1, 4) as u8
+}

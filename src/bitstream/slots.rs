@@ -1,0 +1,199 @@
+//! The eight reference slots: what later frame headers need to know of earlier frames.
+
+use super::Error;
+use super::frame::{FilmGrainParams, FrameHeader, FrameType, LoopFilterDeltas, SegmentationFeatures};
+use super::frame::{GM_IDENTITY, NUM_REF_FRAMES, REFS_PER_FRAME};
+use super::sequence::{FrameIdNumbers, SequenceHeader};
+
+/// One slot: the header state that the reference frame update process (section 7.20) saves.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RefSlot {
+    /// RefValid: the slot holds a frame that may be referenced.
+    pub valid: bool,
+    /// RefFrameId.
+    pub frame_id: u32,
+    /// RefFrameType.
+    pub frame_type: FrameType,
+    /// The frame may still be shown by show_existing_frame.
+    pub showable_frame: bool,
+    /// RefOrderHint.
+    pub order_hint: u32,
+    /// RefUpscaledWidth, in luma samples.
+    pub upscaled_width: u32,
+    /// RefFrameWidth, before upscaling.
+    pub frame_width: u32,
+    /// RefFrameHeight.
+    pub frame_height: u32,
+    /// RefRenderWidth.
+    pub render_width: u32,
+    /// RefRenderHeight.
+    pub render_height: u32,
+    /// RefBitDepth.
+    pub bit_depth: u8,
+    /// RefSubsamplingX.
+    pub subsampling_x: bool,
+    /// RefSubsamplingY.
+    pub subsampling_y: bool,
+    /// SavedGmParams of LAST_FRAME to ALTREF_FRAME.
+    pub gm_params: [[i32; 6]; REFS_PER_FRAME],
+    /// The saved loop filter deltas.
+    pub loop_filter_deltas: LoopFilterDeltas,
+    /// The saved segmentation features.
+    pub segmentation: SegmentationFeatures,
+    /// The saved film grain parameters.
+    pub film_grain: FilmGrainParams,
+}
+
+/// The state that frame headers are read and written against. Encoder and reader keep one alike:
+/// code a header against it, then [`update`](Self::update) it with that header.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RefSlots {
+    /// The slots by index.
+    pub slots: [RefSlot; NUM_REF_FRAMES],
+}
+
+impl RefSlots {
+    /// Eight empty slots.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// RefOrderHint of every slot: what an error resilient frame repeats as ref_order_hint.
+    pub fn order_hints(&self) -> [u32; NUM_REF_FRAMES] {
+        std::array::from_fn(|i| self.slots[i].order_hint)
+    }
+
+    /// Slot `i`, where it holds a frame that may be referenced.
+    ///
+    /// # Errors
+    /// [`Error::MissingReference`], where it does not.
+    pub fn get(&self, i: u8) -> Result<&RefSlot, Error> {
+        let slot = self.slots.get(usize::from(i)).filter(|slot| slot.valid);
+        slot.ok_or(Error::MissingReference { slot: i })
+    }
+
+    /// The reference frame update process (section 7.20) after the frame that `header` describes; for
+    /// show_existing_frame of a key frame, the loading process (7.21) comes first.
+    pub fn update(&mut self, sequence: &SequenceHeader, header: &FrameHeader) {
+        if header.show_existing_frame {
+            let Ok(shown) = self.get(header.frame_to_show_map_idx) else { return };
+            if shown.frame_type == FrameType::Key {
+                // A key frame is shown this way once (section 6.8.2).
+                let shown = RefSlot { showable_frame: false, ..shown.clone() };
+                self.slots.fill(shown);
+            }
+            return;
+        }
+        if let Some(ids) = &sequence.frame_id_numbers {
+            self.mark_by_frame_id(ids, header.current_frame_id);
+        }
+        if header.codes_ref_order_hints(sequence) {
+            for (slot, &hint) in self.slots.iter_mut().zip(&header.ref_order_hint) {
+                slot.valid &= slot.order_hint == hint;
+                slot.order_hint = hint;
+            }
+        }
+        let color = &sequence.color_config;
+        let saved = RefSlot {
+            valid: true,
+            frame_id: header.current_frame_id,
+            frame_type: header.frame_type,
+            showable_frame: header.showable_frame,
+            order_hint: header.order_hint,
+            upscaled_width: header.upscaled_width,
+            frame_width: header.frame_width(),
+            frame_height: header.frame_height,
+            render_width: header.render_width,
+            render_height: header.render_height,
+            bit_depth: color.bit_depth,
+            subsampling_x: color.subsampling_x,
+            subsampling_y: color.subsampling_y,
+            gm_params: header.gm_params,
+            loop_filter_deltas: header.loop_filter_deltas,
+            segmentation: header.segmentation.features,
+            film_grain: header.film_grain.clone(),
+        };
+        for (i, slot) in self.slots.iter_mut().enumerate() {
+            if header.refresh_frame_flags >> i & 1 == 1 {
+                slot.clone_from(&saved);
+            }
+        }
+    }
+
+    /// mark_ref_frames() of section 5.9.4: slots whose id is too far away become invalid.
+    pub(super) fn mark_by_frame_id(&mut self, ids: &FrameIdNumbers, current: u32) {
+        let (all, reach) = (1 << ids.id_len(), 1 << ids.delta_len());
+        for slot in &mut self.slots {
+            slot.valid &= match current > reach {
+                true => (current - reach..=current).contains(&slot.frame_id),
+                false => slot.frame_id <= current || slot.frame_id >= all + current - reach,
+            };
+        }
+    }
+
+    /// The set frame refs process (section 7.8): all seven references from LAST_FRAME and GOLDEN_FRAME.
+    /// `order_hint` is the current frame's.
+    ///
+    /// # Errors
+    /// [`Error::Value`], where one of the two does not lie before the current frame.
+    pub fn set_frame_refs(
+        &self,
+        sequence: &SequenceHeader,
+        order_hint: u32,
+        last_frame_idx: u8,
+        gold_frame_idx: u8,
+    ) -> Result<[u8; REFS_PER_FRAME], Error> {
+        // Positions relative to the current frame: the standard adds curFrameHint to both sides.
+        let hints: [i32; NUM_REF_FRAMES] =
+            std::array::from_fn(|i| sequence.relative_dist(self.slots[i].order_hint, order_hint));
+        let mut used = [false; NUM_REF_FRAMES];
+        for (field, i) in [("last_frame_idx", last_frame_idx), ("gold_frame_idx", gold_frame_idx)] {
+            match hints.get(usize::from(i)) {
+                Some(&hint) if hint < 0 => used[usize::from(i)] = true,
+                _ => return Err(Error::Value { field }),
+            }
+        }
+        let mut refs = [None; REFS_PER_FRAME];
+        refs[0] = Some(last_frame_idx);
+        refs[3] = Some(gold_frame_idx);
+        let latest = |used: &[bool; NUM_REF_FRAMES], backward: bool| {
+            let free = (0..NUM_REF_FRAMES).filter(|&i| !used[i] && (hints[i] >= 0) == backward);
+            free.max_by_key(|&i| (hints[i], i))
+        };
+        let earliest_backward = |used: &[bool; NUM_REF_FRAMES]| {
+            let free = (0..NUM_REF_FRAMES).filter(|&i| !used[i] && hints[i] >= 0);
+            free.min_by_key(|&i| (hints[i], i))
+        };
+        let mut take = |used: &mut [bool; NUM_REF_FRAMES], to: usize, found: Option<usize>| {
+            if let Some(i) = found {
+                used[i] = true;
+                refs[to] = Some(i as u8);
+            }
+        };
+        // ALTREF_FRAME, then BWDREF_FRAME and ALTREF2_FRAME, look ahead.
+        let found = latest(&used, true);
+        take(&mut used, 6, found);
+        for to in [4, 5] {
+            let found = earliest_backward(&used);
+            take(&mut used, to, found);
+        }
+        // What is left looks back: LAST2_FRAME, LAST3_FRAME, BWDREF_FRAME, ALTREF2_FRAME, ALTREF_FRAME.
+        for to in [1, 2, 4, 5, 6] {
+            if refs[to].is_none() {
+                let Some(i) = latest(&used, false) else { break };
+                used[i] = true;
+                refs[to] = Some(i as u8);
+            }
+        }
+        let earliest = (0..NUM_REF_FRAMES).min_by_key(|&i| (hints[i], i)).unwrap_or(0) as u8;
+        Ok(refs.map(|r| r.unwrap_or(earliest)))
+    }
+
+    /// PrevGmParams and what else load_previous() of section 6.8.2 takes from slot `i`.
+    pub(super) fn previous(&self, i: Option<u8>) -> Result<RefSlot, Error> {
+        match i {
+            Some(i) => self.get(i).cloned(),
+            None => Ok(RefSlot { gm_params: [GM_IDENTITY; REFS_PER_FRAME], ..Default::default() }),
+        }
+    }
+}
