@@ -1,12 +1,10 @@
 //! Sequence and frame headers of the coder's streams.
 
-use bytes::BytesMut;
-
 use super::SvcConfig;
 use super::frame::CodedFrame;
 use super::kernels::TilingInfo;
 use crate::bitstream::{
-    self, CdefStrength, FrameHeader, FrameType, OperatingPoint, PRIMARY_REF_NONE, RefSlots, SequenceHeader,
+    self, CdefStrength, FrameHeader, FrameType, Layer, OperatingPoint, PRIMARY_REF_NONE, RefSlots, SequenceHeader,
 };
 use crate::structure::{FrameKind, FramePlan};
 
@@ -31,7 +29,7 @@ pub(super) fn quantizer(plan: &FramePlan, base: u8) -> u8 {
 /// Appends a frame OBU and takes note of it in `slots`.
 #[allow(clippy::too_many_arguments)]
 pub(super) fn write_frame(
-    out: &mut BytesMut,
+    out: &mut Vec<u8>,
     sequence: &SequenceHeader,
     slots: &mut RefSlots,
     plan: &FramePlan,
@@ -64,6 +62,7 @@ pub(super) fn write_frame(
     header.tile_info.tile_cols_log2 = tiling.tile_cols_log2 as u8;
     header.tile_info.tile_rows_log2 = tiling.tile_rows_log2 as u8;
     header.tile_info.context_update_tile_id = coded.context_update_tile_id as u16;
+    header.tile_info.tile_size_bytes = bitstream::tile_size_bytes(&coded.tiles);
     header.quantization.base_q_idx = qindex;
     header.loop_filter_level = coded.levels;
     header.loop_filter_delta_enabled = false;
@@ -76,7 +75,11 @@ pub(super) fn write_frame(
         uv_sec: secondary(coded.cdef.chroma),
     };
     let tile_group = bitstream::tile_group(&coded.tiles, header.tile_info.tile_size_bytes)?;
-    bitstream::write_frame_obu(out, plan.layer, sequence, &header, slots, &tile_group)?;
+    // A stream of one layer needs no extension headers.
+    let layered = sequence.operating_points[0].idc != 0;
+    let bitstream_layer = Layer { temporal_id: plan.layer.temporal_id, spatial_id: plan.layer.spatial_id };
+    let extension = layered.then_some(bitstream_layer);
+    bitstream::write_frame_obu(out, extension, sequence, &header, slots, &tile_group)?;
     slots.update(sequence, &header);
     Ok(())
 }

@@ -30,7 +30,7 @@ mod tile;
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use rayon::prelude::*;
 
 use crate::bitstream::{self, RefSlots, SequenceHeader};
@@ -83,7 +83,7 @@ pub struct SvcConfig {
     pub height: usize,
     /// Which layers there are, and what refers to what.
     pub mode: ScalabilityMode,
-    /// `base_q_idx` (AV1 6.10.? quantization) of the lowest temporal layer, 1 (best) to 255.
+    /// `base_q_idx` (AV1 specification, section 6.8.11) of the lowest temporal layer, 1 (best) to 255.
     pub quantizer: u8,
     /// log2 of the tile columns of the highest spatial layer: 0 codes best, 1 and more lets that many
     /// threads share a frame. Lower layers get as many as are at least 320 samples wide.
@@ -220,7 +220,7 @@ impl SvcEncoder {
             .collect();
         let sequence = header::sequence(&config);
         let mut obu = Vec::new();
-        bitstream::write_sequence_obu(&sequence, &mut obu)?;
+        bitstream::write_sequence_obu(&mut obu, &sequence)?;
         Ok(Self {
             sequence,
             sequence_obu: obu.into(),
@@ -280,7 +280,7 @@ impl SvcEncoder {
         let mut frames = Vec::with_capacity(plan.frames.len());
         for (frame, (coded, quantizer)) in plan.frames.into_iter().zip(coded) {
             let layer = &self.layers[usize::from(frame.layer.spatial_id)];
-            let mut data = BytesMut::new();
+            let mut data = Vec::new();
             if frame.kind == FrameKind::Key {
                 data.extend_from_slice(&self.sequence_obu);
             }
@@ -295,7 +295,7 @@ impl SvcEncoder {
                 layer.coder.tiling(),
             )?;
             let (width, height) = layer.size;
-            frames.push(LayerFrame { data: data.freeze(), plan: frame, width, height });
+            frames.push(LayerFrame { data: data.into(), plan: frame, width, height });
         }
         Ok(TemporalUnit { timestamp, picture: plan.picture, key: plan.key, frames })
     }

@@ -1,0 +1,32 @@
+use layercast::{encoder::*, picture::*, structure::*};
+use std::io::Write;
+fn main() {
+    let a: Vec<String> = std::env::args().collect();
+    let mut d = y4m::decode(std::fs::File::open(&a[1]).unwrap()).unwrap();
+    let (w, h) = (d.get_width(), d.get_height());
+    let mode: ScalabilityMode = a[3].parse().unwrap();
+    let mut c = SvcConfig::new(w, h, mode);
+    c.quantizer = a[4].parse().unwrap();
+    let limit: usize = a.get(5).map_or(60, |s| s.parse().unwrap());
+    let mut e = SvcEncoder::new(c).unwrap();
+    let mut out = std::fs::File::create(&a[2]).unwrap();
+    let mut rec = std::fs::File::create(format!("{}.rec.yuv", a[2])).unwrap();
+    let top = mode.structure().spatial_layers - 1;
+    let (mut n, mut bytes, mut time) = (0, 0, 0.0);
+    let mut mse = 0.0;
+    while let Ok(f) = d.read_frame() {
+        if n == limit { break; }
+        let v = PictureView::new(w, h, [f.get_y_plane(), f.get_u_plane(), f.get_v_plane()], [w, w.div_ceil(2), w.div_ceil(2)]).unwrap();
+        let t = std::time::Instant::now();
+        let u = e.encode(&v, n as i64, EncodeOptions::default()).unwrap();
+        time += t.elapsed().as_secs_f64();
+        let b = u.to_bytes();
+        bytes += b.len();
+        out.write_all(&b).unwrap();
+        let r = e.reconstruction(top).unwrap();
+        for p in 0..3 { rec.write_all(r.plane(p)).unwrap(); }
+        mse += r.plane(0).iter().zip(f.get_y_plane()).map(|(a, b)| { let d = f64::from(*a) - f64::from(*b); d * d }).sum::<f64>() / (w * h) as f64;
+        n += 1;
+    }
+    println!("{n} frames {:.1} kbps {:.3} dB {:.1} fps", bytes as f64 * 8.0 * 30.0 / n as f64 / 1000.0, 10.0 * (255.0 * 255.0 / (mse / n as f64)).log10(), n as f64 / time);
+}
