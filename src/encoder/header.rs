@@ -41,10 +41,7 @@ pub(super) fn write_frame(
     let mut header = FrameHeader::inter(sequence);
     match plan.kind {
         FrameKind::Key => header = FrameHeader::key(sequence),
-        FrameKind::IntraOnly => {
-            header.frame_type = FrameType::IntraOnly;
-            header.force_integer_mv = true;
-        }
+        FrameKind::IntraOnly => header.frame_type = FrameType::IntraOnly,
         FrameKind::Inter => header.ref_frame_idx = plan.ref_slots,
     }
     header.refresh_frame_flags = plan.refresh_frame_flags;
