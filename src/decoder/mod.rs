@@ -1,1 +1,262 @@
-//! (in work)
+//! Decoding of one temporal unit at a time, by rav1d or by libdav1d.
+//!
+//! By default this is rav1d, dav1d rewritten in Rust, which needs nothing of the system. With the feature
+//! `dav1d` it is the system's libdav1d, 1.3 or newer (the API that the crate `dav1d` 0.11 binds): Debian 13 and
+//! Ubuntu 24.04 have it, Debian 12 is too old with its 1.0. Both take the same settings and give the same samples.
+//!
+//! Every picture comes out of the call that brings its data: frames are not decoded in parallel with each other,
+//! only (with several threads) the tiles and rows of one frame. The decoder is asked for the pictures of all
+//! spatial layers and the choice is made here, so a picture is never held back to wait for a higher layer that
+//! a relay has dropped.
+//!
+//! # Loss
+//! After an error the decoder has forgotten all references, and gives [`Error::NeedKeyFrame`] until a temporal
+//! unit brings a sequence header and a key frame. It cannot see every loss: a frame whose reference never came is
+//! predicted from the older picture in the same slot. Who does see it, from the transport or from a
+//! Dependency Descriptor, calls [`Decoder::reset`].
+
+mod unit;
+
+use crate::picture::{Picture, PictureError, PictureView};
+use bytes::Bytes;
+#[cfg(feature = "dav1d")]
+use dav1d as backend;
+#[cfg(not(feature = "dav1d"))]
+use rav1d::dav1d as backend;
+
+/// The largest temporal unit taken, in bytes.
+pub const MAX_TEMPORAL_UNIT: usize = 64 << 20;
+
+/// The largest frame size limit that can be set, in luma samples: the decoders count bytes in 32 bits.
+const MAX_FRAME_SIZE_LIMIT: u32 = 1 << 30;
+
+/// Spatial layers that a stream can have (`spatial_id` is two bits wide).
+const MAX_SPATIAL_LAYERS: usize = 4;
+
+/// Which pictures of a temporal unit come out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Output {
+    /// The picture of the highest spatial layer that is there, of all layers in operating point 0.
+    #[default]
+    HighestLayer,
+    /// The picture of the highest spatial layer that is there, of the layers in this operating point: an index
+    /// (0 to 31) into the list of the sequence header (AV1 specification, 5.5.1). OBUs of other layers are not
+    /// decoded. A stream that lists fewer points is decoded at point 0.
+    OperatingPoint(u8),
+    /// One picture for each spatial layer that is there, from the lowest up.
+    AllLayers,
+}
+
+/// How to decode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DecoderConfig {
+    /// Which pictures come out.
+    pub output: Output,
+    /// Threads, 1 to 256. With 1, the default, decoding happens in the caller's thread.
+    pub threads: usize,
+    /// The largest frame taken, in luma samples, 1 to 2^30. The default is that of level 5: 8 912 896 (4096x2176).
+    pub frame_size_limit: u32,
+}
+
+impl Default for DecoderConfig {
+    fn default() -> Self {
+        Self { output: Output::default(), threads: 1, frame_size_limit: 8_912_896 }
+    }
+}
+
+/// A decoded picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecodedPicture {
+    /// The samples, in a size that may differ from layer to layer.
+    pub picture: Picture,
+    /// The `spatial_id` of the layer, 0 where the stream has no layers.
+    pub spatial_id: u8,
+    /// As it was given with the temporal unit.
+    pub timestamp: i64,
+}
+
+/// Why there is no decoder, or no picture.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting is out of its range.
+    #[error("decoder setting {0}")]
+    Config(&'static str),
+    /// The decoder library could not be started.
+    #[error("the decoder does not start: {0}")]
+    Start(String),
+    /// The temporal unit is above [`MAX_TEMPORAL_UNIT`].
+    #[error("a temporal unit of {0} bytes is too large")]
+    UnitSize(usize),
+    /// The OBUs do not make a temporal unit.
+    #[error("malformed temporal unit: {0}")]
+    Malformed(&'static str),
+    /// References are missing, and the temporal unit has no sequence header with a key frame.
+    #[error("decoding goes on at the next key frame")]
+    NeedKeyFrame,
+    /// The decoder library refuses the temporal unit: it is damaged, too large a frame, or refers to frames that
+    /// are not there.
+    #[error("the temporal unit cannot be decoded: {0}")]
+    Refused(String),
+    /// The picture is not 8-bit 4:2:0.
+    #[error("a picture of {bits} bits, {layout}, where 8-bit 4:2:0 is supported")]
+    Format {
+        /// Bits of a sample.
+        bits: usize,
+        /// Chroma format.
+        layout: &'static str,
+    },
+    /// The decoded planes do not make a picture.
+    #[error(transparent)]
+    Picture(#[from] PictureError),
+}
+
+/// A decoder for one stream.
+pub struct Decoder {
+    inner: backend::Decoder,
+    output: Output,
+    need_key_frame: bool,
+}
+
+impl std::fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Decoder")
+            .field("output", &self.output)
+            .field("need_key_frame", &self.need_key_frame)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Decoder {
+    /// A decoder that waits for its first key frame.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a setting out of range, [`Error::Start`] where the decoder library cannot start.
+    pub fn new(config: DecoderConfig) -> Result<Self, Error> {
+        let DecoderConfig { output, threads, frame_size_limit } = config;
+        let Some(threads) = u32::try_from(threads).ok().filter(|t| (1..=256).contains(t)) else {
+            return Err(Error::Config("`threads` is not in 1..=256"));
+        };
+        if !(1..=MAX_FRAME_SIZE_LIMIT).contains(&frame_size_limit) {
+            return Err(Error::Config("`frame_size_limit` is not in 1..=2^30"));
+        }
+        let operating_point = match output {
+            Output::OperatingPoint(point @ 0..=31) => point.into(),
+            Output::OperatingPoint(_) => return Err(Error::Config("operating point is not in 0..=31")),
+            Output::HighestLayer | Output::AllLayers => 0,
+        };
+        let mut settings = backend::Settings::new();
+        settings.set_n_threads(threads);
+        settings.set_max_frame_delay(1);
+        settings.set_operating_point(operating_point);
+        settings.set_all_layers(true);
+        settings.set_frame_size_limit(frame_size_limit);
+        let inner =
+            backend::Decoder::with_settings(&settings).map_err(|error| Error::Start(error.to_string()))?;
+        Ok(Self { inner, output, need_key_frame: true })
+    }
+
+    /// Decodes one temporal unit in the low-overhead bitstream format (AV1 specification, 5.2; a temporal
+    /// delimiter may be there or not) and gives its pictures, each with `timestamp`, whose unit is the caller's.
+    ///
+    /// There may be none: where no frame is to be shown, or none is in the operating point.
+    ///
+    /// # Errors
+    /// Any but [`Error::Config`] and [`Error::Start`]. The next temporal unit decoded is then one with a
+    /// sequence header and a key frame.
+    pub fn decode(&mut self, temporal_unit: &[u8], timestamp: i64) -> Result<Vec<DecodedPicture>, Error> {
+        let pictures = self.decode_unit(temporal_unit, timestamp);
+        if pictures.is_err() {
+            self.reset();
+        }
+        pictures
+    }
+
+    /// Forgets all references, as after an error: decoding goes on at the next key frame.
+    pub fn reset(&mut self) {
+        self.inner.flush();
+        self.need_key_frame = true;
+    }
+
+    /// Whether the next temporal unit must bring a sequence header and a key frame.
+    pub fn needs_key_frame(&self) -> bool {
+        self.need_key_frame
+    }
+
+    fn decode_unit(&mut self, temporal_unit: &[u8], timestamp: i64) -> Result<Vec<DecodedPicture>, Error> {
+        if temporal_unit.len() > MAX_TEMPORAL_UNIT {
+            return Err(Error::UnitSize(temporal_unit.len()));
+        }
+        let unit = unit::split(temporal_unit).map_err(Error::Malformed)?;
+        if self.need_key_frame && !unit.starts_sequence {
+            return Err(Error::NeedKeyFrame);
+        }
+        self.need_key_frame = false;
+        let data = Bytes::copy_from_slice(temporal_unit);
+        let mut layers: [Option<backend::Picture>; MAX_SPATIAL_LAYERS] = Default::default();
+        for part in unit.parts {
+            let layer = &mut layers[usize::from(part.spatial_id)];
+            self.decode_part(data.slice(part.range), layer)
+                .map_err(|error| Error::Refused(error.to_string()))?;
+        }
+        let shown = (0..).zip(layers).filter_map(|(spatial_id, picture)| Some((spatial_id, picture?)));
+        let copy = |(spatial_id, picture)| {
+            Ok(DecodedPicture { picture: copy_out(&picture)?, spatial_id, timestamp })
+        };
+        match self.output {
+            Output::AllLayers => shown.map(copy).collect(),
+            Output::HighestLayer | Output::OperatingPoint(_) => shown.last().map(copy).into_iter().collect(),
+        }
+    }
+
+    /// Decodes OBUs of one spatial layer; a temporal unit shows one picture of a layer, so the last one is it.
+    fn decode_part(
+        &mut self,
+        part: Bytes,
+        shown: &mut Option<backend::Picture>,
+    ) -> Result<(), backend::Error> {
+        let mut sent = self.inner.send_data(part, None, None, None);
+        loop {
+            match sent {
+                Err(error) if !error.is_again() => return Err(error),
+                _ => {}
+            }
+            loop {
+                match self.inner.get_picture() {
+                    Ok(picture) => *shown = Some(picture),
+                    Err(error) if error.is_again() => break,
+                    Err(error) => return Err(error),
+                }
+            }
+            if sent.is_ok() {
+                return Ok(());
+            }
+            // Pictures were in the way of the rest; with all of them taken it goes in, or never will.
+            self.inner.send_pending_data()?;
+            sent = Ok(());
+        }
+    }
+}
+
+fn copy_out(picture: &backend::Picture) -> Result<Picture, Error> {
+    use backend::PixelLayout::{I400, I420, I422, I444};
+    let bits = picture.bit_depth();
+    let layout = match picture.pixel_layout() {
+        I400 => "4:0:0",
+        I420 => "4:2:0",
+        I422 => "4:2:2",
+        I444 => "4:4:4",
+    };
+    if (bits, layout) != (8, "4:2:0") {
+        return Err(Error::Format { bits, layout });
+    }
+    let components = [0, 1, 2].map(backend::PlanarImageComponent::from);
+    let planes = components.map(|component| picture.plane(component));
+    let strides = components.map(|component| picture.stride(component) as usize);
+    let [y, u, v] = &planes;
+    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    Ok(PictureView::new(width, height, [y, u, v], strides)?.to_picture())
+}
+
+#[cfg(all(test, feature = "encoder"))]
+mod tests;
