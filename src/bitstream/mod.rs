@@ -4,18 +4,31 @@
 //! - [`obus`] walks through the OBUs of a temporal unit; `write_*_obu` append them.
 //! - [`SequenceHeader`] and [`FrameHeader`] are the headers in full. Frame headers are read and written
 //!   against the [`RefSlots`], which each frame updates.
+//! - [`HeaderReader`] gives the frames of a stream with their headers and sizes.
+//! - [`Extractor`] drops the layers above a chosen one.
+//! - [`IvfReader`], [`IvfWriter`] and [`section5`] are the files.
+//!
+//! Nothing here looks into tiles: that is the coders' part.
 
 mod bits;
+mod extract;
 mod frame;
+mod ivf;
 mod obu;
+pub mod section5;
 mod sequence;
 mod slots;
+mod uncompressed;
+mod walk;
 
 pub use bits::{BitReader, BitWriter, leb128, write_leb128};
+pub use extract::{Extractor, operating_points_below};
 pub use frame::*;
+pub use ivf::{IvfFrame, IvfHeader, IvfReader, IvfTemporalUnits, IvfWriter};
 pub use obu::*;
 pub use sequence::*;
 pub use slots::{RefSlot, RefSlots};
+pub use walk::{FrameInfo, Frames, HeaderReader};
 
 /// Why bits are not a stream, or a header cannot be written as bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -65,4 +78,40 @@ pub enum Error {
         /// Index of the slot.
         slot: u8,
     },
+    /// A frame before any sequence header.
+    #[error("a frame before any sequence header")]
+    MissingSequenceHeader,
+    /// A temporal unit that ends within a frame.
+    #[error("a frame lacks tiles")]
+    MissingTiles,
+    /// An OBU where none of its type belongs (section 7.5).
+    #[error("an OBU of type {obu_type} does not belong here")]
+    Order {
+        /// obu_type.
+        obu_type: u8,
+    },
+    /// Frame headers carry times for each operating point that has a decoder model, so the list of
+    /// operating points cannot change below them.
+    #[error("the operating points have decoder models and cannot be rewritten")]
+    DecoderModel,
+}
+
+/// Why a file cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The file itself; an early end is [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof).
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// No IVF file of AV1.
+    #[error("not an IVF file of AV1")]
+    NotIvf,
+    /// A frame or temporal unit of more than 256 MiB.
+    #[error("a frame of {size} bytes")]
+    TooLarge {
+        /// In bytes.
+        size: usize,
+    },
+    /// The stream within.
+    #[error(transparent)]
+    Stream(#[from] Error),
 }

@@ -14,11 +14,16 @@
 //! unit brings a sequence header and a key frame. It cannot see every loss: a frame whose reference never came is
 //! predicted from the older picture in the same slot. Who does see it, from the transport or from a
 //! Dependency Descriptor, calls [`Decoder::reset`].
+//!
+//! Only OBUs that matter to the samples reach the library; metadata and unknown types do not. Its entry points are
+//! those of C, so a panic inside rav1d would end the process and cannot be turned into an error here; damaged
+//! streams have not led to one.
 
 mod unit;
 
 use crate::picture::{Picture, PictureError, PictureView};
 use bytes::Bytes;
+// Never both: rav1d exports the symbols of libdav1d too, and is linked only where it is named.
 #[cfg(feature = "dav1d")]
 use dav1d as backend;
 #[cfg(not(feature = "dav1d"))]

@@ -1,0 +1,114 @@
+//! Fewer layers of a stream: drops what lies above a chosen (spatial_id, temporal_id).
+
+use super::Error;
+use super::obu::{Layer, ObuType, obus, write_obu, write_sequence_obu, write_temporal_delimiter};
+use super::sequence::{OperatingPoint, SequenceHeader};
+
+/// Drops the layers above `top` from a stream, temporal unit by temporal unit.
+///
+/// It needs no state but the OBU headers, so it works on any AV1 stream and may start anywhere. OBUs
+/// without an extension header are kept: they belong to every layer.
+///
+/// By default the operating points of the sequence header are cut down to what is left, as
+/// [`operating_points_below`] describes, so that a decoder that follows the list does not wait for a
+/// spatial layer that never comes. max_frame_width and max_frame_height stay as they are: the frame
+/// headers are coded against them.
+///
+/// ```
+/// use layercast::bitstream::{Error, Extractor, Layer};
+///
+/// fn base_layer(units: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Error> {
+///     let extractor = Extractor::new(Layer { spatial_id: 0, temporal_id: 0 });
+///     units.iter().filter_map(|unit| extractor.temporal_unit(unit).transpose()).collect()
+/// }
+/// # assert_eq!(base_layer(&[]), Ok(vec![]));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extractor {
+    /// The highest spatial_id and the highest temporal_id to keep.
+    pub top: Layer,
+    /// Cut down the list of operating points. Otherwise sequence headers pass as they are, and the choice
+    /// of an operating point is left to whoever runs the decoder.
+    pub rewrite_operating_points: bool,
+}
+
+impl Extractor {
+    /// An extractor that keeps layers up to `top` and rewrites the operating points.
+    pub fn new(top: Layer) -> Self {
+        Self { top, rewrite_operating_points: true }
+    }
+
+    /// Whether OBUs of this layer are kept.
+    pub fn keeps(&self, layer: Layer) -> bool {
+        layer.spatial_id <= self.top.spatial_id && layer.temporal_id <= self.top.temporal_id
+    }
+
+    /// What is left of one temporal unit, with a temporal delimiter in front; `None`, where it had frames
+    /// and none is left. All OBUs of the result have a size field.
+    ///
+    /// # Errors
+    /// [`Error`], where the OBUs are damaged. Rewriting operating points also reads the sequence headers,
+    /// and gives [`Error::DecoderModel`] where frame headers depend on the list that would change.
+    pub fn temporal_unit(&self, unit: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let mut out = Vec::with_capacity(unit.len() + 2);
+        write_temporal_delimiter(&mut out);
+        let (mut frames, mut kept_frames) = (0, 0);
+        for obu in obus(unit) {
+            let obu = obu?;
+            let is_frame = matches!(obu.header.obu_type, ObuType::Frame | ObuType::FrameHeader);
+            frames += usize::from(is_frame);
+            if !obu.header.extension.is_none_or(|layer| self.keeps(layer)) {
+                continue;
+            }
+            kept_frames += usize::from(is_frame);
+            match obu.header.obu_type {
+                ObuType::TemporalDelimiter => {}
+                ObuType::SequenceHeader if self.rewrite_operating_points => {
+                    match self.sequence(obu.payload)? {
+                        Some(sequence) => write_sequence_obu(&mut out, &sequence)?,
+                        None => write_obu(&mut out, obu.header, obu.payload)?,
+                    }
+                }
+                _ if obu.has_size_field => out.extend_from_slice(obu.bytes),
+                _ => write_obu(&mut out, obu.header, obu.payload)?,
+            }
+        }
+        Ok((frames == 0 || kept_frames > 0).then_some(out))
+    }
+
+    /// The sequence header for what is left; `None`, where it stays as it is.
+    fn sequence(&self, payload: &[u8]) -> Result<Option<SequenceHeader>, Error> {
+        let mut sequence = SequenceHeader::parse(payload)?;
+        let points = operating_points_below(&sequence.operating_points, self.top);
+        if points == sequence.operating_points {
+            return Ok(None);
+        }
+        // buffer_removal_time in frame headers has one entry for each of these.
+        if sequence.operating_points.iter().any(|point| point.operating_parameters.is_some()) {
+            return Err(Error::DecoderModel);
+        }
+        sequence.operating_points = points;
+        Ok(Some(sequence))
+    }
+}
+
+/// The operating points of a stream that has only the layers up to `top`, in the same order.
+///
+/// Each loses the layers that are gone. One with no layer left goes, and of those that became alike one
+/// stays: the one that was complete before, else the first, whose level is high enough for all of them.
+/// So the first point is what is left of the first. Where no layer of any point is left, the list stays
+/// as it is; an operating point of idc 0 stands for the whole stream and stays too.
+pub fn operating_points_below(points: &[OperatingPoint], top: Layer) -> Vec<OperatingPoint> {
+    let spatial = (1u16 << (top.spatial_id.min(3) + 1)) - 1;
+    let temporal = (1u16 << (top.temporal_id.min(7) + 1)) - 1;
+    let mut below: Vec<OperatingPoint> = vec![];
+    for point in points {
+        let idc = point.idc & (spatial << 8 | temporal);
+        let is_left = point.idc == 0 || idc >> 8 != 0 && idc & 0xff != 0;
+        if is_left && !below.iter().any(|other| other.idc == idc) {
+            let complete = points.iter().find(|other| other.idc == idc).unwrap_or(point);
+            below.push(OperatingPoint { idc, ..*complete });
+        }
+    }
+    if below.is_empty() { points.to_vec() } else { below }
+}
