@@ -40,6 +40,8 @@ pub(crate) fn filter_frame(frame: &mut Frame<u8>, blocks: &FrameBlocks, size: (u
 }
 
 /// Filters all edges of one direction; `VERTICAL` edges run down, and are filtered across columns.
+///
+/// Blocks are 8x8 luma samples at least, so edges come in pieces of 8 luma or 4 chroma samples.
 fn filter_plane<const VERTICAL: bool>(
     plane: &mut Plane<u8>,
     blocks: &FrameBlocks,
@@ -50,124 +52,223 @@ fn filter_plane<const VERTICAL: bool>(
     let dec = usize::from(chroma);
     let stride = plane.cfg.stride;
     let data = plane.data_origin_mut();
-    // In units of 4x4 luma samples; edges at or beyond the picture's end are not filtered.
-    let (cols, rows) = (width.div_ceil(4), height.div_ceil(4));
-    let unit = 1 << dec;
-    for row in (0..rows).step_by(unit) {
+    let (cols, rows) = (width.div_ceil(8), height.div_ceil(8));
+    // Only pieces of 4 that begin within the picture are filtered: CDEF looks at what lies beyond.
+    let along = if VERTICAL { height } else { width };
+    let short = |piece: usize| !chroma && piece * 8 + 4 >= along;
+    let side = |b: &Block| usize::from(if VERTICAL { b.n4_w } else { b.n4_h }) * 4;
+    for row in 0..rows {
         let mut col = 0;
         while col < cols {
-            let block = &blocks[row | dec][col | dec];
-            let side = |b: &Block| -> usize {
-                let n4 = if VERTICAL { b.n4_w } else { b.n4_h };
-                // The transform is as large as the block, 64 samples at most; chroma has half of it.
-                usize::from(n4) * 4 >> dec
-            };
-            let at = if VERTICAL { col } else { row };
+            let block = &blocks[row * 2][col * 2];
             let size = side(block);
-            if at > 0 && (at * 4 >> dec) % size == 0 {
-                let before =
-                    if VERTICAL { &blocks[row | dec][(col - 1) | dec] } else { &blocks[(row - 1) | dec][col | dec] };
-                let length = size.min(side(before)).min(if chroma { 8 } else { 16 });
-                let offset = (row * 4 >> dec) * stride + (col * 4 >> dec);
-                let (across, along) = if VERTICAL { (1, stride) } else { (stride, 1) };
-                filter_edge(data, offset, across, along, length, chroma, limits);
+            let at = if VERTICAL { col } else { row };
+            if at > 0 && at * 8 % size == 0 {
+                let before = if VERTICAL { &blocks[row * 2][col * 2 - 1] } else { &blocks[row * 2 - 1][col * 2] };
+                let length = size.min(side(before)) >> dec;
+                let edge = Edge { data, offset: (row * 8 >> dec) * stride + (col * 8 >> dec), stride };
+                match (chroma, length, short(if VERTICAL { row } else { col })) {
+                    (true, ..=4, _) => edge.filter::<VERTICAL, 4, 2>(limits),
+                    (true, _, _) => edge.filter::<VERTICAL, 4, 3>(limits),
+                    (false, ..=8, false) => edge.filter::<VERTICAL, 8, 4>(limits),
+                    (false, ..=8, true) => edge.filter::<VERTICAL, 4, 4>(limits),
+                    (false, _, false) => edge.filter::<VERTICAL, 8, 7>(limits),
+                    (false, _, true) => edge.filter::<VERTICAL, 4, 7>(limits),
+                }
             }
-            col += if VERTICAL { usize::from(block.n4_w).max(unit) } else { unit };
+            col += if VERTICAL { size / 8 } else { 1 };
         }
     }
 }
 
-/// Filters four samples along an edge; `offset` is the first behind it.
-#[inline]
-fn filter_edge(
-    data: &mut [u8],
+/// A piece of an edge; `offset` is its first sample behind the edge.
+struct Edge<'a> {
+    data: &'a mut [u8],
     offset: usize,
-    across: usize,
-    along: usize,
-    length: usize,
-    chroma: bool,
-    l: Limits,
-) {
-    // Samples before the edge that are read: 2, 3 (chroma), 4 or 7; as many behind it.
-    let reach = match (length, chroma) {
-        (4, _) => 2,
-        (_, true) => 3,
-        (8, _) => 4,
-        _ => 7,
-    };
-    for i in 0..4 {
-        let q0 = offset + i * along;
-        let at = |k: isize| (q0 as isize + k * across as isize) as usize;
-        let s = |k: isize| i16::from(data[at(k)]);
-        let (p1, p0, q0v, q1) = (s(-2), s(-1), s(0), s(1));
-        let d = |a: i16, b: i16| (a - b).abs();
-        let mut mask = d(p1, p0).max(d(q1, q0v)) > l.limit || d(p0, q0v) * 2 + d(p1, q1) / 2 > l.blimit;
-        if mask {
-            continue;
+    stride: usize,
+}
+
+/// Samples across `N` places of an edge: `P0` is the row before it, `Q0` the row behind it.
+type Across<const N: usize> = [[i16; N]; 14];
+const P0: usize = 6;
+const Q0: usize = 7;
+
+impl Edge<'_> {
+    /// Filters `N` places; at each, `REACH` samples on either side are looked at: 2 and 3 in chroma for
+    /// filter sizes 4 and 8, 4 and 7 in luma for 8 and 16.
+    fn filter<const VERTICAL: bool, const N: usize, const REACH: usize>(self, l: Limits) {
+        let mut s: Across<N> = [[0; N]; 14];
+        let first = self.offset - REACH * if VERTICAL { 1 } else { self.stride };
+        if VERTICAL {
+            for lane in 0..N {
+                let from = &self.data[first + lane * self.stride..][..2 * REACH];
+                for (k, &sample) in from.iter().enumerate() {
+                    s[Q0 - REACH + k][lane] = sample.into();
+                }
+            }
+        } else {
+            for k in 0..2 * REACH {
+                let from = &self.data[first + k * self.stride..][..N];
+                for (s, &sample) in s[Q0 - REACH + k].iter_mut().zip(from) {
+                    *s = sample.into();
+                }
+            }
         }
-        let mut flat = d(p1, p0).max(d(q1, q0v)) <= 1;
-        if reach >= 3 {
-            let (p2, q2) = (s(-3), s(2));
-            mask |= d(p2, p1).max(d(q2, q1)) > l.limit;
-            flat &= d(p2, p0).max(d(q2, q0v)) <= 1;
+        let changed = filter_across::<N, REACH>(&mut s, l);
+        if changed == 0 {
+            return;
         }
-        if reach >= 4 {
-            let (p3, q3) = (s(-4), s(3));
-            mask |= d(p3, s(-3)).max(d(q3, s(2))) > l.limit;
-            flat &= d(p3, p0).max(d(q3, q0v)) <= 1;
-        }
-        if mask {
-            continue;
-        }
-        if reach == 2 || !flat {
-            narrow(data, at(-2), at(-1), at(0), at(1), l.thresh);
-            continue;
-        }
-        let wide = reach == 7
-            && (5..=7).all(|k| d(s(-k), p0) <= 1)
-            && (4..=6).all(|k| d(s(k), q0v) <= 1);
-        match (reach, wide) {
-            (3, _) => smooth::<2, 1, 3>(data, q0, across),
-            (7, true) => smooth::<6, 1, 4>(data, q0, across),
-            _ => smooth::<3, 0, 3>(data, q0, across),
+        if VERTICAL {
+            for lane in 0..N {
+                let to = &mut self.data[first + lane * self.stride..][..2 * REACH];
+                for k in REACH - changed..REACH + changed {
+                    to[k] = s[Q0 - REACH + k][lane] as u8;
+                }
+            }
+        } else {
+            for k in REACH - changed..REACH + changed {
+                let to = &mut self.data[first + k * self.stride..][..N];
+                for (&s, to) in s[Q0 - REACH + k].iter().zip(to) {
+                    *to = s as u8;
+                }
+            }
         }
     }
+}
+
+/// Per place: whether all of some differences are at most a limit, as 0 or -1.
+#[inline(always)]
+fn within<const N: usize>(limit: i16, pairs: &[(&[i16; N], &[i16; N])]) -> [i16; N] {
+    let mut most = [0i16; N];
+    for (a, b) in pairs {
+        for i in 0..N {
+            most[i] = most[i].max((a[i] - b[i]).abs());
+        }
+    }
+    most.map(|m| if m <= limit { -1 } else { 0 })
+}
+
+#[inline(always)]
+fn all<const N: usize>(mask: &[i16; N]) -> bool {
+    mask.iter().fold(-1, |a, m| a & m) != 0
+}
+
+#[inline(always)]
+fn none<const N: usize>(mask: &[i16; N]) -> bool {
+    mask.iter().fold(0, |a, m| a | m) == 0
+}
+
+/// Section 7.14.6 at `N` places at once; gives how many samples on either side may have changed.
+#[inline(always)]
+fn filter_across<const N: usize, const REACH: usize>(s: &mut Across<N>, l: Limits) -> usize {
+    let (p, q) = (|k: usize| P0 - k, |k: usize| Q0 + k);
+    let mut pairs: [(&[i16; N], &[i16; N]); 6] = [(&s[p(1)], &s[p(0)]); 6];
+    pairs[1] = (&s[q(1)], &s[q(0)]);
+    if REACH >= 3 {
+        pairs[2] = (&s[p(2)], &s[p(1)]);
+        pairs[3] = (&s[q(2)], &s[q(1)]);
+    }
+    if REACH >= 4 {
+        pairs[4] = (&s[p(3)], &s[p(2)]);
+        pairs[5] = (&s[q(3)], &s[q(2)]);
+    }
+    let mut mask = within(l.limit, &pairs);
+    for i in 0..N {
+        let step = (s[P0][i] - s[Q0][i]).abs() * 2 + (s[P0 - 1][i] - s[Q0 + 1][i]).abs() / 2;
+        mask[i] &= if step <= l.blimit { -1 } else { 0 };
+    }
+    if none(&mask) {
+        return 0;
+    }
+    let mut flat = [0i16; N];
+    if REACH >= 3 {
+        let far = if REACH >= 4 { 3 } else { 2 };
+        flat = within(
+            1,
+            &[
+                (&s[p(1)], &s[P0]),
+                (&s[q(1)], &s[Q0]),
+                (&s[p(2)], &s[P0]),
+                (&s[q(2)], &s[Q0]),
+                (&s[p(far)], &s[P0]),
+                (&s[q(far)], &s[Q0]),
+            ],
+        );
+    }
+    let mut wide = [0i16; N];
+    if REACH == 7 {
+        wide = within(
+            1,
+            &[
+                (&s[p(4)], &s[P0]),
+                (&s[q(4)], &s[Q0]),
+                (&s[p(5)], &s[P0]),
+                (&s[q(5)], &s[Q0]),
+                (&s[p(6)], &s[P0]),
+                (&s[q(6)], &s[Q0]),
+            ],
+        );
+    }
+    for i in 0..N {
+        flat[i] &= mask[i];
+        wide[i] &= flat[i];
+    }
+    let before = *s;
+    if !all(&flat) {
+        narrow(s, &before, &mask, l.thresh);
+    }
+    let mut changed = 2;
+    if !none(&flat) && !all(&wide) {
+        if REACH == 3 {
+            smooth::<N, 2, 1, 3>(s, &before, &flat);
+        } else {
+            smooth::<N, 3, 0, 3>(s, &before, &flat);
+            changed = 3;
+        }
+    }
+    if !none(&wide) {
+        smooth::<N, 6, 1, 4>(s, &before, &wide);
+        changed = 6;
+    }
+    changed
 }
 
 /// Section 7.14.6.3.
-#[inline]
-fn narrow(data: &mut [u8], p1: usize, p0: usize, q0: usize, q1: usize, thresh: i16) {
-    let signed = |v: u8| i16::from(v) - 128;
+#[inline(always)]
+fn narrow<const N: usize>(s: &mut Across<N>, before: &Across<N>, mask: &[i16; N], thresh: i16) {
     let clamp = |v: i16| v.clamp(-128, 127);
-    let (ps1, ps0, qs0, qs1) = (signed(data[p1]), signed(data[p0]), signed(data[q0]), signed(data[q1]));
-    let hev = (ps1 - ps0).abs() > thresh || (qs1 - qs0).abs() > thresh;
-    let filter = clamp(if hev { clamp(ps1 - qs1) } else { 0 } + 3 * (qs0 - ps0));
-    let (filter1, filter2) = (clamp(filter + 4) >> 3, clamp(filter + 3) >> 3);
-    let sample = |v: i16| (clamp(v) + 128) as u8;
-    data[q0] = sample(qs0 - filter1);
-    data[p0] = sample(ps0 + filter2);
-    if !hev {
-        let half = (filter1 + 1) >> 1;
-        data[q1] = sample(qs1 - half);
-        data[p1] = sample(ps1 + half);
+    for i in 0..N {
+        let [ps1, ps0, qs0, qs1] = [P0 - 1, P0, Q0, Q0 + 1].map(|k| before[k][i] - 128);
+        let hev: i16 = if (ps1 - ps0).abs().max((qs1 - qs0).abs()) > thresh { -1 } else { 0 };
+        let filter = clamp((clamp(ps1 - qs1) & hev) + 3 * (qs0 - ps0)) & mask[i];
+        let (filter1, filter2) = (clamp(filter + 4) >> 3, clamp(filter + 3) >> 3);
+        let half = ((filter1 + 1) >> 1) & !hev;
+        s[Q0][i] = clamp(qs0 - filter1) + 128;
+        s[P0][i] = clamp(ps0 + filter2) + 128;
+        s[Q0 + 1][i] = clamp(qs1 - half) + 128;
+        s[P0 - 1][i] = clamp(ps1 + half) + 128;
     }
 }
 
-/// Section 7.14.6.4: `N` samples on each side change, the inner `2 * N2 + 1` taps count twice.
-#[inline]
-fn smooth<const N: isize, const N2: isize, const LOG2: u32>(data: &mut [u8], q0: usize, across: usize) {
-    let mut window = [0u16; 14];
-    let count = 2 * (N + 1);
-    let first = q0 - (N as usize + 1) * across;
-    for (i, w) in window[..count as usize].iter_mut().enumerate() {
-        *w = u16::from(data[first + i * across]);
-    }
-    for i in 0..2 * N {
-        let mut sum = 0u16;
-        for j in -N..=N {
-            let k = (i + 1 + j).clamp(0, count - 1);
-            sum += window[k as usize] * if j.abs() <= N2 { 2 } else { 1 };
+/// Section 7.14.6.4: `TAPS` samples on each side change, the inner `2 * TWICE + 1` taps count twice.
+#[inline(always)]
+fn smooth<const N: usize, const TAPS: usize, const TWICE: usize, const LOG2: u32>(
+    s: &mut Across<N>,
+    before: &Across<N>,
+    mask: &[i16; N],
+) {
+    let (low, high) = (P0 - TAPS, Q0 + TAPS);
+    for at in low + 1..high {
+        let mut sum = [1i16 << (LOG2 - 1); N];
+        for tap in 0..=2 * TAPS {
+            let from = (at + tap).saturating_sub(TAPS).clamp(low, high);
+            let weight = if tap.abs_diff(TAPS) <= TWICE { 2 } else { 1 };
+            for i in 0..N {
+                sum[i] += before[from][i] * weight;
+            }
         }
-        data[first + (i as usize + 1) * across] = ((sum + (1 << (LOG2 - 1))) >> LOG2) as u8;
+        for i in 0..N {
+            s[at][i] = (sum[i] >> LOG2 & mask[i]) | (s[at][i] & !mask[i]);
+        }
     }
 }

@@ -181,7 +181,20 @@ impl LayerCoder {
             }
             let (width, height) = (rec.planes[0].cfg.width, rec.planes[0].cfg.height);
             let mut output = TileMut::new(rec, TileRect { x: 0, y: 0, width, height });
-            cdef_filter_tile(&self.fi, &self.deblocked, &self.blocks.as_tile_blocks(), &mut output);
+            let blocks = self.blocks.as_tile_blocks();
+            for y in 0..height.div_ceil(64) {
+                for x in 0..width.div_ceil(64) {
+                    // Where all blocks are skipped the filter changes nothing.
+                    let rows = y * 16..(y * 16 + 16).min(self.blocks.rows);
+                    let cols = x * 16..(x * 16 + 16).min(self.blocks.cols);
+                    if rows.into_iter().all(|row| self.blocks[row][cols.clone()].iter().all(|b| b.skip)) {
+                        continue;
+                    }
+                    let at = TileSuperBlockOffset(SuperBlockOffset { x, y });
+                    let directions = cdef_analyze_superblock(&self.fi, &self.deblocked, &blocks, at);
+                    cdef_filter_superblock(&self.fi, &self.deblocked, &mut output, &blocks, at, 0, &directions);
+                }
+            }
         }
         pad(rec, self.size);
         self.frames.push(Arc::clone(&self.fs.rec));

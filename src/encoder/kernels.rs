@@ -2,7 +2,7 @@
 //! names rav1e.
 
 pub(crate) use rav1e::bench::api::{ChromaSampling, EncoderConfig};
-pub(crate) use rav1e::bench::cdef::cdef_filter_tile;
+pub(crate) use rav1e::bench::cdef::{cdef_analyze_superblock, cdef_filter_superblock};
 pub(crate) use rav1e::bench::context::{
     Block, BlockContext, BlockOffset, CDFContext, CFLParams, CandidateMV, ContextWriter, FrameBlocks,
     SuperBlockOffset, TileBlockOffset, TileSuperBlockOffset,
