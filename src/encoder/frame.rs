@@ -9,7 +9,7 @@ use super::interlayer::{self, Upsampled};
 use super::kernels::*;
 use super::quantizer::Quantizer;
 use super::tile::{Below, FrameContext, MotionField, code_tile};
-use crate::picture::PictureView;
+use crate::picture::{Picture, PictureView, plane_size};
 
 /// Samples around a reference that blocks may reach: a superblock, the filter's taps, and some.
 const PADDING: usize = 88;
@@ -119,6 +119,11 @@ impl LayerCoder {
         pad(input, self.size);
     }
 
+    /// The samples last set.
+    pub(crate) fn source(&self) -> Picture {
+        to_picture(&self.fs.input, self.size)
+    }
+
     /// Codes one frame of the samples last set.
     pub(crate) fn code(&mut self, job: &Job<'_>) -> CodedFrame {
         let q = Quantizer::new(job.qindex);
@@ -216,6 +221,18 @@ impl LayerCoder {
     }
 }
 
+/// A copy of the visible samples.
+pub(crate) fn to_picture(frame: &Frame<u8>, size: (usize, usize)) -> Picture {
+    let mut picture = Picture::new(size.0, size.1);
+    for (p, plane) in frame.planes.iter().enumerate() {
+        let (width, _) = plane_size(size.0, size.1, p);
+        for (y, row) in picture.plane_mut(p).chunks_exact_mut(width).enumerate() {
+            row.copy_from_slice(&plane.row(y as isize)[..width]);
+        }
+    }
+    picture
+}
+
 /// Repeats the picture's edge samples around it.
 fn pad(frame: &mut Frame<u8>, (width, height): (usize, usize)) {
     for plane in &mut frame.planes {
@@ -226,7 +243,7 @@ fn pad(frame: &mut Frame<u8>, (width, height): (usize, usize)) {
 /// Deblocking levels from the quantizer.
 fn filter_levels(q: &Quantizer, intra: bool) -> Levels {
     let ac = q.ac as f32;
-    let level = if intra { ac * 0.067 - 1.6 } else { ac * 0.046 + 2.5 };
+    let level = if intra { ac * super::tune("DBI", 0.067) - 1.6 } else { ac * super::tune("DBP", 0.046) + super::tune("DBO", 2.5) };
     let level = level.round().clamp(0.0, 63.0) as u8;
     if level == 0 { [0; 4] } else { [level, level, level, level] }
 }
@@ -234,9 +251,9 @@ fn filter_levels(q: &Quantizer, intra: bool) -> Levels {
 /// CDEF strengths from the quantizer.
 fn cdef_strengths(q: &Quantizer, intra: bool) -> Cdef {
     let ac = q.ac as f32;
-    let (primary, secondary) = if intra { (ac * 0.008, ac * 0.0028) } else { (ac * 0.0065, ac * 0.0014) };
+    let (primary, secondary) = if intra { (ac * 0.008, ac * 0.0028) } else { (ac * super::tune("CP", 0.019), ac * super::tune("CS", 0.0014)) };
     let primary = (primary.round() as u8).min(15);
     let secondary = (secondary.round() as u8).min(3);
-    let chroma = ((ac * 0.0035).round() as u8).min(15);
+    let chroma = ((ac * super::tune("CC", 0.0035)).round() as u8).min(15);
     Cdef { damping: 3 + (q.qindex >> 6), luma: primary * 4 + secondary, chroma: chroma * 4 + secondary.min(1) }
 }

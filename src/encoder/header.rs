@@ -21,9 +21,10 @@ pub(super) fn sequence(config: &SvcConfig) -> SequenceHeader {
 }
 
 /// The quantizer index of a frame: what others build on is worth more bits.
-pub(super) fn quantizer(plan: &FramePlan, base: u8) -> u8 {
-    let _ = plan;
-    base.max(super::quantizer::MIN_QINDEX)
+pub(super) fn quantizer(plan: &FramePlan, key: bool, base: u8) -> u8 {
+    let f = match (key, plan.layer.temporal_id) { (true, _) => super::tune(["KQ", "KQ1", "KQ2"][plan.layer.spatial_id as usize], 0.75), (_, 0) => super::tune("T0", 1.0), (_, 1) => super::tune("T1", 1.22), _ => super::tune("T2", 1.38) };
+    let f = f * [super::tune("S0", 1.0), super::tune("S1", 1.0), super::tune("S2", 1.0)][plan.layer.spatial_id as usize];
+    ((f32::from(base) * f) as u8).max(super::quantizer::MIN_QINDEX)
 }
 
 /// Appends a frame OBU and takes note of it in `slots`.

@@ -276,7 +276,7 @@ impl SvcEncoder {
         let wanted = options.wanted.unwrap_or_else(|| DecodeTargets::all(structure));
         let plan = self.planner.next(PictureRequest { key: options.key, wanted });
         self.set_sources(picture, &plan.frames);
-        let coded = self.code(&plan.frames);
+        let coded = self.code(&plan.frames, plan.key);
         let mut frames = Vec::with_capacity(plan.frames.len());
         for (frame, (coded, quantizer)) in plan.frames.into_iter().zip(coded) {
             let layer = &self.layers[usize::from(frame.layer.spatial_id)];
@@ -304,14 +304,15 @@ impl SvcEncoder {
     /// `None` before the layer's first frame.
     pub fn reconstruction(&self, spatial_id: u8) -> Option<Picture> {
         let reference = self.layers.get(usize::from(spatial_id))?.last.as_ref()?;
-        let mut picture = Picture::new(reference.size.0, reference.size.1);
-        for (p, plane) in reference.frame.planes.iter().enumerate() {
-            let width = picture.view().planes()[p].width();
-            for (y, row) in picture.plane_mut(p).chunks_exact_mut(width).enumerate() {
-                row.copy_from_slice(&plane.row(y as isize)[..width]);
-            }
-        }
-        Some(picture)
+        Some(frame::to_picture(&reference.frame, reference.size))
+    }
+
+    /// The samples that a spatial layer's last frame was coded from: the caller's picture, or that picture
+    /// scaled down. `None` before the layer's first frame.
+    pub fn source(&self, spatial_id: u8) -> Option<Picture> {
+        let layer = self.layers.get(usize::from(spatial_id))?;
+        layer.last.as_ref()?;
+        Some(layer.coder.source())
     }
 
     /// Scales the picture down and hands every layer that is to be coded its samples.
@@ -340,7 +341,7 @@ impl SvcEncoder {
 
     /// Codes the frames of a picture: one after the other where they are predicted from each other, at once
     /// where they are not. Gives each with its quantizer index.
-    fn code(&mut self, frames: &[FramePlan]) -> Vec<(CodedFrame, u8)> {
+    fn code(&mut self, frames: &[FramePlan], key: bool) -> Vec<(CodedFrame, u8)> {
         let base = self.config.quantizer;
         let slots = &self.slots;
         if frames.iter().all(|f| f.inter_layer_ref.is_none()) {
@@ -352,7 +353,7 @@ impl SvcEncoder {
             }
             let coded: Vec<_> = jobs
                 .into_par_iter()
-                .map(|(layer, plan)| code_frame(layer, plan, slots, base))
+                .map(|(layer, plan)| code_frame(layer, plan, slots, header::quantizer(plan, key, base)))
                 .collect();
             for (plan, (coded, _)) in frames.iter().zip(&coded) {
                 self.keep(plan, coded);
@@ -362,7 +363,7 @@ impl SvcEncoder {
         let mut all = Vec::with_capacity(frames.len());
         for plan in frames {
             let layer = &mut self.layers[usize::from(plan.layer.spatial_id)];
-            let coded = code_frame(layer, plan, &self.slots, base);
+            let coded = code_frame(layer, plan, &self.slots, header::quantizer(plan, key, base));
             self.keep(plan, &coded.0);
             all.push(coded);
         }
@@ -380,14 +381,17 @@ impl SvcEncoder {
     }
 }
 
+pub(crate) fn tune(name: &str, default: f32) -> f32 {
+    std::env::var(name).map_or(default, |v| v.parse().unwrap())
+}
+
 fn code_frame(
     layer: &mut Layer,
     plan: &FramePlan,
     slots: &[Option<Arc<Reference>>; 8],
-    base: u8,
+    quantizer: u8,
 ) -> (CodedFrame, u8) {
     let held = |slot: u8| slots[usize::from(slot)].as_deref();
-    let quantizer = header::quantizer(plan, base);
     // A layer holds on to its last frame only while a slot may still need it.
     layer.last = None;
     let coded = layer.coder.code(&Job {
