@@ -770,6 +770,14 @@ fn units_without_frames_left_are_dropped() {
     write_temporal_delimiter(&mut with_delimiter);
     with_delimiter.extend(&only_header);
     assert_eq!(Extractor::new(BASE).temporal_unit(&only_header), Ok(Some(with_delimiter)));
+    // A sequence header is of all layers, even where it says otherwise.
+    let header = ObuHeader {
+        obu_type: ObuType::SequenceHeader,
+        extension: Some(Layer { temporal_id: 2, spatial_id: 2 }),
+    };
+    let (mut unit, sequence) = (vec![0x12, 0], obus(&only_header).next().unwrap().unwrap());
+    write_obu(&mut unit, header, sequence.payload).unwrap();
+    assert_eq!(Extractor::new(BASE).temporal_unit(&unit), Ok(Some(unit.clone())));
 }
 
 #[test]
