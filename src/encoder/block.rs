@@ -213,6 +213,8 @@ impl TileCoder<'_, '_> {
                     get_satd(&target.source, &region, block.0, block.1, 8, self.cpu)
                 }
             };
+            // An upsampled picture is smooth: it differs less than what it leaves to code would say.
+            let difference = (difference as f32 * 1.2) as u32;
             let bits = bits::INTER_LAYER + bits::GLOBAL;
             consider(PredictionMode::GLOBALMV, INTER_LAYER, MotionVector::default(), bits, difference);
         }

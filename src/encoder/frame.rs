@@ -240,20 +240,18 @@ fn pad(frame: &mut Frame<u8>, (width, height): (usize, usize)) {
     }
 }
 
-/// Deblocking levels from the quantizer.
+/// Deblocking levels from the quantizer, as measured on real clips.
 fn filter_levels(q: &Quantizer, intra: bool) -> Levels {
     let ac = q.ac as f32;
-    let level = if intra { ac * super::tune("DBI", 0.067) - 1.6 } else { ac * super::tune("DBP", 0.046) + super::tune("DBO", 2.5) };
-    let level = level.round().clamp(0.0, 63.0) as u8;
-    if level == 0 { [0; 4] } else { [level, level, level, level] }
+    let level = if intra { ac * 0.067 - 1.6 } else { ac * 0.05 + 2.5 };
+    [level.round().clamp(0.0, 63.0) as u8; 4]
 }
 
-/// CDEF strengths from the quantizer.
+/// CDEF strengths from the quantizer, as measured on real clips.
 fn cdef_strengths(q: &Quantizer, intra: bool) -> Cdef {
     let ac = q.ac as f32;
-    let (primary, secondary) = if intra { (ac * 0.008, ac * 0.0028) } else { (ac * super::tune("CP", 0.019), ac * super::tune("CS", 0.0014)) };
-    let primary = (primary.round() as u8).min(15);
-    let secondary = (secondary.round() as u8).min(3);
-    let chroma = ((ac * super::tune("CC", 0.0035)).round() as u8).min(15);
+    let (primary, secondary) = if intra { (ac * 0.008, ac * 0.0028) } else { (ac * 0.019, ac * 0.0014) };
+    let (primary, secondary) = ((primary.round() as u8).min(15), (secondary.round() as u8).min(3));
+    let chroma = ((ac * 0.0035).round() as u8).min(15);
     Cdef { damping: 3 + (q.qindex >> 6), luma: primary * 4 + secondary, chroma: chroma * 4 + secondary.min(1) }
 }

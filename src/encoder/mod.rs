@@ -381,10 +381,6 @@ impl SvcEncoder {
     }
 }
 
-pub(crate) fn tune(name: &str, default: f32) -> f32 {
-    std::env::var(name).map_or(default, |v| v.parse().unwrap())
-}
-
 fn code_frame(
     layer: &mut Layer,
     plan: &FramePlan,

@@ -19,8 +19,8 @@ impl Quantizer {
     pub(crate) fn new(qindex: u8) -> Self {
         let (dc, ac) = (DC_STEP[usize::from(qindex)], AC_STEP[usize::from(qindex)]);
         let step = f32::from(ac) / 8.0;
-        let lambda = crate::encoder::tune("LAM", 0.12) * step * step;
-        Self { qindex, dc: dc.into(), ac: ac.into(), lambda, lambda_satd: lambda.sqrt() * crate::encoder::tune("LSATD", 1.0) }
+        let lambda = 0.12 * step * step;
+        Self { qindex, dc: dc.into(), ac: ac.into(), lambda, lambda_satd: lambda.sqrt() }
     }
 }
 
