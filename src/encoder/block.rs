@@ -431,8 +431,6 @@ impl TileCoder<'_, '_> {
         let dec = usize::from(plane > 0);
         let q = self.frame.q;
         let intra = leaf.ref_frame == RefType::INTRA_FRAME;
-        let mut context = self.ts.qc;
-        context.update(q.qindex, tx_size, intra, 8, 0, 0);
         let area = Area::BlockRect { bo: leaf.bo.0, width: leaf.bsize.width() >> dec, height: leaf.bsize.height() >> dec };
         let source = self.ts.input_tile.planes[plane].subregion(area);
         let mut made = self.ts.rec.planes[plane].subregion_mut(area);
@@ -444,7 +442,7 @@ impl TileCoder<'_, '_> {
             tx_size,
             tx_type,
             &q,
-            |coefficients, quantized| context.quantize(coefficients, quantized, tx_size, tx_type),
+            !intra,
             &mut self.coefficients[from..],
             self.cpu,
         );
