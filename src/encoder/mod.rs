@@ -315,6 +315,13 @@ impl SvcEncoder {
         Some(layer.coder.source())
     }
 
+    /// The last picture scaled down to spatial layer `spatial_id`, to compare its reconstruction with. `None` for
+    /// the highest layer, which codes the caller's picture as it is. A layer that was not coded may lag behind.
+    pub fn source(&self, spatial_id: u8) -> Option<&Picture> {
+        let (_, scaled) = self.layers.get(usize::from(spatial_id))?.scaled.as_ref()?;
+        Some(scaled)
+    }
+
     /// Scales the picture down and hands every layer that is to be coded its samples.
     fn set_sources(&mut self, picture: &PictureView<'_>, frames: &[FramePlan]) {
         let Some(lowest) = frames.iter().map(|f| usize::from(f.layer.spatial_id)).min() else { return };

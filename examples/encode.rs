@@ -1,0 +1,193 @@
+//! Codes a Y4M video as the layers of a scalability mode.
+
+mod common;
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use layercast::bitstream::{IvfHeader, IvfWriter};
+use layercast::encoder::{EncodeOptions, SvcConfig, SvcEncoder, TemporalUnit};
+use layercast::picture::Picture;
+use layercast::structure::ScalabilityMode;
+
+use common::receivers::Receivers;
+use common::report::{self, Duration, Row};
+use common::{Result, at, exit_code, progress, video};
+
+/// Codes a Y4M video (8-bit 4:2:0) as the layers of a scalability mode and says what each decode target costs
+/// and how close to the source it is.
+#[derive(Parser)]
+struct Args {
+    /// The video.
+    input: PathBuf,
+    /// The IVF file to write.
+    output: PathBuf,
+    /// Scalability mode, as W3C webrtc-svc names it.
+    #[arg(long, default_value = "L3T3")]
+    mode: ScalabilityMode,
+    /// Quantizer index (base_q_idx), 1 (best) to 255.
+    #[arg(long, default_value_t = 100)]
+    qp: u8,
+    /// Codes only so many pictures.
+    #[arg(long)]
+    frames: Option<u64>,
+    /// Threads to code with; all of the machine's where not given.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// log2 of the tile columns, which threads can share.
+    #[arg(long, default_value_t = 0)]
+    tile_columns_log2: u8,
+    /// Also decodes every decode target with the layers above it dropped. The exit code is 1 where a sample
+    /// differs from the coder's own reconstruction.
+    #[arg(long)]
+    verify: bool,
+    /// Appends a line with the rate, quality and speed to this file.
+    #[arg(long)]
+    csv: Option<PathBuf>,
+    /// The video's name in that line; its file name where not given.
+    #[arg(long)]
+    clip: Option<String>,
+}
+
+const CSV_HEADER: &str = "clip,encoder,mode,speed,threads,frames,fps,target_kbps,actual_kbps,y_psnr_avg_db,y_ssim,encode_frames_per_s";
+
+fn main() -> ExitCode {
+    exit_code(run(&Args::parse()))
+}
+
+fn run(args: &Args) -> Result<()> {
+    if let Some(threads) = args.threads {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    }
+    let mut input = video::Reader::open(&args.input)?;
+    let mut session = Session::new(args, &input)?;
+    let bar = progress("coding", args.frames);
+    let limit = args.frames.unwrap_or(u64::MAX);
+    for picture in input.by_ref().take(usize::try_from(limit)?) {
+        session.picture(&at(&args.input, picture)?)?;
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let duration = Duration { pictures: session.pictures, frame_rate: input.frame_rate() };
+    if session.pictures == 0 {
+        return at(&args.input, Err("no pictures"));
+    }
+    at(&args.output, session.file.finish())?;
+    let fps = session.pictures as f64 / session.seconds;
+    report::print(&session.rows, duration);
+    println!();
+    println!(
+        "{} pictures, {:.1} kbit/s, coded at {fps:.1} pictures/s by {} thread(s)",
+        session.pictures,
+        duration.kbps(session.bytes),
+        rayon::current_num_threads(),
+    );
+    if let (Some(path), Some(top)) = (&args.csv, session.rows.last()) {
+        let clip = match &args.clip {
+            Some(clip) => clip.clone(),
+            None => args.input.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        };
+        let line = format!(
+            "{clip},layercast,{},0,{},{},{},q{},{:.1},{:.6},{:.6},{fps:.1}",
+            args.mode,
+            rayon::current_num_threads(),
+            session.pictures,
+            session.pictures as f64 / duration.seconds(),
+            args.qp,
+            duration.kbps(session.bytes),
+            top.quality.y_psnr(),
+            top.quality.y_ssim(),
+        );
+        at(path, append(path, &line))?;
+    }
+    if let Some(receivers) = &session.receivers {
+        println!("{}", receivers.verdict()?);
+    }
+    Ok(())
+}
+
+fn append(path: &Path, line: &str) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    if file.metadata()?.len() == 0 {
+        writeln!(file, "{CSV_HEADER}")?;
+    }
+    writeln!(file, "{line}")
+}
+
+/// A video being coded, and all that is counted on the way.
+struct Session {
+    encoder: SvcEncoder,
+    file: IvfWriter<BufWriter<File>>,
+    rows: Vec<Row>,
+    receivers: Option<Receivers>,
+    pictures: u64,
+    bytes: usize,
+    /// Spent in the coder.
+    seconds: f64,
+}
+
+impl Session {
+    fn new(args: &Args, input: &video::Reader) -> Result<Self> {
+        let (width, height) = input.size();
+        let mut config = SvcConfig::new(width, height, args.mode);
+        config.quantizer = args.qp;
+        config.tile_columns_log2 = args.tile_columns_log2;
+        let encoder = SvcEncoder::new(config)?;
+        let rate = input.frame_rate();
+        let header = IvfHeader {
+            width: u16::try_from(width)?,
+            height: u16::try_from(height)?,
+            timebase_denominator: u32::try_from(rate.num)?,
+            timebase_numerator: u32::try_from(rate.den)?,
+            frame_count: 0,
+        };
+        let file = BufWriter::new(at(&args.output, File::create(&args.output))?);
+        let structure = args.mode.structure();
+        Ok(Self {
+            encoder,
+            file: at(&args.output, IvfWriter::new(file, &header))?,
+            rows: structure.decode_targets().map(Row::new).collect(),
+            receivers: args.verify.then(|| Receivers::new(args.mode)).transpose()?,
+            pictures: 0,
+            bytes: 0,
+            seconds: 0.0,
+        })
+    }
+
+    fn picture(&mut self, picture: &Picture) -> Result<()> {
+        let start = Instant::now();
+        let unit = self.encoder.encode(&picture.view(), self.pictures as i64, EncodeOptions::default())?;
+        let bytes = unit.to_bytes();
+        self.seconds += start.elapsed().as_secs_f64();
+        self.bytes += bytes.len();
+        self.file.write(self.pictures, &bytes)?;
+        self.pictures += 1;
+        self.count(picture, &unit)?;
+        if let Some(receivers) = &mut self.receivers {
+            receivers.receive(&self.encoder, &unit, &bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the frames to the decode targets that need them, and the pictures to those that show them.
+    fn count(&mut self, picture: &Picture, unit: &TemporalUnit) -> Result<()> {
+        for row in &mut self.rows {
+            row.count(unit);
+        }
+        for layer in unit.frames.iter().map(|frame| frame.plan.layer) {
+            let shown = self.encoder.reconstruction(layer.spatial_id).ok_or("no reconstruction")?;
+            let source = self.encoder.source(layer.spatial_id).unwrap_or(picture);
+            let shows = |row: &&mut Row| {
+                row.target.spatial_id == layer.spatial_id && row.target.temporal_id >= layer.temporal_id
+            };
+            for row in self.rows.iter_mut().filter(shows) {
+                row.show(source, &shown)?;
+            }
+        }
+        Ok(())
+    }
+}
