@@ -29,7 +29,7 @@ fn main() {
         let r = e.reconstruction(top).unwrap();
         for p in 0..3 { rec.write_all(r.plane(p)).unwrap(); }
         for f in &u.frames { let s = usize::from(f.plan.layer.spatial_id); lb[s] += f.data.len(); kb += if u.key { f.data.len() } else { 0 }; tb[usize::from(f.plan.layer.temporal_id)] += f.data.len(); }
-        for s in 0..=top { if let (Some(a), Some(b)) = (e.source(s), e.reconstruction(s)) { lq[usize::from(s)].add(a.view(), b.view()).unwrap(); } }
+        for s in 0..=top { if let Some(b) = e.reconstruction(s) { lq[usize::from(s)].add(e.source(s).map_or(v, |a| a.view()), b.view()).unwrap(); } }
         mse += r.plane(0).iter().zip(f.get_y_plane()).map(|(a, b)| { let d = f64::from(*a) - f64::from(*b); d * d }).sum::<f64>() / (w * h) as f64;
         n += 1;
     }

@@ -119,11 +119,6 @@ impl LayerCoder {
         pad(input, self.size);
     }
 
-    /// The samples last set.
-    pub(crate) fn source(&self) -> Picture {
-        to_picture(&self.fs.input, self.size)
-    }
-
     /// Codes one frame of the samples last set.
     pub(crate) fn code(&mut self, job: &Job<'_>) -> CodedFrame {
         let q = Quantizer::new(job.qindex);

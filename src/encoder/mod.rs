@@ -307,14 +307,6 @@ impl SvcEncoder {
         Some(frame::to_picture(&reference.frame, reference.size))
     }
 
-    /// The samples that a spatial layer's last frame was coded from: the caller's picture, or that picture
-    /// scaled down. `None` before the layer's first frame.
-    pub fn source(&self, spatial_id: u8) -> Option<Picture> {
-        let layer = self.layers.get(usize::from(spatial_id))?;
-        layer.last.as_ref()?;
-        Some(layer.coder.source())
-    }
-
     /// The last picture scaled down to spatial layer `spatial_id`, to compare its reconstruction with. `None` for
     /// the highest layer, which codes the caller's picture as it is. A layer that was not coded may lag behind.
     pub fn source(&self, spatial_id: u8) -> Option<&Picture> {
