@@ -16,7 +16,7 @@ fn main() {
     let mut rec = std::fs::File::create(format!("{}.rec.yuv", a[2])).unwrap();
     let top = mode.structure().spatial_layers - 1;
     let (mut n, mut bytes, mut time) = (0, 0, 0.0);
-    let mut mse = 0.0;
+    let mut mse = 0.0; let (mut lb, mut tb, mut kb) = ([0usize; 3], [0usize; 3], 0); let mut lq: [layercast::quality::Quality; 3] = Default::default();
     while let Ok(f) = d.read_frame() {
         if n == limit { break; }
         let v = PictureView::new(w, h, [f.get_y_plane(), f.get_u_plane(), f.get_v_plane()], [w, w.div_ceil(2), w.div_ceil(2)]).unwrap();
@@ -28,8 +28,11 @@ fn main() {
         out.write_all(&b).unwrap();
         let r = e.reconstruction(top).unwrap();
         for p in 0..3 { rec.write_all(r.plane(p)).unwrap(); }
+        for f in &u.frames { let s = usize::from(f.plan.layer.spatial_id); lb[s] += f.data.len(); kb += if u.key { f.data.len() } else { 0 }; tb[usize::from(f.plan.layer.temporal_id)] += f.data.len(); }
+        for s in 0..=top { if let Some(b) = e.reconstruction(s) { lq[usize::from(s)].add(e.source(s).map_or(v, |a| a.view()), b.view()).unwrap(); } }
         mse += r.plane(0).iter().zip(f.get_y_plane()).map(|(a, b)| { let d = f64::from(*a) - f64::from(*b); d * d }).sum::<f64>() / (w * h) as f64;
         n += 1;
     }
-    println!("{n} frames {:.1} kbps {:.3} dB {:.1} fps", bytes as f64 * 8.0 * 30.0 / n as f64 / 1000.0, 10.0 * (255.0 * 255.0 / (mse / n as f64)).log10(), n as f64 / time);
+    println!("{n} frames {:.1} kbps {:.3} dB {:.6} ssim {:.1} fps", bytes as f64 * 8.0 * 30.0 / n as f64 / 1000.0, 10.0 * (255.0 * 255.0 / (mse / n as f64)).log10(), lq[usize::from(top)].y_ssim(), n as f64 / time);
+    if std::env::var_os("V").is_some() { for s in 0..=usize::from(top) { println!("  S{s} {:.1} kbps {:.3} dB {:.5}", lb[s] as f64 * 0.24 / n as f64, lq[s].y_psnr(), lq[s].y_ssim()); } println!("  T {:?} key {kb}", tb.map(|b| b as f64 * 0.24 / n as f64)); }
 }

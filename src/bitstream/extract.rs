@@ -7,7 +7,7 @@ use super::sequence::{OperatingPoint, SequenceHeader};
 /// Drops the layers above `top` from a stream, temporal unit by temporal unit.
 ///
 /// It needs no state but the OBU headers, so it works on any AV1 stream and may start anywhere. OBUs
-/// without an extension header are kept: they belong to every layer.
+/// without an extension header are kept: they belong to every layer. So are all sequence headers.
 ///
 /// By default the operating points of the sequence header are cut down to what is left, as
 /// [`operating_points_below`] describes, so that a decoder that follows the list does not wait for a
@@ -57,7 +57,10 @@ impl Extractor {
             let obu = obu?;
             let is_frame = matches!(obu.header.obu_type, ObuType::Frame | ObuType::FrameHeader);
             frames += usize::from(is_frame);
-            if !obu.header.extension.is_none_or(|layer| self.keeps(layer)) {
+            // Decoders take these two whatever extension they carry (section 5.3.1).
+            let is_of_all =
+                matches!(obu.header.obu_type, ObuType::SequenceHeader | ObuType::TemporalDelimiter);
+            if !is_of_all && !obu.header.extension.is_none_or(|layer| self.keeps(layer)) {
                 continue;
             }
             kept_frames += usize::from(is_frame);

@@ -271,7 +271,7 @@ pub struct TileInfo {
 }
 
 impl Default for TileInfo {
-    /// One tile.
+    /// One tile: of frames up to 4096 samples wide and 4096x2304 in all.
     fn default() -> Self {
         Self {
             uniform_tile_spacing_flag: true,

@@ -18,6 +18,8 @@ mod obu;
 pub mod section5;
 mod sequence;
 mod slots;
+#[cfg(test)]
+mod tests;
 mod uncompressed;
 mod walk;
 

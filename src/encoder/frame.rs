@@ -9,7 +9,7 @@ use super::interlayer::{self, Upsampled};
 use super::kernels::*;
 use super::quantizer::Quantizer;
 use super::tile::{Below, FrameContext, MotionField, code_tile};
-use crate::picture::PictureView;
+use crate::picture::{Picture, PictureView, plane_size};
 
 /// Samples around a reference that blocks may reach: a superblock, the filter's taps, and some.
 const PADDING: usize = 88;
@@ -216,6 +216,18 @@ impl LayerCoder {
     }
 }
 
+/// A copy of the visible samples.
+pub(crate) fn to_picture(frame: &Frame<u8>, size: (usize, usize)) -> Picture {
+    let mut picture = Picture::new(size.0, size.1);
+    for (p, plane) in frame.planes.iter().enumerate() {
+        let (width, _) = plane_size(size.0, size.1, p);
+        for (y, row) in picture.plane_mut(p).chunks_exact_mut(width).enumerate() {
+            row.copy_from_slice(&plane.row(y as isize)[..width]);
+        }
+    }
+    picture
+}
+
 /// Repeats the picture's edge samples around it.
 fn pad(frame: &mut Frame<u8>, (width, height): (usize, usize)) {
     for plane in &mut frame.planes {
@@ -223,20 +235,18 @@ fn pad(frame: &mut Frame<u8>, (width, height): (usize, usize)) {
     }
 }
 
-/// Deblocking levels from the quantizer.
+/// Deblocking levels from the quantizer, as measured on real clips.
 fn filter_levels(q: &Quantizer, intra: bool) -> Levels {
     let ac = q.ac as f32;
-    let level = if intra { ac * 0.067 - 1.6 } else { ac * 0.046 + 2.5 };
-    let level = level.round().clamp(0.0, 63.0) as u8;
-    if level == 0 { [0; 4] } else { [level, level, level, level] }
+    let level = if intra { ac * 0.067 - 1.6 } else { ac * 0.05 + 2.5 };
+    [level.round().clamp(0.0, 63.0) as u8; 4]
 }
 
-/// CDEF strengths from the quantizer.
+/// CDEF strengths from the quantizer, as measured on real clips.
 fn cdef_strengths(q: &Quantizer, intra: bool) -> Cdef {
     let ac = q.ac as f32;
-    let (primary, secondary) = if intra { (ac * 0.008, ac * 0.0028) } else { (ac * 0.0065, ac * 0.0014) };
-    let primary = (primary.round() as u8).min(15);
-    let secondary = (secondary.round() as u8).min(3);
+    let (primary, secondary) = if intra { (ac * 0.008, ac * 0.0028) } else { (ac * 0.019, ac * 0.0014) };
+    let (primary, secondary) = ((primary.round() as u8).min(15), (secondary.round() as u8).min(3));
     let chroma = ((ac * 0.0035).round() as u8).min(15);
     Cdef { damping: 3 + (q.qindex >> 6), luma: primary * 4 + secondary, chroma: chroma * 4 + secondary.min(1) }
 }

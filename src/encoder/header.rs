@@ -3,6 +3,7 @@
 use super::SvcConfig;
 use super::frame::CodedFrame;
 use super::kernels::TilingInfo;
+use super::quantizer::MIN_QINDEX;
 use crate::bitstream::{
     self, CdefStrength, FrameHeader, FrameType, Layer, OperatingPoint, PRIMARY_REF_NONE, RefSlots, SequenceHeader,
 };
@@ -20,10 +21,16 @@ pub(super) fn sequence(config: &SvcConfig) -> SequenceHeader {
     sequence
 }
 
-/// The quantizer index of a frame: what others build on is worth more bits.
-pub(super) fn quantizer(plan: &FramePlan, base: u8) -> u8 {
-    let _ = plan;
-    base.max(super::quantizer::MIN_QINDEX)
+/// The quantizer index of a frame: what others are predicted from is worth more bits. A key picture serves
+/// all that follow, temporal layer 2 serves none.
+pub(super) fn quantizer(plan: &FramePlan, key: bool, base: u8) -> u8 {
+    let percent = match plan.layer.temporal_id {
+        _ if key => 75,
+        0 => 100,
+        1 => 122,
+        _ => 138,
+    };
+    (u32::from(base) * percent / 100).clamp(MIN_QINDEX.into(), 255) as u8
 }
 
 /// Appends a frame OBU and takes note of it in `slots`.

@@ -276,7 +276,7 @@ impl SvcEncoder {
         let wanted = options.wanted.unwrap_or_else(|| DecodeTargets::all(structure));
         let plan = self.planner.next(PictureRequest { key: options.key, wanted });
         self.set_sources(picture, &plan.frames);
-        let coded = self.code(&plan.frames);
+        let coded = self.code(&plan.frames, plan.key);
         let mut frames = Vec::with_capacity(plan.frames.len());
         for (frame, (coded, quantizer)) in plan.frames.into_iter().zip(coded) {
             let layer = &self.layers[usize::from(frame.layer.spatial_id)];
@@ -304,14 +304,7 @@ impl SvcEncoder {
     /// `None` before the layer's first frame.
     pub fn reconstruction(&self, spatial_id: u8) -> Option<Picture> {
         let reference = self.layers.get(usize::from(spatial_id))?.last.as_ref()?;
-        let mut picture = Picture::new(reference.size.0, reference.size.1);
-        for (p, plane) in reference.frame.planes.iter().enumerate() {
-            let width = picture.view().planes()[p].width();
-            for (y, row) in picture.plane_mut(p).chunks_exact_mut(width).enumerate() {
-                row.copy_from_slice(&plane.row(y as isize)[..width]);
-            }
-        }
-        Some(picture)
+        Some(frame::to_picture(&reference.frame, reference.size))
     }
 
     /// The last picture scaled down to spatial layer `spatial_id`, to compare its reconstruction with. `None` for
@@ -347,7 +340,7 @@ impl SvcEncoder {
 
     /// Codes the frames of a picture: one after the other where they are predicted from each other, at once
     /// where they are not. Gives each with its quantizer index.
-    fn code(&mut self, frames: &[FramePlan]) -> Vec<(CodedFrame, u8)> {
+    fn code(&mut self, frames: &[FramePlan], key: bool) -> Vec<(CodedFrame, u8)> {
         let base = self.config.quantizer;
         let slots = &self.slots;
         if frames.iter().all(|f| f.inter_layer_ref.is_none()) {
@@ -359,7 +352,7 @@ impl SvcEncoder {
             }
             let coded: Vec<_> = jobs
                 .into_par_iter()
-                .map(|(layer, plan)| code_frame(layer, plan, slots, base))
+                .map(|(layer, plan)| code_frame(layer, plan, slots, header::quantizer(plan, key, base)))
                 .collect();
             for (plan, (coded, _)) in frames.iter().zip(&coded) {
                 self.keep(plan, coded);
@@ -369,7 +362,7 @@ impl SvcEncoder {
         let mut all = Vec::with_capacity(frames.len());
         for plan in frames {
             let layer = &mut self.layers[usize::from(plan.layer.spatial_id)];
-            let coded = code_frame(layer, plan, &self.slots, base);
+            let coded = code_frame(layer, plan, &self.slots, header::quantizer(plan, key, base));
             self.keep(plan, &coded.0);
             all.push(coded);
         }
@@ -391,10 +384,9 @@ fn code_frame(
     layer: &mut Layer,
     plan: &FramePlan,
     slots: &[Option<Arc<Reference>>; 8],
-    base: u8,
+    quantizer: u8,
 ) -> (CodedFrame, u8) {
     let held = |slot: u8| slots[usize::from(slot)].as_deref();
-    let quantizer = header::quantizer(plan, base);
     // A layer holds on to its last frame only while a slot may still need it.
     layer.last = None;
     let coded = layer.coder.code(&Job {

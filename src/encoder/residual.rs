@@ -1,6 +1,7 @@
 //! From a prediction to a reconstruction: transform, quantization, and what both cost.
 
 use std::mem::MaybeUninit;
+use std::sync::LazyLock;
 
 use super::kernels::*;
 use super::quantizer::Quantizer;
@@ -63,7 +64,7 @@ pub(crate) fn code(
     tx_size: TxSize,
     tx_type: TxType,
     q: &Quantizer,
-    quantize: impl Fn(&[i16], &mut [i16]) -> u16,
+    inter: bool,
     quantized: &mut [i16],
     cpu: CpuFeatureLevel,
 ) -> Coded {
@@ -72,59 +73,136 @@ pub(crate) fn code(
     let energy = subtract(residual, source, &reconstruction.as_const(), width);
     let quantized = &mut quantized[..coded_area(tx_size)];
     quantized.fill(0);
-    // No coefficient can reach the quantizer's dead zone.
-    let least = (q.ac.min(q.dc) as f32 / 8.0) * 0.57;
+    let shift = scale_shift(tx_size);
+    let (dc, ac) = (Step::new(q.dc, shift), Step::new(q.ac, shift));
+    // What is left where nothing is coded.
+    let nothing = Coded { eob: 0, distortion: energy as f32, bits: 0.0 };
+    // No coefficient can be larger than this energy's root.
+    let least = (q.ac.min(q.dc) as f32 / 8.0) * (1.0 - DC_ROUNDING);
     if (energy as f32) < least * least {
-        return Coded { eob: 0, distortion: energy as f32, bits: 0.0 };
+        return nothing;
     }
     let coefficients = &mut scratch.coefficients.data[..area];
     transform(residual, coefficients, tx_size, tx_type, cpu);
-    let eob = quantize(coefficients, quantized);
-    if eob == 0 {
-        return Coded { eob: 0, distortion: energy as f32, bits: 0.0 };
+
+    let column = tx_size.height().min(32);
+    let places = scan_places(column);
+    let last_rounding = if inter { LAST_ROUNDING_INTER } else { LAST_ROUNDING_INTRA };
+    let dead_zone = ((1.0 - last_rounding) * ac.size).ceil() as i16;
+    let mut last = -1i16;
+    for (&place, &c) in places.iter().zip(&*coefficients) {
+        let counts = if c.saturating_abs() >= dead_zone { place } else { -1 };
+        last = last.max(counts);
     }
-    let shift = scale_shift(tx_size);
+    let dc_level = (f32::from(coefficients[0]).abs() * dc.inverse + DC_ROUNDING) as i16;
+    if last <= 0 {
+        last = if dc_level > 0 { 0 } else { -1 };
+    }
+    if last < 0 {
+        return nothing;
+    }
+    let eob = last as u16 + 1;
     let restored = &mut scratch.dequantized.data[..quantized.len()];
     restored.fill(0);
-    let (mut gain, mut bits) = (0i64, 0.0f32);
+    let (mut gain, mut bits) = (0.0f32, 0.0f32);
     // The scan runs along diagonals, so the first `eob` coefficients lie in a corner of the block.
-    let corner = diagonals(eob);
-    let column = tx_size.height().min(32);
+    let corner = diagonals(eob).min(column);
     for first in (0..quantized.len()).step_by(column).take(corner) {
-        for i in first..first + corner.min(column) {
-            let level = quantized[i];
-            if level == 0 {
-                continue;
-            }
-            let step = if i == 0 { q.dc } else { q.ac };
-            let magnitude = (i32::from(level).abs() * step) >> shift;
-            let value = if level < 0 { -magnitude } else { magnitude };
-            restored[i] = value as i16;
-            gain += i64::from(value) * i64::from(2 * i32::from(coefficients[i]) - value);
-            bits += level_bits(level.unsigned_abs());
+        let range = first..first + corner;
+        let (levels, values) = (&mut quantized[range.clone()], &mut restored[range.clone()]);
+        let inputs = places[range.clone()].iter().zip(&coefficients[range]);
+        for ((&place, &c), (level, value)) in inputs.zip(levels.iter_mut().zip(values.iter_mut())) {
+            let magnitude = (i32::from(c).abs() as f32 * ac.inverse + AC_ROUNDING) as i32;
+            let magnitude = if place <= last { magnitude } else { 0 };
+            let sign = i32::from(c >> 15);
+            *level = ((magnitude ^ sign) - sign) as i16;
+            *value = ((((magnitude * ac.step) >> shift) ^ sign) - sign) as i16;
+        }
+        if first == 0 {
+            let sign = coefficients[0].signum();
+            levels[0] = dc_level * sign;
+            values[0] = ((i32::from(dc_level) * dc.step) >> shift) as i16 * sign;
+        }
+        for ((&level, &value), &c) in levels.iter().zip(&*values).zip(&coefficients[first..]) {
+            let (value, c) = (f32::from(value), f32::from(c));
+            gain += value * (2.0 * c - value);
+            bits += level_bits(level);
         }
     }
-    bits += 3.0 + 0.45 * f32::from(eob);
-    let distortion = energy as f32 - gain as f32 / (64 >> (2 * shift)) as f32;
+    bits += 3.0 + 0.55 * f32::from(eob);
+    let distortion = energy as f32 - gain / (64 >> (2 * shift)) as f32;
     if distortion + q.lambda * bits >= energy as f32 {
         quantized.fill(0);
-        return Coded { eob: 0, distortion: energy as f32, bits: 0.0 };
+        return nothing;
     }
     inverse_transform_add(restored, reconstruction, eob, tx_size, tx_type, 8, cpu);
     Coded { eob, distortion: distortion.max(0.0), bits }
 }
 
+/// What rounding adds before it cuts off, in steps. The last coefficient of a block has to be larger to be worth
+/// its place in the scan. Measured on real clips.
+const DC_ROUNDING: f32 = 0.42;
+const AC_ROUNDING: f32 = 0.39;
+const LAST_ROUNDING_INTRA: f32 = 0.34;
+const LAST_ROUNDING_INTER: f32 = 0.3;
+
+/// A quantizer step at a transform's scale.
+#[derive(Clone, Copy)]
+struct Step {
+    step: i32,
+    size: f32,
+    inverse: f32,
+}
+
+impl Step {
+    fn new(step: i32, shift: u32) -> Self {
+        let size = step as f32 / (1 << shift) as f32;
+        Self { step, size, inverse: 1.0 / size }
+    }
+}
+
+/// The place in the scan of each coefficient of a square transform with `side` coefficients a side, 4 to 32.
+fn scan_places(side: usize) -> &'static [i16] {
+    static TABLES: [LazyLock<Vec<i16>>; 4] = [
+        LazyLock::new(|| diagonal_scan(4)),
+        LazyLock::new(|| diagonal_scan(8)),
+        LazyLock::new(|| diagonal_scan(16)),
+        LazyLock::new(|| diagonal_scan(32)),
+    ];
+    &TABLES[side.trailing_zeros() as usize - 2]
+}
+
+/// Default_Scan of the standard (section 9.3): diagonals, walked up and down in turn, the first one up.
+fn diagonal_scan(side: usize) -> Vec<i16> {
+    let mut places = vec![0; side * side];
+    let mut place = 0;
+    for diagonal in 0..2 * side - 1 {
+        let rows = diagonal.saturating_sub(side - 1)..=diagonal.min(side - 1);
+        let mut walk: Vec<usize> = rows.collect();
+        if diagonal % 2 == 1 {
+            walk.reverse();
+        }
+        for row in walk {
+            places[row * side + diagonal - row] = place;
+            place += 1;
+        }
+    }
+    places
+}
+
 /// How many diagonals hold the first `eob` coefficients of a scan.
 fn diagonals(eob: u16) -> usize {
-    (1..64).find(|d| d * (d + 1) / 2 >= usize::from(eob)).unwrap_or(64)
+    let eob = usize::from(eob);
+    (1..64).find(|d| d * (d + 1) / 2 >= eob).unwrap_or(64)
 }
 
 /// About how many bits a level takes beyond those of its place.
-fn level_bits(level: u16) -> f32 {
-    match level {
+fn level_bits(level: i16) -> f32 {
+    match level.unsigned_abs() {
+        0 => 0.0,
         1 => 2.2,
         2 => 3.6,
-        _ => 3.0 + 1.3 * (16 - level.leading_zeros()) as f32,
+        level => 3.0 + 1.3 * (16 - level.leading_zeros()) as f32,
     }
 }
 
@@ -148,4 +226,36 @@ fn transform(input: &[i16], output: &mut [i16], tx_size: TxSize, tx_type: TxType
     // SAFETY: `MaybeUninit<i16>` has the layout of `i16`, and the kernel only writes whole values.
     let output = unsafe { &mut *(std::ptr::from_mut(output) as *mut [MaybeUninit<i16>]) };
     forward_transform(input, output, tx_size.width(), tx_size, tx_type, 8, cpu);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scans_are_the_standards() {
+        // Default_Scan_4x4: which coefficient stands at each place.
+        let standard = [0, 4, 1, 2, 5, 8, 12, 9, 6, 3, 7, 10, 13, 14, 11, 15];
+        for (place, position) in standard.into_iter().enumerate() {
+            assert_eq!(scan_places(4)[position], place as i16);
+        }
+        for side in [8, 16, 32] {
+            let mut places = scan_places(side).to_vec();
+            assert_eq!((places[side], places[1]), (1, 2));
+            places.sort_unstable();
+            assert!(places.iter().enumerate().all(|(i, &p)| p == i as i16));
+        }
+    }
+
+    #[test]
+    fn the_corner_holds_what_the_scan_reaches() {
+        for side in [4, 8, 16, 32] {
+            let places = scan_places(side);
+            for eob in 1..=(side * side) as u16 {
+                let corner = diagonals(eob).min(side);
+                let outside = (0..side * side).filter(|i| i / side >= corner || i % side >= corner);
+                assert!(outside.into_iter().all(|i| places[i] as u16 >= eob), "side {side} eob {eob}");
+            }
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! One tile of a layer frame: for each superblock first the decisions, with reconstruction, then the
 //! symbols.
 
+use super::block::Tried;
 use super::interlayer::Upsampled;
 use super::kernels::*;
 use super::quantizer::Quantizer;
@@ -146,16 +147,21 @@ impl TileCoder<'_, '_> {
         let mut whole = None;
         if smallest || !straddles {
             let first = self.leaves.len();
-            let cost = self.code_block(cw, bsize, bo, parent) + lambda * 1.0;
-            let leaf = self.leaves[first];
-            if smallest || self.stop_at(&leaf, cost) {
-                return cost;
+            match self.code_block(cw, bsize, bo, parent) {
+                Tried::Hopeless(mv) => hint = mv.or(parent),
+                Tried::Coded(cost) => {
+                    let cost = cost + lambda * 1.0;
+                    let leaf = self.leaves[first];
+                    if smallest || self.stop_at(&leaf, cost) {
+                        return cost;
+                    }
+                    if leaf.ref_frame == TEMPORAL {
+                        hint = Some(leaf.mv);
+                    }
+                    whole = Some((first, cost));
+                    self.save(bsize, bo);
+                }
             }
-            if leaf.ref_frame == TEMPORAL {
-                hint = Some(leaf.mv);
-            }
-            whole = Some((first, cost));
-            self.save(bsize, bo);
         }
         let subsize = bsize.subsize(PartitionType::PARTITION_SPLIT).expect("squares of 16 and more split");
         let mut cost = lambda * 1.5;
@@ -188,8 +194,8 @@ impl TileCoder<'_, '_> {
         // In bits for each 64 samples.
         let enough = match leaf.bsize {
             BlockSize::BLOCK_64X64 => 2.5,
-            BlockSize::BLOCK_32X32 => 9.0,
-            _ => 22.0,
+            BlockSize::BLOCK_32X32 => 9.5,
+            _ => 25.0,
         };
         cost < self.frame.q.lambda * enough * (leaf.bsize.area() / 64) as f32
     }
