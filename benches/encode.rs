@@ -33,8 +33,6 @@ fn rav1e(pictures: &[Picture]) -> usize {
         time_base: Rational::new(1, FRAME_RATE.into()),
         low_latency: true,
         error_resilient: false,
-        min_key_frame_interval: 0,
-        max_key_frame_interval: u64::MAX,
         quantizer: QUANTIZER.into(),
         speed_settings: SpeedSettings::from_preset(10),
         ..EncoderConfig::default()

@@ -12,3 +12,8 @@ pub mod picture;
 pub mod quality;
 pub mod scene;
 pub mod structure;
+
+/// The README's examples are tests.
+#[cfg(all(doctest, feature = "encoder", feature = "decoder"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

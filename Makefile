@@ -1,0 +1,41 @@
+# Builds and runs everything, on a fresh Debian 12, Debian 13 or Ubuntu machine too, given Rust from rustup.
+
+CARGO ?= cargo
+RUSTDOCFLAGS ?= -D warnings
+export RUSTDOCFLAGS
+
+.PHONY: help setup demo test bless bench lint doc ci clean
+
+help: ## Lists the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+setup: ## Installs what the build needs of the system: a C compiler and nasm
+	@./.ci/setup
+
+demo: setup ## Codes nine decode targets at once, decodes each, writes target/demo/L3T3.png
+	$(CARGO) run --release --locked --example demo
+
+test: setup ## Runs all tests, doctests and the README's examples too
+	$(CARGO) test --locked
+
+bless: setup ## Writes test-vectors anew after the coder was changed on purpose
+	LAYERCAST_BLESS=1 $(CARGO) test --locked --test vectors
+
+bench: setup ## Measures the coder's speed beside rav1e's, in one run
+	$(CARGO) bench --locked --bench encode
+
+lint: setup ## Checks the formatting, and clippy with each set of features
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --no-default-features -- -D warnings
+	$(CARGO) clippy --locked --all-targets --no-default-features --features encoder -- -D warnings
+	$(CARGO) clippy --locked --all-targets --no-default-features --features decoder -- -D warnings
+
+doc: setup ## Builds the documentation
+	$(CARGO) doc --locked --no-deps
+
+ci: ## Does what CI does
+	./.ci/run
+
+clean: ## Removes all that was built
+	$(CARGO) clean
