@@ -5,7 +5,8 @@ use super::frame::CodedFrame;
 use super::kernels::TilingInfo;
 use super::quantizer::MIN_QINDEX;
 use crate::bitstream::{
-    self, CdefStrength, FrameHeader, FrameType, Layer, OperatingPoint, PRIMARY_REF_NONE, RefSlots, SequenceHeader,
+    self, CdefStrength, FrameHeader, FrameType, Layer, OperatingPoint, PRIMARY_REF_NONE, RefSlots,
+    SequenceHeader,
 };
 use crate::structure::{FrameKind, FramePlan};
 
@@ -14,10 +15,9 @@ pub(super) fn sequence(config: &SvcConfig) -> SequenceHeader {
     let mut sequence = SequenceHeader::new(config.width as u32, config.height as u32);
     sequence.enable_intra_edge_filter = true;
     sequence.enable_cdef = true;
-    let template = sequence.operating_points[0].clone();
+    let template = sequence.operating_points[0];
     let idcs = config.mode.structure().operating_points();
-    sequence.operating_points =
-        idcs.into_iter().map(|idc| OperatingPoint { idc, ..template.clone() }).collect();
+    sequence.operating_points = idcs.into_iter().map(|idc| OperatingPoint { idc, ..template }).collect();
     sequence
 }
 
