@@ -1,0 +1,100 @@
+//! Every decode target of every mode, taken out and decoded, is what the coder reconstructed.
+
+mod common;
+
+use common::receivers::Receivers;
+use layercast::encoder::{EncodeOptions, SvcConfig, SvcEncoder};
+use layercast::picture::Picture;
+use layercast::scene::Scene;
+use layercast::structure::ScalabilityMode;
+
+fn scene(size: (usize, usize), pictures: u64) -> Vec<Picture> {
+    let scene = Scene::new(size.0, size.1);
+    (0..pictures).map(|n| scene.picture(n)).collect()
+}
+
+/// Codes the pictures with a key picture at the start, and decodes every decode target along.
+fn check(mut encoder: SvcEncoder, pictures: &[Picture]) {
+    let mode = encoder.config().mode;
+    let mut receivers = Receivers::new(mode).unwrap();
+    for (n, picture) in pictures.iter().enumerate() {
+        let unit = encoder.encode(&picture.view(), n as i64, EncodeOptions::default()).unwrap();
+        assert_eq!(unit.key, n == 0);
+        let shown = receivers.receive(&encoder, &unit, &unit.to_bytes()).unwrap();
+        assert!(!shown.is_empty(), "{mode}: picture {n} shows nothing");
+    }
+    receivers.verdict().unwrap_or_else(|error| panic!("{:?}: {error}", encoder.config()));
+}
+
+fn check_all_modes(size: (usize, usize), pictures: u64, quantizer: u8) {
+    let pictures = scene(size, pictures);
+    for mode in ScalabilityMode::all() {
+        check(common::encoder(size, mode, quantizer), &pictures);
+    }
+}
+
+#[test]
+fn at_a_fine_quantizer() {
+    check_all_modes((66, 66), 9, 20);
+}
+
+#[test]
+fn at_a_middling_quantizer() {
+    check_all_modes((66, 66), 9, 100);
+}
+
+#[test]
+fn at_a_coarse_quantizer() {
+    check_all_modes((66, 66), 9, 200);
+}
+
+#[test]
+fn at_an_odd_size_of_many_superblocks() {
+    check_all_modes((318, 182), 9, 100);
+}
+
+#[test]
+fn at_the_smallest_and_other_odd_sizes() {
+    for (size, quantizer) in [((16, 16), 60), ((17, 23), 100), ((131, 65), 20), ((65, 129), 200)] {
+        let pictures = scene(size, 5);
+        for mode in
+            [ScalabilityMode::L1T1, ScalabilityMode::L3T3, ScalabilityMode::L3T3Key, ScalabilityMode::S3T3]
+        {
+            check(common::encoder(size, mode, quantizer), &pictures);
+        }
+    }
+}
+
+#[test]
+fn with_two_tile_columns() {
+    let size = (1282, 66);
+    let pictures = scene(size, 5);
+    for mode in
+        [ScalabilityMode::L1T2, ScalabilityMode::L3T3, ScalabilityMode::L2T3Key, ScalabilityMode::S2T1]
+    {
+        let mut config = SvcConfig::new(size.0, size.1, mode);
+        config.tile_columns_log2 = 1;
+        check(SvcEncoder::new(config).unwrap(), &pictures);
+    }
+}
+
+#[test]
+fn with_a_quantizer_that_changes_and_key_pictures_within() {
+    let size = (98, 66);
+    let pictures = scene(size, 24);
+    for mode in
+        [ScalabilityMode::L1T3, ScalabilityMode::L3T3, ScalabilityMode::L3T2KeyShift, ScalabilityMode::S3T2]
+    {
+        let mut encoder = common::encoder(size, mode, 100);
+        let mut receivers = Receivers::new(mode).unwrap();
+        let mut chance = common::Chance(7);
+        for (n, picture) in pictures.iter().enumerate() {
+            encoder.set_quantizer(1 + chance.below(255) as u8).unwrap();
+            let options = EncodeOptions { key: chance.once_in(7), ..EncodeOptions::default() };
+            let unit = encoder.encode(&picture.view(), n as i64, options).unwrap();
+            assert_eq!(unit.key, n == 0 || options.key);
+            receivers.receive(&encoder, &unit, &unit.to_bytes()).unwrap();
+        }
+        receivers.verdict().unwrap_or_else(|error| panic!("{mode}: {error}"));
+    }
+}

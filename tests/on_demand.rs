@@ -1,0 +1,166 @@
+//! A sender that codes from one picture to the next only what somebody watches.
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use common::Chance;
+use layercast::bitstream::write_temporal_delimiter;
+use layercast::decoder::{Decoder, DecoderConfig, Output};
+use layercast::encoder::{EncodeOptions, LayerFrame, SvcEncoder, TemporalUnit};
+use layercast::scene::Scene;
+use layercast::structure::{DecodeTarget, DecodeTargets, LayerId, ScalabilityMode, Structure};
+
+const SIZE: (usize, usize) = (98, 66);
+
+/// Takes the frames that its decode target needs as soon as it has what they refer to.
+struct Receiver {
+    target: DecodeTarget,
+    decoder: Decoder,
+    /// Numbers of the frames received.
+    received: BTreeSet<u64>,
+}
+
+impl Receiver {
+    fn new(target: DecodeTarget) -> Self {
+        let config = DecoderConfig { output: Output::AllLayers, ..DecoderConfig::default() };
+        Self { target, decoder: Decoder::new(config).unwrap(), received: BTreeSet::new() }
+    }
+
+    fn takes(&mut self, frame: &LayerFrame) -> bool {
+        let plan = &frame.plan;
+        let takes = plan.needed_by.contains(self.target)
+            && plan.depends_on.iter().all(|number| self.received.contains(number));
+        if takes {
+            self.received.insert(plan.frame_number);
+        }
+        takes
+    }
+
+    /// Holds all that it decodes against the coder's reconstruction; says whether it shows its own layer.
+    fn receive(&mut self, encoder: &SvcEncoder, unit: &TemporalUnit) -> bool {
+        let mut bytes = vec![];
+        write_temporal_delimiter(&mut bytes);
+        let mut layers = vec![];
+        for frame in &unit.frames {
+            if self.takes(frame) {
+                bytes.extend_from_slice(&frame.data);
+                layers.push(frame.plan.layer.spatial_id);
+            }
+        }
+        if layers.is_empty() {
+            return false;
+        }
+        let (target, number) = (self.target, unit.picture);
+        let decoded = self.decoder.decode(&bytes, 0);
+        let decoded = decoded.unwrap_or_else(|error| panic!("picture {number}, {target}: {error}"));
+        assert!(decoded.iter().map(|shown| shown.spatial_id).eq(layers.iter().copied()));
+        for shown in decoded {
+            let expected = encoder.reconstruction(shown.spatial_id);
+            assert!(Some(shown.picture) == expected, "picture {number}, {target}: S{}", shown.spatial_id);
+        }
+        layers.last() == Some(&target.spatial_id)
+    }
+}
+
+/// What none to three receivers watch.
+fn random_targets(structure: &Structure, chance: &mut Chance) -> DecodeTargets {
+    let all: Vec<DecodeTarget> = structure.decode_targets().collect();
+    (0..chance.below(4)).map(|_| all[chance.below(all.len() as u64) as usize]).collect()
+}
+
+/// Codes 150 pictures for wanted sets that change now and then.
+fn check(mode: ScalabilityMode) {
+    let structure = mode.structure();
+    let scene = Scene::new(SIZE.0, SIZE.1);
+    let mut chance = Chance(mode as u64);
+    let mut encoder = common::encoder(SIZE, mode, 120);
+    let mut receivers: Vec<Receiver> = structure.decode_targets().map(Receiver::new).collect();
+    let mut wanted = DecodeTargets::all(structure);
+    // Since when each decode target is wanted, and when it was last shown.
+    let mut since = vec![0; receivers.len()];
+    let mut shown = vec![0; receivers.len()];
+    // Two periods: one until the next frame of temporal layer 0, one through all temporal layers.
+    let patience = 2 * structure.cycle.len() as u64;
+    let (mut left_out, mut watched) = (0, 0);
+    for n in 0..150 {
+        if chance.once_in(12) {
+            wanted = random_targets(structure, &mut chance);
+        }
+        let options = EncodeOptions { wanted: Some(wanted), ..EncodeOptions::default() };
+        let unit = encoder.encode(&scene.picture(n).view(), n as i64, options).unwrap();
+        for frame in &unit.frames {
+            let needed_by = frame.plan.needed_by;
+            assert!(!needed_by.intersection(wanted).is_empty(), "{mode}: nobody wants {}", frame.plan.layer);
+        }
+        left_out += usize::from(structure.spatial_layers) - unit.frames.len();
+        for (i, receiver) in receivers.iter_mut().enumerate() {
+            if receiver.receive(&encoder, &unit) {
+                shown[i] = n;
+                watched += u64::from(wanted.contains(receiver.target));
+            }
+            if !wanted.contains(receiver.target) {
+                since[i] = n + 1;
+                continue;
+            }
+            let waits = n - since[i].max(shown[i]);
+            assert!(waits <= patience, "{mode}: {} stands still at picture {n}", receiver.target);
+        }
+    }
+    assert!(left_out > 20 && watched > 40, "{mode}: {left_out} frames left out, {watched} pictures watched");
+}
+
+#[test]
+fn layered_modes() {
+    for mode in [ScalabilityMode::L1T3, ScalabilityMode::L2T2, ScalabilityMode::L3T1, ScalabilityMode::L3T3] {
+        check(mode);
+    }
+}
+
+#[test]
+fn key_modes() {
+    for mode in [ScalabilityMode::L2T3Key, ScalabilityMode::L3T3Key, ScalabilityMode::L3T3KeyShift] {
+        check(mode);
+    }
+}
+
+#[test]
+fn simulcast_modes() {
+    for mode in [ScalabilityMode::S2T1, ScalabilityMode::S3T3] {
+        check(mode);
+    }
+}
+
+#[test]
+fn a_spatial_layer_comes_back_without_a_key_frame() {
+    for mode in [ScalabilityMode::L2T1, ScalabilityMode::L3T1, ScalabilityMode::L2T3, ScalabilityMode::L3T3] {
+        let structure = mode.structure();
+        let scene = Scene::new(SIZE.0, SIZE.1);
+        let mut encoder = common::encoder(SIZE, mode, 100);
+        let highest = LayerId::new(structure.spatial_layers - 1, structure.temporal_layers - 1);
+        let lowest = LayerId::new(0, structure.temporal_layers - 1);
+        let mut receiver = Receiver::new(highest);
+        let mut shows = vec![];
+        for n in 0..24 {
+            let wanted = DecodeTargets::only(&[if (5..12).contains(&n) { lowest } else { highest }]);
+            let options = EncodeOptions { wanted: Some(wanted), ..EncodeOptions::default() };
+            let unit = encoder.encode(&scene.picture(n).view(), n as i64, options).unwrap();
+            assert_eq!(unit.key, n == 0, "{mode}: picture {n}");
+            shows.push(receiver.receive(&encoder, &unit));
+        }
+        assert!(shows[..5].iter().all(|&shows| shows), "{mode}");
+        assert!(shows[5..12].iter().all(|&shows| !shows), "{mode}: a layer that nobody wants");
+        assert!(shows[12 + structure.cycle.len()..].iter().all(|&shows| shows), "{mode}: {shows:?}");
+    }
+}
+
+#[test]
+fn nothing_is_coded_for_nobody() {
+    let scene = Scene::new(SIZE.0, SIZE.1);
+    let mut encoder = common::encoder(SIZE, ScalabilityMode::L3T3, 100);
+    let nobody = EncodeOptions { wanted: Some(DecodeTargets::NONE), ..EncodeOptions::default() };
+    let unit = encoder.encode(&scene.picture(0).view(), 0, nobody).unwrap();
+    assert!(unit.frames.is_empty() && unit.to_bytes().is_empty() && !unit.key);
+    let unit = encoder.encode(&scene.picture(1).view(), 1, EncodeOptions::default()).unwrap();
+    assert!(unit.key && unit.frames.len() == 3);
+}
