@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_main};
 use layercast::encoder::{EncodeOptions, SvcConfig, SvcEncoder};
 use layercast::picture::Picture;
 use layercast::scene::{FRAME_RATE, Scene};
@@ -85,5 +85,11 @@ fn encode(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, encode);
+#[allow(missing_docs)]
+mod group {
+    use super::encode;
+    criterion::criterion_group!(benches, encode);
+}
+use group::benches;
+
 criterion_main!(benches);
