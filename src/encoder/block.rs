@@ -56,16 +56,17 @@ pub(super) enum Tried {
     Hopeless(Option<MotionVector>),
 }
 
-/// The cost of a prediction, in bits a sample, from which smaller blocks win nine times of ten.
-fn hopeless(bsize: BlockSize) -> f32 {
-    match bsize {
-        BlockSize::BLOCK_64X64 => 0.28,
-        BlockSize::BLOCK_32X32 => 0.5,
-        _ => f32::MAX,
-    }
-}
-
 impl TileCoder<'_, '_> {
+    /// The cost of a prediction from which smaller blocks win nine times of ten.
+    fn hopeless_cost(&self, bsize: BlockSize) -> f32 {
+        let bits_a_sample = match bsize {
+            BlockSize::BLOCK_64X64 => 0.28,
+            BlockSize::BLOCK_32X32 => 0.5,
+            _ => return f32::MAX,
+        };
+        self.frame.q.lambda_satd * bits_a_sample * bsize.area() as f32
+    }
+
     /// Codes one block and appends its leaf, unless that is hopeless.
     pub(super) fn code_block(
         &mut self,
@@ -76,7 +77,7 @@ impl TileCoder<'_, '_> {
     ) -> Tried {
         let q = self.frame.q;
         let inter = if self.frame.intra { None } else { self.choose_inter(cw, bsize, bo, parent) };
-        if let Some(c) = inter.filter(|c| c.cost > q.lambda_satd * hopeless(bsize) * bsize.area() as f32) {
+        if let Some(c) = inter.filter(|c| c.cost > self.hopeless_cost(bsize)) {
             return Tried::Hopeless((c.ref_frame == TEMPORAL).then_some(c.mv));
         }
         // A block that another picture predicts well is not tried as an intra block.
@@ -202,10 +203,15 @@ impl TileCoder<'_, '_> {
                 let field = frame.below.as_ref().and_then(|b| b.motion);
                 starts.extend(field.and_then(|m| m.doubled(x + bsize.width() / 2, y + bsize.height() / 2)));
                 let whole = target.search_whole(reference, &starts, predicted);
-                // Where the larger block's vector is still the best, it needs no halves again.
-                let near =
-                    |p: &MotionVector| (p.row - whole.mv.row).abs() < 8 && (p.col - whole.mv.col).abs() < 8;
+                // Where the larger block's vector is still the best, it needs no halves again; and where whole
+                // samples are far off, fractions will not save the block.
+                let near = |p: &MotionVector| {
+                    (p.row - whole.mv.row).abs() < 8
+                        && (p.col - whole.mv.col).abs() < 8
+                        && (p.row | p.col) & 7 != 0
+                };
                 let found = match parent.filter(near) {
+                    _ if whole.cost > 1.5 * self.hopeless_cost(bsize) => whole,
                     Some(p) => target.refine(reference, p, predicted, &[2], &mut self.prediction),
                     None => target.refine(reference, whole.mv, predicted, &[4, 2], &mut self.prediction),
                 };
