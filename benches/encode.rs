@@ -1,10 +1,13 @@
 //! Pictures a second of the layered coder, beside rav1e's own loop at its fastest, in one run and on one thread.
 
+use std::fs::File;
 use std::hint::black_box;
+use std::io::BufReader;
+use std::path::Path;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_main};
 use layercast::encoder::{EncodeOptions, SvcConfig, SvcEncoder};
-use layercast::picture::Picture;
+use layercast::picture::{Picture, PictureView};
 use layercast::scene::{FRAME_RATE, Scene};
 use layercast::structure::ScalabilityMode;
 use rav1e::prelude::{Config, EncoderConfig, EncoderStatus, Rational, SpeedSettings};
@@ -33,6 +36,8 @@ fn rav1e(pictures: &[Picture]) -> usize {
         time_base: Rational::new(1, FRAME_RATE.into()),
         low_latency: true,
         error_resilient: false,
+        min_key_frame_interval: 0,
+        max_key_frame_interval: 10_000,
         quantizer: QUANTIZER.into(),
         speed_settings: SpeedSettings::from_preset(10),
         ..EncoderConfig::default()
@@ -66,13 +71,40 @@ fn packets(context: &mut rav1e::Context<u8>) -> usize {
     }
 }
 
+/// What is coded: the built-in scene at two sizes, or the Y4M files that `LAYERCAST_Y4M` names, separated as in
+/// `PATH`.
+fn clips() -> Vec<(String, Vec<Picture>)> {
+    if let Some(paths) = std::env::var_os("LAYERCAST_Y4M") {
+        return std::env::split_paths(&paths).map(|path| clip(&path)).collect();
+    }
+    let scene = |(width, height)| {
+        let scene = Scene::new(width, height);
+        (format!("scene {width}x{height}"), (0..PICTURES).map(|n| scene.picture(n)).collect())
+    };
+    [(640, 360), (1280, 720)].map(scene).into()
+}
+
+/// The first pictures of a Y4M file.
+fn clip(path: &Path) -> (String, Vec<Picture>) {
+    let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+    let file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut video = y4m::decode(BufReader::new(file)).expect("a Y4M file");
+    let (width, height) = (video.get_width(), video.get_height());
+    let chroma = width.div_ceil(2);
+    let mut pictures = vec![];
+    while let (true, Ok(frame)) = (pictures.len() < PICTURES as usize, video.read_frame()) {
+        let planes = [frame.get_y_plane(), frame.get_u_plane(), frame.get_v_plane()];
+        let view = PictureView::new(width, height, planes, [width, chroma, chroma]);
+        pictures.push(view.expect("8-bit 4:2:0").to_picture());
+    }
+    (name, pictures)
+}
+
 fn encode(criterion: &mut Criterion) {
     rayon::ThreadPoolBuilder::new().num_threads(1).build_global().expect("the first thread pool");
-    for (width, height) in [(640, 360), (1280, 720)] {
-        let scene = Scene::new(width, height);
-        let pictures: Vec<Picture> = (0..PICTURES).map(|n| scene.picture(n)).collect();
-        let mut group = criterion.benchmark_group(format!("encode {width}x{height}"));
-        group.throughput(Throughput::Elements(PICTURES)).sample_size(10);
+    for (name, pictures) in clips() {
+        let mut group = criterion.benchmark_group(format!("encode {name}"));
+        group.throughput(Throughput::Elements(pictures.len() as u64)).sample_size(10);
         for mode in [ScalabilityMode::L1T1, ScalabilityMode::L3T3] {
             let id = BenchmarkId::new("layercast", mode);
             group.bench_with_input(id, &mode, |b, &mode| b.iter(|| black_box(layercast(&pictures, mode))));
@@ -83,5 +115,11 @@ fn encode(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, encode);
+#[allow(missing_docs)]
+mod group {
+    use super::encode;
+    criterion::criterion_group!(benches, encode);
+}
+use group::benches;
+
 criterion_main!(benches);

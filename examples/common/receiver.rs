@@ -1,6 +1,6 @@
 //! A receiver of one decode target.
 
-use layercast::bitstream::{Extractor, Layer};
+use layercast::bitstream::Extractor;
 use layercast::decoder::{self, Decoder, DecoderConfig, Output};
 use layercast::picture::Picture;
 use layercast::structure::DecodeTarget;
@@ -20,8 +20,7 @@ impl Receiver {
     /// spatial layers take turns, a temporal unit may have a picture of a lower layer only.
     pub fn new(target: DecodeTarget) -> Result<Self, decoder::Error> {
         let config = DecoderConfig { output: Output::AllLayers, ..DecoderConfig::default() };
-        let top = Layer { spatial_id: target.spatial_id, temporal_id: target.temporal_id };
-        Ok(Self { target, extractor: Extractor::new(top), decoder: Decoder::new(config)?, received: 0 })
+        Ok(Self { target, extractor: Extractor::new(target), decoder: Decoder::new(config)?, received: 0 })
     }
 
     /// What the receiver shows.

@@ -1,8 +1,9 @@
 //! Fewer layers of a stream: drops what lies above a chosen (spatial_id, temporal_id).
 
 use super::Error;
-use super::obu::{Layer, ObuType, obus, write_obu, write_sequence_obu, write_temporal_delimiter};
+use super::obu::{ObuType, obus, write_obu, write_sequence_obu, write_temporal_delimiter};
 use super::sequence::{OperatingPoint, SequenceHeader};
+use crate::structure::LayerId;
 
 /// Drops the layers above `top` from a stream, temporal unit by temporal unit.
 ///
@@ -15,10 +16,11 @@ use super::sequence::{OperatingPoint, SequenceHeader};
 /// headers are coded against them.
 ///
 /// ```
-/// use layercast::bitstream::{Error, Extractor, Layer};
+/// use layercast::bitstream::{Error, Extractor};
+/// use layercast::structure::LayerId;
 ///
 /// fn base_layer(units: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Error> {
-///     let extractor = Extractor::new(Layer { spatial_id: 0, temporal_id: 0 });
+///     let extractor = Extractor::new(LayerId { spatial_id: 0, temporal_id: 0 });
 ///     units.iter().filter_map(|unit| extractor.temporal_unit(unit).transpose()).collect()
 /// }
 /// # assert_eq!(base_layer(&[]), Ok(vec![]));
@@ -26,7 +28,7 @@ use super::sequence::{OperatingPoint, SequenceHeader};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extractor {
     /// The highest spatial_id and the highest temporal_id to keep.
-    pub top: Layer,
+    pub top: LayerId,
     /// Cut down the list of operating points. Otherwise sequence headers pass as they are, and the choice
     /// of an operating point is left to whoever runs the decoder.
     pub rewrite_operating_points: bool,
@@ -34,12 +36,12 @@ pub struct Extractor {
 
 impl Extractor {
     /// An extractor that keeps layers up to `top` and rewrites the operating points.
-    pub fn new(top: Layer) -> Self {
+    pub fn new(top: LayerId) -> Self {
         Self { top, rewrite_operating_points: true }
     }
 
     /// Whether OBUs of this layer are kept.
-    pub fn keeps(&self, layer: Layer) -> bool {
+    pub fn keeps(&self, layer: LayerId) -> bool {
         layer.spatial_id <= self.top.spatial_id && layer.temporal_id <= self.top.temporal_id
     }
 
@@ -101,7 +103,7 @@ impl Extractor {
 /// stays: the one that was complete before, else the first, whose level is high enough for all of them.
 /// So the first point is what is left of the first. Where no layer of any point is left, the list stays
 /// as it is; an operating point of idc 0 stands for the whole stream and stays too.
-pub fn operating_points_below(points: &[OperatingPoint], top: Layer) -> Vec<OperatingPoint> {
+pub fn operating_points_below(points: &[OperatingPoint], top: LayerId) -> Vec<OperatingPoint> {
     let spatial = (1u16 << (top.spatial_id.min(3) + 1)) - 1;
     let temporal = (1u16 << (top.temporal_id.min(7) + 1)) - 1;
     let mut below: Vec<OperatingPoint> = vec![];

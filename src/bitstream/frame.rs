@@ -2,10 +2,10 @@
 
 use super::Error;
 use super::bits::{BitReader, BitWriter, Coded};
-use super::obu::Layer;
 use super::sequence::SequenceHeader;
 use super::slots::RefSlots;
 use super::uncompressed::{Context, TileLimits};
+use crate::structure::LayerId;
 
 /// NUM_REF_FRAMES: reference slots.
 pub const NUM_REF_FRAMES: usize = 8;
@@ -633,7 +633,7 @@ impl FrameHeader {
         r: &mut BitReader<'_>,
         sequence: &SequenceHeader,
         slots: &RefSlots,
-        layer: Layer,
+        layer: LayerId,
     ) -> Result<Self, Error> {
         let mut header = Self::key(sequence);
         Context { sequence, slots, layer }.uncompressed_header(r, &mut header)?;
@@ -650,7 +650,7 @@ impl FrameHeader {
         w: &mut BitWriter,
         sequence: &SequenceHeader,
         slots: &RefSlots,
-        layer: Layer,
+        layer: LayerId,
     ) -> Result<(), Error> {
         Context { sequence, slots, layer }.uncompressed_header(w, &mut self.clone())
     }

@@ -5,6 +5,7 @@ use super::bits::{BitReader, BitWriter, leb128, write_leb128};
 use super::frame::FrameHeader;
 use super::sequence::SequenceHeader;
 use super::slots::RefSlots;
+use crate::structure::LayerId;
 
 /// obu_type (section 6.2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,27 +67,18 @@ impl From<u8> for ObuType {
     }
 }
 
-/// obu_extension_header(): the layer an OBU belongs to. The base layer, where there is no extension.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Layer {
-    /// 0 to 7.
-    pub temporal_id: u8,
-    /// 0 to 3.
-    pub spatial_id: u8,
-}
-
 /// obu_header(), without the size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ObuHeader {
     /// obu_type.
     pub obu_type: ObuType,
     /// The extension, where obu_extension_flag is 1.
-    pub extension: Option<Layer>,
+    pub extension: Option<LayerId>,
 }
 
 impl ObuHeader {
     /// The layer: as the extension says, else the base layer (section 6.2.3).
-    pub fn layer(&self) -> Layer {
+    pub fn layer(&self) -> LayerId {
         self.extension.unwrap_or_default()
     }
 }
@@ -146,7 +138,7 @@ fn read_obu(data: &[u8]) -> Result<Obu<'_>, Error> {
     r.bits(1)?;
     let extension = match extension_flag {
         true => {
-            let layer = Layer { temporal_id: r.bits(3)? as u8, spatial_id: r.bits(2)? as u8 };
+            let layer = LayerId { temporal_id: r.bits(3)? as u8, spatial_id: r.bits(2)? as u8 };
             r.bits(3)?;
             Some(layer)
         }
@@ -208,7 +200,7 @@ pub fn write_sequence_obu(out: &mut Vec<u8>, sequence: &SequenceHeader) -> Resul
 /// [`write_frame_header_obu`].
 pub fn write_frame_obu(
     out: &mut Vec<u8>,
-    extension: Option<Layer>,
+    extension: Option<LayerId>,
     sequence: &SequenceHeader,
     header: &FrameHeader,
     slots: &RefSlots,
@@ -230,7 +222,7 @@ pub fn write_frame_obu(
 /// As [`FrameHeader::write`].
 pub fn write_frame_header_obu(
     out: &mut Vec<u8>,
-    extension: Option<Layer>,
+    extension: Option<LayerId>,
     sequence: &SequenceHeader,
     header: &FrameHeader,
     slots: &RefSlots,

@@ -9,6 +9,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
 use super::*;
+use crate::structure::LayerId;
 
 fn bytes(hex: &str) -> Vec<u8> {
     let digits = hex.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
@@ -20,7 +21,7 @@ fn written(
     header: &FrameHeader,
     sequence: &SequenceHeader,
     slots: &RefSlots,
-    layer: Layer,
+    layer: LayerId,
 ) -> Result<(Vec<u8>, usize), Error> {
     let mut w = BitWriter::new();
     header.write(&mut w, sequence, slots, layer)?;
@@ -30,7 +31,7 @@ fn written(
 
 /// Reads frame headers of another encoder, up to their last whole byte, one after the other; each must
 /// come out of the writer as it went in.
-fn foreign(sequence: &str, frames: &[(Layer, usize, &str)]) -> (SequenceHeader, Vec<FrameHeader>) {
+fn foreign(sequence: &str, frames: &[(LayerId, usize, &str)]) -> (SequenceHeader, Vec<FrameHeader>) {
     let payload = bytes(sequence);
     let sequence = SequenceHeader::parse(&payload).unwrap();
     let mut obu = vec![];
@@ -58,7 +59,7 @@ fn foreign(sequence: &str, frames: &[(Layer, usize, &str)]) -> (SequenceHeader, 
     (sequence, headers)
 }
 
-const BASE: Layer = Layer { temporal_id: 0, spatial_id: 0 };
+const BASE: LayerId = LayerId { temporal_id: 0, spatial_id: 0 };
 
 /// libaom 3.6, slowest setting of two passes: global motion, loop restoration, a frame shown twice.
 #[test]
@@ -105,7 +106,7 @@ fn headers_of_resized_frames() {
 /// libaom's L2T2: it leaves the extension header away in the base layer.
 #[test]
 fn headers_of_a_layered_stream() {
-    let layer = |temporal_id, spatial_id| Layer { temporal_id, spatial_id };
+    let layer = |temporal_id, spatial_id| LayerId { temporal_id, spatial_id };
     let (sequence, headers) = foreign(
         "00330301808040c0202088afc7cdaf9004",
         &[
@@ -630,7 +631,7 @@ fn obu_headers() -> impl Strategy<Value = ObuHeader> {
     let extension = proptest::option::of((0u8..8, 0u8..4));
     (0u8..16, extension).prop_map(|(obu_type, extension)| ObuHeader {
         obu_type: obu_type.into(),
-        extension: extension.map(|(temporal_id, spatial_id)| Layer { temporal_id, spatial_id }),
+        extension: extension.map(|(temporal_id, spatial_id)| LayerId { temporal_id, spatial_id }),
     })
 }
 
@@ -663,7 +664,7 @@ fn an_obu_without_size_reaches_to_the_end() {
     assert_eq!((obu.header.obu_type, obu.payload, obu.has_size_field), (ObuType::Frame, &data[1..], false));
     let forbidden = Some(Err(Error::Value { field: "obu_forbidden_bit" }));
     assert_eq!(obus(&[0x80]).next(), forbidden);
-    let layer = Layer { temporal_id: 8, spatial_id: 0 };
+    let layer = LayerId { temporal_id: 8, spatial_id: 0 };
     let header = ObuHeader { obu_type: ObuType::Frame, extension: Some(layer) };
     assert_eq!(write_obu(&mut vec![], header, &[]), Err(Error::Value { field: "temporal_id" }));
 }
@@ -689,7 +690,7 @@ fn layered(spatial: u8, temporal: u8, units: u8) -> (SequenceHeader, Vec<Vec<u8>
             write_sequence_obu(&mut unit, &sequence).unwrap();
         }
         for s in 0..spatial {
-            let layer = Layer { temporal_id: n % temporal, spatial_id: s };
+            let layer = LayerId { temporal_id: n % temporal, spatial_id: s };
             let mut header = if n == 0 && s == 0 { key(&sequence) } else { FrameHeader::inter(&sequence) };
             header.quantization.base_q_idx = 100 + n;
             header.order_hint = n.into();
@@ -734,7 +735,7 @@ fn layers_above_the_chosen_one_are_dropped() {
         let (sequence, units) = layered(spatial, temporal, 7);
         let frames = all_frames(&units);
         assert_eq!(frames.len(), 7 * usize::from(spatial));
-        for top in (0..4).flat_map(|s| (0..8).map(move |t| Layer { spatial_id: s, temporal_id: t })) {
+        for top in (0..4).flat_map(|s| (0..8).map(move |t| LayerId { spatial_id: s, temporal_id: t })) {
             let extractor = Extractor::new(top);
             let left = extracted(extractor, &units);
             let of_left = all_frames(&left);
@@ -762,7 +763,7 @@ fn units_without_frames_left_are_dropped() {
     let keep = Extractor { rewrite_operating_points: false, ..Extractor::new(BASE) };
     let unchanged = extracted(keep, &units);
     assert_eq!(obus(&unchanged[0]).nth(1), obus(&units[0]).nth(1));
-    let all = Extractor::new(Layer { spatial_id: 3, temporal_id: 7 });
+    let all = Extractor::new(LayerId { spatial_id: 3, temporal_id: 7 });
     assert_eq!(extracted(all, &units), units);
     // No frame was there to be dropped.
     let (mut only_header, mut with_delimiter) = (vec![], vec![]);
@@ -773,7 +774,7 @@ fn units_without_frames_left_are_dropped() {
     // A sequence header is of all layers, even where it says otherwise.
     let header = ObuHeader {
         obu_type: ObuType::SequenceHeader,
-        extension: Some(Layer { temporal_id: 2, spatial_id: 2 }),
+        extension: Some(LayerId { temporal_id: 2, spatial_id: 2 }),
     };
     let (mut unit, sequence) = (vec![0x12, 0], obus(&only_header).next().unwrap().unwrap());
     write_obu(&mut unit, header, sequence.payload).unwrap();
@@ -787,7 +788,7 @@ fn operating_points_become_what_is_left() {
         list.iter().map(point).collect()
     };
     let below = |list: &[(u16, u8)], spatial_id, temporal_id| {
-        operating_points_below(&points(list), Layer { spatial_id, temporal_id })
+        operating_points_below(&points(list), LayerId { spatial_id, temporal_id })
     };
     // Only the whole is listed: its base becomes a point of the same level.
     assert_eq!(below(&[(0x303, 9)], 0, 1), points(&[(0x103, 9)]));
@@ -812,7 +813,7 @@ fn points_with_decoder_models_are_not_rewritten() {
     let mut unit = vec![];
     write_sequence_obu(&mut unit, &sequence).unwrap();
     assert_eq!(Extractor::new(BASE).temporal_unit(&unit), Err(Error::DecoderModel));
-    let all = Extractor::new(Layer { spatial_id: 1, temporal_id: 0 });
+    let all = Extractor::new(LayerId { spatial_id: 1, temporal_id: 0 });
     assert!(all.temporal_unit(&unit).is_ok());
 }
 
@@ -823,7 +824,7 @@ fn frames_in_several_obus_are_put_together() {
     let slots = RefSlots::new();
     let mut header = key(&sequence);
     (header.tile_info.tile_cols_log2, header.tile_info.tile_rows_log2) = (1, 1);
-    let layer = Some(Layer { temporal_id: 1, spatial_id: 2 });
+    let layer = Some(LayerId { temporal_id: 1, spatial_id: 2 });
     let group = |start: u8, end: u8| vec![0x80 | start << 5 | end << 3, 0xaa];
     let obu = |obu_type, payload: &[u8]| {
         let mut out = vec![];

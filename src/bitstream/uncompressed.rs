@@ -3,9 +3,9 @@
 use super::Error;
 use super::bits::Syntax;
 use super::frame::*;
-use super::obu::Layer;
 use super::sequence::{ColorConfig, SELECT_INTEGER_MV, SELECT_SCREEN_CONTENT_TOOLS, SequenceHeader};
 use super::slots::{RefSlot, RefSlots};
+use crate::structure::LayerId;
 
 /// The numbers that bound tile_info().
 pub(super) struct TileLimits {
@@ -53,7 +53,7 @@ impl TileLimits {
 pub(super) struct Context<'a> {
     pub(super) sequence: &'a SequenceHeader,
     pub(super) slots: &'a RefSlots,
-    pub(super) layer: Layer,
+    pub(super) layer: LayerId,
 }
 
 impl Context<'_> {

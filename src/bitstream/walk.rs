@@ -4,10 +4,11 @@ use std::ops::Range;
 
 use super::bits::BitReader;
 use super::frame::FrameHeader;
-use super::obu::{Layer, Obu, ObuType, Obus, obus};
+use super::obu::{Obu, ObuType, Obus, obus};
 use super::sequence::SequenceHeader;
 use super::slots::RefSlots;
 use super::{Error, ObuHeader};
+use crate::structure::LayerId;
 
 /// Reads the headers of a stream, temporal unit by temporal unit, and keeps the state that they need.
 ///
@@ -34,7 +35,7 @@ pub struct FrameInfo {
 
 impl FrameInfo {
     /// The layer of the frame.
-    pub fn layer(&self) -> Layer {
+    pub fn layer(&self) -> LayerId {
         self.obu.layer()
     }
 }

@@ -22,6 +22,9 @@ mod bits {
     pub(super) const INTER_LAYER: f32 = 1.5;
     pub(super) const INTRA_IN_INTER: f32 = 5.0;
     pub(super) const CODED: f32 = 1.0;
+    pub(super) const UV_AS_LUMA: f32 = 1.5;
+    pub(super) const UV_DC: f32 = 2.5;
+    pub(super) const UV_CFL: f32 = 7.0;
 }
 
 /// Luma modes that are tried, with about how many bits each takes.
@@ -53,16 +56,17 @@ pub(super) enum Tried {
     Hopeless(Option<MotionVector>),
 }
 
-/// The cost of a prediction, in bits a sample, from which smaller blocks win nine times of ten.
-fn hopeless(bsize: BlockSize) -> f32 {
-    match bsize {
-        BlockSize::BLOCK_64X64 => 0.28,
-        BlockSize::BLOCK_32X32 => 0.5,
-        _ => f32::MAX,
-    }
-}
-
 impl TileCoder<'_, '_> {
+    /// The cost of a prediction from which smaller blocks win nine times of ten.
+    fn hopeless_cost(&self, bsize: BlockSize) -> f32 {
+        let bits_a_sample = match bsize {
+            BlockSize::BLOCK_64X64 => 0.28,
+            BlockSize::BLOCK_32X32 => 0.5,
+            _ => return f32::MAX,
+        };
+        self.frame.q.lambda_satd * bits_a_sample * bsize.area() as f32
+    }
+
     /// Codes one block and appends its leaf, unless that is hopeless.
     pub(super) fn code_block(
         &mut self,
@@ -73,7 +77,7 @@ impl TileCoder<'_, '_> {
     ) -> Tried {
         let q = self.frame.q;
         let inter = if self.frame.intra { None } else { self.choose_inter(cw, bsize, bo, parent) };
-        if let Some(c) = inter.filter(|c| c.cost > q.lambda_satd * hopeless(bsize) * bsize.area() as f32) {
+        if let Some(c) = inter.filter(|c| c.cost > self.hopeless_cost(bsize)) {
             return Tried::Hopeless((c.ref_frame == TEMPORAL).then_some(c.mv));
         }
         // A block that another picture predicts well is not tried as an intra block.
@@ -179,8 +183,9 @@ impl TileCoder<'_, '_> {
             let still = target.satd(reference, zero, &mut self.prediction);
             consider(PredictionMode::GLOBALMV, TEMPORAL, zero, base_bits + bits::GLOBAL, still);
             let still_enough = (still as f32) < lambda * (1.0 + bsize.area() as f32 / 64.0);
-            for (candidate, (mode, mode_bits)) in
-                stack.iter().zip([(PredictionMode::NEARESTMV, bits::NEAREST), (PredictionMode::NEAR0MV, bits::NEAR)])
+            for (candidate, (mode, mode_bits)) in stack
+                .iter()
+                .zip([(PredictionMode::NEARESTMV, bits::NEAREST), (PredictionMode::NEAR0MV, bits::NEAR)])
             {
                 let difference = if candidate.this_mv == zero {
                     still
@@ -198,9 +203,15 @@ impl TileCoder<'_, '_> {
                 let field = frame.below.as_ref().and_then(|b| b.motion);
                 starts.extend(field.and_then(|m| m.doubled(x + bsize.width() / 2, y + bsize.height() / 2)));
                 let whole = target.search_whole(reference, &starts, predicted);
-                // Where the larger block's vector is still the best, it needs no halves again.
-                let near = |p: &MotionVector| (p.row - whole.mv.row).abs() < 8 && (p.col - whole.mv.col).abs() < 8;
+                // Where the larger block's vector is still the best, it needs no halves again; and where whole
+                // samples are far off, fractions will not save the block.
+                let near = |p: &MotionVector| {
+                    (p.row - whole.mv.row).abs() < 8
+                        && (p.col - whole.mv.col).abs() < 8
+                        && (p.row | p.col) & 7 != 0
+                };
                 let found = match parent.filter(near) {
+                    _ if whole.cost > 1.5 * self.hopeless_cost(bsize) => whole,
                     Some(p) => target.refine(reference, p, predicted, &[2], &mut self.prediction),
                     None => target.refine(reference, whole.mv, predicted, &[4, 2], &mut self.prediction),
                 };
@@ -282,66 +293,76 @@ impl TileCoder<'_, '_> {
     /// Chooses the chroma mode of an intra block and predicts with it; gives the mode's bits.
     fn choose_and_predict_chroma(&mut self, leaf: &mut Leaf, tx_size: TxSize) -> f32 {
         let lambda = self.frame.q.lambda_satd;
-        let mut ac = Aligned::<[MaybeUninit<i16>; 32 * 32]>::uninit_array();
         let (mut best, mut best_bits) = (f32::MAX, 0.0);
-        let candidates =
-            [(leaf.mode, 1.5), (PredictionMode::DC_PRED, 2.5)].into_iter().take(1 + usize::from(leaf.mode != PredictionMode::DC_PRED));
-        for (mode, mode_bits) in candidates {
-            let mut difference = 0;
-            for plane in 1..3 {
-                self.predict_intra(leaf, plane, mode, tx_size, &[], 0);
-                difference += self.satd_of_reconstruction(leaf.bsize, leaf.bo, plane);
+        for (mode, mode_bits) in [(leaf.mode, bits::UV_AS_LUMA), (PredictionMode::DC_PRED, bits::UV_DC)] {
+            if mode == leaf.uv_mode && best < f32::MAX {
+                continue;
             }
+            let difference = self.try_chroma(leaf, mode, tx_size, &[], [0; 2]);
             let cost = difference as f32 + lambda * mode_bits;
             if cost < best {
                 (best, best_bits, leaf.uv_mode) = (cost, mode_bits, mode);
             }
         }
+        let mut buffer = Aligned::<[MaybeUninit<i16>; 32 * 32]>::uninit_array();
         if leaf.bsize.cfl_allowed() {
-            // The scale of luma's shape that fits best, by least squares over the flat prediction.
-            let ac: &[i16] = luma_ac(&mut ac.data, &mut self.ts, leaf.bo, leaf.bsize, leaf.bsize.tx_size(), self.frame.fi);
-            let energy: i64 = ac.iter().map(|&a| i64::from(a) * i64::from(a)).sum();
-            let mut alpha = [0i16; 2];
-            if energy > 0 {
-                for plane in 1..3 {
-                    self.predict_intra(leaf, plane, PredictionMode::DC_PRED, tx_size, &[], 0);
-                    let (width, height) = (leaf.bsize.width() / 2, leaf.bsize.height() / 2);
-                    let area = Area::BlockRect { bo: leaf.bo.0, width, height };
-                    let source = self.ts.input_tile.planes[plane].subregion(area);
-                    let made = self.ts.rec.planes[plane].subregion(area);
-                    let mut product = 0i64;
-                    for (row, ac) in ac.chunks_exact(width).enumerate() {
-                        for ((&s, &m), &a) in source[row].iter().zip(&made[row][..width]).zip(ac) {
-                            product += i64::from(a) * (i64::from(s) - i64::from(m));
-                        }
-                    }
-                    // Luma's shape is in 1/8 sample, the scale in 1/8.
-                    alpha[plane - 1] = ((product as f64 * 64.0 / energy as f64).round() as i64).clamp(-16, 16) as i16;
-                }
-            }
+            let luma = leaf.bsize.tx_size();
+            let ac: &[i16] =
+                luma_ac(&mut buffer.data, &mut self.ts, leaf.bo, leaf.bsize, luma, self.frame.fi);
+            let alpha = self.cfl_scales(leaf, tx_size, ac);
             if alpha != [0; 2] {
-                let mut difference = 0;
-                for plane in 1..3 {
-                    self.predict_intra(leaf, plane, PredictionMode::UV_CFL_PRED, tx_size, ac, alpha[plane - 1]);
-                    difference += self.satd_of_reconstruction(leaf.bsize, leaf.bo, plane);
-                }
-                let mode_bits = 7.0;
-                if (difference as f32) + lambda * mode_bits < best {
+                let difference = self.try_chroma(leaf, PredictionMode::UV_CFL_PRED, tx_size, ac, alpha);
+                if (difference as f32) + lambda * bits::UV_CFL < best {
                     leaf.uv_mode = PredictionMode::UV_CFL_PRED;
                     leaf.cfl = CFLParams::from_alpha(alpha[0], alpha[1]);
-                    best_bits = mode_bits;
+                    self.set_uv_tx_type(leaf, tx_size);
+                    return bits::UV_CFL;
                 }
             }
-            if leaf.uv_mode.is_cfl() {
-                self.set_uv_tx_type(leaf, tx_size);
-                return best_bits;
-            }
         }
-        for plane in 1..3 {
-            self.predict_intra(leaf, plane, leaf.uv_mode, tx_size, &[], 0);
-        }
+        self.try_chroma(leaf, leaf.uv_mode, tx_size, &[], [0; 2]);
         self.set_uv_tx_type(leaf, tx_size);
         best_bits
+    }
+
+    /// Predicts both chroma planes and gives the transformed difference to the source.
+    fn try_chroma(
+        &mut self,
+        leaf: &Leaf,
+        mode: PredictionMode,
+        tx_size: TxSize,
+        ac: &[i16],
+        alpha: [i16; 2],
+    ) -> u32 {
+        (1..3)
+            .map(|plane| {
+                self.predict_intra(leaf, plane, mode, tx_size, ac, alpha[plane - 1]);
+                self.satd_of_reconstruction(leaf.bsize, leaf.bo, plane)
+            })
+            .sum()
+    }
+
+    /// The scales of luma's shape `ac` that fit U and V best, by least squares over the flat prediction; in 1/8,
+    /// as the shape is.
+    fn cfl_scales(&mut self, leaf: &Leaf, tx_size: TxSize, ac: &[i16]) -> [i16; 2] {
+        let energy: i64 = ac.iter().map(|&a| i64::from(a) * i64::from(a)).sum();
+        if energy == 0 {
+            return [0; 2];
+        }
+        let (width, height) = (leaf.bsize.width() / 2, leaf.bsize.height() / 2);
+        let area = Area::BlockRect { bo: leaf.bo.0, width, height };
+        [1, 2].map(|plane| {
+            self.predict_intra(leaf, plane, PredictionMode::DC_PRED, tx_size, &[], 0);
+            let source = self.ts.input_tile.planes[plane].subregion(area);
+            let made = self.ts.rec.planes[plane].subregion(area);
+            let mut product = 0i64;
+            for (row, ac) in ac.chunks_exact(width).enumerate() {
+                for ((&s, &m), &a) in source[row].iter().zip(&made[row][..width]).zip(ac) {
+                    product += i64::from(a) * (i64::from(s) - i64::from(m));
+                }
+            }
+            (product as f64 * 64.0 / energy as f64).round().clamp(-16.0, 16.0) as i16
+        })
     }
 
     /// Chroma's transform type follows from its mode (section 5.11.47).
@@ -351,7 +372,15 @@ impl TileCoder<'_, '_> {
         }
     }
 
-    fn predict_intra(&mut self, leaf: &Leaf, plane: usize, mode: PredictionMode, tx_size: TxSize, ac: &[i16], alpha: i16) {
+    fn predict_intra(
+        &mut self,
+        leaf: &Leaf,
+        plane: usize,
+        mode: PredictionMode,
+        tx_size: TxSize,
+        ac: &[i16],
+        alpha: i16,
+    ) {
         self.predict_intra_at(leaf.bsize, leaf.bo, plane, mode, tx_size, ac, alpha);
     }
 
@@ -388,7 +417,17 @@ impl TileCoder<'_, '_> {
             parameter,
         );
         let area = Area::BlockRect { bo: bo.0, width: tx_size.width(), height: tx_size.height() };
-        mode.predict_intra(tile_rect, &mut rec.subregion_mut(area), tx_size, 8, ac, parameter, None, &edges, self.cpu);
+        mode.predict_intra(
+            tile_rect,
+            &mut rec.subregion_mut(area),
+            tx_size,
+            8,
+            ac,
+            parameter,
+            None,
+            &edges,
+            self.cpu,
+        );
     }
 
     /// Predicts all planes of a block from another picture, into the reconstruction.
@@ -398,7 +437,7 @@ impl TileCoder<'_, '_> {
         for plane in 0..3 {
             let dec = usize::from(plane > 0);
             let (width, height) = (leaf.bsize.width() >> dec, leaf.bsize.height() >> dec);
-            let (x, y) = (at.0.x * 4 >> dec, at.0.y * 4 >> dec);
+            let (x, y) = ((at.0.x * 4) >> dec, (at.0.y * 4) >> dec);
             let area = Area::BlockRect { bo: leaf.bo.0, width, height };
             let mut to = self.ts.rec.planes[plane].subregion_mut(area);
             if leaf.ref_frame == TEMPORAL {
@@ -431,7 +470,11 @@ impl TileCoder<'_, '_> {
         let dec = usize::from(plane > 0);
         let q = self.frame.q;
         let intra = leaf.ref_frame == RefType::INTRA_FRAME;
-        let area = Area::BlockRect { bo: leaf.bo.0, width: leaf.bsize.width() >> dec, height: leaf.bsize.height() >> dec };
+        let area = Area::BlockRect {
+            bo: leaf.bo.0,
+            width: leaf.bsize.width() >> dec,
+            height: leaf.bsize.height() >> dec,
+        };
         let source = self.ts.input_tile.planes[plane].subregion(area);
         let mut made = self.ts.rec.planes[plane].subregion_mut(area);
         let from = leaf.coefficients_of(plane);

@@ -23,7 +23,12 @@ impl Limits {
 }
 
 /// Filters the whole picture in place.
-pub(crate) fn filter_frame(frame: &mut Frame<u8>, blocks: &FrameBlocks, size: (usize, usize), levels: Levels) {
+pub(crate) fn filter_frame(
+    frame: &mut Frame<u8>,
+    blocks: &FrameBlocks,
+    size: (usize, usize),
+    levels: Levels,
+) {
     for (p, plane) in frame.planes.iter_mut().enumerate() {
         let (vertical, horizontal) =
             if p == 0 { (levels[0], levels[1]) } else { (levels[p + 1], levels[p + 1]) };
@@ -64,9 +69,10 @@ fn filter_plane<const VERTICAL: bool>(
             let size = side(block);
             let at = if VERTICAL { col } else { row };
             if at > 0 && at * 8 % size == 0 {
-                let before = if VERTICAL { &blocks[row * 2][col * 2 - 1] } else { &blocks[row * 2 - 1][col * 2] };
+                let before =
+                    if VERTICAL { &blocks[row * 2][col * 2 - 1] } else { &blocks[row * 2 - 1][col * 2] };
                 let length = size.min(side(before)) >> dec;
-                let edge = Edge { data, offset: (row * 8 >> dec) * stride + (col * 8 >> dec), stride };
+                let edge = Edge { data, offset: ((row * 8) >> dec) * stride + ((col * 8) >> dec), stride };
                 match (chroma, length, short(if VERTICAL { row } else { col })) {
                     (true, ..=4, _) => edge.filter::<VERTICAL, 4, 2>(limits),
                     (true, _, _) => edge.filter::<VERTICAL, 4, 3>(limits),
@@ -96,6 +102,7 @@ const Q0: usize = 7;
 impl Edge<'_> {
     /// Filters `N` places; at each, `REACH` samples on either side are looked at: 2 and 3 in chroma for
     /// filter sizes 4 and 8, 4 and 7 in luma for 8 and 16.
+    #[allow(clippy::needless_range_loop)] // Lanes index the samples' second dimension.
     fn filter<const VERTICAL: bool, const N: usize, const REACH: usize>(self, l: Limits) {
         let mut s: Across<N> = [[0; N]; 14];
         let first = self.offset - REACH * if VERTICAL { 1 } else { self.stride };
@@ -258,7 +265,7 @@ fn smooth<const N: usize, const TAPS: usize, const TWICE: usize, const LOG2: u32
     mask: &[i16; N],
 ) {
     let (low, high) = (P0 - TAPS, Q0 + TAPS);
-    for at in low + 1..high {
+    for (at, s) in s.iter_mut().enumerate().take(high).skip(low + 1) {
         let mut sum = [1i16 << (LOG2 - 1); N];
         for tap in 0..=2 * TAPS {
             let from = (at + tap).saturating_sub(TAPS).clamp(low, high);
@@ -268,7 +275,7 @@ fn smooth<const N: usize, const TAPS: usize, const TWICE: usize, const LOG2: u32
             }
         }
         for i in 0..N {
-            s[at][i] = (sum[i] >> LOG2 & mask[i]) | (s[at][i] & !mask[i]);
+            s[i] = ((sum[i] >> LOG2) & mask[i]) | (s[i] & !mask[i]);
         }
     }
 }

@@ -35,7 +35,8 @@ fn taps(from: usize, to: usize) -> Vec<Tap> {
     let taps = (0..to).map(|i| {
         let centre = (i as f64 + 0.5) * (from as f64 / to as f64) - 0.5;
         let first = (centre - 2.0 * scale).floor() as isize + 1;
-        let exact: [f64; TAPS] = std::array::from_fn(|t| kernel(((first + t as isize) as f64 - centre) / scale));
+        let exact: [f64; TAPS] =
+            std::array::from_fn(|t| kernel(((first + t as isize) as f64 - centre) / scale));
         let sum: f64 = exact.iter().sum();
         let one = f64::from(1 << WEIGHT_BITS);
         let mut weights = exact.map(|w| (w / sum * one).round() as i16);

@@ -192,7 +192,15 @@ impl LayerCoder {
                     }
                     let at = TileSuperBlockOffset(SuperBlockOffset { x, y });
                     let directions = cdef_analyze_superblock(&self.fi, &self.deblocked, &blocks, at);
-                    cdef_filter_superblock(&self.fi, &self.deblocked, &mut output, &blocks, at, 0, &directions);
+                    cdef_filter_superblock(
+                        &self.fi,
+                        &self.deblocked,
+                        &mut output,
+                        &blocks,
+                        at,
+                        0,
+                        &directions,
+                    );
                 }
             }
         }
@@ -248,5 +256,9 @@ fn cdef_strengths(q: &Quantizer, intra: bool) -> Cdef {
     let (primary, secondary) = if intra { (ac * 0.008, ac * 0.0028) } else { (ac * 0.019, ac * 0.0014) };
     let (primary, secondary) = ((primary.round() as u8).min(15), (secondary.round() as u8).min(3));
     let chroma = ((ac * 0.0035).round() as u8).min(15);
-    Cdef { damping: 3 + (q.qindex >> 6), luma: primary * 4 + secondary, chroma: chroma * 4 + secondary.min(1) }
+    Cdef {
+        damping: 3 + (q.qindex >> 6),
+        luma: primary * 4 + secondary,
+        chroma: chroma * 4 + secondary.min(1),
+    }
 }

@@ -5,7 +5,7 @@ use super::frame::CodedFrame;
 use super::kernels::TilingInfo;
 use super::quantizer::MIN_QINDEX;
 use crate::bitstream::{
-    self, CdefStrength, FrameHeader, FrameType, Layer, OperatingPoint, PRIMARY_REF_NONE, RefSlots, SequenceHeader,
+    self, CdefStrength, FrameHeader, FrameType, OperatingPoint, PRIMARY_REF_NONE, RefSlots, SequenceHeader,
 };
 use crate::structure::{FrameKind, FramePlan};
 
@@ -14,10 +14,9 @@ pub(super) fn sequence(config: &SvcConfig) -> SequenceHeader {
     let mut sequence = SequenceHeader::new(config.width as u32, config.height as u32);
     sequence.enable_intra_edge_filter = true;
     sequence.enable_cdef = true;
-    let template = sequence.operating_points[0].clone();
+    let template = sequence.operating_points[0];
     let idcs = config.mode.structure().operating_points();
-    sequence.operating_points =
-        idcs.into_iter().map(|idc| OperatingPoint { idc, ..template.clone() }).collect();
+    sequence.operating_points = idcs.into_iter().map(|idc| OperatingPoint { idc, ..template }).collect();
     sequence
 }
 
@@ -81,8 +80,7 @@ pub(super) fn write_frame(
     let tile_group = bitstream::tile_group(&coded.tiles, header.tile_info.tile_size_bytes)?;
     // A stream of one layer needs no extension headers.
     let layered = sequence.operating_points[0].idc != 0;
-    let bitstream_layer = Layer { temporal_id: plan.layer.temporal_id, spatial_id: plan.layer.spatial_id };
-    let extension = layered.then_some(bitstream_layer);
+    let extension = layered.then_some(plan.layer);
     bitstream::write_frame_obu(out, extension, sequence, &header, slots, &tile_group)?;
     slots.update(sequence, &header);
     Ok(())

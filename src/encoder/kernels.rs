@@ -5,8 +5,7 @@ pub(crate) use rav1e::bench::api::{ChromaSampling, EncoderConfig};
 pub(crate) use rav1e::bench::cdef::{cdef_analyze_superblock, cdef_filter_superblock};
 pub(crate) use rav1e::bench::context::{
     Block, BlockContext, BlockOffset, CDFContext, CFLParams, CandidateMV, ContextWriter, FrameBlocks,
-    SuperBlockOffset, TileBlockOffset, TileSuperBlockOffset,
-    uv_intra_mode_to_tx_type_context,
+    SuperBlockOffset, TileBlockOffset, TileSuperBlockOffset, uv_intra_mode_to_tx_type_context,
 };
 pub(crate) use rav1e::bench::cpu_features::CpuFeatureLevel;
 pub(crate) use rav1e::bench::dist::{get_sad, get_satd};
@@ -14,7 +13,9 @@ pub(crate) use rav1e::bench::ec::{Writer, WriterEncoder};
 pub(crate) use rav1e::bench::encoder::{FrameInvariants, FrameState, Sequence};
 pub(crate) use rav1e::bench::frame::{AsRegion, Frame, Plane, PlaneOffset};
 pub(crate) use rav1e::bench::mc::{FilterMode, MotionVector, put_8tap};
-pub(crate) use rav1e::bench::partition::{BlockSize, MvSubpelPrecision, PartitionType, RefType, get_intra_edges};
+pub(crate) use rav1e::bench::partition::{
+    BlockSize, MvSubpelPrecision, PartitionType, RefType, get_intra_edges,
+};
 pub(crate) use rav1e::bench::predict::{IntraParam, PredictionMode, luma_ac};
 pub(crate) use rav1e::bench::tiling::{
     Area, PlaneRegion, PlaneRegionMut, TileBlocksMut, TileMut, TileRect, TileStateMut, TilingInfo,

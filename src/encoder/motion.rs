@@ -105,7 +105,8 @@ impl Target<'_> {
                     if came_from == Some(3 - i) {
                         continue;
                     }
-                    let mv = MotionVector { row: centre.row + dr * step * 8, col: centre.col + dc * step * 8 };
+                    let mv =
+                        MotionVector { row: centre.row + dr * step * 8, col: centre.col + dc * step * 8 };
                     if !self.in_range(mv) {
                         continue;
                     }

@@ -46,8 +46,8 @@ pub(crate) fn coded_area(tx_size: TxSize) -> usize {
 /// (section 7.12.3: the larger ones are scaled down to keep within their range).
 fn scale_shift(tx_size: TxSize) -> u32 {
     match tx_size.area() {
-        ..=256 => 0,
-        ..=1024 => 1,
+        0..=256 => 0,
+        257..=1024 => 1,
         _ => 2,
     }
 }

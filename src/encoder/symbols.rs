@@ -33,7 +33,8 @@ impl TileCoder<'_, '_> {
         }
         cw.write_partition(w, bo, PartitionType::PARTITION_SPLIT, bsize);
         let half = bsize.width_mi() / 2;
-        let subsize = bsize.subsize(PartitionType::PARTITION_SPLIT).expect("only squares of 16 and more are split");
+        let subsize =
+            bsize.subsize(PartitionType::PARTITION_SPLIT).expect("only squares of 16 and more are split");
         for (dy, dx) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
             let at = TileBlockOffset(BlockOffset { x: bo.0.x + dx * half, y: bo.0.y + dy * half });
             self.write_partition(cw, w, subsize, at, next);
@@ -110,8 +111,8 @@ impl TileCoder<'_, '_> {
                 (bsize.largest_chroma_tx_size(1, 1), plane_bsize, leaf.uv_tx_type, leaf.uv_mode)
             };
             // The part of the block within the picture, whose contexts count.
-            let width = ((self.frame.fi.w_in_b - at.0.x) * 4 >> dec).min(tx_size.width());
-            let height = ((self.frame.fi.h_in_b - at.0.y) * 4 >> dec).min(tx_size.height());
+            let width = (((self.frame.fi.w_in_b - at.0.x) * 4) >> dec).min(tx_size.width());
+            let height = (((self.frame.fi.h_in_b - at.0.y) * 4) >> dec).min(tx_size.height());
             let from = leaf.coefficients_of(plane);
             cw.write_coeffs_lv_map(
                 w,

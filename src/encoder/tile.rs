@@ -44,9 +44,13 @@ impl MotionField {
         self.cols = blocks.cols / 2;
         self.vectors.clear();
         for row in (0..blocks.rows).step_by(2) {
-            self.vectors.extend(blocks[row].iter().take(self.cols * 2).step_by(2).map(|b| {
-                if b.ref_frames[0] == TEMPORAL { b.mv[0] } else { MotionVector::default() }
-            }));
+            self.vectors.extend(
+                blocks[row]
+                    .iter()
+                    .take(self.cols * 2)
+                    .step_by(2)
+                    .map(|b| if b.ref_frames[0] == TEMPORAL { b.mv[0] } else { MotionVector::default() }),
+            );
         }
     }
 
@@ -208,7 +212,8 @@ impl TileCoder<'_, '_> {
         let samples = &mut self.saved[Self::level(bsize)];
         samples.clear();
         for plane in &self.ts.rec.planes {
-            let (width, height) = (bsize.width() >> plane.plane_cfg.xdec, bsize.height() >> plane.plane_cfg.ydec);
+            let (width, height) =
+                (bsize.width() >> plane.plane_cfg.xdec, bsize.height() >> plane.plane_cfg.ydec);
             let region = plane.subregion(Area::BlockRect { bo: bo.0, width, height });
             for row in region.rows_iter() {
                 samples.extend_from_slice(&row[..width]);
@@ -219,7 +224,8 @@ impl TileCoder<'_, '_> {
     fn restore(&mut self, bsize: BlockSize, bo: TileBlockOffset) {
         let mut samples = &self.saved[Self::level(bsize)][..];
         for plane in &mut self.ts.rec.planes {
-            let (width, height) = (bsize.width() >> plane.plane_cfg.xdec, bsize.height() >> plane.plane_cfg.ydec);
+            let (width, height) =
+                (bsize.width() >> plane.plane_cfg.xdec, bsize.height() >> plane.plane_cfg.ydec);
             let mut region = plane.subregion_mut(Area::BlockRect { bo: bo.0, width, height });
             for row in region.rows_iter_mut() {
                 let (head, tail) = samples.split_at(width);

@@ -14,8 +14,8 @@ use std::str::FromStr;
 
 pub use planner::{FrameKind, FramePlan, GOLDEN_FRAME, LAST_FRAME, PicturePlan, PictureRequest, Planner};
 
-/// A spatial and a temporal layer, as an OBU extension header names them (AV1 5.3.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A spatial and a temporal layer, as an OBU extension header names them (AV1 5.3.3); the base layer by default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct LayerId {
     /// 0 is the smallest picture; at most 3.
     pub spatial_id: u8,
