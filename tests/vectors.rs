@@ -14,10 +14,12 @@ use layercast::scene::Scene;
 use layercast::structure::ScalabilityMode;
 use md5::{Digest, Md5};
 
-const SIZE: (usize, usize) = (96, 64);
+const SIZE: (usize, usize) = (186, 110);
 /// A key picture and two periods of the longest cycle.
 const PICTURES: u64 = 9;
-const QUANTIZER: u8 = 110;
+/// Pictures of the scene from one that is coded to the next: there has to be motion.
+const STEP: u64 = 6;
+const QUANTIZER: u8 = 80;
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("test-vectors")
@@ -65,7 +67,7 @@ fn manifest(mode: ScalabilityMode, stream: &[u8]) -> String {
 #[test]
 fn streams_and_their_pictures_are_as_ever() {
     let scene = Scene::new(SIZE.0, SIZE.1);
-    let pictures: Vec<Picture> = (0..PICTURES).map(|n| scene.picture(n)).collect();
+    let pictures: Vec<Picture> = (0..PICTURES).map(|n| scene.picture(n * STEP)).collect();
     let coded = ScalabilityMode::all().map(|mode| (mode, encode(mode, &pictures)));
     let path = folder().join("MANIFEST");
     if std::env::var_os("LAYERCAST_BLESS").is_some() {
