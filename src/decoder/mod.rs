@@ -21,6 +21,7 @@
 
 mod unit;
 
+use crate::bitstream;
 use crate::picture::{Picture, PictureError, PictureView};
 use bytes::Bytes;
 // Never both: rav1d exports the symbols of libdav1d too, and is linked only where it is named.
@@ -96,6 +97,9 @@ pub enum Error {
     /// The OBUs do not make a temporal unit.
     #[error("malformed temporal unit: {0}")]
     Malformed(&'static str),
+    /// An OBU is damaged.
+    #[error(transparent)]
+    Obu(#[from] bitstream::Error),
     /// References are missing, and the temporal unit has no sequence header with a key frame.
     #[error("decoding goes on at the next key frame")]
     NeedKeyFrame,
@@ -192,7 +196,7 @@ impl Decoder {
         if temporal_unit.len() > MAX_TEMPORAL_UNIT {
             return Err(Error::UnitSize(temporal_unit.len()));
         }
-        let unit = unit::split(temporal_unit).map_err(Error::Malformed)?;
+        let unit = unit::split(temporal_unit)?;
         if self.need_key_frame && !unit.starts_sequence {
             return Err(Error::NeedKeyFrame);
         }

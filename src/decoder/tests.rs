@@ -178,7 +178,7 @@ fn decoding_goes_on_at_a_key_frame() {
     let frame_only = obus(&CLIP[0]).into_iter().find(|obu| obu.0 == 6).unwrap().1;
     assert_eq!(decoder.decode(&obu(6, None, frame_only), 0), Err(Error::NeedKeyFrame));
     assert_eq!(decode_all(&mut decoder, &CLIP[..2]), intact[..2]);
-    assert_eq!(decoder.decode(&CLIP[2][..CLIP[2].len() - 1], 0), Err(Error::Malformed("an OBU ends early")));
+    assert_eq!(decoder.decode(&CLIP[2][..CLIP[2].len() - 1], 0), Err(Error::Obu(bitstream::Error::End)));
     assert!(decoder.needs_key_frame());
     assert_eq!(decoder.decode(&CLIP[3], 0), Err(Error::NeedKeyFrame));
     assert_eq!(decode_all(&mut decoder, &CLIP), intact);

@@ -3,12 +3,8 @@
 
 use std::ops::Range;
 
-const OBU_SEQUENCE_HEADER: u8 = 1;
-const OBU_TEMPORAL_DELIMITER: u8 = 2;
-const OBU_FRAME_HEADER: u8 = 3;
-const OBU_TILE_GROUP: u8 = 4;
-const OBU_FRAME: u8 = 6;
-const OBU_REDUNDANT_FRAME_HEADER: u8 = 7;
+use super::Error;
+use crate::bitstream::{ObuType, obus};
 
 /// More than four layers need, even where metadata lie between their frames.
 const MAX_PARTS: usize = 64;
@@ -29,88 +25,45 @@ pub(super) struct Unit {
 }
 
 /// Cuts a temporal unit. What says nothing about the samples (metadata, padding, reserved OBU types) is left out.
-pub(super) fn split(data: &[u8]) -> Result<Unit, &'static str> {
+pub(super) fn split(data: &[u8]) -> Result<Unit, Error> {
     let mut unit = Unit { parts: Vec::new(), starts_sequence: false };
     let mut reduced_still_picture_header = None;
-    let mut at = 0;
-    while at < data.len() {
-        let obu = Obu::parse(&data[at..])?;
-        let range = at..at + obu.len;
-        match obu.obu_type {
-            OBU_TEMPORAL_DELIMITER if at > 0 => return Err("a second temporal unit"),
-            OBU_SEQUENCE_HEADER => {
-                let first = obu.payload.first().ok_or("an empty sequence header")?;
-                reduced_still_picture_header = Some(first & 0x08 != 0);
+    for obu in obus(data) {
+        let obu = obu?;
+        let first = || obu.payload.first().ok_or(Error::Malformed("an empty header"));
+        match obu.header.obu_type {
+            ObuType::TemporalDelimiter if obu.offset > 0 => {
+                return Err(Error::Malformed("a second temporal unit"));
             }
-            OBU_FRAME_HEADER | OBU_FRAME => {
-                let first = obu.payload.first().ok_or("an empty frame header")?;
+            ObuType::SequenceHeader => reduced_still_picture_header = Some(first()? & 0x08 != 0),
+            ObuType::FrameHeader | ObuType::Frame => {
+                let first = first()?;
                 // show_existing_frame is 0, and so is frame_type: KEY_FRAME; see 5.9.2. There must be a sequence
                 // header before it.
                 let key_frame = |reduced| reduced || first & 0xe0 == 0;
                 unit.starts_sequence |= reduced_still_picture_header.is_some_and(key_frame);
             }
-            OBU_TEMPORAL_DELIMITER | OBU_TILE_GROUP | OBU_REDUNDANT_FRAME_HEADER => {}
-            _ => {
-                at = range.end;
-                continue;
-            }
+            ObuType::TemporalDelimiter | ObuType::TileGroup | ObuType::RedundantFrameHeader => {}
+            _ => continue,
         }
-        at = range.end;
+        let spatial_id = obu.header.layer().spatial_id;
+        let range = obu.offset..obu.offset + obu.bytes.len();
         let parts = unit.parts.len();
         match unit.parts.last_mut() {
-            Some(part) if part.spatial_id == obu.spatial_id && part.range.end == range.start => {
+            Some(part) if part.spatial_id == spatial_id && part.range.end == range.start => {
                 part.range.end = range.end;
             }
-            _ if parts == MAX_PARTS => return Err("the layers' OBUs are mixed up"),
-            _ => unit.parts.push(Part { spatial_id: obu.spatial_id, range }),
+            _ if parts == MAX_PARTS => return Err(Error::Malformed("the layers' OBUs are mixed up")),
+            _ => unit.parts.push(Part { spatial_id, range }),
         }
     }
-    if unit.parts.is_empty() { Err("no frame") } else { Ok(unit) }
-}
-
-struct Obu<'a> {
-    obu_type: u8,
-    spatial_id: u8,
-    payload: &'a [u8],
-    /// Header and payload, in bytes.
-    len: usize,
-}
-
-impl<'a> Obu<'a> {
-    /// Reads `obu_header` and `obu_size` (5.3.1 to 5.3.3). Without a size an OBU ends where the data end.
-    fn parse(data: &'a [u8]) -> Result<Self, &'static str> {
-        let mut rest = data.iter().copied();
-        let mut next = || rest.next().ok_or("an OBU header ends early");
-        let header = next()?;
-        if header & 0x80 != 0 {
-            return Err("obu_forbidden_bit is set");
-        }
-        let spatial_id = if header & 0x04 != 0 { next()? >> 3 & 3 } else { 0 };
-        let size = if header & 0x02 != 0 { Some(leb128(&mut next)?) } else { None };
-        let start = data.len() - rest.len();
-        let size = size.unwrap_or(data.len() - start);
-        let payload = data[start..].get(..size).ok_or("an OBU ends early")?;
-        Ok(Self { obu_type: header >> 3 & 15, spatial_id, payload, len: start + size })
-    }
-}
-
-/// A `leb128()` (4.10.5): at most 8 bytes and 32 bits.
-fn leb128(mut next: impl FnMut() -> Result<u8, &'static str>) -> Result<usize, &'static str> {
-    let mut value = 0u64;
-    for i in 0..8 {
-        let byte = next()?;
-        value |= u64::from(byte & 0x7f) << (i * 7);
-        if byte & 0x80 == 0 {
-            let value = u32::try_from(value).map_err(|_| "a leb128 is above 32 bits")?;
-            return usize::try_from(value).map_err(|_| "a leb128 is above the address space");
-        }
-    }
-    Err("a leb128 has more than 8 bytes")
+    if unit.parts.is_empty() { Err(Error::Malformed("no frame")) } else { Ok(unit) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bitstream;
     use proptest::prelude::*;
 
     #[test]
@@ -132,20 +85,14 @@ mod tests {
 
     #[test]
     fn damage_is_named() {
-        assert_eq!(split(&[]), Err("no frame"));
-        assert_eq!(split(&[0x80]), Err("obu_forbidden_bit is set"));
-        assert_eq!(split(&[0x16]), Err("an OBU header ends early"));
-        assert_eq!(split(&[0x32, 3, 0, 0]), Err("an OBU ends early"));
-        assert_eq!(split(&[0x0a, 0]), Err("an empty sequence header"));
-        assert_eq!(split(&[0x32, 0]), Err("an empty frame header"));
-        assert_eq!(split(&[0x32, 255, 255, 255, 255, 255, 0]), Err("a leb128 is above 32 bits"));
-        assert_eq!(
-            split(&[0x32, 128, 128, 128, 128, 128, 128, 128, 128, 0]),
-            Err("a leb128 has more than 8 bytes")
-        );
-        assert_eq!(split(&[0x12, 0, 0x32, 1, 0, 0x12, 0]), Err("a second temporal unit"));
+        let malformed = |data: &[u8], why| assert_eq!(split(data), Err(Error::Malformed(why)));
+        malformed(&[], "no frame");
+        malformed(&[0x0a, 0], "an empty header");
+        malformed(&[0x32, 0], "an empty header");
+        malformed(&[0x12, 0, 0x32, 1, 0, 0x12, 0], "a second temporal unit");
+        assert_eq!(split(&[0x32, 3, 0, 0]), Err(Error::Obu(bitstream::Error::End)));
         let mixed_up = [[0x36, 0x00, 1, 0], [0x36, 0x08, 1, 0]].concat().repeat(33);
-        assert_eq!(split(&mixed_up), Err("the layers' OBUs are mixed up"));
+        malformed(&mixed_up, "the layers' OBUs are mixed up");
     }
 
     proptest! {
