@@ -3,6 +3,8 @@
 //! The modules are the stages of the pipeline: a [`picture`] goes in at one end, is coded as the
 //! layers of a scalability [`structure`], and comes out as the OBUs of a [`bitstream`].
 
+#![deny(unsafe_code)]
+
 pub mod bitstream;
 #[cfg(feature = "decoder")]
 pub mod decoder;

@@ -1,5 +1,10 @@
 //! Every name that is taken from rav1e's kernels, which are no stable API: nothing else in the crate
-//! names rav1e.
+//! names rav1e. What they ask for beyond safe Rust is here too, and nowhere else.
+#![allow(unsafe_code)]
+
+use std::mem::MaybeUninit;
+
+use rav1e::bench::transform::forward_transform;
 
 pub(crate) use rav1e::bench::api::{ChromaSampling, EncoderConfig};
 pub(crate) use rav1e::bench::cdef::{cdef_analyze_superblock, cdef_filter_superblock};
@@ -20,5 +25,18 @@ pub(crate) use rav1e::bench::predict::{IntraParam, PredictionMode, luma_ac};
 pub(crate) use rav1e::bench::tiling::{
     Area, PlaneRegion, PlaneRegionMut, TileBlocksMut, TileMut, TileRect, TileStateMut, TilingInfo,
 };
-pub(crate) use rav1e::bench::transform::{TxSize, TxType, forward_transform, inverse_transform_add};
+pub(crate) use rav1e::bench::transform::{TxSize, TxType, inverse_transform_add};
 pub(crate) use rav1e::bench::util::Aligned;
+
+/// The forward transform, into memory that is there already.
+pub(crate) fn transform(
+    input: &[i16],
+    output: &mut [i16],
+    tx_size: TxSize,
+    tx_type: TxType,
+    cpu: CpuFeatureLevel,
+) {
+    // SAFETY: `MaybeUninit<i16>` has the layout of `i16`, and the kernel writes initialized coefficients only.
+    let output = unsafe { &mut *(std::ptr::from_mut(output) as *mut [MaybeUninit<i16>]) };
+    forward_transform(input, output, tx_size.width(), tx_size, tx_type, 8, cpu);
+}

@@ -1,6 +1,5 @@
 //! From a prediction to a reconstruction: transform, quantization, and what both cost.
 
-use std::mem::MaybeUninit;
 use std::sync::LazyLock;
 
 use super::kernels::*;
@@ -219,13 +218,6 @@ fn subtract(to: &mut [i16], a: &PlaneRegion<'_, u8>, b: &PlaneRegion<'_, u8>, wi
         energy += u64::from(row);
     }
     energy
-}
-
-/// rav1e's forward transform writes every coefficient, so its output may begin initialized.
-fn transform(input: &[i16], output: &mut [i16], tx_size: TxSize, tx_type: TxType, cpu: CpuFeatureLevel) {
-    // SAFETY: `MaybeUninit<i16>` has the layout of `i16`, and the kernel only writes whole values.
-    let output = unsafe { &mut *(std::ptr::from_mut(output) as *mut [MaybeUninit<i16>]) };
-    forward_transform(input, output, tx_size.width(), tx_size, tx_type, 8, cpu);
 }
 
 #[cfg(test)]
