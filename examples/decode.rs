@@ -37,8 +37,10 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<()> {
     let stream = Stream::read(&args.input)?;
     let frames = at(&args.input, stream.frames())?;
-    let highest = frames.iter().flatten().map(|frame| frame.layer().spatial_id).max();
-    let target = LayerId::new(args.spatial.min(highest.unwrap_or(0)), args.temporal);
+    let layers = || frames.iter().flatten().map(|frame| frame.layer());
+    let spatial = layers().map(|layer| layer.spatial_id).max().unwrap_or(0);
+    let temporal = layers().map(|layer| layer.temporal_id).max().unwrap_or(0);
+    let target = LayerId::new(args.spatial.min(spatial), args.temporal.min(temporal));
     let frame_rate = frame_rate(&stream, &frames, target);
     let mut receiver = Receiver::new(target)?;
     let mut output = None;

@@ -3,6 +3,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -71,8 +72,9 @@ impl Line {
         }
     }
 
-    fn print(&self) {
-        println!(
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        writeln!(
+            out,
             "{:6} {:8} {:6} {:5} {:>9} {:4} {:3} {:8} {:8} {:8}{}",
             self.temporal_unit,
             self.pts,
@@ -85,7 +87,7 @@ impl Line {
             digits(&self.writes),
             self.bytes,
             if self.shown { "" } else { "  not shown" },
-        );
+        )
     }
 }
 
@@ -107,26 +109,28 @@ fn run(args: &Args) -> Result<()> {
     let lines: Vec<Line> = units
         .flat_map(|(n, (unit, frames))| frames.iter().map(move |frame| Line::new(n, unit.pts, frame)))
         .collect();
+    let mut out = io::stdout().lock();
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&lines)?);
-        return Ok(());
+        return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&lines)?)?);
     }
-    println!("  unit      pts type   layer      size hint   q reads    writes      bytes");
-    lines.iter().for_each(Line::print);
-    print_layers(&lines, stream.units.len());
-    Ok(())
+    writeln!(out, "  unit      pts type   layer      size hint   q reads    writes      bytes")?;
+    for line in &lines {
+        line.write(&mut out)?;
+    }
+    Ok(write_layers(&mut out, &lines, stream.units.len())?)
 }
 
 /// Frames and bytes of each layer.
-fn print_layers(lines: &[Line], units: usize) {
+fn write_layers(out: &mut impl Write, lines: &[Line], units: usize) -> io::Result<()> {
     let mut layers: BTreeMap<(u8, u8), (usize, usize)> = BTreeMap::new();
     for line in lines {
         let (frames, bytes) = layers.entry((line.spatial_id, line.temporal_id)).or_default();
         *frames += 1;
         *bytes += line.bytes;
     }
-    println!("\n{units} temporal units");
+    writeln!(out, "\n{units} temporal units")?;
     for ((spatial_id, temporal_id), (frames, bytes)) in layers {
-        println!("{} {frames:6} frames {bytes:10} bytes", LayerId::new(spatial_id, temporal_id));
+        writeln!(out, "{} {frames:6} frames {bytes:10} bytes", LayerId::new(spatial_id, temporal_id))?;
     }
+    Ok(())
 }

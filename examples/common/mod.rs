@@ -9,6 +9,7 @@ pub mod report;
 pub mod stream;
 pub mod video;
 
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -21,6 +22,12 @@ pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 pub fn exit_code(result: Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has seen enough.
+        Err(error)
+            if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) =>
+        {
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
