@@ -1,13 +1,15 @@
 //! Pictures a second of the layered coder, beside rav1e's own loop at its fastest, in one run and on one thread.
 
-use std::fs::File;
+#[path = "../examples/common/mod.rs"]
+mod common;
+
 use std::hint::black_box;
-use std::io::BufReader;
 use std::path::Path;
 
+use common::video;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_main};
 use layercast::encoder::{EncodeOptions, SvcConfig, SvcEncoder};
-use layercast::picture::{Picture, PictureView};
+use layercast::picture::Picture;
 use layercast::scene::{FRAME_RATE, Scene};
 use layercast::structure::ScalabilityMode;
 use rav1e::prelude::{Config, EncoderConfig, EncoderStatus, Rational, SpeedSettings};
@@ -87,17 +89,9 @@ fn clips() -> Vec<(String, Vec<Picture>)> {
 /// The first pictures of a Y4M file.
 fn clip(path: &Path) -> (String, Vec<Picture>) {
     let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-    let file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let mut video = y4m::decode(BufReader::new(file)).expect("a Y4M file");
-    let (width, height) = (video.get_width(), video.get_height());
-    let chroma = width.div_ceil(2);
-    let mut pictures = vec![];
-    while let (true, Ok(frame)) = (pictures.len() < PICTURES as usize, video.read_frame()) {
-        let planes = [frame.get_y_plane(), frame.get_u_plane(), frame.get_v_plane()];
-        let view = PictureView::new(width, height, planes, [width, chroma, chroma]);
-        pictures.push(view.expect("8-bit 4:2:0").to_picture());
-    }
-    (name, pictures)
+    let reader = video::Reader::open(path).unwrap_or_else(|error| panic!("{error}"));
+    let pictures: common::Result<_> = reader.take(PICTURES as usize).collect();
+    (name, pictures.unwrap_or_else(|error| panic!("{}: {error}", path.display())))
 }
 
 fn encode(criterion: &mut Criterion) {
