@@ -32,9 +32,6 @@ pub(crate) fn filter_frame(
     for (p, plane) in frame.planes.iter_mut().enumerate() {
         let (vertical, horizontal) =
             if p == 0 { (levels[0], levels[1]) } else { (levels[p + 1], levels[p + 1]) };
-        if (p == 0 && vertical == 0 && horizontal == 0) || (p > 0 && vertical == 0) {
-            continue;
-        }
         if vertical > 0 {
             filter_plane::<true>(plane, blocks, size, p > 0, Limits::new(vertical));
         }

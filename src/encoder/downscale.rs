@@ -6,7 +6,7 @@
 
 use crate::picture::{Picture, PictureView, PlaneView, plane_size};
 
-/// Most taps of a filter; ratios beyond 2:1 would need more.
+/// Most taps of a filter: 2:1 takes eight, 5:2 ten.
 const TAPS: usize = 10;
 /// Weights sum to 1 << WEIGHT_BITS.
 const WEIGHT_BITS: u32 = 10;
@@ -50,7 +50,7 @@ fn taps(from: usize, to: usize) -> Vec<Tap> {
     taps.collect()
 }
 
-/// Scales from one size to another that is at most half and at least a bit smaller.
+/// Scales pictures of one size to another, which is at most two and a half times smaller.
 #[derive(Debug)]
 pub(crate) struct Downscaler {
     planes: [(Vec<Tap>, Vec<Tap>); 3],

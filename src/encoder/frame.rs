@@ -36,6 +36,7 @@ pub(crate) struct Cdef {
 
 /// What the frame header has to say, and the tiles.
 pub(crate) struct CodedFrame {
+    pub(crate) qindex: u8,
     pub(crate) tiles: Vec<Vec<u8>>,
     /// The tile whose probabilities later frames start from.
     pub(crate) context_update_tile_id: usize,
@@ -60,7 +61,8 @@ pub(crate) struct LayerCoder {
     fi: FrameInvariants<u8>,
     fs: FrameState<u8>,
     blocks: FrameBlocks,
-    upsampled: Upsampled,
+    /// The layer below, made when first it is needed.
+    upsampled: Option<Upsampled>,
     /// Every frame of this layer; one that nobody else holds is free.
     frames: Vec<Arc<Frame<u8>>>,
     deblocked: Frame<u8>,
@@ -96,7 +98,7 @@ impl LayerCoder {
             blocks: FrameBlocks::new(fi.w_in_b, fi.h_in_b),
             fs,
             fi,
-            upsampled: Upsampled::new(size.0, size.1),
+            upsampled: None,
             frames: Vec::new(),
             deblocked: new_frame(size),
         }
@@ -129,7 +131,9 @@ impl LayerCoder {
         };
         let halves = job.below.is_some_and(|b| interlayer::halves(b.size, self.size));
         if let (Some(below), true) = (job.below, halves) {
-            self.upsampled.fill(&below.frame, below.size);
+            let (width, height) = self.size;
+            let upsampled = self.upsampled.get_or_insert_with(|| Upsampled::new(width, height));
+            upsampled.fill(&below.frame, below.size);
         }
         let context = FrameContext {
             fi: &self.fi,
@@ -139,7 +143,7 @@ impl LayerCoder {
             below: job.below.map(|b| Below {
                 frame: &b.frame,
                 size: b.size,
-                upsampled: halves.then_some(&self.upsampled),
+                upsampled: self.upsampled.as_ref().filter(|_| halves),
                 motion: b.temporal.then_some(&b.motion),
             }),
         };
@@ -176,39 +180,12 @@ impl LayerCoder {
             self.fi.cdef_damping = cdef.damping;
             self.fi.cdef_y_strengths[0] = cdef.luma;
             self.fi.cdef_uv_strengths[0] = cdef.chroma;
-            for (to, from) in self.deblocked.planes.iter_mut().zip(&rec.planes) {
-                to.data.copy_from_slice(&from.data);
-            }
-            let (width, height) = (rec.planes[0].cfg.width, rec.planes[0].cfg.height);
-            let mut output = TileMut::new(rec, TileRect { x: 0, y: 0, width, height });
-            let blocks = self.blocks.as_tile_blocks();
-            for y in 0..height.div_ceil(64) {
-                for x in 0..width.div_ceil(64) {
-                    // Where all blocks are skipped the filter changes nothing.
-                    let rows = y * 16..(y * 16 + 16).min(self.blocks.rows);
-                    let cols = x * 16..(x * 16 + 16).min(self.blocks.cols);
-                    if rows.into_iter().all(|row| self.blocks[row][cols.clone()].iter().all(|b| b.skip)) {
-                        continue;
-                    }
-                    let at = TileSuperBlockOffset(SuperBlockOffset { x, y });
-                    let directions = cdef_analyze_superblock(&self.fi, &self.deblocked, &blocks, at);
-                    cdef_filter_superblock(
-                        &self.fi,
-                        &self.deblocked,
-                        &mut output,
-                        &blocks,
-                        at,
-                        0,
-                        &directions,
-                    );
-                }
-            }
+            filter_cdef(&self.fi, rec, &mut self.deblocked, &self.blocks);
         }
         pad(rec, self.size);
         self.frames.push(Arc::clone(&self.fs.rec));
-        let mut motion = MotionField::default();
-        motion.read(&self.blocks);
         CodedFrame {
+            qindex: job.qindex,
             tiles,
             context_update_tile_id,
             levels,
@@ -217,9 +194,38 @@ impl LayerCoder {
                 size: self.size,
                 frame: Arc::clone(&self.fs.rec),
                 cdfs: adapted,
-                motion,
+                motion: MotionField::new(&self.blocks),
                 temporal: job.temporal.is_some(),
             }),
+        }
+    }
+}
+
+/// The constrained directional enhancement filter (section 7.15), with the one strength that `fi` has; `deblocked`
+/// takes what `frame` was before.
+fn filter_cdef(
+    fi: &FrameInvariants<u8>,
+    frame: &mut Frame<u8>,
+    deblocked: &mut Frame<u8>,
+    blocks: &FrameBlocks,
+) {
+    for (to, from) in deblocked.planes.iter_mut().zip(&frame.planes) {
+        to.data.copy_from_slice(&from.data);
+    }
+    let (width, height) = (frame.planes[0].cfg.width, frame.planes[0].cfg.height);
+    let mut output = TileMut::new(frame, TileRect { x: 0, y: 0, width, height });
+    let tile_blocks = blocks.as_tile_blocks();
+    for y in 0..height.div_ceil(64) {
+        for x in 0..width.div_ceil(64) {
+            // Where all blocks are skipped the filter changes nothing.
+            let mut rows = y * 16..(y * 16 + 16).min(blocks.rows);
+            let cols = x * 16..(x * 16 + 16).min(blocks.cols);
+            if rows.all(|row| blocks[row][cols.clone()].iter().all(|b| b.skip)) {
+                continue;
+            }
+            let at = TileSuperBlockOffset(SuperBlockOffset { x, y });
+            let directions = cdef_analyze_superblock(fi, deblocked, &tile_blocks, at);
+            cdef_filter_superblock(fi, deblocked, &mut output, &tile_blocks, at, 0, &directions);
         }
     }
 }

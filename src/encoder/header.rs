@@ -33,14 +33,12 @@ pub(super) fn quantizer(plan: &FramePlan, key: bool, base: u8) -> u8 {
 }
 
 /// Appends a frame OBU and takes note of it in `slots`.
-#[allow(clippy::too_many_arguments)]
 pub(super) fn write_frame(
     out: &mut Vec<u8>,
     sequence: &SequenceHeader,
     slots: &mut RefSlots,
     plan: &FramePlan,
     picture: u64,
-    qindex: u8,
     coded: &CodedFrame,
     tiling: &TilingInfo,
 ) -> Result<(), bitstream::Error> {
@@ -66,7 +64,7 @@ pub(super) fn write_frame(
     header.tile_info.tile_rows_log2 = tiling.tile_rows_log2 as u8;
     header.tile_info.context_update_tile_id = coded.context_update_tile_id as u16;
     header.tile_info.tile_size_bytes = bitstream::tile_size_bytes(&coded.tiles);
-    header.quantization.base_q_idx = qindex;
+    header.quantization.base_q_idx = coded.qindex;
     header.loop_filter_level = coded.levels;
     header.loop_filter_delta_enabled = false;
     header.cdef_damping = coded.cdef.damping;

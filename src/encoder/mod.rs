@@ -278,7 +278,7 @@ impl SvcEncoder {
         self.set_sources(picture, &plan.frames);
         let coded = self.code(&plan.frames, plan.key);
         let mut frames = Vec::with_capacity(plan.frames.len());
-        for (frame, (coded, quantizer)) in plan.frames.into_iter().zip(coded) {
+        for (frame, coded) in plan.frames.into_iter().zip(coded) {
             let layer = &self.layers[usize::from(frame.layer.spatial_id)];
             let mut data = Vec::new();
             if frame.kind == FrameKind::Key {
@@ -290,7 +290,6 @@ impl SvcEncoder {
                 &mut self.header_slots,
                 &frame,
                 plan.picture,
-                quantizer,
                 &coded,
                 layer.coder.tiling(),
             )?;
@@ -339,8 +338,8 @@ impl SvcEncoder {
     }
 
     /// Codes the frames of a picture: one after the other where they are predicted from each other, at once
-    /// where they are not. Gives each with its quantizer index.
-    fn code(&mut self, frames: &[FramePlan], key: bool) -> Vec<(CodedFrame, u8)> {
+    /// where they are not.
+    fn code(&mut self, frames: &[FramePlan], key: bool) -> Vec<CodedFrame> {
         let base = self.config.quantizer;
         let slots = &self.slots;
         if frames.iter().all(|f| f.inter_layer_ref.is_none()) {
@@ -354,7 +353,7 @@ impl SvcEncoder {
                 .into_par_iter()
                 .map(|(layer, plan)| code_frame(layer, plan, slots, header::quantizer(plan, key, base)))
                 .collect();
-            for (plan, (coded, _)) in frames.iter().zip(&coded) {
+            for (plan, coded) in frames.iter().zip(&coded) {
                 self.keep(plan, coded);
             }
             return coded;
@@ -363,7 +362,7 @@ impl SvcEncoder {
         for plan in frames {
             let layer = &mut self.layers[usize::from(plan.layer.spatial_id)];
             let coded = code_frame(layer, plan, &self.slots, header::quantizer(plan, key, base));
-            self.keep(plan, &coded.0);
+            self.keep(plan, &coded);
             all.push(coded);
         }
         all
@@ -384,17 +383,16 @@ fn code_frame(
     layer: &mut Layer,
     plan: &FramePlan,
     slots: &[Option<Arc<Reference>>; 8],
-    quantizer: u8,
-) -> (CodedFrame, u8) {
+    qindex: u8,
+) -> CodedFrame {
     let held = |slot: u8| slots[usize::from(slot)].as_deref();
     // A layer holds on to its last frame only while a slot may still need it.
     layer.last = None;
-    let coded = layer.coder.code(&Job {
+    layer.coder.code(&Job {
         intra: plan.kind != FrameKind::Inter,
-        qindex: quantizer,
+        qindex,
         temporal: plan.temporal_ref.and_then(held),
         below: plan.inter_layer_ref.and_then(held),
         primary: plan.primary_ref.and_then(|i| held(plan.ref_slots[i])),
-    });
-    (coded, quantizer)
+    })
 }

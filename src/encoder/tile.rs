@@ -33,25 +33,20 @@ pub(crate) struct FrameContext<'a> {
 }
 
 /// Vectors of a frame's temporal prediction, one for each 8x8 luma samples.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct MotionField {
-    pub(crate) cols: usize,
-    pub(crate) vectors: Vec<MotionVector>,
+    cols: usize,
+    vectors: Vec<MotionVector>,
 }
 
 impl MotionField {
-    pub(crate) fn read(&mut self, blocks: &FrameBlocks) {
-        self.cols = blocks.cols / 2;
-        self.vectors.clear();
-        for row in (0..blocks.rows).step_by(2) {
-            self.vectors.extend(
-                blocks[row]
-                    .iter()
-                    .take(self.cols * 2)
-                    .step_by(2)
-                    .map(|b| if b.ref_frames[0] == TEMPORAL { b.mv[0] } else { MotionVector::default() }),
-            );
-        }
+    /// Of the frame that `blocks` describe.
+    pub(crate) fn new(blocks: &FrameBlocks) -> Self {
+        let cols = blocks.cols / 2;
+        let vector = |b: &Block| if b.ref_frames[0] == TEMPORAL { b.mv[0] } else { MotionVector::default() };
+        let rows = (0..blocks.rows).step_by(2);
+        let vectors = rows.flat_map(|row| blocks[row][..cols * 2].iter().step_by(2).map(vector)).collect();
+        Self { cols, vectors }
     }
 
     /// The vector at a luma position of the layer above, at that layer's scale.
