@@ -5,7 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
-use crate::structure::ScalabilityMode;
+use crate::structure::{DecodeTargets, FrameKind, PictureRequest, Planner, ScalabilityMode};
 
 /// A table of A.10.2: a row `S T fdiffs chains dtis` for each template, and the chain of each decode target.
 fn table(rows: &[&str], protected_by: &str) -> DependencyStructure {
@@ -431,6 +431,216 @@ proptest! {
                 let again = written(&read, &holds);
                 prop_assert_eq!(DependencyDescriptor::read(&again, Some(&holds)), Ok(read));
             }
+        }
+    }
+}
+
+/// Describes planned pictures and holds each descriptor against the plan.
+struct Checked {
+    planner: Planner,
+    describer: Describer,
+    /// Number, planner's number and dependencies of every frame since the last key frame.
+    frames: Vec<(u16, u64, FrameDependencies)>,
+    /// The last frame of each chain, and what a receiver of its frames alone knows to be active.
+    chains: Vec<(u16, u32)>,
+    active: u32,
+}
+
+impl Checked {
+    fn new(mode: ScalabilityMode) -> Self {
+        let chains = vec![(0, 0); mode.structure().spatial_layers.into()];
+        let (planner, describer) = (Planner::new(mode), Describer::new(mode, 640, 360));
+        Self { planner, describer, frames: Vec::new(), chains, active: 0 }
+    }
+
+    /// The next picture: the bytes that its descriptors take.
+    fn next(&mut self, key: bool, wanted: DecodeTargets) -> Vec<usize> {
+        let picture = self.planner.next(PictureRequest { key, wanted });
+        let descriptors = self.describer.describe(&picture, wanted);
+        assert_eq!(descriptors.len(), picture.frames.len());
+        if picture.key {
+            self.frames.clear();
+        }
+        let structure = Arc::clone(self.describer.structure());
+        let mut sizes = Vec::new();
+        for (plan, sent) in picture.frames.iter().zip(&descriptors) {
+            let bytes = written(sent, &structure);
+            sizes.push(bytes.len());
+            let descriptor = DependencyDescriptor::read(&bytes, Some(&structure)).unwrap();
+            assert_eq!(descriptor, *sent);
+            assert_eq!(descriptor.structure.is_some(), plan.kind == FrameKind::Key);
+            let frame = descriptor.dependencies(&structure).unwrap();
+            let number = descriptor.frame_number;
+            if let Some((last, ..)) = self.frames.last() {
+                assert!((1..0x8000).contains(&number.wrapping_sub(*last)), "{number} after {last}");
+            }
+            assert_eq!(frame.layer, plan.layer);
+            for (target, indication) in (0..).zip(&frame.decode_target_indications) {
+                let layer = structure.decode_target_layer(target);
+                let needed = *indication != DecodeTargetIndication::NotPresent;
+                assert_eq!(needed, plan.needed_by.contains(layer));
+            }
+            // The frames that it refers to are those of the plan, and a key frame beside it.
+            let by_number = |diff: &u16| {
+                let other = number.wrapping_sub(*diff);
+                self.frames
+                    .iter()
+                    .find(|(number, ..)| *number == other)
+                    .expect("a frame coded since the key")
+                    .1
+            };
+            let refers_to: Vec<u64> = frame.frame_diffs.iter().map(by_number).collect();
+            if picture.key && plan.kind == FrameKind::IntraOnly {
+                assert_eq!(refers_to, [picture.frames[0].frame_number]);
+            } else {
+                assert_eq!(refers_to, plan.depends_on);
+            }
+            if descriptor.structure.is_some() {
+                self.active = structure.all_decode_targets();
+            }
+            self.active = descriptor.active_decode_targets.unwrap_or(self.active);
+            self.follow_chains(&descriptor, &frame);
+            self.frames.push((number, plan.frame_number, frame));
+        }
+        sizes
+    }
+
+    fn follow_chains(&mut self, descriptor: &DependencyDescriptor, frame: &FrameDependencies) {
+        let structure = self.describer.structure();
+        let (chains, all) = (structure.active_chains(self.active), structure.all_decode_targets());
+        for (chain, (last, known)) in (0u8..).zip(&mut self.chains) {
+            let is_active = chains >> chain & 1 != 0;
+            let diff = frame.chain_diffs[usize::from(chain)];
+            if is_active && diff > 0 {
+                assert_eq!(descriptor.frame_number.wrapping_sub(diff.into()), *last, "{descriptor:?}");
+            }
+            if structure.is_in_chain(frame, chain, all) {
+                *last = descriptor.frame_number;
+                if descriptor.structure.is_some() {
+                    *known = all;
+                }
+                *known = descriptor.active_decode_targets.unwrap_or(*known);
+                assert!(!is_active || *known == self.active, "who has the chain knows what is active");
+            }
+        }
+    }
+
+    /// Holds the switch indications and the beginnings of chains against what followed up to now.
+    fn check_switches(&self) {
+        for (index, (number, _, frame)) in self.frames.iter().enumerate() {
+            for (target, indication) in frame.decode_target_indications.iter().enumerate() {
+                let later = self.frames[index + 1..].iter();
+                let mut later = later.filter(|(.., other)| {
+                    other.decode_target_indications[target] != DecodeTargetIndication::NotPresent
+                });
+                let refers_to = |(number, _, frame): &(u16, u64, FrameDependencies)| -> Vec<u16> {
+                    frame.frame_diffs.iter().map(|diff| number.wrapping_sub(*diff)).collect()
+                };
+                match indication {
+                    DecodeTargetIndication::Discardable => {
+                        assert!(!later.any(|other| refers_to(other).contains(number)));
+                    }
+                    DecodeTargetIndication::Switch => {
+                        let mut had = vec![*number];
+                        for other in self.frames[..=index].iter().rev() {
+                            if had.contains(&other.0) {
+                                had.extend(refers_to(other));
+                            }
+                        }
+                        for other in later {
+                            assert!(refers_to(other).iter().all(|needed| had.contains(needed)));
+                            had.push(other.0);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn frames_of_all_layers_take_three_bytes() {
+    for mode in ScalabilityMode::all() {
+        let mut checked = Checked::new(mode);
+        let all = DecodeTargets::all(mode.structure());
+        assert!(checked.describer.structure().templates.len() <= 32, "two structures fit the ids");
+        for picture in 0..40 {
+            let key = picture % 17 == 0;
+            let sizes = checked.next(key, all);
+            assert!(sizes[usize::from(key)..].iter().all(|&size| size == 3), "{mode} {sizes:?}");
+            // Nothing is left out, so the numbers are the planner's.
+            assert!(checked.frames.iter().all(|&(number, planned, _)| u64::from(number) == planned));
+            checked.check_switches();
+        }
+    }
+}
+
+#[test]
+fn layers_that_stay_away_cost_nothing_custom() {
+    // Two of three spatial and two of three temporal layers, from the key picture on.
+    let wanted = DecodeTargets::only(&[LayerId::new(1, 1)]);
+    let mut checked = Checked::new(ScalabilityMode::L3T3);
+    checked.next(false, wanted);
+    assert_eq!(checked.active, 0b110_110_000);
+    let sizes: Vec<usize> = (0..16).flat_map(|_| checked.next(false, wanted)).collect();
+    assert_eq!(sizes, [3; 16]);
+}
+
+#[test]
+fn a_layer_that_comes_back_begins_its_chain_anew() {
+    let (low, high) = (LayerId::new(0, 0), LayerId::new(1, 0));
+    let mut checked = Checked::new(ScalabilityMode::L2T1);
+    checked.next(false, DecodeTargets::only(&[high]));
+    for _ in 0..3 {
+        checked.next(false, DecodeTargets::only(&[low]));
+        assert_eq!(checked.active, 0b10);
+    }
+    checked.next(false, DecodeTargets::only(&[high]));
+    assert_eq!(checked.active, 0b11);
+    // A.10.1.2: it does not refer to what its layer was before, its chain begins here, and one can switch.
+    let (_, _, frame) = checked.frames.last().unwrap();
+    assert_eq!((&frame.frame_diffs[..], &frame.chain_diffs[..]), (&[1][..], &[1, 0][..]));
+    assert_eq!(frame.decode_target_indications[0], DecodeTargetIndication::Switch);
+    checked.check_switches();
+}
+
+#[test]
+fn another_size_has_other_template_ids_and_later_numbers() {
+    let mut checked = Checked::new(ScalabilityMode::L3T3);
+    let all = |mode: ScalabilityMode| DecodeTargets::all(mode.structure());
+    for _ in 0..5 {
+        checked.next(false, all(ScalabilityMode::L3T3));
+    }
+    checked.describer.restart(ScalabilityMode::L2T2, 320, 180);
+    let mut planner = Planner::new(ScalabilityMode::L2T2);
+    let wanted = all(ScalabilityMode::L2T2);
+    let picture = planner.next(PictureRequest { key: false, wanted });
+    let descriptors = checked.describer.describe(&picture, wanted);
+    let structure = checked.describer.structure();
+    assert_eq!((structure.template_id_offset, descriptors[0].template_id), (15, 15));
+    assert_eq!(structure.resolutions[..], [(160, 90), (320, 180)]);
+    assert_eq!((descriptors[0].frame_number, descriptors[1].frame_number), (15, 16));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Whatever is wanted, at whatever time.
+    #[test]
+    fn descriptors_say_what_was_planned(
+        mode in (0..25usize).prop_map(|index| ScalabilityMode::all().nth(index).unwrap()),
+        spells in vec((any::<u16>(), 1..12usize, 0..10u8), 1..12),
+    ) {
+        let mut checked = Checked::new(mode);
+        for (wanted, pictures, key) in spells {
+            let targets = mode.structure().decode_targets().enumerate();
+            let wanted: DecodeTargets =
+                targets.filter(|(index, _)| wanted >> index & 1 != 0).map(|(_, target)| target).collect();
+            for picture in 0..pictures {
+                checked.next(key == 0 && picture == 0, wanted);
+            }
+            checked.check_switches();
         }
     }
 }
