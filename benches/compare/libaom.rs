@@ -1,8 +1,10 @@
 //! libaom's real-time mode, by the C interface that its crate binds.
 //!
 //! One layer is coded at constant quality with the settings that `aomenc --rt` has of itself. Three spatial by three
-//! temporal layers are coded at constant bitrate with the settings and references of libaom's own example for them,
-//! `examples/svc_encoder_rtc.cc`, layering mode 8.
+//! temporal layers are coded at constant bitrate with the settings of libaom's own example for them,
+//! `examples/svc_encoder_rtc.cc`, and adaptive quantization (3). The references are those that libaom has for these
+//! layers of itself (the example's mode -1; the slots are those of its mode 9): with the example's mode 8 set by
+//! `AV1E_SET_SVC_REF_FRAME_CONFIG` it was slower and needed more bits.
 
 #![allow(unsafe_code)] // Its functions are those of C.
 
@@ -26,41 +28,14 @@ const SPATIAL_SHARES: [u32; SPATIAL_LAYERS] = [1, 2, 6];
 /// Of it, the percentage that each temporal layer has together with those below it.
 const TEMPORAL_SHARES: [u32; TEMPORAL_LAYERS] = [50, 70, 100];
 
-/// Which of the seven references is which (AV1 specification, section 6.10.24).
-const LAST: usize = 0;
-const GOLDEN: usize = 3;
-const ALTREF: usize = 6;
-
-/// What a layer frame refers to and is kept as, in slots.
-struct Slots {
-    /// The earlier picture of its layer.
-    last: c_int,
-    /// The layer below, of the same picture.
-    golden: c_int,
-    refresh: Option<usize>,
-}
-
-const fn slots(last: c_int, golden: c_int, refresh: Option<usize>) -> Slots {
-    Slots { last, golden, refresh }
-}
-
-/// By place among four pictures, and by spatial layer.
-const PATTERN: [[Slots; SPATIAL_LAYERS]; 4] = [
-    [slots(0, 0, Some(0)), slots(1, 0, Some(1)), slots(2, 1, Some(2))],
-    [slots(0, 0, Some(3)), slots(1, 3, Some(4)), slots(2, 4, None)],
-    [slots(0, 0, Some(3)), slots(1, 3, Some(4)), slots(2, 4, Some(5))],
-    [slots(3, 0, Some(3)), slots(4, 3, Some(4)), slots(5, 4, None)],
-];
 /// Temporal layer by place among four pictures.
 const TEMPORAL_IDS: [c_int; 4] = [0, 2, 1, 2];
-/// The slot of the highest layer's long-term reference, and after how many pictures it is refreshed.
-const LONG_TERM: (usize, u64) = (7, 40);
 
 /// libaom at work.
 pub struct Libaom {
     context: Box<aom::aom_codec_ctx_t>,
     layered: bool,
-    picture: u64,
+    picture: usize,
 }
 
 /// libaom's version, as 3.11.0.
@@ -174,38 +149,13 @@ impl Libaom {
         told(&format!("control {control}"), error)
     }
 
-    /// Says what the next layer frame is and refers to.
+    /// Says which layer the next frame is of.
     fn set_layer(&mut self, spatial_id: usize) -> Result<()> {
-        let phase = (self.picture % 4) as usize;
         let mut layer = aom::aom_svc_layer_id_t {
             spatial_layer_id: spatial_id as c_int,
-            temporal_layer_id: TEMPORAL_IDS[phase],
+            temporal_layer_id: TEMPORAL_IDS[self.picture % TEMPORAL_IDS.len()],
         };
-        let Slots { last, golden, refresh } = PATTERN[phase][spatial_id];
-        let key = self.picture == 0;
-        let top = spatial_id == SPATIAL_LAYERS - 1;
-        let mut references = aom::aom_svc_ref_frame_config_t {
-            reference: [0; 7],
-            // Those that are not referred to need a slot of a size that may be referred to.
-            ref_idx: [if spatial_id == 0 { last } else { golden }; 7],
-            refresh: [0; 8],
-        };
-        references.ref_idx[LAST] = last;
-        references.reference[LAST] = c_int::from(!(key && top));
-        references.reference[GOLDEN] = c_int::from(spatial_id > 0);
-        if let Some(slot) = refresh {
-            references.refresh[slot] = 1;
-        }
-        if top {
-            let (slot, period) = LONG_TERM;
-            references.ref_idx[ALTREF] = slot as c_int;
-            references.reference[ALTREF] = c_int::from(!key);
-            references.refresh[slot] = c_int::from(self.picture % period == 0);
-        }
-        self.control_by(aom::AV1E_SET_SVC_LAYER_ID, &mut layer)?;
-        self.control_by(aom::AV1E_SET_SVC_REF_FRAME_CONFIG, &mut references)?;
-        let mut compound = aom::aom_svc_ref_frame_comp_pred_t { use_comp_pred: [0; 3] };
-        self.control_by(aom::AV1E_SET_SVC_REF_FRAME_COMP_PRED, &mut compound)
+        self.control_by(aom::AV1E_SET_SVC_LAYER_ID, &mut layer)
     }
 
     /// Codes one layer frame and appends its bytes.

@@ -66,10 +66,11 @@ const QUALITY_LEVELS: [u8; 6] = [16, 24, 32, 40, 48, 56];
 const BITRATES: [u32; 5] = [150, 300, 600, 1200, 2400];
 
 /// The encoder of this crate as it is measured: name of the preset and what it sets.
-const PRESETS: [(&str, fn(&mut SvcConfig)); 1] = [("default", |_| ())];
+const PRESETS: [(&str, SetPreset); 1] = [("default", |_| ())];
 /// The modes that it is measured in.
 const MODES: [ScalabilityMode; 3] = [ScalabilityMode::L1T1, ScalabilityMode::L1T3, ScalabilityMode::L3T3];
 
+type SetPreset = fn(&mut SvcConfig);
 type MakeCoder = Box<dyn Fn(&Clip) -> Result<Box<dyn Coder>>>;
 
 /// One encoder in one mode.
@@ -137,7 +138,7 @@ fn selected(args: &Args, clip: &Clip) -> Vec<Series> {
 }
 
 fn layercast_series() -> Vec<Series> {
-    let series = |(preset, set): (&str, fn(&mut SvcConfig)), mode: ScalabilityMode| {
+    let series = |(preset, set): (&str, SetPreset), mode: ScalabilityMode| {
         let setting = |quantizer: u8| -> (String, MakeCoder) {
             let make = move |clip: &Clip| -> Result<Box<dyn Coder>> {
                 let (width, height) = clip.size();
