@@ -1,4 +1,4 @@
-//! Curves of rate against quality and against speed, and what lies between two of them.
+//! Curves of rate against quality and against speed, and how two of them compare.
 
 /// Steps that the mean over a range of quality is taken in.
 const STEPS: u32 = 2000;
@@ -83,22 +83,23 @@ fn end_slope(widths: [f64; 2], chords: [f64; 2]) -> f64 {
     }
 }
 
-/// Speeds of two encoders at one bitrate.
+/// A figure of two encoders at one abscissa.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Speeds {
-    pub kbps: f64,
-    pub test: f64,
+pub struct Pair {
+    pub x: f64,
     pub anchor: f64,
+    pub test: f64,
 }
 
-/// The speeds at `count` (2 or more) bitrates, evenly spread in their logarithm over the range that both curves
-/// cover; speed is interpolated straight over the logarithm of the bitrate.
+/// Both curves at `count` (2 or more) places spread evenly over the range that both cover, interpolated straight
+/// between their points.
 ///
-/// Points are bitrate and speed. Empty where a curve has fewer than two points or the ranges have nothing in common.
-pub fn speeds(anchor: &[(f64, f64)], test: &[(f64, f64)], count: u32) -> Vec<Speeds> {
+/// Empty where a curve has fewer than two points or the ranges have nothing in common.
+pub fn pairs(anchor: &[(f64, f64)], test: &[(f64, f64)], count: u32) -> Vec<Pair> {
     let sorted = |points: &[(f64, f64)]| {
         let mut points = points.to_vec();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        points.dedup_by_key(|point| point.0);
         points
     };
     let (anchor, test) = (sorted(anchor), sorted(test));
@@ -110,18 +111,17 @@ pub fn speeds(anchor: &[(f64, f64)], test: &[(f64, f64)], count: u32) -> Vec<Spe
     if high <= low {
         return Vec::new();
     }
-    let rate = |n: u32| low * (high / low).powf(f64::from(n) / f64::from(count - 1));
-    let at = |n| {
-        let kbps = rate(n);
-        Speeds { kbps, test: straight(&test, kbps), anchor: straight(&anchor, kbps) }
-    };
-    (0..count).map(at).collect()
+    let place = |n: u32| low + (high - low) * f64::from(n) / f64::from(count - 1);
+    (0..count)
+        .map(place)
+        .map(|x| Pair { x, anchor: straight(&anchor, x), test: straight(&test, x) })
+        .collect()
 }
 
 fn straight(points: &[(f64, f64)], x: f64) -> f64 {
     let k = points[1..points.len() - 1].partition_point(|point| point.0 < x);
     let (a, b) = (points[k], points[k + 1]);
-    a.1 + (b.1 - a.1) * (x / a.0).ln() / (b.0 / a.0).ln()
+    a.1 + (b.1 - a.1) * (x - a.0) / (b.0 - a.0)
 }
 
 /// Geometric mean of the ratios; `None` where there are none.

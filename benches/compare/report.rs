@@ -5,13 +5,12 @@ use std::fmt::Write;
 use layercast::structure::ScalabilityMode;
 
 use crate::coders::clip::Clip;
-use crate::curve::{Speeds, bd_rate, mean_ratio, speeds};
+use crate::curve::{Pair, bd_rate, mean_ratio, pairs};
 use crate::{Curve, Point};
 
-/// Bitrates at which speeds are compared.
-const RATES: u32 = 5;
+/// Bitrates, and qualities, at which speeds are compared; the one in the middle is told.
+const PLACES: u32 = 5;
 
-/// Of one point or of all pictures of it.
 impl Point {
     /// Pictures a second.
     fn fps(&self) -> f64 {
@@ -76,17 +75,13 @@ fn write_series(out: &mut String, measured: &[(&Clip, Vec<Curve<'_>>)], repeat: 
 }
 
 fn write_comparisons(out: &mut String, measured: &[(&Clip, Vec<Curve<'_>>)]) -> std::fmt::Result {
-    writeln!(
-        out,
-        "\nBits for the same quality (BD-rate), and speed at the same bitrate and, where both have it, at the same \
-         quantizer index.\n"
-    )?;
-    writeln!(
-        out,
-        "| clip | encoder, mode | against | bits, Y-PSNR | bits, SSIM | pictures/s at kbit/s | times as fast | \
-         same quantizer |"
-    )?;
-    writeln!(out, "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |")?;
+    out.push_str(
+        "\nBits for the same quality (BD-rate), and how many times as fast at the same bitrate, the same Y-PSNR and, \
+         where both have it, the same quantizer index: the mean, and the least and most.\n\n\
+         | clip | encoder, mode | against | bits, Y-PSNR | bits, SSIM | pictures/s at kbit/s | same bitrate | \
+         same Y-PSNR | same quantizer |\n\
+         | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+    );
     for (clip, curves) in measured {
         for test in curves {
             for anchor in curves.iter().filter(|anchor| compared(test, anchor)) {
@@ -128,33 +123,30 @@ fn percent(anchor: &Curve<'_>, test: &Curve<'_>, quality: impl Fn(&Point) -> f64
     bd_rate(&pairs(anchor), &pairs(test)).map_or("–".into(), |percent| format!("{percent:+.1} %"))
 }
 
-/// Speeds in the middle of the common bitrates, their ratio over all of them, and that at equal settings.
+/// Speeds in the middle of the common bitrates, and how many times as fast the test is over all of them, over the
+/// common qualities, and at equal settings.
 fn speed_cells(anchor: &Curve<'_>, test: &Curve<'_>) -> String {
-    let pairs = |curve: &Curve<'_>| curve.pairs(|p| p.kbps, Point::fps);
-    let speeds = speeds(&pairs(anchor), &pairs(test), RATES);
-    let ratio = |speeds: &Speeds| speeds.test / speeds.anchor;
-    let mut out = match (speeds.get(speeds.len() / 2), mean_ratio(speeds.iter().map(ratio))) {
-        (Some(middle), Some(mean)) => {
-            let start = (f64::INFINITY, f64::NEG_INFINITY);
-            let range = speeds.iter().map(ratio).fold(start, |(low, high), r| (low.min(r), high.max(r)));
-            format!(
-                "{} : {} at {:.0} | {mean:.2} ({:.2} to {:.2})",
-                short(middle.test),
-                short(middle.anchor),
-                middle.kbps,
-                range.0,
-                range.1
-            )
-        }
-        _ => "– | –".to_owned(),
-    };
-    let equal = |point: &Point| {
+    let over = |x: fn(&Point) -> f64| pairs(&anchor.pairs(x, Point::fps), &test.pairs(x, Point::fps), PLACES);
+    let at_rates = over(|p| p.kbps.ln());
+    let middle = at_rates
+        .get(at_rates.len() / 2)
+        .map(|pair| format!("{} : {} at {:.0}", short(pair.test), short(pair.anchor), pair.x.exp()));
+    let at_qualities = over(|p| p.quality.y_psnr());
+    let at_setting = |point: &Point| {
         let other = anchor.points.iter().find(|other| other.setting == point.setting)?;
-        Some(point.fps() / other.fps())
+        Some(Pair { x: 0.0, anchor: other.fps(), test: point.fps() })
     };
-    let equal: Vec<f64> = test.points.iter().filter_map(equal).collect();
-    out += &mean_ratio(equal.into_iter()).map_or(" | –".into(), |mean| format!(" | {mean:.2}"));
-    out
+    let at_settings: Vec<_> = test.points.iter().filter_map(at_setting).collect();
+    [middle, times(&at_rates), times(&at_qualities), times(&at_settings)]
+        .map(|cell| cell.unwrap_or("–".into()))
+        .join(" | ")
+}
+
+/// The mean ratio, and the least and most of it.
+fn times(pairs: &[Pair]) -> Option<String> {
+    let ratios = || pairs.iter().map(|pair| pair.test / pair.anchor);
+    let (low, high) = (ratios().fold(f64::INFINITY, f64::min), ratios().fold(0.0, f64::max));
+    mean_ratio(ratios()).map(|mean| format!("{mean:.2} ({low:.2} to {high:.2})"))
 }
 
 /// Three digits.
