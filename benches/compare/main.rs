@@ -65,7 +65,7 @@ const QUALITY_LEVELS: [u8; 6] = [16, 24, 32, 40, 48, 56];
 #[cfg(feature = "peer-libaom")]
 const BITRATES: [u32; 5] = [150, 300, 600, 1200, 2400];
 
-/// The encoder of this crate as it is measured: name of the preset and what it sets.
+/// The encoder of this crate as it is measured: name of the preset and what it sets. All are compared with the first.
 const PRESETS: [(&str, SetPreset); 1] = [("default", |_| ())];
 /// The modes that it is measured in.
 const MODES: [ScalabilityMode; 3] = [ScalabilityMode::L1T1, ScalabilityMode::L1T3, ScalabilityMode::L3T3];
@@ -126,13 +126,14 @@ fn run(args: &Args) -> Result<()> {
 }
 
 /// All that is to be measured on the clip.
-fn selected(args: &Args, clip: &Clip) -> Vec<Series> {
+fn selected(
+    args: &Args,
+    #[cfg_attr(not(feature = "peer-libaom"), expect(unused_variables))] clip: &Clip,
+) -> Vec<Series> {
     let mut all = layercast_series();
     all.push(rav1e_series());
     #[cfg(feature = "peer-libaom")]
     all.extend(args.libaom_speeds.iter().flat_map(|&speed| libaom_series(clip, speed)));
-    #[cfg(not(feature = "peer-libaom"))]
-    let _ = clip;
     all.retain(|series| args.only.as_ref().is_none_or(|only| series.name().contains(only)));
     all
 }

@@ -51,6 +51,12 @@ pub fn svg(path: &Path, measured: &[(&Clip, Vec<Curve<'_>>)]) -> Result<()> {
     Ok(())
 }
 
+/// The rates with room for a label: those that begin with 1, 2 or 5.
+fn tick(kbps: f64) -> String {
+    let text = format!("{kbps:.0}");
+    if text.starts_with(['1', '2', '5']) { text } else { String::new() }
+}
+
 /// Encoders in the order in which they come.
 fn encoders<'a>(curves: impl Iterator<Item = &'a Curve<'a>>) -> Vec<String> {
     let mut names = Vec::new();
@@ -99,7 +105,7 @@ where
         .x_desc("kbit/s, all layers")
         .label_style(font(12))
         .axis_desc_style(font(13))
-        .x_label_formatter(&|kbps| format!("{kbps:.0}"))
+        .x_label_formatter(&|&kbps| tick(kbps))
         .draw()?;
     let names = encoders(curves.iter());
     for curve in curves {
