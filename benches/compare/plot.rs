@@ -51,10 +51,11 @@ pub fn svg(path: &Path, measured: &[(&Clip, Vec<Curve<'_>>)]) -> Result<()> {
     Ok(())
 }
 
-/// The rates with room for a label: those that begin with 1, 2 or 5.
-fn tick(kbps: f64) -> String {
-    let text = format!("{kbps:.0}");
-    if text.starts_with(['1', '2', '5']) { text } else { String::new() }
+/// 1, 2 and 5 times each power of ten, as far as they are in the range.
+fn ticks(low: f64, high: f64) -> Vec<f64> {
+    let powers = low.log10().floor() as i32..=high.log10().floor() as i32;
+    let all = powers.flat_map(|power| [1.0, 2.0, 5.0].map(|digit| digit * 10f64.powi(power)));
+    all.filter(|tick| (low..=high).contains(tick)).collect()
 }
 
 /// Encoders in the order in which they come.
@@ -88,13 +89,14 @@ where
     }
     let margin = (values.1 - values.0) * 0.04;
     let font = |size: i32| ("sans-serif", size).into_font().color(&INK);
+    let (low, high) = (rates.0 * 0.9, rates.1 * 1.1);
     let mut chart = ChartBuilder::on(area)
         .caption(title, font(17))
         .margin(12)
         .x_label_area_size(38)
         .y_label_area_size(48)
         .build_cartesian_2d(
-            (rates.0 * 0.9..rates.1 * 1.1).log_scale(),
+            (low..high).log_scale().with_key_points(ticks(low, high)),
             values.0 - margin..values.1 + margin,
         )?;
     chart
@@ -105,7 +107,7 @@ where
         .x_desc("kbit/s, all layers")
         .label_style(font(12))
         .axis_desc_style(font(13))
-        .x_label_formatter(&|&kbps| tick(kbps))
+        .x_label_formatter(&|kbps| format!("{kbps:.0}"))
         .draw()?;
     let names = encoders(curves.iter());
     for curve in curves {
