@@ -66,7 +66,8 @@ const QUALITY_LEVELS: [u8; 6] = [16, 24, 32, 40, 48, 56];
 const BITRATES: [u32; 5] = [150, 300, 600, 1200, 2400];
 
 /// The encoder of this crate as it is measured: name of the preset and what it sets. All are compared with the first.
-const PRESETS: [(&str, SetPreset); 1] = [("default", |_| ())];
+const PRESETS: [(&str, SetPreset); 4] =
+    [("2", |_| ()), ("0", |c| c.speed = 0), ("1", |c| c.speed = 1), ("3", |c| c.speed = 3)];
 /// The modes that it is measured in.
 const MODES: [ScalabilityMode; 3] = [ScalabilityMode::L1T1, ScalabilityMode::L1T3, ScalabilityMode::L3T3];
 
