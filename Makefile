@@ -4,10 +4,13 @@ CARGO ?= cargo
 RUSTDOCFLAGS ?= -D warnings
 export RUSTDOCFLAGS
 
-.PHONY: help setup demo test bless bench lint doc ci clean
+# Given to the comparison, as in: make bench-peer COMPARE="--only L3T3 --repeat 5"
+COMPARE ?=
+
+.PHONY: help setup demo test bless bench bench-peer lint doc ci clean
 
 help: ## Lists the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 setup: ## Installs what the build needs of the system: a C compiler and nasm
 	@./.ci/setup
@@ -21,8 +24,13 @@ test: setup ## Runs all tests, doctests and the README's examples too
 bless: setup ## Writes test-vectors anew after the coder was changed on purpose
 	LAYERCAST_BLESS=1 $(CARGO) test --locked --test vectors
 
-bench: setup ## Measures the coder's speed beside rav1e's, in one run
+bench: setup ## Measures the coder beside rav1e's: speed, bits, quality; writes target/bench
 	$(CARGO) bench --locked --bench encode
+	$(CARGO) bench --locked --bench compare -- $(COMPARE)
+
+bench-peer: ## The same comparison beside libaom's real-time mode too, which it builds
+	@./.ci/setup peer
+	$(CARGO) bench --locked --features peer-libaom --bench compare -- $(COMPARE)
 
 lint: setup ## Checks the formatting, and clippy with each set of features
 	$(CARGO) fmt --check

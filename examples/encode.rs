@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use layercast::bitstream::{IvfHeader, IvfWriter};
-use layercast::encoder::{EncodeOptions, SvcConfig, SvcEncoder, TemporalUnit};
+use layercast::encoder::{DEFAULT_SPEED, EncodeOptions, SvcConfig, SvcEncoder, TemporalUnit};
 use layercast::picture::Picture;
 use layercast::structure::ScalabilityMode;
 
@@ -38,9 +38,12 @@ struct Args {
     /// Threads to code with; all of the machine's where not given.
     #[arg(long)]
     threads: Option<usize>,
-    /// log2 of the tile columns, which threads can share.
-    #[arg(long, default_value_t = 0)]
-    tile_columns_log2: u8,
+    /// log2 of the tile columns, which threads can share; by the width where not given.
+    #[arg(long)]
+    tile_columns_log2: Option<u8>,
+    /// 0 takes the fewest bits, 3 the least time.
+    #[arg(long, default_value_t = DEFAULT_SPEED)]
+    speed: u8,
     /// Also decodes every decode target with the layers above it dropped. The exit code is 1 where a sample
     /// differs from the coder's own reconstruction.
     #[arg(long)]
@@ -92,8 +95,9 @@ fn run(args: &Args) -> Result<()> {
             None => args.input.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         };
         let line = format!(
-            "{clip},layercast,{},0,{},{},{},q{},{:.1},{:.6},{:.6},{fps:.1}",
+            "{clip},layercast,{},{},{},{},{},q{},{:.1},{:.6},{:.6},{fps:.1}",
             args.mode,
+            args.speed,
             rayon::current_num_threads(),
             session.pictures,
             session.pictures as f64 / duration.seconds(),
@@ -135,7 +139,10 @@ impl Session {
         let (width, height) = input.size();
         let mut config = SvcConfig::new(width, height, args.mode);
         config.quantizer = args.qp;
-        config.tile_columns_log2 = args.tile_columns_log2;
+        config.speed = args.speed;
+        if let Some(log2) = args.tile_columns_log2 {
+            config.tile_columns_log2 = log2;
+        }
         let encoder = SvcEncoder::new(config)?;
         let rate = input.frame_rate();
         let header = IvfHeader {

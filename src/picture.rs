@@ -187,6 +187,11 @@ impl Picture {
         &mut self.planes[plane]
     }
 
+    /// The samples of all planes, to be written.
+    pub fn planes_mut(&mut self) -> [&mut [u8]; 3] {
+        self.planes.each_mut().map(Vec::as_mut_slice)
+    }
+
     /// A borrowed view of the whole picture.
     pub fn view(&self) -> PictureView<'_> {
         let view = |plane: usize| {

@@ -79,6 +79,36 @@ fn with_two_tile_columns() {
 }
 
 #[test]
+fn at_every_speed() {
+    let size = (130, 98);
+    let pictures = scene(size, 5);
+    for speed in 0..4 {
+        let mut config = SvcConfig::new(size.0, size.1, ScalabilityMode::L3T2);
+        config.speed = speed;
+        check(SvcEncoder::new(config).unwrap(), &pictures);
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let size = (1280, 72);
+    let pictures = scene(size, 4);
+    let coded = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let mut encoder = common::encoder(size, ScalabilityMode::L3T3, 80);
+            let units = pictures.iter().enumerate().map(|(n, picture)| {
+                encoder.encode(&picture.view(), n as i64, EncodeOptions::default()).unwrap().to_bytes()
+            });
+            units.collect::<Vec<_>>()
+        })
+    };
+    let one = coded(1);
+    assert_eq!(one, coded(2));
+    assert_eq!(one, coded(5));
+}
+
+#[test]
 fn with_a_quantizer_that_changes_and_key_pictures_within() {
     let size = (98, 66);
     let pictures = scene(size, 24);

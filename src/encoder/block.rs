@@ -57,11 +57,12 @@ pub(super) enum Tried {
 }
 
 impl TileCoder<'_, '_> {
-    /// The cost of a prediction from which smaller blocks win nine times of ten.
+    /// The cost of a prediction from which smaller blocks nearly always win.
     fn hopeless_cost(&self, bsize: BlockSize) -> f32 {
+        let effort = self.frame.effort;
         let bits_a_sample = match bsize {
-            BlockSize::BLOCK_64X64 => 0.28,
-            BlockSize::BLOCK_32X32 => 0.5,
+            BlockSize::BLOCK_64X64 => effort.hopeless[0],
+            BlockSize::BLOCK_32X32 => effort.hopeless[1],
             _ => return f32::MAX,
         };
         self.frame.q.lambda_satd * bits_a_sample * bsize.area() as f32
@@ -81,7 +82,7 @@ impl TileCoder<'_, '_> {
             return Tried::Hopeless((c.ref_frame == TEMPORAL).then_some(c.mv));
         }
         // A block that another picture predicts well is not tried as an intra block.
-        let good = |c: &Choice| c.cost < q.lambda_satd * (2.0 + bsize.area() as f32 * 0.06);
+        let good = |c: &Choice| c.cost < q.lambda_satd * (2.0 + bsize.area() as f32 * self.frame.effort.good);
         let choice = match inter {
             Some(c) if good(&c) => c,
             inter => {
@@ -197,11 +198,13 @@ impl TileCoder<'_, '_> {
                 consider(mode, TEMPORAL, candidate.this_mv, base_bits + mode_bits, difference);
             }
             if !still_enough {
-                let mut starts = ArrayVec::<MotionVector, 6>::new();
+                let mut starts = ArrayVec::<MotionVector, 7>::new();
                 starts.extend(stack.iter().take(3).map(|c| c.this_mv));
                 starts.extend(parent);
                 let field = frame.below.as_ref().and_then(|b| b.motion);
-                starts.extend(field.and_then(|m| m.doubled(x + bsize.width() / 2, y + bsize.height() / 2)));
+                let (centre_x, centre_y) = (x + bsize.width() / 2, y + bsize.height() / 2);
+                starts.extend(field.and_then(|m| m.doubled(centre_x, centre_y)));
+                starts.extend(frame.earlier.and_then(|m| m.stretched(centre_x, centre_y, frame.distance)));
                 let whole = target.search_whole(reference, &starts, predicted);
                 // Where the larger block's vector is still the best, it needs no halves again; and where whole
                 // samples are far off, fractions will not save the block.
@@ -211,7 +214,7 @@ impl TileCoder<'_, '_> {
                         && (p.row | p.col) & 7 != 0
                 };
                 let found = match parent.filter(near) {
-                    _ if whole.cost > 1.5 * self.hopeless_cost(bsize) => whole,
+                    _ if whole.cost > frame.effort.fractions * self.hopeless_cost(bsize) => whole,
                     Some(p) => target.refine(reference, p, predicted, &[2], &mut self.prediction),
                     None => target.refine(reference, whole.mv, predicted, &[4, 2], &mut self.prediction),
                 };
@@ -274,7 +277,7 @@ impl TileCoder<'_, '_> {
                     cost,
                 });
             }
-            if rival.is_some_and(|r| cost > 1.6 * r) && mode == PredictionMode::DC_PRED {
+            if rival.is_some_and(|r| cost > self.frame.effort.rival * r) && mode == PredictionMode::DC_PRED {
                 break;
             }
         }

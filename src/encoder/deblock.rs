@@ -1,6 +1,8 @@
 //! The deblocking filter (AV1 specification, section 7.14), for frames whose blocks have one transform
 //! each and one filter level.
 
+use rayon::prelude::*;
+
 use super::kernels::*;
 
 /// Filter levels of a frame: luma across vertical edges, across horizontal ones, U, V; 0 to 63.
@@ -29,7 +31,7 @@ pub(crate) fn filter_frame(
     size: (usize, usize),
     levels: Levels,
 ) {
-    for (p, plane) in frame.planes.iter_mut().enumerate() {
+    frame.planes.par_iter_mut().enumerate().for_each(|(p, plane)| {
         let (vertical, horizontal) =
             if p == 0 { (levels[0], levels[1]) } else { (levels[p + 1], levels[p + 1]) };
         if vertical > 0 {
@@ -38,48 +40,51 @@ pub(crate) fn filter_frame(
         if horizontal > 0 {
             filter_plane::<false>(plane, blocks, size, p > 0, Limits::new(horizontal));
         }
-    }
+    });
 }
 
-/// Filters all edges of one direction; `VERTICAL` edges run down, and are filtered across columns.
-///
-/// Blocks are 8x8 luma samples at least, so edges come in pieces of 8 luma or 4 chroma samples.
-fn filter_plane<const VERTICAL: bool>(
-    plane: &mut Plane<u8>,
-    blocks: &FrameBlocks,
-    (width, height): (usize, usize),
-    chroma: bool,
-    limits: Limits,
-) {
-    let dec = usize::from(chroma);
-    let stride = plane.cfg.stride;
-    let data = plane.data_origin_mut();
-    let (cols, rows) = (width.div_ceil(8), height.div_ceil(8));
-    // Only pieces of 4 that begin within the picture are filtered: CDEF looks at what lies beyond.
-    let along = if VERTICAL { height } else { width };
-    let short = |piece: usize| !chroma && piece * 8 + 4 >= along;
-    let side = |b: &Block| usize::from(if VERTICAL { b.n4_w } else { b.n4_h }) * 4;
-    for row in 0..rows {
-        let mut col = 0;
-        while col < cols {
-            let block = &blocks[row * 2][col * 2];
-            let size = side(block);
-            let at = if VERTICAL { col } else { row };
-            if at > 0 && at * 8 % size == 0 {
-                let before =
-                    if VERTICAL { &blocks[row * 2][col * 2 - 1] } else { &blocks[row * 2 - 1][col * 2] };
-                let length = size.min(side(before)) >> dec;
-                let edge = Edge { data, offset: ((row * 8) >> dec) * stride + ((col * 8) >> dec), stride };
-                match (chroma, length, short(if VERTICAL { row } else { col })) {
-                    (true, ..=4, _) => edge.filter::<VERTICAL, 4, 2>(limits),
-                    (true, _, _) => edge.filter::<VERTICAL, 4, 3>(limits),
-                    (false, ..=8, false) => edge.filter::<VERTICAL, 8, 4>(limits),
-                    (false, ..=8, true) => edge.filter::<VERTICAL, 4, 4>(limits),
-                    (false, _, false) => edge.filter::<VERTICAL, 8, 7>(limits),
-                    (false, _, true) => edge.filter::<VERTICAL, 4, 7>(limits),
+wide! {
+    /// Filters all edges of one direction; `VERTICAL` edges run down, and are filtered across columns.
+    ///
+    /// Blocks are 8x8 luma samples at least, so edges come in pieces of 8 luma or 4 chroma samples.
+    fn filter_plane<const VERTICAL: bool>(
+        plane: &mut Plane<u8>,
+        blocks: &FrameBlocks,
+        size: (usize, usize),
+        chroma: bool,
+        limits: Limits,
+    ) {
+        let (width, height) = size;
+        let dec = usize::from(chroma);
+        let stride = plane.cfg.stride;
+        let data = plane.data_origin_mut();
+        let (cols, rows) = (width.div_ceil(8), height.div_ceil(8));
+        // Only pieces of 4 that begin within the picture are filtered: CDEF looks at what lies beyond.
+        let along = if VERTICAL { height } else { width };
+        let short = |piece: usize| !chroma && piece * 8 + 4 >= along;
+        let side = |b: &Block| usize::from(if VERTICAL { b.n4_w } else { b.n4_h }) * 4;
+        for row in 0..rows {
+            let mut col = 0;
+            while col < cols {
+                let block = &blocks[row * 2][col * 2];
+                let size = side(block);
+                let at = if VERTICAL { col } else { row };
+                if at > 0 && at * 8 % size == 0 {
+                    let before =
+                        if VERTICAL { &blocks[row * 2][col * 2 - 1] } else { &blocks[row * 2 - 1][col * 2] };
+                    let length = size.min(side(before)) >> dec;
+                    let edge = Edge { data, offset: ((row * 8) >> dec) * stride + ((col * 8) >> dec), stride };
+                    match (chroma, length, short(if VERTICAL { row } else { col })) {
+                        (true, ..=4, _) => edge.filter::<VERTICAL, 4, 2>(limits),
+                        (true, _, _) => edge.filter::<VERTICAL, 4, 3>(limits),
+                        (false, ..=8, false) => edge.filter::<VERTICAL, 8, 4>(limits),
+                        (false, ..=8, true) => edge.filter::<VERTICAL, 4, 4>(limits),
+                        (false, _, false) => edge.filter::<VERTICAL, 8, 7>(limits),
+                        (false, _, true) => edge.filter::<VERTICAL, 4, 7>(limits),
+                    }
                 }
+                col += if VERTICAL { size / 8 } else { 1 };
             }
-            col += if VERTICAL { size / 8 } else { 1 };
         }
     }
 }
@@ -99,6 +104,7 @@ const Q0: usize = 7;
 impl Edge<'_> {
     /// Filters `N` places; at each, `REACH` samples on either side are looked at: 2 and 3 in chroma for
     /// filter sizes 4 and 8, 4 and 7 in luma for 8 and 16.
+    #[inline(always)]
     #[allow(clippy::needless_range_loop)] // Lanes index the samples' second dimension.
     fn filter<const VERTICAL: bool, const N: usize, const REACH: usize>(self, l: Limits) {
         let mut s: Across<N> = [[0; N]; 14];

@@ -4,6 +4,9 @@
 //! (section 7.11.3.3): the picture's corners stay where they are. Its weights are rational, so every machine
 //! makes the same picture.
 
+use rayon::prelude::*;
+
+use super::kernels::wide;
 use crate::picture::{Picture, PictureView, PlaneView, plane_size};
 
 /// Most taps of a filter: 2:1 takes eight, 5:2 ten.
@@ -53,8 +56,8 @@ fn taps(from: usize, to: usize) -> Vec<Tap> {
 /// Scales pictures of one size to another, which is at most two and a half times smaller.
 #[derive(Debug)]
 pub(crate) struct Downscaler {
-    planes: [(Vec<Tap>, Vec<Tap>); 3],
-    line: Vec<i32>,
+    /// Taps of columns and rows, and working memory.
+    planes: [(Vec<Tap>, Vec<Tap>, Vec<i32>); 3],
 }
 
 impl Downscaler {
@@ -62,44 +65,86 @@ impl Downscaler {
     pub(crate) fn new(from: (usize, usize), to: (usize, usize)) -> Self {
         let plane = |p: usize| {
             let (from, to) = (plane_size(from.0, from.1, p), plane_size(to.0, to.1, p));
-            (taps(from.0, to.0), taps(from.1, to.1))
+            (taps(from.0, to.0), taps(from.1, to.1), Vec::new())
         };
-        Self { planes: [plane(0), plane(1), plane(2)], line: Vec::new() }
+        Self { planes: [plane(0), plane(1), plane(2)] }
     }
 
     /// Scales `from` into `to`; both have the sizes that the scaler was made for.
     pub(crate) fn scale(&mut self, from: &PictureView<'_>, to: &mut Picture) {
-        for (p, plane) in from.planes().iter().enumerate() {
-            let (columns, rows) = &self.planes[p];
-            scale_plane(plane, to.plane_mut(p), columns, rows, &mut self.line);
+        let planes = self.planes.par_iter_mut().zip(from.planes()).zip(to.planes_mut());
+        planes.for_each(|(((columns, rows, line), from), to)| scale_plane(from, to, columns, rows, line));
+    }
+}
+
+wide! {
+    fn scale_plane(from: &PlaneView<'_>, to: &mut [u8], columns: &[Tap], rows: &[Tap], line: &mut Vec<i32>) {
+        let (width, last) = (from.width(), from.height() as isize - 1);
+        // The filtered column sums of one output row, with the edges repeated on both sides; then their even and
+        // their odd samples.
+        let length = width + 2 * TAPS;
+        line.resize(2 * length, 0);
+        let (line, halves) = line.split_at_mut(length);
+        let (even, odd) = halves.split_at_mut(length / 2);
+        let by_two = by_two(columns);
+        for (tap, out) in rows.iter().zip(to.chunks_exact_mut(columns.len())) {
+            let lines: [&[u8]; TAPS] =
+                std::array::from_fn(|t| &from.row((tap.first + t as isize).clamp(0, last) as usize)[..width]);
+            let middle = &mut line[TAPS..TAPS + width];
+            if tap.weights[8..] == [0; TAPS - 8] {
+                sum_rows::<8>(middle, &lines, &tap.weights);
+            } else {
+                sum_rows::<TAPS>(middle, &lines, &tap.weights);
+            }
+            let (left, right) = (middle[0], middle[width - 1]);
+            line[..TAPS].fill(left);
+            line[TAPS + width..].fill(right);
+            // No sum is more than 255 * 1024 * 1024 and half of that: the weights' magnitudes sum to less than 1.5.
+            let round = |sum: i32| ((sum + (1 << (2 * WEIGHT_BITS - 1))) >> (2 * WEIGHT_BITS)).clamp(0, 255) as u8;
+            if let Some(Tap { first, weights }) = by_two {
+                for (pair, (even, odd)) in line.chunks_exact(2).zip(even.iter_mut().zip(odd.iter_mut())) {
+                    (*even, *odd) = (pair[0], pair[1]);
+                }
+                let start = (first + TAPS as isize) as usize;
+                let (a, b) = if start % 2 == 0 { (&*even, &*odd) } else { (&*odd, &even[1..]) };
+                let (a, b) = (&a[start / 2..][..out.len() + 3], &b[start / 2..][..out.len() + 3]);
+                let w = weights.map(i32::from);
+                for (i, out) in out.iter_mut().enumerate() {
+                    let mut sum = 0;
+                    for k in 0..4 {
+                        sum += w[2 * k] * a[i + k] + w[2 * k + 1] * b[i + k];
+                    }
+                    *out = round(sum);
+                }
+                continue;
+            }
+            for (tap, out) in columns.iter().zip(out) {
+                let window = &line[(tap.first + TAPS as isize) as usize..];
+                let mut sum = 0;
+                for (&w, &s) in tap.weights.iter().zip(window) {
+                    sum += i32::from(w) * s;
+                }
+                *out = round(sum);
+            }
         }
     }
 }
 
-fn scale_plane(from: &PlaneView<'_>, to: &mut [u8], columns: &[Tap], rows: &[Tap], line: &mut Vec<i32>) {
-    let (width, last) = (from.width(), from.height() as isize - 1);
-    // The filtered column sums of one output row, with the edges repeated on both sides.
-    line.resize(width + 2 * TAPS, 0);
-    for (tap, out) in rows.iter().zip(to.chunks_exact_mut(columns.len())) {
-        let middle = &mut line[TAPS..TAPS + width];
-        middle.fill(0);
-        for (t, &weight) in tap.weights.iter().enumerate().filter(|(_, w)| **w != 0) {
-            let row = from.row((tap.first + t as isize).clamp(0, last) as usize);
-            for (sum, &s) in middle.iter_mut().zip(row) {
-                *sum += i32::from(weight) * i32::from(s);
-            }
-        }
-        let (left, right) = (middle[0], middle[width - 1]);
-        line[..TAPS].fill(left);
-        line[TAPS + width..].fill(right);
-        for (tap, out) in columns.iter().zip(out) {
-            let window: &[i32] = &line[(tap.first + TAPS as isize) as usize..];
-            let mut sum = 0i64;
-            for (&w, &s) in tap.weights.iter().zip(window) {
-                sum += i64::from(w) * i64::from(s);
-            }
-            let rounding = 1 << (2 * WEIGHT_BITS - 1);
-            *out = ((sum + rounding) >> (2 * WEIGHT_BITS)).clamp(0, 255) as u8;
+/// The first tap of an axis where every sample has the same eight weights, two samples on from the one before.
+fn by_two(taps: &[Tap]) -> Option<Tap> {
+    let first = *taps.first()?;
+    let same =
+        |(i, tap): (usize, &Tap)| tap.weights == first.weights && tap.first == first.first + 2 * i as isize;
+    (first.weights[8..] == [0; TAPS - 8] && taps.iter().enumerate().all(same)).then_some(first)
+}
+
+/// Adds up `N` rows by their weights.
+#[inline(always)]
+fn sum_rows<const N: usize>(sums: &mut [i32], rows: &[&[u8]; TAPS], weights: &[i16; TAPS]) {
+    for (x, sum) in sums.iter_mut().enumerate() {
+        *sum = 0;
+        for t in 0..N {
+            *sum += i32::from(weights[t]) * i32::from(rows[t][x]);
         }
     }
 }

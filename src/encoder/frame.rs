@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::deblock::{self, Levels};
+use super::effort::Effort;
 use super::interlayer::{self, Upsampled};
 use super::kernels::*;
 use super::quantizer::Quantizer;
@@ -20,9 +21,10 @@ pub(crate) struct Reference {
     pub(crate) size: (usize, usize),
     pub(crate) frame: Arc<Frame<u8>>,
     pub(crate) cdfs: Box<CDFContext>,
-    pub(crate) motion: MotionField,
-    /// The frame's vectors lead to the picture just before it.
-    pub(crate) temporal: bool,
+    /// Number of the picture that it is a frame of.
+    pub(crate) picture: u64,
+    /// Its vectors, where it has a temporal reference.
+    pub(crate) motion: Option<Arc<MotionField>>,
 }
 
 /// Strengths of the constrained directional enhancement filter (section 5.9.19), 0 to 63 each:
@@ -36,7 +38,7 @@ pub(crate) struct Cdef {
 
 /// What the frame header has to say, and the tiles.
 pub(crate) struct CodedFrame {
-    pub(crate) qindex: u8,
+    pub(crate) q: Quantizer,
     pub(crate) tiles: Vec<Vec<u8>>,
     /// The tile whose probabilities later frames start from.
     pub(crate) context_update_tile_id: usize,
@@ -48,7 +50,9 @@ pub(crate) struct CodedFrame {
 /// What a frame is coded from.
 pub(crate) struct Job<'a> {
     pub(crate) intra: bool,
-    pub(crate) qindex: u8,
+    pub(crate) q: Quantizer,
+    /// Number of the picture.
+    pub(crate) picture: u64,
     pub(crate) temporal: Option<&'a Reference>,
     pub(crate) below: Option<&'a Reference>,
     /// Whose probabilities the frame starts from.
@@ -58,6 +62,7 @@ pub(crate) struct Job<'a> {
 /// The coder of one spatial layer's frames; it keeps their working memory.
 pub(crate) struct LayerCoder {
     size: (usize, usize),
+    effort: &'static Effort,
     fi: FrameInvariants<u8>,
     fs: FrameState<u8>,
     blocks: FrameBlocks,
@@ -66,6 +71,10 @@ pub(crate) struct LayerCoder {
     /// Every frame of this layer; one that nobody else holds is free.
     frames: Vec<Arc<Frame<u8>>>,
     deblocked: Frame<u8>,
+    /// What CDEF found in each superblock that it filters.
+    directions: Vec<Option<CdefDirections>>,
+    /// Vectors of the layer's last frame that has any.
+    last_motion: Option<Arc<MotionField>>,
 }
 
 fn new_frame(size: (usize, usize)) -> Frame<u8> {
@@ -79,7 +88,7 @@ fn new_frame(size: (usize, usize)) -> Frame<u8> {
 
 impl LayerCoder {
     /// For pictures of `size` luma samples, cut into `tile_cols_log2` tile columns.
-    pub(crate) fn new(size: (usize, usize), tile_cols_log2: u8) -> Self {
+    pub(crate) fn new(size: (usize, usize), tile_cols_log2: u8, effort: &'static Effort) -> Self {
         let config = EncoderConfig {
             width: size.0,
             height: size.1,
@@ -95,12 +104,15 @@ impl LayerCoder {
         let fs = FrameState::new_with_frame(&fi, Arc::new(new_frame(size)));
         Self {
             size,
+            effort,
             blocks: FrameBlocks::new(fi.w_in_b, fi.h_in_b),
             fs,
             fi,
             upsampled: None,
             frames: Vec::new(),
             deblocked: new_frame(size),
+            directions: Vec::new(),
+            last_motion: None,
         }
     }
 
@@ -112,19 +124,21 @@ impl LayerCoder {
     /// Takes the samples that the next frame is to show.
     pub(crate) fn set_source(&mut self, picture: &PictureView<'_>) {
         let input = Arc::get_mut(&mut self.fs.input).expect("nobody else holds the source");
-        for (to, from) in input.planes.iter_mut().zip(picture.planes()) {
+        let (width, height) = self.size;
+        input.planes.par_iter_mut().zip(picture.planes()).for_each(|(to, from)| {
             let stride = to.cfg.stride;
             for (to, from) in to.data_origin_mut().chunks_mut(stride).zip(from.rows()) {
                 to[..from.len()].copy_from_slice(from);
             }
-        }
-        pad(input, self.size);
+            to.pad(width, height);
+        });
     }
 
     /// Codes one frame of the samples last set.
     pub(crate) fn code(&mut self, job: &Job<'_>) -> CodedFrame {
-        let q = Quantizer::new(job.qindex);
-        self.fi.base_q_idx = job.qindex;
+        let q = job.q;
+        let distance = job.temporal.map_or(0, |t| job.picture - t.picture);
+        self.fi.base_q_idx = q.qindex;
         self.fs.rec = match self.frames.iter().position(|f| Arc::strong_count(f) == 1) {
             Some(i) => self.frames.swap_remove(i),
             None => Arc::new(new_frame(self.size)),
@@ -138,18 +152,21 @@ impl LayerCoder {
         let context = FrameContext {
             fi: &self.fi,
             q,
+            effort: self.effort,
             intra: job.intra,
             temporal: job.temporal.map(|r| &*r.frame),
+            distance,
+            earlier: self.last_motion.as_deref(),
             below: job.below.map(|b| Below {
                 frame: &b.frame,
                 size: b.size,
                 upsampled: self.upsampled.as_ref().filter(|_| halves),
-                motion: b.temporal.then_some(&b.motion),
+                motion: b.motion.as_deref(),
             }),
         };
         let initial = match job.primary {
             Some(reference) => *reference.cdfs,
-            None => CDFContext::new(job.qindex),
+            None => CDFContext::new(q.qindex),
         };
         let mut cdfs = vec![initial; self.tiling().tile_count()];
         let tiles: Vec<Vec<u8>> = self
@@ -177,15 +194,17 @@ impl LayerCoder {
             deblock::filter_frame(rec, &self.blocks, self.size, levels);
         }
         if cdef.luma > 0 || cdef.chroma > 0 {
-            self.fi.cdef_damping = cdef.damping;
-            self.fi.cdef_y_strengths[0] = cdef.luma;
-            self.fi.cdef_uv_strengths[0] = cdef.chroma;
-            filter_cdef(&self.fi, rec, &mut self.deblocked, &self.blocks);
+            self.filter_cdef(cdef);
         }
+        let rec = Arc::get_mut(&mut self.fs.rec).expect("the frame is not a reference yet");
         pad(rec, self.size);
         self.frames.push(Arc::clone(&self.fs.rec));
+        let motion = (distance > 0).then(|| Arc::new(MotionField::new(&self.blocks, distance)));
+        if motion.is_some() {
+            self.last_motion.clone_from(&motion);
+        }
         CodedFrame {
-            qindex: job.qindex,
+            q,
             tiles,
             context_update_tile_id,
             levels,
@@ -194,39 +213,60 @@ impl LayerCoder {
                 size: self.size,
                 frame: Arc::clone(&self.fs.rec),
                 cdfs: adapted,
-                motion: MotionField::new(&self.blocks),
-                temporal: job.temporal.is_some(),
+                motion,
+                picture: job.picture,
             }),
         }
     }
-}
 
-/// The constrained directional enhancement filter (section 7.15), with the one strength that `fi` has; `deblocked`
-/// takes what `frame` was before.
-fn filter_cdef(
-    fi: &FrameInvariants<u8>,
-    frame: &mut Frame<u8>,
-    deblocked: &mut Frame<u8>,
-    blocks: &FrameBlocks,
-) {
-    for (to, from) in deblocked.planes.iter_mut().zip(&frame.planes) {
-        to.data.copy_from_slice(&from.data);
-    }
-    let (width, height) = (frame.planes[0].cfg.width, frame.planes[0].cfg.height);
-    let mut output = TileMut::new(frame, TileRect { x: 0, y: 0, width, height });
-    let tile_blocks = blocks.as_tile_blocks();
-    for y in 0..height.div_ceil(64) {
-        for x in 0..width.div_ceil(64) {
-            // Where all blocks are skipped the filter changes nothing.
-            let mut rows = y * 16..(y * 16 + 16).min(blocks.rows);
-            let cols = x * 16..(x * 16 + 16).min(blocks.cols);
-            if rows.all(|row| blocks[row][cols.clone()].iter().all(|b| b.skip)) {
-                continue;
+    /// The constrained directional enhancement filter (section 7.15).
+    fn filter_cdef(&mut self, cdef: Cdef) {
+        self.fi.cdef_damping = cdef.damping;
+        self.fi.cdef_y_strengths[0] = cdef.luma;
+        self.fi.cdef_uv_strengths[0] = cdef.chroma;
+        let (fi, deblocked) = (&self.fi, &mut self.deblocked);
+        deblocked
+            .planes
+            .par_iter_mut()
+            .zip(&self.fs.rec.planes)
+            .for_each(|(to, from)| to.data.copy_from_slice(&from.data));
+        // The directions are found by places in the picture, the filter goes by places in a tile.
+        let blocks = &self.blocks;
+        let (columns, rows) = (fi.w_in_b.div_ceil(16), fi.h_in_b.div_ceil(16));
+        self.directions.clear();
+        (0..columns * rows)
+            .into_par_iter()
+            .map(|i| {
+                let (x, y) = (i % columns, i / columns);
+                // Where all blocks are skipped the filter changes nothing.
+                let mut rows = y * 16..(y * 16 + 16).min(blocks.rows);
+                let cols = x * 16..(x * 16 + 16).min(blocks.cols);
+                let skipped = rows.all(|row| blocks[row][cols.clone()].iter().all(|b| b.skip));
+                let at = TileSuperBlockOffset(SuperBlockOffset { x, y });
+                let find = || cdef_analyze_superblock(fi, deblocked, &blocks.as_tile_blocks(), at);
+                (!skipped).then(find)
+            })
+            .collect_into_vec(&mut self.directions);
+        let directions = &self.directions;
+        let tiles = fi.sequence.tiling.tile_iter_mut(&mut self.fs, &mut self.blocks);
+        tiles.collect::<Vec<_>>().into_par_iter().for_each(|mut tile| {
+            let first = tile.ts.sbo.0;
+            for y in 0..tile.ts.sb_height {
+                for x in 0..tile.ts.sb_width {
+                    let Some(found) = &directions[(first.y + y) * columns + first.x + x] else { continue };
+                    let at = TileSuperBlockOffset(SuperBlockOffset { x, y });
+                    cdef_filter_superblock(
+                        fi,
+                        deblocked,
+                        &mut tile.ts.rec,
+                        &tile.tb.as_const(),
+                        at,
+                        0,
+                        found,
+                    );
+                }
             }
-            let at = TileSuperBlockOffset(SuperBlockOffset { x, y });
-            let directions = cdef_analyze_superblock(fi, deblocked, &tile_blocks, at);
-            cdef_filter_superblock(fi, deblocked, &mut output, &tile_blocks, at, 0, &directions);
-        }
+        });
     }
 }
 
@@ -244,9 +284,7 @@ pub(crate) fn to_picture(frame: &Frame<u8>, size: (usize, usize)) -> Picture {
 
 /// Repeats the picture's edge samples around it.
 fn pad(frame: &mut Frame<u8>, (width, height): (usize, usize)) {
-    for plane in &mut frame.planes {
-        plane.pad(width, height);
-    }
+    frame.planes.par_iter_mut().for_each(|plane| plane.pad(width, height));
 }
 
 /// Deblocking levels from the quantizer, as measured on real clips.

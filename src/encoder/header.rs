@@ -3,7 +3,6 @@
 use super::SvcConfig;
 use super::frame::CodedFrame;
 use super::kernels::TilingInfo;
-use super::quantizer::MIN_QINDEX;
 use crate::bitstream::{
     self, CdefStrength, FrameHeader, FrameType, OperatingPoint, PRIMARY_REF_NONE, RefSlots, SequenceHeader,
 };
@@ -18,18 +17,6 @@ pub(super) fn sequence(config: &SvcConfig) -> SequenceHeader {
     let idcs = config.mode.structure().operating_points();
     sequence.operating_points = idcs.into_iter().map(|idc| OperatingPoint { idc, ..template }).collect();
     sequence
-}
-
-/// The quantizer index of a frame: what others are predicted from is worth more bits. A key picture serves
-/// all that follow, temporal layer 2 serves none.
-pub(super) fn quantizer(plan: &FramePlan, key: bool, base: u8) -> u8 {
-    let percent = match plan.layer.temporal_id {
-        _ if key => 75,
-        0 => 100,
-        1 => 122,
-        _ => 138,
-    };
-    (u32::from(base) * percent / 100).clamp(MIN_QINDEX.into(), 255) as u8
 }
 
 /// Appends a frame OBU and takes note of it in `slots`.
@@ -64,7 +51,7 @@ pub(super) fn write_frame(
     header.tile_info.tile_rows_log2 = tiling.tile_rows_log2 as u8;
     header.tile_info.context_update_tile_id = coded.context_update_tile_id as u16;
     header.tile_info.tile_size_bytes = bitstream::tile_size_bytes(&coded.tiles);
-    header.quantization.base_q_idx = coded.qindex;
+    header.quantization.base_q_idx = coded.q.qindex;
     header.loop_filter_level = coded.levels;
     header.loop_filter_delta_enabled = false;
     header.cdef_damping = coded.cdef.damping;

@@ -6,6 +6,8 @@
 //! ([`Upsampled`]). Where it has not, or where a block is so small that the standard takes shorter
 //! filters, [`predict_block`] works as the standard says, block by block.
 
+use rayon::prelude::*;
+
 use super::kernels::*;
 
 /// The two filters that matter (section 7.11.3.4): the regular one, and the one for 4 samples or fewer.
@@ -114,7 +116,8 @@ pub(crate) fn halves(reference: (usize, usize), size: (usize, usize)) -> bool {
 #[derive(Debug)]
 pub(crate) struct Upsampled {
     pub(crate) planes: [Plane<u8>; 3],
-    lines: Vec<i16>,
+    /// Working memory, one a plane.
+    lines: [Vec<i16>; 3],
 }
 
 /// Taps before an even sample and after it: the positions of an exact 2:1 step fall on phases 12/16 and
@@ -126,77 +129,92 @@ impl Upsampled {
     pub(crate) fn new(width: usize, height: usize) -> Self {
         let (width, height) = (width.next_multiple_of(8), height.next_multiple_of(8));
         let plane = |dec: usize| Plane::new(width >> dec, height >> dec, dec, dec, 0, 0);
-        Self { planes: [plane(0), plane(1), plane(1)], lines: Vec::new() }
+        Self { planes: [plane(0), plane(1), plane(1)], lines: Default::default() }
     }
 
     /// Upsamples `reference`, a picture of `reference_size` luma samples.
     pub(crate) fn fill(&mut self, reference: &Frame<u8>, reference_size: (usize, usize)) {
-        for (to, from) in self.planes.iter_mut().zip(&reference.planes) {
+        let planes = self.planes.par_iter_mut().zip(&reference.planes).zip(&mut self.lines);
+        planes.for_each(|((to, from), lines)| {
             let last = |size: usize, dec: usize| (size + dec) >> dec;
             let (w, h) = (last(reference_size.0, from.cfg.xdec), last(reference_size.1, from.cfg.ydec));
-            upsample(to, from, w, h, &mut self.lines);
-        }
+            upsample(to, from, w, h, lines);
+        });
     }
 }
 
-/// Upsamples the `from_width` x `from_height` samples of `from`.
-fn upsample(
-    to: &mut Plane<u8>,
+/// Samples by which a row is repeated at its edges.
+const EDGE: usize = 8;
+
+/// Upsamples one row of `from` into its place of the ring of eight.
+#[inline(always)]
+fn upsample_row(
+    ring: &mut [i16],
+    padded: &mut [i16],
     from: &Plane<u8>,
-    from_width: usize,
-    from_height: usize,
-    lines: &mut Vec<i16>,
+    row: isize,
+    (from_width, from_height): (usize, usize),
+    halves: usize,
 ) {
-    const EDGE: usize = 8;
-    let (width, height) = (to.cfg.width, to.cfg.height);
-    let halves = width.div_ceil(2);
-    // Eight filtered lines in a ring, one for each reference row, and the row being filtered with its
-    // edges repeated.
-    lines.clear();
-    lines.resize(8 * 2 * halves + halves + 2 * EDGE, 0);
-    let (ring, padded) = lines.split_at_mut(8 * 2 * halves);
-    let mut filter_row = |row: isize, ring: &mut [i16]| {
-        let source = &from.row(row.clamp(0, from_height as isize - 1))[..from_width];
-        let n = from_width.min(halves + EDGE);
-        padded[..EDGE].fill(source[0].into());
-        for (p, &s) in padded[EDGE..].iter_mut().zip(&source[..n]) {
-            *p = s.into();
-        }
-        padded[EDGE + n..].fill(source[n - 1].into());
-        let line = &mut ring[(row & 7) as usize * 2 * halves..][..2 * halves];
-        let (even, odd) = (&FILTERS[0][PHASES[0]], &FILTERS[0][PHASES[1]]);
-        // An even sample lies after reference sample i - 1, an odd one after sample i.
-        for (i, pair) in line.chunks_exact_mut(2).enumerate() {
-            let window: &[i16; 9] = padded[EDGE + i - 4..][..9].try_into().expect("nine samples");
-            let (mut a, mut b) = (4i32, 4i32);
-            for t in 0..8 {
-                a += i32::from(even[t]) * i32::from(window[t]);
-                b += i32::from(odd[t]) * i32::from(window[t + 1]);
-            }
-            pair[0] = (a >> 3) as i16;
-            pair[1] = (b >> 3) as i16;
-        }
-    };
-    for row in -4..3 {
-        filter_row(row, ring);
+    let source = &from.row(row.clamp(0, from_height as isize - 1))[..from_width];
+    let n = from_width.min(halves + EDGE);
+    padded[..EDGE].fill(source[0].into());
+    for (p, &s) in padded[EDGE..].iter_mut().zip(&source[..n]) {
+        *p = s.into();
     }
-    for y in 0..height {
-        let row = (y / 2) as isize - isize::from(y % 2 == 0);
-        // Two lines share their reference rows: an odd one and the even one after it.
-        if y == 0 || y % 2 == 1 {
-            filter_row(row + 4, ring);
+    padded[EDGE + n..].fill(source[n - 1].into());
+    let line = &mut ring[(row & 7) as usize * 2 * halves..][..2 * halves];
+    let (even, odd) = (&FILTERS[0][PHASES[0]], &FILTERS[0][PHASES[1]]);
+    // An even sample lies after reference sample i - 1, an odd one after sample i.
+    let windows: [&[i16]; 9] = std::array::from_fn(|t| &padded[EDGE - 4 + t..][..halves]);
+    for (i, pair) in line.chunks_exact_mut(2).enumerate() {
+        let (mut a, mut b) = (4i32, 4i32);
+        for t in 0..8 {
+            a += i32::from(even[t]) * i32::from(windows[t][i]);
+            b += i32::from(odd[t]) * i32::from(windows[t + 1][i]);
         }
-        let taps = &FILTERS[0][PHASES[y % 2]];
-        let tap_line = |t: usize| &ring[((row + t as isize - 3) & 7) as usize * 2 * halves..][..2 * halves];
-        let sources: [&[i16]; 8] = std::array::from_fn(tap_line);
-        let stride = to.cfg.stride;
-        let out = &mut to.data_origin_mut()[y * stride..][..width];
-        for (x, out) in out.iter_mut().enumerate() {
-            let mut sum = 1024i32;
-            for t in 0..8 {
-                sum += i32::from(taps[t]) * i32::from(sources[t][x]);
+        pair[0] = (a >> 3) as i16;
+        pair[1] = (b >> 3) as i16;
+    }
+}
+
+wide! {
+    /// Upsamples the `from_width` x `from_height` samples of `from`.
+    fn upsample(
+        to: &mut Plane<u8>,
+        from: &Plane<u8>,
+        from_width: usize,
+        from_height: usize,
+        lines: &mut Vec<i16>,
+    ) {
+        let (width, height) = (to.cfg.width, to.cfg.height);
+        let halves = width.div_ceil(2);
+        // Eight filtered lines in a ring, one for each reference row, and the row being filtered with its
+        // edges repeated.
+        lines.clear();
+        lines.resize(8 * 2 * halves + halves + 2 * EDGE, 0);
+        let (ring, padded) = lines.split_at_mut(8 * 2 * halves);
+        for row in -4..3 {
+            upsample_row(ring, padded, from, row, (from_width, from_height), halves);
+        }
+        for y in 0..height {
+            let row = (y / 2) as isize - isize::from(y % 2 == 0);
+            // Two lines share their reference rows: an odd one and the even one after it.
+            if y == 0 || y % 2 == 1 {
+                upsample_row(ring, padded, from, row + 4, (from_width, from_height), halves);
             }
-            *out = (sum >> 11).clamp(0, 255) as u8;
+            let taps = &FILTERS[0][PHASES[y % 2]];
+            let tap_line = |t: usize| &ring[((row + t as isize - 3) & 7) as usize * 2 * halves..][..2 * halves];
+            let sources: [&[i16]; 8] = std::array::from_fn(tap_line);
+            let stride = to.cfg.stride;
+            let out = &mut to.data_origin_mut()[y * stride..][..width];
+            for (x, out) in out.iter_mut().enumerate() {
+                let mut sum = 1024i32;
+                for t in 0..8 {
+                    sum += i32::from(taps[t]) * i32::from(sources[t][x]);
+                }
+                *out = (sum >> 11).clamp(0, 255) as u8;
+            }
         }
     }
 }

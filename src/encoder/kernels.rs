@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 use rav1e::bench::transform::forward_transform;
 
 pub(crate) use rav1e::bench::api::{ChromaSampling, EncoderConfig};
-pub(crate) use rav1e::bench::cdef::{cdef_analyze_superblock, cdef_filter_superblock};
+pub(crate) use rav1e::bench::cdef::{CdefDirections, cdef_analyze_superblock, cdef_filter_superblock};
 pub(crate) use rav1e::bench::context::{
     Block, BlockContext, BlockOffset, CDFContext, CFLParams, CandidateMV, ContextWriter, FrameBlocks,
     SuperBlockOffset, TileBlockOffset, TileSuperBlockOffset, uv_intra_mode_to_tx_type_context,
@@ -23,7 +23,7 @@ pub(crate) use rav1e::bench::partition::{
 };
 pub(crate) use rav1e::bench::predict::{IntraParam, PredictionMode, luma_ac};
 pub(crate) use rav1e::bench::tiling::{
-    Area, PlaneRegion, PlaneRegionMut, TileBlocksMut, TileMut, TileRect, TileStateMut, TilingInfo,
+    Area, PlaneRegion, PlaneRegionMut, TileBlocksMut, TileStateMut, TilingInfo,
 };
 pub(crate) use rav1e::bench::transform::{TxSize, TxType, inverse_transform_add};
 pub(crate) use rav1e::bench::util::Aligned;
@@ -40,3 +40,33 @@ pub(crate) fn transform(
     let output = unsafe { &mut *(std::ptr::from_mut(output) as *mut [MaybeUninit<i16>]) };
     forward_transform(input, output, tx_size.width(), tx_size, tx_type, 8, cpu);
 }
+
+/// Defines a function that is compiled twice, the second time for AVX2, where plain loops are twice as wide; a machine
+/// that has it runs that one. What the body calls has to be `#[inline(always)]`. No other instruction set: fused
+/// multiplication would round otherwise, and every machine is to code the same bits.
+macro_rules! wide {
+    (
+        $(#[$meta:meta])*
+        fn $name:ident $(<const $c:ident: $ct:ty>)? ($($arg:ident: $t:ty),* $(,)?) $(-> $ret:ty)? $body:block
+    ) => {
+        $(#[$meta])*
+        #[allow(unsafe_code, clippy::too_many_arguments)]
+        fn $name $(<const $c: $ct>)? ($($arg: $t),*) $(-> $ret)? {
+            #[inline(always)]
+            fn plain $(<const $c: $ct>)? ($($arg: $t),*) $(-> $ret)? $body
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2")]
+                fn avx2 $(<const $c: $ct>)? ($($arg: $t),*) $(-> $ret)? {
+                    plain $(::<$c>)? ($($arg),*)
+                }
+                if std::arch::is_x86_feature_detected!("avx2") {
+                    // SAFETY: the machine has AVX2.
+                    return unsafe { avx2 $(::<$c>)? ($($arg),*) };
+                }
+            }
+            plain $(::<$c>)? ($($arg),*)
+        }
+    };
+}
+pub(crate) use wide;

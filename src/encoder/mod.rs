@@ -8,6 +8,7 @@
 //! | `frame` | one layer frame: its tiles, its loop filters, what later frames need of it |
 //! | `tile` | superblocks: the partition into blocks |
 //! | `block`, `motion`, `interlayer` | what a block is predicted from |
+//! | `effort` | how much of that is tried |
 //! | `residual`, `quantizer` | what is left to code |
 //! | `symbols` | the block as symbols of the range coder |
 //! | `deblock` | the deblocking filter |
@@ -18,6 +19,7 @@
 mod block;
 mod deblock;
 mod downscale;
+mod effort;
 mod frame;
 mod header;
 mod interlayer;
@@ -35,9 +37,13 @@ use rayon::prelude::*;
 
 use crate::bitstream::{self, RefSlots, SequenceHeader};
 use crate::picture::{Picture, PictureView};
-use crate::structure::{DecodeTargets, FrameKind, FramePlan, PictureRequest, Planner, ScalabilityMode};
+use crate::structure::{
+    DecodeTargets, FrameKind, FramePlan, PicturePlan, PictureRequest, Planner, ScalabilityMode,
+};
 use downscale::Downscaler;
+use effort::EFFORTS;
 use frame::{CodedFrame, Job, LayerCoder, Reference};
+use quantizer::Quantizer;
 
 /// The smallest width and height of a picture, in luma samples.
 pub const MIN_SIZE: usize = 16;
@@ -61,6 +67,9 @@ pub enum Error {
     /// The tile columns asked for are more than AV1 has.
     #[error("at most 64 tile columns (log2 of 6), not 2^{0}")]
     Tiles(u8),
+    /// There is no such speed.
+    #[error("speed is 0 to 3, not {0}")]
+    Speed(u8),
     /// The picture does not have the size that the coder was made for.
     #[error("the coder takes {expected:?}, not {given:?}")]
     PictureSize {
@@ -88,12 +97,19 @@ pub struct SvcConfig {
     /// log2 of the tile columns of the highest spatial layer: 0 codes best, 1 and more lets that many
     /// threads share a frame. Lower layers get as many as are at least 320 samples wide.
     pub tile_columns_log2: u8,
+    /// How hard the coder tries, 0 (fewest bits) to 3 (fastest).
+    pub speed: u8,
 }
 
+/// The speed that most calls want.
+pub const DEFAULT_SPEED: u8 = 2;
+
 impl SvcConfig {
-    /// `width` x `height` pictures, one tile, at a middling quantizer.
+    /// `width` x `height` pictures at a middling quantizer and [`DEFAULT_SPEED`]; four tile columns where they
+    /// are at least 320 samples wide each, one in smaller pictures.
     pub fn new(width: usize, height: usize, mode: ScalabilityMode) -> Self {
-        Self { width, height, mode, quantizer: 100, tile_columns_log2: 0 }
+        let tile_columns_log2 = if width >= 1280 { 2 } else { 0 };
+        Self { width, height, mode, quantizer: 100, tile_columns_log2, speed: DEFAULT_SPEED }
     }
 }
 
@@ -186,7 +202,7 @@ impl SvcEncoder {
     /// # Errors
     /// [`Error`], where the configuration asks for what there is not.
     pub fn new(config: SvcConfig) -> Result<Self, Error> {
-        let SvcConfig { width, height, mode, quantizer, tile_columns_log2 } = config;
+        let SvcConfig { width, height, mode, quantizer, tile_columns_log2, speed } = config;
         if !(MIN_SIZE..=MAX_SIZE).contains(&width) || !(MIN_SIZE..=MAX_SIZE).contains(&height) {
             return Err(Error::Size { width, height });
         }
@@ -196,6 +212,7 @@ impl SvcEncoder {
         if tile_columns_log2 > 6 {
             return Err(Error::Tiles(tile_columns_log2));
         }
+        let effort = EFFORTS.get(usize::from(speed)).ok_or(Error::Speed(speed))?;
         let structure = mode.structure();
         let size = |spatial_id: u8| {
             let (w, h) = structure.layer_size(width as u32, height as u32, spatial_id);
@@ -212,7 +229,7 @@ impl SvcEncoder {
                 }
                 Layer {
                     size: own,
-                    coder: LayerCoder::new(own, tiles),
+                    coder: LayerCoder::new(own, tiles, effort),
                     scaled: above.map(|a| (Downscaler::new(a, own), Picture::new(own.0, own.1))),
                     last: None,
                 }
@@ -276,7 +293,7 @@ impl SvcEncoder {
         let wanted = options.wanted.unwrap_or_else(|| DecodeTargets::all(structure));
         let plan = self.planner.next(PictureRequest { key: options.key, wanted });
         self.set_sources(picture, &plan.frames);
-        let coded = self.code(&plan.frames, plan.key);
+        let coded = self.code(&plan);
         let mut frames = Vec::with_capacity(plan.frames.len());
         for (frame, coded) in plan.frames.into_iter().zip(coded) {
             let layer = &self.layers[usize::from(frame.layer.spatial_id)];
@@ -339,8 +356,12 @@ impl SvcEncoder {
 
     /// Codes the frames of a picture: one after the other where they are predicted from each other, at once
     /// where they are not.
-    fn code(&mut self, frames: &[FramePlan], key: bool) -> Vec<CodedFrame> {
-        let base = self.config.quantizer;
+    fn code(&mut self, picture: &PicturePlan) -> Vec<CodedFrame> {
+        let (base, temporal_layers) = (self.config.quantizer, self.planner.structure().temporal_layers);
+        let frames = &picture.frames;
+        let quantizer = |plan: &FramePlan| {
+            Quantizer::of_frame(base, picture.key, plan.layer.temporal_id, temporal_layers)
+        };
         let slots = &self.slots;
         if frames.iter().all(|f| f.inter_layer_ref.is_none()) {
             let mut jobs: Vec<(&mut Layer, &FramePlan)> = Vec::with_capacity(frames.len());
@@ -351,7 +372,7 @@ impl SvcEncoder {
             }
             let coded: Vec<_> = jobs
                 .into_par_iter()
-                .map(|(layer, plan)| code_frame(layer, plan, slots, header::quantizer(plan, key, base)))
+                .map(|(layer, plan)| code_frame(layer, plan, slots, quantizer(plan), picture.picture))
                 .collect();
             for (plan, coded) in frames.iter().zip(&coded) {
                 self.keep(plan, coded);
@@ -361,7 +382,7 @@ impl SvcEncoder {
         let mut all = Vec::with_capacity(frames.len());
         for plan in frames {
             let layer = &mut self.layers[usize::from(plan.layer.spatial_id)];
-            let coded = code_frame(layer, plan, &self.slots, header::quantizer(plan, key, base));
+            let coded = code_frame(layer, plan, &self.slots, quantizer(plan), picture.picture);
             self.keep(plan, &coded);
             all.push(coded);
         }
@@ -383,14 +404,16 @@ fn code_frame(
     layer: &mut Layer,
     plan: &FramePlan,
     slots: &[Option<Arc<Reference>>; 8],
-    qindex: u8,
+    q: Quantizer,
+    picture: u64,
 ) -> CodedFrame {
     let held = |slot: u8| slots[usize::from(slot)].as_deref();
     // A layer holds on to its last frame only while a slot may still need it.
     layer.last = None;
     layer.coder.code(&Job {
         intra: plan.kind != FrameKind::Inter,
-        qindex,
+        q,
+        picture,
         temporal: plan.temporal_ref.and_then(held),
         below: plan.inter_layer_ref.and_then(held),
         primary: plan.primary_ref.and_then(|i| held(plan.ref_slots[i])),

@@ -16,10 +16,26 @@ pub(crate) struct Quantizer {
 }
 
 impl Quantizer {
-    pub(crate) fn new(qindex: u8) -> Self {
+    /// The quantizer of a frame where `base` is that of the lowest temporal layer, one of `temporal_layers`.
+    ///
+    /// What others are predicted from is worth more bits: a key picture serves all that follow, the highest
+    /// temporal layer none. And a bit is worth less error there, as error spreads. Measured on real clips.
+    pub(crate) fn of_frame(base: u8, key: bool, temporal_id: u8, temporal_layers: u8) -> Self {
+        let (percent, lambda) = match temporal_id {
+            0 if temporal_layers == 1 => (if key { 75 } else { 100 }, 1.0),
+            0 => (if key { 76 } else { 100 }, 0.5),
+            1 => (126, 0.6),
+            _ => (130, 1.0),
+        };
+        let qindex = (u32::from(base) * percent / 100).clamp(MIN_QINDEX.into(), 255);
+        Self::new(qindex as u8, lambda)
+    }
+
+    /// `lambda` is what a bit is worth in squared error, in parts of what it usually is.
+    pub(crate) fn new(qindex: u8, lambda: f32) -> Self {
         let (dc, ac) = (DC_STEP[usize::from(qindex)], AC_STEP[usize::from(qindex)]);
         let step = f32::from(ac) / 8.0;
-        let lambda = 0.12 * step * step;
+        let lambda = lambda * 0.12 * step * step;
         Self { qindex, dc: dc.into(), ac: ac.into(), lambda, lambda_satd: lambda.sqrt() }
     }
 }

@@ -71,7 +71,6 @@ pub(crate) fn code(
     let residual = &mut scratch.residual.data[..area];
     let energy = subtract(residual, source, &reconstruction.as_const(), width);
     let quantized = &mut quantized[..coded_area(tx_size)];
-    quantized.fill(0);
     let shift = scale_shift(tx_size);
     let (dc, ac) = (Step::new(q.dc, shift), Step::new(q.ac, shift));
     // What is left where nothing is coded.
@@ -84,51 +83,14 @@ pub(crate) fn code(
     let coefficients = &mut scratch.coefficients.data[..area];
     transform(residual, coefficients, tx_size, tx_type, cpu);
 
-    let column = tx_size.height().min(32);
-    let places = scan_places(column);
-    let last_rounding = if inter { LAST_ROUNDING_INTER } else { LAST_ROUNDING_INTRA };
-    let dead_zone = ((1.0 - last_rounding) * ac.size).ceil() as i16;
-    let mut last = -1i16;
-    for (&place, &c) in places.iter().zip(&*coefficients) {
-        let counts = if c.saturating_abs() >= dead_zone { place } else { -1 };
-        last = last.max(counts);
-    }
-    let dc_level = (f32::from(coefficients[0]).abs() * dc.inverse + DC_ROUNDING) as i16;
-    if last <= 0 {
-        last = if dc_level > 0 { 0 } else { -1 };
-    }
-    if last < 0 {
-        return nothing;
-    }
-    let eob = last as u16 + 1;
     let restored = &mut scratch.dequantized.data[..quantized.len()];
-    restored.fill(0);
-    let (mut gain, mut bits) = (0.0f32, 0.0f32);
-    // The scan runs along diagonals, so the first `eob` coefficients lie in a corner of the block.
-    let corner = diagonals(eob).min(column);
-    for first in (0..quantized.len()).step_by(column).take(corner) {
-        let range = first..first + corner;
-        let (levels, values) = (&mut quantized[range.clone()], &mut restored[range.clone()]);
-        let inputs = places[range.clone()].iter().zip(&coefficients[range]);
-        for ((&place, &c), (level, value)) in inputs.zip(levels.iter_mut().zip(values.iter_mut())) {
-            let magnitude = (i32::from(c).abs() as f32 * ac.inverse + AC_ROUNDING) as i32;
-            let magnitude = if place <= last { magnitude } else { 0 };
-            let sign = i32::from(c >> 15);
-            *level = ((magnitude ^ sign) - sign) as i16;
-            *value = ((((magnitude * ac.step) >> shift) ^ sign) - sign) as i16;
-        }
-        if first == 0 {
-            let sign = coefficients[0].signum();
-            levels[0] = dc_level * sign;
-            values[0] = ((i32::from(dc_level) * dc.step) >> shift) as i16 * sign;
-        }
-        for ((&level, &value), &c) in levels.iter().zip(&*values).zip(&coefficients[first..]) {
-            let (value, c) = (f32::from(value), f32::from(c));
-            gain += value * (2.0 * c - value);
-            bits += level_bits(level);
-        }
-    }
-    bits += 3.0 + 0.55 * f32::from(eob);
+    let column = tx_size.height().min(32);
+    let last_rounding = if inter { LAST_ROUNDING_INTER } else { LAST_ROUNDING_INTRA };
+    let Some(Levels { eob, gain, bits }) =
+        quantize(coefficients, quantized, restored, column, (dc, ac), shift, last_rounding)
+    else {
+        return nothing;
+    };
     let distortion = energy as f32 - gain / (64 >> (2 * shift)) as f32;
     if distortion + q.lambda * bits >= energy as f32 {
         quantized.fill(0);
@@ -136,6 +98,74 @@ pub(crate) fn code(
     }
     inverse_transform_add(restored, reconstruction, eob, tx_size, tx_type, 8, cpu);
     Coded { eob, distortion: distortion.max(0.0), bits }
+}
+
+/// What the quantized coefficients of a block come to.
+struct Levels {
+    eob: u16,
+    /// By how much squared error is less than it is with no coefficient, at the transform's scale.
+    gain: f32,
+    bits: f32,
+}
+
+wide! {
+    /// Quantizes the coefficients of a square transform with `column` coefficients a side, and restores them; nothing,
+    /// where all become 0.
+    fn quantize(
+        coefficients: &[i16],
+        quantized: &mut [i16],
+        restored: &mut [i16],
+        column: usize,
+        steps: (Step, Step),
+        shift: u32,
+        last_rounding: f32,
+    ) -> Option<Levels> {
+        let (dc, ac) = steps;
+        let places = scan_places(column);
+        let dead_zone = ((1.0 - last_rounding) * ac.size).ceil() as i16;
+        let mut last = -1i16;
+        for (&place, &c) in places.iter().zip(&*coefficients) {
+            let counts = if c.saturating_abs() >= dead_zone { place } else { -1 };
+            last = last.max(counts);
+        }
+        let dc_level = (f32::from(coefficients[0]).abs() * dc.inverse + DC_ROUNDING) as i16;
+        if last <= 0 {
+            last = if dc_level > 0 { 0 } else { -1 };
+        }
+        if last < 0 {
+            return None;
+        }
+        let eob = last as u16 + 1;
+        quantized.fill(0);
+        restored.fill(0);
+        let (mut gain, mut bits) = (0.0f32, 0.0f32);
+        // The scan runs along diagonals, so the first `eob` coefficients lie in a corner of the block.
+        let corner = diagonals(eob).min(column);
+        for first in (0..quantized.len()).step_by(column).take(corner) {
+            let range = first..first + corner;
+            let (levels, values) = (&mut quantized[range.clone()], &mut restored[range.clone()]);
+            let inputs = places[range.clone()].iter().zip(&coefficients[range]);
+            for ((&place, &c), (level, value)) in inputs.zip(levels.iter_mut().zip(values.iter_mut())) {
+                let magnitude = (i32::from(c).abs() as f32 * ac.inverse + AC_ROUNDING) as i32;
+                let magnitude = if place <= last { magnitude } else { 0 };
+                let sign = i32::from(c >> 15);
+                *level = ((magnitude ^ sign) - sign) as i16;
+                *value = ((((magnitude * ac.step) >> shift) ^ sign) - sign) as i16;
+            }
+            if first == 0 {
+                let sign = coefficients[0].signum();
+                levels[0] = dc_level * sign;
+                values[0] = ((i32::from(dc_level) * dc.step) >> shift) as i16 * sign;
+            }
+            for ((&level, &value), &c) in levels.iter().zip(&*values).zip(&coefficients[first..]) {
+                let (value, c) = (f32::from(value), f32::from(c));
+                gain += value * (2.0 * c - value);
+                bits += level_bits(level);
+            }
+        }
+        bits += 3.0 + 0.55 * f32::from(eob);
+        Some(Levels { eob, gain, bits })
+    }
 }
 
 /// What rounding adds before it cuts off, in steps. The last coefficient of a block has to be larger to be worth
@@ -190,12 +220,14 @@ fn diagonal_scan(side: usize) -> Vec<i16> {
 }
 
 /// How many diagonals hold the first `eob` coefficients of a scan.
+#[inline(always)]
 fn diagonals(eob: u16) -> usize {
     let eob = usize::from(eob);
     (1..64).find(|d| d * (d + 1) / 2 >= eob).unwrap_or(64)
 }
 
 /// About how many bits a level takes beyond those of its place.
+#[inline(always)]
 fn level_bits(level: i16) -> f32 {
     match level.unsigned_abs() {
         0 => 0.0,
@@ -205,19 +237,21 @@ fn level_bits(level: i16) -> f32 {
     }
 }
 
-/// Writes what `a` has more than `b` into `to` and gives the sum of its squares.
-fn subtract(to: &mut [i16], a: &PlaneRegion<'_, u8>, b: &PlaneRegion<'_, u8>, width: usize) -> u64 {
-    let mut energy = 0u64;
-    for (y, to) in to.chunks_exact_mut(width).enumerate() {
-        let mut row = 0u32;
-        for ((to, &a), &b) in to.iter_mut().zip(&a[y][..width]).zip(&b[y][..width]) {
-            let d = i16::from(a) - i16::from(b);
-            *to = d;
-            row += (i32::from(d) * i32::from(d)) as u32;
+wide! {
+    /// Writes what `a` has more than `b` into `to` and gives the sum of its squares.
+    fn subtract(to: &mut [i16], a: &PlaneRegion<'_, u8>, b: &PlaneRegion<'_, u8>, width: usize) -> u64 {
+        let mut energy = 0u64;
+        for (y, to) in to.chunks_exact_mut(width).enumerate() {
+            let mut row = 0u32;
+            for ((to, &a), &b) in to.iter_mut().zip(&a[y][..width]).zip(&b[y][..width]) {
+                let d = i16::from(a) - i16::from(b);
+                *to = d;
+                row += (i32::from(d) * i32::from(d)) as u32;
+            }
+            energy += u64::from(row);
         }
-        energy += u64::from(row);
+        energy
     }
-    energy
 }
 
 #[cfg(test)]

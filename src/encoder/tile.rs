@@ -2,8 +2,10 @@
 //! symbols.
 
 use super::block::Tried;
+use super::effort::Effort;
 use super::interlayer::Upsampled;
 use super::kernels::*;
+use super::motion::QUARTER;
 use super::quantizer::Quantizer;
 use super::residual;
 
@@ -26,10 +28,15 @@ pub(crate) struct Below<'a> {
 pub(crate) struct FrameContext<'a> {
     pub(crate) fi: &'a FrameInvariants<u8>,
     pub(crate) q: Quantizer,
+    pub(crate) effort: &'static Effort,
     /// No block refers to another picture: key frames and intra-only frames.
     pub(crate) intra: bool,
     pub(crate) temporal: Option<&'a Frame<u8>>,
     pub(crate) below: Option<Below<'a>>,
+    /// How many pictures ago the temporal reference was.
+    pub(crate) distance: u64,
+    /// Vectors of the frame of this layer that was coded last.
+    pub(crate) earlier: Option<&'a MotionField>,
 }
 
 /// Vectors of a frame's temporal prediction, one for each 8x8 luma samples.
@@ -37,22 +44,37 @@ pub(crate) struct FrameContext<'a> {
 pub(crate) struct MotionField {
     cols: usize,
     vectors: Vec<MotionVector>,
+    /// How many pictures ago the reference was, at least 1.
+    distance: u64,
 }
 
 impl MotionField {
-    /// Of the frame that `blocks` describe.
-    pub(crate) fn new(blocks: &FrameBlocks) -> Self {
+    /// Of the frame that `blocks` describe, whose temporal reference was `distance` pictures ago.
+    pub(crate) fn new(blocks: &FrameBlocks, distance: u64) -> Self {
         let cols = blocks.cols / 2;
         let vector = |b: &Block| if b.ref_frames[0] == TEMPORAL { b.mv[0] } else { MotionVector::default() };
         let rows = (0..blocks.rows).step_by(2);
         let vectors = rows.flat_map(|row| blocks[row][..cols * 2].iter().step_by(2).map(vector)).collect();
-        Self { cols, vectors }
+        Self { cols, vectors, distance }
+    }
+
+    fn at(&self, col: usize, row: usize) -> Option<MotionVector> {
+        self.vectors.get(row * self.cols + col.min(self.cols.saturating_sub(1))).copied()
+    }
+
+    /// The vector at a luma position, stretched to a reference `distance` pictures ago.
+    pub(super) fn stretched(&self, x: usize, y: usize, distance: u64) -> Option<MotionVector> {
+        let mv = self.at(x / 8, y / 8)?;
+        let stretch = |v: i16| {
+            let quarters = i64::from(v / QUARTER) * distance as i64 / self.distance as i64;
+            quarters.clamp(-4000, 4000) as i16 * QUARTER
+        };
+        Some(MotionVector { row: stretch(mv.row), col: stretch(mv.col) })
     }
 
     /// The vector at a luma position of the layer above, at that layer's scale.
     pub(super) fn doubled(&self, x: usize, y: usize) -> Option<MotionVector> {
-        let (col, row) = (x / 16, y / 16);
-        let mv = self.vectors.get(row * self.cols + col.min(self.cols.saturating_sub(1)))?;
+        let mv = self.at(x / 16, y / 16)?;
         Some(MotionVector { row: mv.row.saturating_mul(2), col: mv.col.saturating_mul(2) })
     }
 }
@@ -187,14 +209,13 @@ impl TileCoder<'_, '_> {
         }
     }
 
-    /// Whether a block is so well coded that smaller ones need not be tried: measured on real clips, they
-    /// win in less than one of ten blocks below these costs, and then little.
+    /// Whether a block is so well coded that smaller ones need not be tried.
     fn stop_at(&self, leaf: &Leaf, cost: f32) -> bool {
-        // In bits for each 64 samples.
+        let effort = self.frame.effort;
         let enough = match leaf.bsize {
-            BlockSize::BLOCK_64X64 => 2.5,
-            BlockSize::BLOCK_32X32 => 9.5,
-            _ => 25.0,
+            BlockSize::BLOCK_64X64 => effort.stop[0],
+            BlockSize::BLOCK_32X32 => effort.stop[1],
+            _ => effort.stop[2],
         };
         cost < self.frame.q.lambda * enough * (leaf.bsize.area() / 64) as f32
     }

@@ -1,0 +1,52 @@
+//! What is coded.
+
+use std::path::Path;
+
+use layercast::picture::Picture;
+use layercast::scene::{FRAME_RATE, Scene};
+use y4m::Ratio;
+
+use crate::common::{Result, at, video};
+
+/// The first pictures of a video.
+pub struct Clip {
+    pub name: String,
+    pub pictures: Vec<Picture>,
+    /// Pictures a second.
+    pub frame_rate: Ratio,
+}
+
+impl Clip {
+    /// Width and height in luma samples.
+    pub fn size(&self) -> (usize, usize) {
+        (self.pictures[0].width(), self.pictures[0].height())
+    }
+}
+
+/// The first `pictures` of the Y4M files that `LAYERCAST_Y4M` names, separated as in `PATH`; without it those of the
+/// built-in scene at two sizes.
+pub fn clips(pictures: usize) -> Result<Vec<Clip>> {
+    if let Some(paths) = std::env::var_os("LAYERCAST_Y4M") {
+        return std::env::split_paths(&paths).map(|path| read(&path, pictures)).collect();
+    }
+    let scene = |(width, height)| {
+        let scene = Scene::new(width, height);
+        Ok(Clip {
+            name: format!("scene-{height}p"),
+            pictures: (0..pictures as u64).map(|n| scene.picture(n)).collect(),
+            frame_rate: Ratio::new(FRAME_RATE as usize, 1),
+        })
+    };
+    [(640, 360), (1280, 720)].into_iter().map(scene).collect()
+}
+
+fn read(path: &Path, pictures: usize) -> Result<Clip> {
+    let reader = video::Reader::open(path)?;
+    let frame_rate = reader.frame_rate();
+    let pictures: Vec<Picture> = at(path, reader.take(pictures).collect::<Result<_>>())?;
+    if pictures.is_empty() {
+        return at(path, Err("no pictures"));
+    }
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(Clip { name, pictures, frame_rate })
+}
