@@ -7,4 +7,5 @@
 //! All of it is bytes in, values out and back: no sockets, no clocks, no codec and no cryptography.
 
 pub mod descriptor;
+pub mod frame_buffer;
 pub mod packet;
