@@ -26,7 +26,7 @@ use arrayvec::ArrayVec;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::descriptor::{
-    DecodeTargetIndication, DependencyStructure, FrameDependencies, MAX_DECODE_TARGETS, Template,
+    DecodeTargetIndication, DependencyStructure, FrameDependencies, MAX_DECODE_TARGETS,
 };
 use crate::bitstream;
 use crate::structure::{DecodeTarget, LayerId};
@@ -494,7 +494,9 @@ impl FrameBuffer {
     fn candidates(&self, structure: &DependencyStructure) -> ArrayVec<(usize, LayerId), MAX_DECODE_TARGETS> {
         let LayerId { spatial_id, temporal_id } = self.target;
         let mask = self.active.map_or(u32::MAX, |(_, mask)| mask);
-        let mut targets: ArrayVec<_, MAX_DECODE_TARGETS> = layers(structure).into_iter().enumerate().collect();
+        let count = structure.decode_targets.min(MAX_DECODE_TARGETS as u8);
+        let mut targets: ArrayVec<_, MAX_DECODE_TARGETS> =
+            (0..count).map(|target| (target.into(), structure.decode_target_layer(target))).collect();
         targets.retain(|(_, layer)| layer.spatial_id <= spatial_id && layer.temporal_id <= temporal_id);
         if targets.iter().any(|(target, _)| mask >> target & 1 != 0) {
             targets.retain(|(target, _)| mask >> *target & 1 != 0);
@@ -722,20 +724,6 @@ impl Wait {
             self.until(until);
         }
     }
-}
-
-/// The layer of each decode target: decode_target_layers() of A.8.2.
-fn layers(structure: &DependencyStructure) -> ArrayVec<LayerId, MAX_DECODE_TARGETS> {
-    let of = |target: usize| {
-        let needed = structure.templates.iter().filter(|template| {
-            let indication = template.decode_target_indications.get(target);
-            indication.is_some_and(|indication| *indication != DecodeTargetIndication::NotPresent)
-        });
-        needed.fold(LayerId::default(), |LayerId { spatial_id, temporal_id }, Template { layer, .. }| {
-            LayerId::new(spatial_id.max(layer.spatial_id), temporal_id.max(layer.temporal_id))
-        })
-    };
-    (0..MAX_DECODE_TARGETS.min(structure.decode_targets.into())).map(of).collect()
 }
 
 /// The number nearest to `highest` whose lowest 16 bits are these.
