@@ -7,9 +7,16 @@
 //!
 //! Structures of other senders are read, forwarded and written as well as our own.
 
+mod describer;
+#[cfg(test)]
+mod tests;
+mod wire;
+
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
+
+pub use describer::Describer;
 
 use crate::structure::LayerId;
 
@@ -156,4 +163,74 @@ pub enum Error {
         /// Bytes needed.
         size: usize,
     },
+}
+
+impl DependencyStructure {
+    /// The template of an id, where there is one.
+    pub fn template(&self, id: u8) -> Option<&Template> {
+        let index = (id + 64).checked_sub(self.template_id_offset)? % 64;
+        self.templates.get(usize::from(index))
+    }
+
+    /// Every decode target, as bits: the mask of active ones that a structure begins with.
+    pub fn all_decode_targets(&self) -> u32 {
+        u32::MAX >> (32 - u32::from(self.decode_targets.clamp(1, 32)))
+    }
+
+    /// The layer that decode target `target` shows: decode_target_layers(). It is S0T0 of a target that no
+    /// template is of.
+    pub fn decode_target_layer(&self, target: u8) -> LayerId {
+        let target = usize::from(target);
+        let frames = self.templates.iter().filter(|template| {
+            let indication = template.decode_target_indications.get(target);
+            indication.is_some_and(|&indication| indication != DecodeTargetIndication::NotPresent)
+        });
+        frames.fold(LayerId::default(), |layer, template| LayerId {
+            spatial_id: layer.spatial_id.max(template.layer.spatial_id),
+            temporal_id: layer.temporal_id.max(template.layer.temporal_id),
+        })
+    }
+
+    /// The first decode target that shows `layer`.
+    pub fn decode_target(&self, layer: LayerId) -> Option<u8> {
+        (0..self.decode_targets).find(|&target| self.decode_target_layer(target) == layer)
+    }
+
+    /// The chains that protect decode targets of the mask `active`, as bits. The others are to be ignored.
+    pub fn active_chains(&self, active: u32) -> u32 {
+        let targets = self.protected_by.iter().enumerate();
+        targets
+            .filter(|(target, _)| active >> target & 1 != 0)
+            .fold(0, |chains, (_, chain)| chains | 1 << chain)
+    }
+
+    /// Whether a frame is one of chain `chain`: PartOfActiveChain() of A.6, with the decode targets of the
+    /// mask `active`.
+    pub fn is_in_chain(&self, frame: &FrameDependencies, chain: u8, active: u32) -> bool {
+        let protected = || self.protected_by.iter().zip(&frame.decode_target_indications);
+        self.active_chains(active).checked_shr(chain.into()).is_some_and(|chains| chains & 1 != 0)
+            && protected().filter(|(by, _)| **by == chain).all(|(_, indication)| {
+                matches!(indication, DecodeTargetIndication::Switch | DecodeTargetIndication::Required)
+            })
+    }
+}
+
+impl DependencyDescriptor {
+    /// What the descriptor means. `known` is the structure that holds, unless the descriptor has one.
+    ///
+    /// # Errors
+    /// [`Error::Template`], where the structure does not have the template.
+    pub fn dependencies(&self, known: &DependencyStructure) -> Result<FrameDependencies, Error> {
+        let structure = self.structure.as_deref().unwrap_or(known);
+        let template =
+            structure.template(self.template_id).ok_or(Error::Template { id: self.template_id })?;
+        let custom = self.custom_indications.as_ref();
+        Ok(FrameDependencies {
+            layer: template.layer,
+            decode_target_indications: custom.unwrap_or(&template.decode_target_indications).clone(),
+            frame_diffs: self.custom_frame_diffs.as_ref().unwrap_or(&template.frame_diffs).clone(),
+            chain_diffs: self.custom_chain_diffs.as_ref().unwrap_or(&template.chain_diffs).clone(),
+            resolution: structure.resolutions.get(usize::from(template.layer.spatial_id)).copied(),
+        })
+    }
 }
