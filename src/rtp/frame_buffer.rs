@@ -437,7 +437,9 @@ impl FrameBuffer {
         let Some(first) = self.frames.front() else { return false };
         let structure = first.frame.structure.clone();
         for held in self.frames.range(picture.clone()) {
-            if let Some(mask) = held.frame.active_decode_targets
+            // A new structure makes all active, unless it comes with a mask.
+            let all = held.frame.starts_sequence.then_some(u32::MAX);
+            if let Some(mask) = held.frame.active_decode_targets.or(all)
                 && self.active.is_none_or(|(number, _)| number < held.number)
             {
                 self.active = Some((held.number, mask));
@@ -701,7 +703,7 @@ impl FrameBuffer {
     }
 }
 
-/// The earliest time at which a wait ends, of those that have not.
+/// The time at which all waits have ended.
 struct Wait {
     now: Duration,
     /// Nothing is waited for.
@@ -714,7 +716,7 @@ impl Wait {
     fn until(&mut self, until: Duration) -> bool {
         let waits = !self.full && until > self.now;
         if waits {
-            self.until = Some(self.until.map_or(until, |earlier| earlier.min(until)));
+            self.until = Some(self.until.map_or(until, |other| other.max(until)));
         }
         waits
     }
