@@ -25,9 +25,7 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::descriptor::{
-    DecodeTargetIndication, DependencyStructure, FrameDependencies, MAX_DECODE_TARGETS,
-};
+use super::descriptor::{DecodeTargetIndication, DependencyStructure, FrameDependencies, MAX_DECODE_TARGETS};
 use crate::bitstream;
 use crate::structure::{DecodeTarget, LayerId};
 
@@ -520,7 +518,8 @@ impl FrameBuffer {
         let first = &self.frames[picture.start];
         let structure = &first.frame.structure;
         let chain = structure.protected_by.get(target).map(|chain| usize::from(*chain));
-        let mut started = self.sequence.as_ref().is_some_and(|of| Arc::ptr_eq(of, structure) || of == structure);
+        let mut started =
+            self.sequence.as_ref().is_some_and(|of| Arc::ptr_eq(of, structure) || of == structure);
 
         let mut decodable = 0u8;
         let mut intact = true;
@@ -683,8 +682,7 @@ impl FrameBuffer {
             }
             let Frame { frame_number, timestamp, dependencies, payload, .. } = held.frame;
             let frame = UnitFrame { frame_number, layer: dependencies.layer, payload };
-            let unit =
-                unit.get_or_insert_with(|| Unit { timestamp, target: layer, frames: ArrayVec::new() });
+            let unit = unit.get_or_insert_with(|| Unit { timestamp, target: layer, frames: ArrayVec::new() });
             unit.frames.push(frame);
         }
         self.events.extend(unit.map(Event::Unit));
