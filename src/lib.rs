@@ -12,6 +12,8 @@ pub mod decoder;
 pub mod encoder;
 pub mod picture;
 pub mod quality;
+#[cfg(feature = "rtp")]
+pub mod rtp;
 pub mod scene;
 pub mod structure;
 
