@@ -240,20 +240,15 @@ pub struct Extensions<'a> {
 }
 
 impl<'a> Extensions<'a> {
-    /// The next element of the one-byte form, its length, and where its bytes begin. RFC 8285, section 4.2:
-    /// id 15, and id 0 with a length, end the extensions.
-    fn one_byte(&self, first: u8) -> Option<(u8, usize, usize)> {
-        let id = first >> 4;
-        (1..=14).contains(&id).then_some((id, usize::from(first & 15) + 1, 1))
-    }
-
     fn next_element(&mut self) -> Option<Result<(u8, &'a [u8]), Error>> {
         while let [0, rest @ ..] = self.data {
             self.data = rest;
         }
         let &first = self.data.first()?;
         let (id, len, at) = match self.profile {
-            ONE_BYTE => self.one_byte(first)?,
+            // RFC 8285, section 4.2: id 15, and id 0 with a length, end the extensions.
+            ONE_BYTE if !(1..=14).contains(&(first >> 4)) => return None,
+            ONE_BYTE => (first >> 4, usize::from(first & 15) + 1, 1),
             profile if profile & 0xfff0 == TWO_BYTE => match self.data.get(1) {
                 Some(&len) => (first, usize::from(len), 2),
                 None => return Some(Err(Error::ExtensionLength)),
@@ -325,5 +320,154 @@ impl<'a> RtpPacketMut<'a> {
     /// Sets the synchronization source.
     pub fn set_ssrc(&mut self, ssrc: u32) {
         self.fixed[8..].copy_from_slice(&ssrc.to_be_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn written(header: &RtpHeader, extensions: &[(u8, &[u8])]) -> Vec<u8> {
+        let mut packet = Vec::new();
+        header.write(extensions, &mut packet).unwrap();
+        assert_eq!(header.size(extensions), Ok(packet.len()));
+        packet
+    }
+
+    fn header() -> RtpHeader {
+        RtpHeader {
+            marker: true,
+            payload_type: 98,
+            sequence_number: 0x0102,
+            timestamp: 0x0304_0506,
+            ssrc: 0x0708_090a,
+            csrcs: ArrayVec::new(),
+        }
+    }
+
+    #[test]
+    fn headers_lie_as_the_standards_draw_them() {
+        let fixed = [0xe2, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
+        assert_eq!(written(&header(), &[]), [&[0x80], &fixed[..]].concat());
+        // RFC 8285, section 4.2, its example: lengths of 1, 2 and 4 bytes.
+        let one_byte = written(&header(), &[(1, &[1]), (2, &[2, 2]), (3, &[3, 3, 3, 3])]);
+        let expected = [0xbe, 0xde, 0, 3, 0x10, 1, 0x21, 2, 2, 0x33, 3, 3, 3, 3, 0, 0];
+        assert_eq!(one_byte, [&[0x90], &fixed[..], &expected].concat());
+        let two_byte = written(&header(), &[(1, &[]), (2, &[2]), (16, &[3, 3, 3, 3])]);
+        let expected = [0x10, 0, 0, 3, 1, 0, 2, 1, 2, 16, 4, 3, 3, 3, 3, 0];
+        assert_eq!(two_byte, [&[0x90], &fixed[..], &expected].concat());
+        let csrcs = [1, 2].into_iter().collect();
+        let packet = written(&RtpHeader { csrcs, ..header() }, &[]);
+        assert_eq!(packet, [&[0x82], &fixed[..], &[0, 0, 0, 1, 0, 0, 0, 2]].concat());
+    }
+
+    #[test]
+    fn extensions_end_where_the_standard_says() {
+        let elements = |profile: u16, data: &'static [u8]| Extensions { profile, data }.collect::<Vec<_>>();
+        assert_eq!(elements(ONE_BYTE, &[0, 0x10, 7, 0, 0x20, 8]).len(), 2);
+        assert_eq!(elements(ONE_BYTE, &[0x10, 7, 0xf0, 0, 0x20, 8]), [Ok((1, &[7][..]))]);
+        assert_eq!(elements(ONE_BYTE, &[0x10, 7, 0x01, 0, 0x20, 8]), [Ok((1, &[7][..]))]);
+        assert_eq!(elements(ONE_BYTE, &[0x13, 7, 0, 0]), [Err(Error::ExtensionLength)]);
+        assert_eq!(elements(0x100f, &[9, 1, 7, 0]), [Ok((9, &[7][..]))]);
+        assert_eq!(elements(TWO_BYTE, &[9, 2, 7]), [Err(Error::ExtensionLength)]);
+        assert_eq!(elements(TWO_BYTE, &[9]), [Err(Error::ExtensionLength)]);
+        assert_eq!(elements(0x1234, &[0x10, 7, 0, 0]), []);
+    }
+
+    #[test]
+    fn what_is_no_packet_is_refused() {
+        let packet = written(&header(), &[(1, &[1])]);
+        for len in 0..packet.len() {
+            assert_eq!(RtpPacket::read(&packet[..len]), Err(Error::End));
+        }
+        let with = |at: usize, byte: u8| {
+            let mut packet = packet.clone();
+            packet[at] = byte;
+            RtpPacket::read(&packet).err()
+        };
+        assert_eq!(with(0, 0x40), Some(Error::Version { version: 1 }));
+        assert_eq!(with(0, 0xb0), Some(Error::Padding { padding: 0 }));
+        assert_eq!(with(15, 2), Some(Error::End));
+        let mut padded = [&packet[..], &[9, 0, 2]].concat();
+        padded[0] |= 0x20;
+        let read = RtpPacket::read(&padded).unwrap();
+        assert_eq!((read.payload, read.payload_range), (&[9][..], 20..21));
+        padded[22] = 4;
+        assert_eq!(RtpPacket::read(&padded), Err(Error::Padding { padding: 4 }));
+        let refused = |extensions: &[(u8, &[u8])]| header().size(extensions).err();
+        assert_eq!(refused(&[(0, &[1])]), Some(Error::Extension));
+        assert_eq!(refused(&[(1, &[0; 256])]), Some(Error::Extension));
+        let high = RtpHeader { payload_type: 128, ..header() };
+        assert_eq!(high.size(&[]), Err(Error::PayloadType { payload_type: 128 }));
+        let mut short = [0; 11];
+        assert_eq!(header().write(&[], &mut &mut short[..]), Err(Error::Space { size: 12 }));
+    }
+
+    proptest! {
+        #[test]
+        fn packets_come_back_and_are_relayed(
+            fields in any::<(bool, u8, u16, u32, u32)>(),
+            relayed in any::<(bool, u8, u16, u32, u32)>(),
+            csrcs in vec(any::<u32>(), 0..=15),
+            extensions in vec((1..=255u8, vec(any::<u8>(), 0..=255)), 0..5),
+            small in vec((1..=14u8, vec(any::<u8>(), 1..=16)), 0..5),
+            payload in vec(any::<u8>(), 0..50),
+        ) {
+            for extensions in [extensions, small] {
+                let (marker, payload_type, sequence_number, timestamp, ssrc) = fields;
+                let mut header = RtpHeader {
+                    marker,
+                    payload_type: payload_type & 127,
+                    sequence_number,
+                    timestamp,
+                    ssrc,
+                    csrcs: csrcs.iter().copied().collect(),
+                };
+                let borrowed: Vec<(u8, &[u8])> =
+                    extensions.iter().map(|(id, data)| (*id, &data[..])).collect();
+                let mut packet = written(&header, &borrowed);
+                packet.extend_from_slice(&payload);
+                let read = RtpPacket::read(&packet).unwrap();
+                prop_assert_eq!(&read.header, &header);
+                prop_assert_eq!(read.payload, &payload);
+                prop_assert_eq!(&packet[read.payload_range.clone()], &payload);
+                prop_assert_eq!(read.extensions.collect::<Result<Vec<_>, _>>(), Ok(borrowed.clone()));
+                for (id, _) in &borrowed {
+                    let first = borrowed.iter().find(|(other, _)| other == id).map(|(_, data)| *data);
+                    prop_assert_eq!(read.extension(*id), Ok(first));
+                }
+                let mut packet_mut = RtpPacketMut::new(&mut packet).unwrap();
+                packet_mut.set_marker(relayed.0);
+                packet_mut.set_payload_type(relayed.1);
+                packet_mut.set_sequence_number(relayed.2);
+                packet_mut.set_timestamp(relayed.3);
+                packet_mut.set_ssrc(relayed.4);
+                header.marker = relayed.0;
+                header.payload_type = relayed.1 & 127;
+                (header.sequence_number, header.timestamp, header.ssrc) = (relayed.2, relayed.3, relayed.4);
+                prop_assert_eq!(packet, [written(&header, &borrowed), payload.clone()].concat());
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(
+            mut bytes in vec(any::<u8>(), 0..80),
+            profile in proptest::option::of(prop_oneof![Just(ONE_BYTE), Just(TWO_BYTE)]),
+        ) {
+            if let (Some(profile), 16..) = (profile, bytes.len()) {
+                bytes[0] = 0x90;
+                bytes[12..14].copy_from_slice(&profile.to_be_bytes());
+                bytes[14] = 0;
+                bytes[15] &= 7;
+            }
+            if let Ok(packet) = RtpPacket::read(&bytes) {
+                prop_assert!(packet.payload.len() <= bytes.len());
+                prop_assert!(packet.extensions.count() <= bytes.len());
+            }
+            prop_assert_eq!(RtpPacketMut::new(&mut bytes.clone()).is_ok(), bytes.len() >= 12 && bytes[0] >> 6 == 2);
+        }
     }
 }

@@ -1,0 +1,509 @@
+//! Feedback over RTCP: generic NACK and PLI (RFC 4585), FIR (RFC 5104) and LRR (RFC 9627) with the layers of
+//! AV1, alone or in compound packets.
+//!
+//! Reports and whatever else a compound packet may hold pass through as [`Message::Other`]. Packets without a
+//! report in front are read too, as RFC 5506 allows.
+
+use bytes::BufMut;
+
+use crate::structure::LayerId;
+
+/// Packet type of transport layer feedback.
+const RTPFB: u8 = 205;
+
+/// Packet type of payload-specific feedback.
+const PSFB: u8 = 206;
+
+const NACK: u8 = 1;
+const PLI: u8 = 1;
+const FIR: u8 = 4;
+const LRR: u8 = 10;
+
+/// Why bytes are no RTCP, or a message is not to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A packet that ends within a message.
+    #[error("the packet ends within a message")]
+    End,
+    /// Not version 2.
+    #[error("RTCP version {version}")]
+    Version {
+        /// The version.
+        version: u8,
+    },
+    /// Padding that does not fit, or in a message that is not the last.
+    #[error("wrong padding")]
+    Padding,
+    /// A message whose length its type does not have.
+    #[error("a message of a length that its type does not have")]
+    Length,
+    /// A layer that AV1 does not have, or an LRR whose target is not above the current layer.
+    #[error("wrong layers in a layer refresh request")]
+    Layer,
+    /// A value that its field cannot hold.
+    #[error("{field} cannot be written")]
+    Value {
+        /// The field.
+        field: &'static str,
+    },
+    /// The buffer to write to is too small.
+    #[error("no space for {size} bytes")]
+    Space {
+        /// Bytes needed.
+        size: usize,
+    },
+}
+
+/// Packets that were lost: the entry of a generic NACK (RFC 4585, section 6.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Lost {
+    /// PID: the sequence number of a lost packet.
+    pub sequence_number: u16,
+    /// BLP: bit i is set where packet `sequence_number` + i + 1 is lost too.
+    pub following: u16,
+}
+
+impl Lost {
+    /// The entries for sequence numbers in ascending order, which may wrap.
+    pub fn of(sequence_numbers: impl IntoIterator<Item = u16>) -> Vec<Self> {
+        let mut list: Vec<Self> = Vec::new();
+        for number in sequence_numbers {
+            match list.last_mut() {
+                Some(last) if number == last.sequence_number => {}
+                Some(last) if (1..=16).contains(&number.wrapping_sub(last.sequence_number)) => {
+                    last.following |= 1 << (number.wrapping_sub(last.sequence_number) - 1);
+                }
+                _ => list.push(Self { sequence_number: number, following: 0 }),
+            }
+        }
+        list
+    }
+
+    /// The sequence numbers.
+    pub fn sequence_numbers(self) -> impl Iterator<Item = u16> {
+        let following = (0..16).filter(move |bit| self.following >> bit & 1 != 0);
+        [self.sequence_number]
+            .into_iter()
+            .chain(following.map(move |bit| self.sequence_number.wrapping_add(bit + 1)))
+    }
+}
+
+/// A request for a key frame (RFC 5104, section 4.3.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct IntraRequest {
+    /// Who is to send it.
+    pub ssrc: u32,
+    /// Higher by 1, modulo 256, for each new request; the same where a request is repeated.
+    pub sequence_number: u8,
+}
+
+/// A request to refresh layers (RFC 9627, section 2.1, with the layer fields of the AV1 RTP specification,
+/// section 9.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LayerRequest {
+    /// Who is to send it.
+    pub ssrc: u32,
+    /// Higher by 1, modulo 256, for each new request; the same where a request is repeated.
+    pub sequence_number: u8,
+    /// Format of the stream, 0 to 127, which says what the layers mean.
+    pub payload_type: u8,
+    /// The layer that the receiver wants to decode.
+    pub target: LayerId,
+    /// The layer that it decodes already and wants to go up from: at most the target in both ids, and less in
+    /// one. Where there is none, all layers up to the target are to be refreshed.
+    pub current: Option<LayerId>,
+}
+
+/// A message of an RTCP packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// Packets to be sent again.
+    Nack {
+        /// Who asks.
+        sender_ssrc: u32,
+        /// Whose packets.
+        media_ssrc: u32,
+        /// At least one entry.
+        lost: Vec<Lost>,
+    },
+    /// Pictures were lost, and nothing is said of which (RFC 4585, section 6.3.1).
+    Pli {
+        /// Who asks.
+        sender_ssrc: u32,
+        /// Whose pictures.
+        media_ssrc: u32,
+    },
+    /// Key frames to be sent.
+    Fir {
+        /// Who asks.
+        sender_ssrc: u32,
+        /// At least one entry.
+        requests: Vec<IntraRequest>,
+    },
+    /// Layers to be refreshed.
+    Lrr {
+        /// Who asks.
+        sender_ssrc: u32,
+        /// At least one entry.
+        requests: Vec<LayerRequest>,
+    },
+    /// Any other message.
+    Other {
+        /// The 5 bits after the version: a count or a format, at most 31.
+        count: u8,
+        /// Packet type.
+        packet_type: u8,
+        /// What follows the length, without padding: a multiple of 4 bytes, at most 65535 times.
+        body: Vec<u8>,
+    },
+}
+
+/// The messages of a packet, in order. It ends behind an error.
+pub fn read(packet: &[u8]) -> impl Iterator<Item = Result<Message, Error>> {
+    let mut rest = packet;
+    std::iter::from_fn(move || {
+        let (message, behind) = match rest {
+            [] => return None,
+            _ => match Message::read(rest) {
+                Ok((message, behind)) => (Ok(message), behind),
+                Err(error) => (Err(error), &[][..]),
+            },
+        };
+        rest = behind;
+        Some(message)
+    })
+}
+
+/// Appends messages as one packet, compound where there are more than one.
+///
+/// # Errors
+/// [`Error`], where one is not to be written; nothing is written then.
+pub fn write(messages: &[Message], into: &mut impl BufMut) -> Result<(), Error> {
+    let mut size = 0;
+    for message in messages {
+        message.check()?;
+        size += 4 + message.body_size();
+    }
+    if into.remaining_mut() < size {
+        return Err(Error::Space { size });
+    }
+    messages.iter().for_each(|message| message.put(into));
+    Ok(())
+}
+
+impl Message {
+    /// The first message of a packet, and the bytes behind it.
+    fn read(packet: &[u8]) -> Result<(Self, &[u8]), Error> {
+        let &[first, packet_type, high, low] = packet.first_chunk().ok_or(Error::End)?;
+        if first >> 6 != 2 {
+            return Err(Error::Version { version: first >> 6 });
+        }
+        let end = 4 + 4 * usize::from(u16::from_be_bytes([high, low]));
+        let mut body = packet.get(4..end).ok_or(Error::End)?;
+        let behind = &packet[end..];
+        if first & 0x20 != 0 {
+            let padding = body.last().map_or(0, |&padding| usize::from(padding));
+            if !behind.is_empty() || padding == 0 || padding % 4 != 0 || padding > body.len() {
+                return Err(Error::Padding);
+            }
+            body = &body[..body.len() - padding];
+        }
+        let count = first & 31;
+        let message = match (packet_type, count) {
+            (RTPFB, NACK) => {
+                let (sender_ssrc, media_ssrc, entries) = feedback::<4>(body)?;
+                let entry = |&[a, b, c, d]: &[u8; 4]| Lost {
+                    sequence_number: u16::from_be_bytes([a, b]),
+                    following: u16::from_be_bytes([c, d]),
+                };
+                Self::Nack { sender_ssrc, media_ssrc, lost: non_empty(entries)?.iter().map(entry).collect() }
+            }
+            (PSFB, PLI) => match feedback::<4>(body)? {
+                (sender_ssrc, media_ssrc, []) => Self::Pli { sender_ssrc, media_ssrc },
+                _ => return Err(Error::Length),
+            },
+            (PSFB, FIR) => {
+                let (sender_ssrc, _, entries) = feedback::<8>(body)?;
+                let entry = |&[a, b, c, d, sequence_number, ..]: &[u8; 8]| IntraRequest {
+                    ssrc: u32::from_be_bytes([a, b, c, d]),
+                    sequence_number,
+                };
+                Self::Fir { sender_ssrc, requests: non_empty(entries)?.iter().map(entry).collect() }
+            }
+            (PSFB, LRR) => {
+                let (sender_ssrc, _, entries) = feedback::<12>(body)?;
+                let requests =
+                    non_empty(entries)?.iter().map(LayerRequest::read).collect::<Result<_, _>>()?;
+                Self::Lrr { sender_ssrc, requests }
+            }
+            _ => Self::Other { count, packet_type, body: body.to_vec() },
+        };
+        Ok((message, behind))
+    }
+
+    /// Whether every field holds its value.
+    fn check(&self) -> Result<(), Error> {
+        match self {
+            Self::Nack { lost, .. } if lost.is_empty() => return Err(Error::Value { field: "NACK" }),
+            Self::Fir { requests, .. } if requests.is_empty() => return Err(Error::Value { field: "FIR" }),
+            Self::Lrr { requests, .. } => {
+                if requests.is_empty() {
+                    return Err(Error::Value { field: "LRR" });
+                }
+                requests.iter().try_for_each(LayerRequest::check)?;
+            }
+            Self::Other { count, body, .. } if *count > 31 || body.len() % 4 != 0 => {
+                return Err(Error::Value { field: "message" });
+            }
+            _ => {}
+        }
+        if self.body_size() / 4 > usize::from(u16::MAX) {
+            return Err(Error::Value { field: "length" });
+        }
+        Ok(())
+    }
+
+    /// Bytes behind the length.
+    fn body_size(&self) -> usize {
+        match self {
+            Self::Nack { lost, .. } => 8 + 4 * lost.len(),
+            Self::Pli { .. } => 8,
+            Self::Fir { requests, .. } => 8 + 8 * requests.len(),
+            Self::Lrr { requests, .. } => 8 + 12 * requests.len(),
+            Self::Other { body, .. } => body.len(),
+        }
+    }
+
+    fn put(&self, into: &mut impl BufMut) {
+        let (count, packet_type, ssrcs) = match self {
+            Self::Nack { sender_ssrc, media_ssrc, .. } => (NACK, RTPFB, Some((sender_ssrc, media_ssrc))),
+            Self::Pli { sender_ssrc, media_ssrc } => (PLI, PSFB, Some((sender_ssrc, media_ssrc))),
+            // Their entries say who is meant, and the field for it is 0.
+            Self::Fir { sender_ssrc, .. } => (FIR, PSFB, Some((sender_ssrc, &0))),
+            Self::Lrr { sender_ssrc, .. } => (LRR, PSFB, Some((sender_ssrc, &0))),
+            Self::Other { count, packet_type, .. } => (*count, *packet_type, None),
+        };
+        into.put_u8(2 << 6 | count);
+        into.put_u8(packet_type);
+        into.put_u16((self.body_size() / 4) as u16);
+        if let Some((sender_ssrc, media_ssrc)) = ssrcs {
+            into.put_u32(*sender_ssrc);
+            into.put_u32(*media_ssrc);
+        }
+        match self {
+            Self::Nack { lost, .. } => {
+                for entry in lost {
+                    into.put_u16(entry.sequence_number);
+                    into.put_u16(entry.following);
+                }
+            }
+            Self::Pli { .. } => {}
+            Self::Fir { requests, .. } => {
+                for entry in requests {
+                    into.put_u32(entry.ssrc);
+                    into.put_u32(u32::from(entry.sequence_number) << 24);
+                }
+            }
+            Self::Lrr { requests, .. } => requests.iter().for_each(|entry| entry.put(into)),
+            Self::Other { body, .. } => into.put_slice(body),
+        }
+    }
+}
+
+impl LayerRequest {
+    fn read(entry: &[u8; 12]) -> Result<Self, Error> {
+        let &[a, b, c, d, sequence_number, format, _, _, t_target, s_target, t_current, s_current] = entry;
+        // The five high bits are reserved, and the next of the spatial layer is 0 in AV1.
+        let layer = |temporal: u8, spatial: u8| match spatial & 7 {
+            spatial @ 0..=3 => Ok(LayerId::new(spatial, temporal & 7)),
+            _ => Err(Error::Layer),
+        };
+        let current = format & 0x80 != 0;
+        let request = Self {
+            ssrc: u32::from_be_bytes([a, b, c, d]),
+            sequence_number,
+            payload_type: format & 0x7f,
+            target: layer(t_target, s_target)?,
+            current: if current { Some(layer(t_current, s_current)?) } else { None },
+        };
+        request.check()?;
+        Ok(request)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.payload_type > 127 {
+            return Err(Error::Value { field: "payload type" });
+        }
+        let layers = [Some(self.target), self.current];
+        if layers.iter().flatten().any(|layer| layer.spatial_id > 3 || layer.temporal_id > 7) {
+            return Err(Error::Layer);
+        }
+        let goes_up = |from: LayerId| {
+            from != self.target
+                && from.spatial_id <= self.target.spatial_id
+                && from.temporal_id <= self.target.temporal_id
+        };
+        if self.current.is_none_or(goes_up) { Ok(()) } else { Err(Error::Layer) }
+    }
+
+    fn put(&self, into: &mut impl BufMut) {
+        into.put_u32(self.ssrc);
+        into.put_u8(self.sequence_number);
+        into.put_u8(u8::from(self.current.is_some()) << 7 | self.payload_type);
+        into.put_u16(0);
+        for layer in [self.target, self.current.unwrap_or_default()] {
+            into.put_u8(layer.temporal_id);
+            into.put_u8(layer.spatial_id);
+        }
+    }
+}
+
+/// The sender, the media source and the entries of `N` bytes of a feedback message.
+fn feedback<const N: usize>(body: &[u8]) -> Result<(u32, u32, &[[u8; N]]), Error> {
+    let (&[a, b, c, d, e, f, g, h], rest) = body.split_first_chunk().ok_or(Error::Length)?;
+    let (entries, rest) = rest.as_chunks();
+    match rest {
+        [] => Ok((u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]), entries)),
+        _ => Err(Error::Length),
+    }
+}
+
+fn non_empty<T>(entries: &[T]) -> Result<&[T], Error> {
+    if entries.is_empty() { Err(Error::Length) } else { Ok(entries) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn written(messages: &[Message]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        write(messages, &mut bytes).unwrap();
+        bytes
+    }
+
+    fn lrr(target: (u8, u8), current: Option<(u8, u8)>) -> Message {
+        let layer = |(s, t)| LayerId::new(s, t);
+        let request = LayerRequest {
+            ssrc: 0x0102_0304,
+            sequence_number: 5,
+            payload_type: 98,
+            target: layer(target),
+            current: current.map(layer),
+        };
+        Message::Lrr { sender_ssrc: 9, requests: vec![request] }
+    }
+
+    #[test]
+    fn messages_lie_as_the_standards_draw_them() {
+        let nack = Message::Nack { sender_ssrc: 1, media_ssrc: 2, lost: Lost::of([65534, 65535, 14, 15]) };
+        assert_eq!(
+            written(&[nack]),
+            [0x81, 205, 0, 4, 0, 0, 0, 1, 0, 0, 0, 2, 0xff, 0xfe, 0x80, 0x01, 0, 15, 0, 0]
+        );
+        let pli = Message::Pli { sender_ssrc: 1, media_ssrc: 2 };
+        assert_eq!(written(&[pli]), [0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2]);
+        let requests = vec![IntraRequest { ssrc: 3, sequence_number: 7 }];
+        let fir = Message::Fir { sender_ssrc: 1, requests };
+        assert_eq!(written(&[fir]), [0x84, 206, 0, 4, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 3, 7, 0, 0, 0]);
+        let up = [0x8a, 206, 0, 5, 0, 0, 0, 9, 0, 0, 0, 0, 1, 2, 3, 4, 5, 0xe2, 0, 0, 2, 1, 1, 0];
+        assert_eq!(written(&[lrr((1, 2), Some((0, 1)))]), up);
+        let all = [0x8a, 206, 0, 5, 0, 0, 0, 9, 0, 0, 0, 0, 1, 2, 3, 4, 5, 0x62, 0, 0, 7, 3, 0, 0];
+        assert_eq!(written(&[lrr((3, 7), None)]), all);
+    }
+
+    #[test]
+    fn lost_packets_come_back() {
+        let lost = [3, 4, 19, 20, 40, 56, 57, 60000];
+        let entries = Lost::of(lost);
+        assert_eq!(entries.len(), 5);
+        assert!(entries.iter().flat_map(|entry| entry.sequence_numbers()).eq(lost));
+    }
+
+    #[test]
+    fn layer_requests_go_up() {
+        for (target, current) in [((1, 1), (1, 1)), ((1, 1), (2, 0)), ((1, 1), (0, 2)), ((4, 0), (0, 0))] {
+            assert_eq!(write(&[lrr(target, Some(current))], &mut Vec::new()), Err(Error::Layer));
+        }
+        let mut bytes = written(&[lrr((1, 1), None)]);
+        bytes[21] |= 0xf8;
+        assert_eq!(read(&bytes).next(), Some(Ok(lrr((1, 1), None))), "reserved bits");
+        bytes[21] = 4;
+        assert_eq!(read(&bytes).next(), Some(Err(Error::Layer)));
+    }
+
+    #[test]
+    fn what_is_no_rtcp_is_refused() {
+        let errors = |bytes: &[u8]| read(bytes).filter_map(Result::err).collect::<Vec<_>>();
+        let pli = [0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2];
+        assert_eq!(errors(&[]), []);
+        assert_eq!(errors(&pli), []);
+        assert_eq!(errors(&pli[..11]), [Error::End]);
+        assert_eq!(errors(&[0x41, 206, 0, 0]), [Error::Version { version: 1 }]);
+        assert_eq!(errors(&[0x81, 206, 0, 1, 0, 0, 0, 1]), [Error::Length]);
+        assert_eq!(errors(&[&[0x81, 205], &pli[2..]].concat()), [Error::Length], "a NACK of nothing");
+        let padded = [0xa1, 206, 0, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 4];
+        assert_eq!(read(&padded).next(), Some(Ok(Message::Pli { sender_ssrc: 1, media_ssrc: 2 })));
+        assert_eq!(errors(&[&padded[..], &pli].concat()), [Error::Padding]);
+        assert_eq!(errors(&[&padded[..15], &[16]].concat()), [Error::Padding]);
+        let other = Message::Other { count: 1, packet_type: 200, body: vec![0; 3] };
+        assert!(write(&[other], &mut Vec::new()).is_err());
+        let message = Message::Pli { sender_ssrc: 1, media_ssrc: 2 };
+        let mut short = [0; 11];
+        assert_eq!(write(&[message], &mut &mut short[..]), Err(Error::Space { size: 12 }));
+    }
+
+    fn messages() -> impl Strategy<Value = Message> {
+        let lost =
+            any::<(u16, u16)>().prop_map(|(sequence_number, following)| Lost { sequence_number, following });
+        let intra =
+            any::<(u32, u8)>().prop_map(|(ssrc, sequence_number)| IntraRequest { ssrc, sequence_number });
+        let layer = (any::<(u32, u8)>(), 0..128u8, 0..4u8, 0..7u8, any::<bool>()).prop_map(
+            |((ssrc, sequence_number), payload_type, s, t, up)| LayerRequest {
+                ssrc,
+                sequence_number,
+                payload_type,
+                target: LayerId::new(s, t + 1),
+                current: up.then_some(LayerId::new(s, t)),
+            },
+        );
+        prop_oneof![
+            (any::<(u32, u32)>(), vec(lost, 1..9)).prop_map(|((sender_ssrc, media_ssrc), lost)| {
+                Message::Nack { sender_ssrc, media_ssrc, lost }
+            }),
+            any::<(u32, u32)>()
+                .prop_map(|(sender_ssrc, media_ssrc)| Message::Pli { sender_ssrc, media_ssrc }),
+            (any::<u32>(), vec(intra, 1..9))
+                .prop_map(|(sender_ssrc, requests)| Message::Fir { sender_ssrc, requests }),
+            (any::<u32>(), vec(layer, 1..9))
+                .prop_map(|(sender_ssrc, requests)| Message::Lrr { sender_ssrc, requests }),
+            (0..32u8, 192..205u8, vec(any::<[u8; 4]>(), 0..20)).prop_map(|(count, packet_type, body)| {
+                Message::Other { count, packet_type, body: body.concat() }
+            }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn messages_come_back(messages in vec(messages(), 0..6)) {
+            let bytes = written(&messages);
+            prop_assert_eq!(read(&bytes).collect::<Result<Vec<_>, _>>(), Ok(messages));
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(mut bytes in vec(any::<u8>(), 0..64), feedback in any::<bool>()) {
+            if let ([first, kind, high, ..], true) = (&mut bytes[..], feedback) {
+                (*first, *kind, *high) = (*first & 0x3f | 0x80, 205 + (*kind & 1), 0);
+            }
+            let messages: Vec<_> = read(&bytes).collect();
+            prop_assert!(messages.len() <= bytes.len().div_ceil(4));
+            for message in messages.into_iter().flatten() {
+                let again = written(std::slice::from_ref(&message));
+                prop_assert_eq!(read(&again).next(), Some(Ok(message)));
+            }
+        }
+    }
+}
