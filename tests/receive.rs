@@ -1,8 +1,10 @@
 //! The receiving side, in virtual time and without a codec: frames of planned pictures that are dropped, lost,
 //! late and out of order never reach a decoder that does not have what they refer to; nor do their packets.
 
-#[path = "common/chance.rs"]
+#[path = "../examples/common/chance.rs"]
 mod chance;
+#[path = "common/relay.rs"]
+mod relay;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -22,6 +24,7 @@ use layercast::structure::{
     DecodeTarget, DecodeTargets, FramePlan, LayerId, PictureRequest, Planner, ScalabilityMode,
 };
 use proptest::prelude::*;
+use relay::Relay;
 
 /// From one picture to the next.
 const PICTURE: Duration = Duration::from_millis(33);
@@ -431,7 +434,7 @@ fn packetizer(sequence_number: u16) -> Packetizer {
 
 fn reassembler_config() -> ReassemblerConfig {
     let config = ReassemblerConfig::new(PayloadFormat::Sframe, DESCRIPTOR_ID);
-    ReassemblerConfig { adopt_structures: true, ..config }
+    ReassemblerConfig { adopt_structures: true, start_within: Duration::from_millis(10), ..config }
 }
 
 /// Gives a frame `size` bytes, which begin with its number.
@@ -451,43 +454,6 @@ fn packetize(packetizer: &mut Packetizer, sent: &Sent) -> Vec<Bytes> {
     };
     packetizer.packetize(&frame, &mut packets).unwrap();
     packets
-}
-
-/// A relay: drops what a decode target does not need and renumbers the rest, under an SSRC and timestamps of its own.
-struct Relay {
-    sequence_number: u16,
-    timestamp_offset: u32,
-}
-
-impl Relay {
-    /// The packets of a picture's frames, in order, as far as they are needed.
-    fn forward(&mut self, packets: &[Bytes], structure_of: &Sent, target: DecodeTarget) -> Vec<Bytes> {
-        let structure = &structure_of.frame.structure;
-        let target = structure.decode_target(target).unwrap();
-        let mut forwarded: Vec<Vec<u8>> = vec![];
-        for packet in packets {
-            let rtp = RtpPacket::read(packet).unwrap();
-            let descriptor = rtp.extension(DESCRIPTOR_ID).unwrap().unwrap();
-            let descriptor = DependencyDescriptor::read(descriptor, Some(structure)).unwrap();
-            let dependencies = descriptor.dependencies(structure).unwrap();
-            let indication = dependencies.decode_target_indications[usize::from(target)];
-            if indication == DecodeTargetIndication::NotPresent {
-                continue;
-            }
-            let timestamp = rtp.header.timestamp.wrapping_add(self.timestamp_offset);
-            let mut packet = packet.to_vec();
-            let mut rewrite = RtpPacketMut::new(&mut packet).unwrap();
-            rewrite.set_sequence_number(self.sequence_number);
-            rewrite.set_timestamp(timestamp);
-            rewrite.set_ssrc(7);
-            self.sequence_number = self.sequence_number.wrapping_add(1);
-            forwarded.push(packet);
-        }
-        if let Some(last) = forwarded.last_mut() {
-            RtpPacketMut::new(last).unwrap().set_marker(true);
-        }
-        forwarded.into_iter().map(Bytes::from).collect()
-    }
 }
 
 /// Packets in, temporal units out.
@@ -590,7 +556,7 @@ fn journey(
     let mut chance = Chance(seed);
     let mut sender = Sender::new(mode, seed as u16);
     let mut packetizer = packetizer(!(seed as u16) | 0xff00);
-    let mut relay = Relay { sequence_number: 0xfff0 | seed as u16, timestamp_offset: seed as u32 };
+    let mut relay = Relay::new(DESCRIPTOR_ID, 0xfff0 | seed as u16, seed as u32);
     let mut sent_packets = SentPackets::new(4096);
     let config = FrameBufferConfig { skip_after: Duration::from_secs(1), ..FrameBufferConfig::default() };
     let mut receiver = Receiver::new(config, target);
@@ -618,7 +584,7 @@ fn journey(
             }
         }
         if let Some(first) = sent.first() {
-            for packet in relay.forward(&packets, first, target) {
+            for packet in relay.forward(&packets, &first.frame.structure, target) {
                 network.send(PICTURE * n, &packet);
                 sent_packets.insert(packet);
             }

@@ -73,6 +73,9 @@ pub struct ReassemblerConfig {
     pub adopt_structures: bool,
     /// How missing packets are asked for.
     pub nack: NackConfig,
+    /// How long after the first packet one from before it is still taken. Nothing is held up by this but
+    /// [`Reassembler::settled`].
+    pub start_within: Duration,
     /// Packets from the first that is missing or of an incomplete frame to the newest, at most.
     pub max_packets: usize,
     /// Bytes of payload held at most.
@@ -82,13 +85,14 @@ pub struct ReassemblerConfig {
 }
 
 impl ReassemblerConfig {
-    /// 2048 packets of 4 MiB in all, and 64 frames that wait for their structure.
+    /// 100 ms to start, 2048 packets of 4 MiB in all, and 64 frames that wait for their structure.
     pub fn new(format: PayloadFormat, descriptor_id: u8) -> Self {
         Self {
             format,
             descriptor_id,
             adopt_structures: format == PayloadFormat::Av1,
             nack: NackConfig::default(),
+            start_within: Duration::from_millis(100),
             max_packets: 2048,
             max_bytes: 4 << 20,
             max_waiting: 64,
@@ -268,7 +272,7 @@ pub struct Reassembler {
     entries: VecDeque<Entry>,
     base: u64,
     bytes: usize,
-    /// When the first packet came. Until [`NackConfig::first_after`] is over, one from before it may follow.
+    /// When the first packet came. Until [`ReassemblerConfig::start_within`] is over, one from before it may follow.
     started: Option<Duration>,
     /// The one after a sequence number that was out of range.
     jump: Option<u16>,
@@ -427,7 +431,7 @@ impl Reassembler {
 
     /// When to [`poll`](Self::poll) and look for [`nacks`](Self::nacks) again if nothing comes before.
     pub fn next_timeout(&self) -> Option<Duration> {
-        let NackConfig { first_after, give_up, max_requests, .. } = self.config.nack;
+        let NackConfig { give_up, max_requests, .. } = self.config.nack;
         let missing = self.entries.iter().filter(|_| self.missing > 0).filter_map(|entry| match entry {
             Entry::Missing(entry) if entry.requests < max_requests => {
                 Some(entry.next_request.min(entry.noticed + give_up))
@@ -436,7 +440,8 @@ impl Reassembler {
             _ => None,
         });
         let waiting = self.waiting.front().map(|waiting| waiting.since + give_up);
-        let start = self.started.filter(|_| self.settled.is_none()).map(|started| started + first_after);
+        let start =
+            self.started.filter(|_| self.settled.is_none()).map(|started| started + self.config.start_within);
         missing.chain(waiting).chain(start).min()
     }
 
@@ -693,8 +698,8 @@ impl Reassembler {
 
     /// What time brings about.
     fn tick(&mut self, now: Duration) {
-        let NackConfig { first_after, give_up, .. } = self.config.nack;
-        if self.settled.is_none() && self.started.is_some_and(|started| started + first_after <= now) {
+        let (start_within, give_up) = (self.config.start_within, self.config.nack.give_up);
+        if self.settled.is_none() && self.started.is_some_and(|started| started + start_within <= now) {
             self.start();
         }
         while self.missing > 0 {
