@@ -76,10 +76,10 @@ pub fn packetize(unit: &[u8], max_payload: usize, new_sequence: bool) -> Result<
         {
             packets.flush(0);
         }
-        // The header says no more that a size follows.
-        let mut head: ArrayVec<u8, 2> = [obu.bytes[0] & !2].into_iter().collect();
+        // The header without obu_has_size_field; reserved bits are 0 (AV1 5.3.2 and 5.3.3).
+        let mut head: ArrayVec<u8, 2> = [obu.bytes[0] & 0x7c].into_iter().collect();
         if obu.header.extension.is_some() {
-            head.push(obu.bytes[1]);
+            head.push(obu.bytes[1] & 0xf8);
         }
         let mut rest = Element { head, body: obu.payload };
         loop {
@@ -271,11 +271,14 @@ mod tests {
     use super::*;
     use crate::bitstream::{ObuHeader, write_temporal_delimiter};
 
-    fn header(obu_type: ObuType, layer: Option<(u8, u8)>) -> ObuHeader {
+    /// spatial_id and temporal_id of an extension header.
+    type Layer = Option<(u8, u8)>;
+
+    fn header(obu_type: ObuType, layer: Layer) -> ObuHeader {
         ObuHeader { obu_type, extension: layer.map(|(s, t)| LayerId::new(s, t)) }
     }
 
-    fn unit(list: &[(ObuType, Option<(u8, u8)>, usize)]) -> Vec<u8> {
+    fn unit(list: &[(ObuType, Layer, usize)]) -> Vec<u8> {
         let mut out = Vec::new();
         for (n, (obu_type, layer, len)) in list.iter().enumerate() {
             write_obu(&mut out, header(*obu_type, *layer), &vec![n as u8 + 1; *len]).unwrap();
