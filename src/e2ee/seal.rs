@@ -220,6 +220,11 @@ impl VideoSealer {
         Ok((spatial_id, brought))
     }
 
+    #[cfg(test)]
+    pub(super) fn set_layer(&mut self, spatial_id: usize, sealer: Sealer) {
+        self.layers[spatial_id] = sealer;
+    }
+
     fn keep(&mut self, brought: Option<Described>) {
         if brought.is_some() {
             self.described = brought;

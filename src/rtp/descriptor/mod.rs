@@ -168,7 +168,7 @@ pub enum Error {
 impl DependencyStructure {
     /// The template of an id, where there is one.
     pub fn template(&self, id: u8) -> Option<&Template> {
-        let index = (id + 64).checked_sub(self.template_id_offset)? % 64;
+        let index = id.checked_add(64)?.checked_sub(self.template_id_offset)? % 64;
         self.templates.get(usize::from(index))
     }
 
@@ -198,10 +198,8 @@ impl DependencyStructure {
 
     /// The chains that protect decode targets of the mask `active`, as bits. The others are to be ignored.
     pub fn active_chains(&self, active: u32) -> u32 {
-        let targets = self.protected_by.iter().enumerate();
-        targets
-            .filter(|(target, _)| active >> target & 1 != 0)
-            .fold(0, |chains, (_, chain)| chains | 1 << chain)
+        let protected = (0u32..).zip(&self.protected_by).filter(|(target, _)| active >> target & 1 != 0);
+        protected.fold(0, |chains, (_, &chain)| chains | 1u32.checked_shl(chain.into()).unwrap_or(0))
     }
 
     /// Whether a frame is one of chain `chain`: PartOfActiveChain() of A.6, with the decode targets of the

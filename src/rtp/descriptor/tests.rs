@@ -5,7 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
-use crate::structure::{DecodeTargets, FrameKind, PictureRequest, Planner, ScalabilityMode};
+use crate::structure::{DecodeTargets, FrameKind, PicturePlan, PictureRequest, Planner, ScalabilityMode};
 
 /// A table of A.10.2: a row `S T fdiffs chains dtis` for each template, and the chain of each decode target.
 fn table(rows: &[&str], protected_by: &str) -> DependencyStructure {
@@ -444,13 +444,15 @@ struct Checked {
     /// The last frame of each chain, and what a receiver of its frames alone knows to be active.
     chains: Vec<(u16, u32)>,
     active: u32,
+    /// The planner's number of the last key picture.
+    key: u64,
 }
 
 impl Checked {
     fn new(mode: ScalabilityMode) -> Self {
         let chains = vec![(0, 0); mode.structure().spatial_layers.into()];
         let (planner, describer) = (Planner::new(mode), Describer::new(mode, 640, 360));
-        Self { planner, describer, frames: Vec::new(), chains, active: 0 }
+        Self { planner, describer, frames: Vec::new(), chains, active: 0, key: 0 }
     }
 
     /// The next picture: the bytes that its descriptors take.
@@ -460,6 +462,7 @@ impl Checked {
         assert_eq!(descriptors.len(), picture.frames.len());
         if picture.key {
             self.frames.clear();
+            self.key = picture.picture;
         }
         let structure = Arc::clone(self.describer.structure());
         let mut sizes = Vec::new();
@@ -502,7 +505,29 @@ impl Checked {
             self.follow_chains(&descriptor, &frame);
             self.frames.push((number, plan.frame_number, frame));
         }
+        self.check_active(&picture);
         sizes
+    }
+
+    /// Who receives an active decode target gets every frame of it.
+    fn check_active(&self, picture: &PicturePlan) {
+        let structure = self.planner.structure();
+        if picture.frames.is_empty() {
+            return;
+        }
+        let since_key = (picture.picture - self.key) as usize;
+        let template = match since_key.checked_sub(1) {
+            Some(position) => structure.cycle[position % structure.cycle.len()],
+            None => structure.key,
+        };
+        for frame in template {
+            if picture.frames.iter().all(|plan| plan.layer != frame.layer) {
+                for target in structure.needed_by(template, frame.layer.spatial_id).iter() {
+                    let index = self.describer.structure().decode_target(target).unwrap();
+                    assert_eq!(self.active >> index & 1, 0, "{target} has no {}", frame.layer);
+                }
+            }
+        }
     }
 
     fn follow_chains(&mut self, descriptor: &DependencyDescriptor, frame: &FrameDependencies) {
