@@ -64,8 +64,8 @@ struct Coded {
 
 /// Where pictures come from.
 enum Source {
-    Video { reader: video::Reader, encoder: SvcEncoder, pictures: u64 },
-    File { units: std::vec::IntoIter<Vec<u8>>, headers: HeaderReader, planner: Planner },
+    Video { reader: video::Reader, encoder: Box<SvcEncoder>, pictures: u64 },
+    File { units: std::vec::IntoIter<Vec<u8>>, headers: Box<HeaderReader>, planner: Planner },
 }
 
 impl Source {
@@ -81,14 +81,14 @@ impl Source {
             let size = (top.header.upscaled_width, top.header.frame_height);
             let units = stream.units.into_iter().map(|unit| unit.data).collect::<Vec<_>>().into_iter();
             let planner = Planner::new(args.mode);
-            let source = Self::File { units, headers: HeaderReader::new(), planner };
+            let source = Self::File { units, headers: Box::default(), planner };
             return Ok((source, size, Duration::from_secs_f64(num as f64 / den as f64)));
         }
         let reader = video::Reader::open(&args.input)?;
         let (width, height) = reader.size();
         let mut config = SvcConfig::new(width, height, args.mode);
         config.quantizer = args.qp;
-        let encoder = SvcEncoder::new(config)?;
+        let encoder = Box::new(SvcEncoder::new(config)?);
         let interval = reader.frame_rate();
         let interval = Duration::from_secs_f64(interval.den as f64 / interval.num as f64);
         let size = (u32::try_from(width)?, u32::try_from(height)?);
