@@ -498,6 +498,9 @@ impl Receiver {
         if let Some(settled) = self.reassembler.settled() {
             self.buffer.settle(settled);
         }
+        if self.reassembler.needs_structure() {
+            self.buffer.request_key_frame(now);
+        }
         while let Some(event) = self.buffer.poll(now) {
             match event {
                 Event::Unit(unit) => self.units.push(unit),
@@ -845,6 +848,30 @@ fn a_structure_counts_once_it_is_adopted() {
         |event| matches!(event, Some(reassembler::Event::Abandoned { reason: Abandoned::NoStructure, .. }));
     assert!(abandoned(reassembler.poll(ms(1000))) && abandoned(reassembler.poll(ms(1000))));
     assert!(reassembler.poll(ms(1000)).is_none() && reassembler.bytes() == 0);
+}
+
+#[test]
+fn who_joins_in_the_middle_asks_for_a_key_frame() {
+    let mode = ScalabilityMode::L2T2;
+    let mut sender = Sender::new(mode, 0);
+    let mut packetizer = packetizer(0);
+    let mut receiver = Receiver::new(FrameBufferConfig::default(), LayerId::new(1, 1));
+    let mut shown = vec![];
+    for n in 0..30 {
+        let now = PICTURE * n;
+        let sent = sender.picture(n == 20, all(mode));
+        for sent in &sent {
+            receiver.payloads.insert(sent.frame.frame_number, sent.frame.payload.clone());
+            for packet in packetize(&mut packetizer, sent).iter().filter(|_| n >= 5) {
+                receiver.reassembler.push(packet, now).unwrap();
+                receiver.run(now).unwrap();
+            }
+        }
+        shown.extend(receiver.units.drain(..).map(|unit| (n, unit.frames.len())));
+    }
+    assert_eq!(shown, (20..30).map(|n| (n, 2)).collect::<Vec<_>>());
+    // From soon after the first frame on, and not after the key frame.
+    assert_eq!(receiver.requests, [Request::KeyFrame; 2]);
 }
 
 #[test]

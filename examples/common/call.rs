@@ -133,6 +133,9 @@ impl Incoming {
         if let Some(settled) = self.reassembler.settled() {
             self.buffer.settle(settled);
         }
+        if self.reassembler.needs_structure() {
+            self.buffer.request_key_frame(now);
+        }
         while let Some(event) = self.buffer.poll(now) {
             happened.push(match event {
                 frame_buffer::Event::Unit(unit) => Happened::Unit(unit),

@@ -358,6 +358,12 @@ impl FrameBuffer {
     /// for.
     pub fn restart(&mut self, now: Duration) {
         self.sequence = None;
+        self.request_key_frame(now);
+    }
+
+    /// A key frame is needed for a reason of the caller's, say since frames come that have no structure: asks for it,
+    /// unless something was asked for a short time ago.
+    pub fn request_key_frame(&mut self, now: Duration) {
         self.request(Request::KeyFrame, now);
     }
 
@@ -462,7 +468,9 @@ impl FrameBuffer {
                 }
             }
         }
-        self.request(Request::KeyFrame, now);
+        if !self.frames.range(picture.end..).any(Held::is_key) {
+            self.request(Request::KeyFrame, now);
+        }
         self.hand_on(picture, 0, (wanted, usize::MAX), LayerId::default());
         true
     }

@@ -276,7 +276,7 @@ pub struct Reassembler {
     started: Option<Duration>,
     /// The one after a sequence number that was out of range.
     jump: Option<u16>,
-    /// All frames with a lower number have come, or never will.
+    /// Of all frames with a lower number all packets have come, or never will.
     settled: Option<u16>,
     structures: VecDeque<Arc<DependencyStructure>>,
     waiting: VecDeque<Waiting>,
@@ -334,13 +334,29 @@ impl Reassembler {
 
     /// Frames below this number have come, or never will.
     pub fn settled(&self) -> Option<u16> {
-        let settled = match self.entries.front() {
+        let arrived = self.arrived()?;
+        let waiting = self.waiting.iter().map(|waiting| waiting.frame_number);
+        let below = waiting.filter(|number| is_below(*number, arrived));
+        Some(below.max_by_key(|number| arrived.wrapping_sub(*number)).unwrap_or(arrived))
+    }
+
+    /// Whether a frame waits for its structure, and nothing that came before it has it or is still to come: the frame
+    /// that had it was lost, or was no good when it was opened. A new key frame is needed.
+    ///
+    /// To be asked once the frames of [`poll`](Self::poll) have been opened and their structures adopted.
+    pub fn needs_structure(&self) -> bool {
+        let arrived = self.arrived();
+        self.waiting
+            .iter()
+            .any(|waiting| arrived.is_some_and(|arrived| is_below(waiting.frame_number, arrived)))
+    }
+
+    /// Of frames below this number all packets that ever will have come; they may be waiting for their structure.
+    fn arrived(&self) -> Option<u16> {
+        match self.entries.front() {
             Some(Entry::Received(received)) if self.settled.is_some() => Some(received.frame_number),
             _ => self.settled,
-        }?;
-        let below = |number: u16| (settled.wrapping_sub(number) as i16 > 0).then_some(number);
-        let waiting = self.waiting.iter().filter_map(|waiting| below(waiting.frame_number));
-        Some(waiting.max_by_key(|number| settled.wrapping_sub(*number)).unwrap_or(settled))
+        }
     }
 
     /// Takes a packet that came at `now`. The payload is kept as a part of `packet`, not copied.
@@ -781,4 +797,9 @@ impl Reassembler {
             self.base += 1;
         }
     }
+}
+
+/// Whether a frame number is before another, where the two are not far from each other.
+fn is_below(number: u16, other: u16) -> bool {
+    other.wrapping_sub(number) as i16 > 0
 }
