@@ -114,7 +114,7 @@ fn bench(c: &mut Criterion) {
                 },
                 |packets| {
                     for packet in packets {
-                        reassembler.push(packet, Duration::ZERO).unwrap();
+                        reassembler.push(&packet, Duration::ZERO).unwrap();
                     }
                     let mut opened = 0;
                     while let Some(event) = reassembler.poll(Duration::ZERO) {
@@ -124,7 +124,7 @@ fn bench(c: &mut Criterion) {
                             .open(&ring, Duration::ZERO, &received.descriptor, Unit::Frame, &mut frame)
                             .unwrap();
                         if let Some(structure) = &received.descriptor.structure {
-                            reassembler.adopt(structure.clone());
+                            reassembler.adopt(structure.clone(), Duration::ZERO);
                         }
                         opened += frame.len();
                     }
