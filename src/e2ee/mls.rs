@@ -83,8 +83,10 @@ pub enum MlsError {
         /// The epoch.
         epoch: u64,
     },
-    /// The protocol does not allow it: say a message of another epoch, a signature that does not hold, or a
-    /// commit of our own that waits for [`Group::merge`].
+    /// A commit of our own waits for [`Group::merge`] or [`Group::discard`].
+    #[error("a commit of our own is not merged yet")]
+    Pending,
+    /// The protocol does not allow it: say a message of another epoch, or a signature that does not hold.
     #[error("{what}: {source}")]
     Refused {
         /// What was asked for.
@@ -271,6 +273,9 @@ impl Group {
         &mut self,
         what: impl FnOnce(CommitBuilder<'_, Initial>) -> CommitBuilder<'_, Initial>,
     ) -> Result<Commit, MlsError> {
+        if self.group.pending_commit().is_some() {
+            return Err(MlsError::Pending);
+        }
         let (provider, failed) = (&self.login.provider, "committing");
         let bundle = what(self.group.commit_builder())
             .load_psks(provider.storage())
