@@ -12,8 +12,8 @@ use super::keys::BaseKey;
 
 /// sframe_key and sframe_salt, ready for use.
 pub(super) enum Cipher {
-    /// AES-GCM by ring, its key schedule kept.
-    Gcm { key: LessSafeKey, salt: [u8; 12] },
+    /// AES-GCM by ring, its key schedule kept, in one place: what is moved leaves a copy behind.
+    Gcm { key: Box<LessSafeKey>, salt: [u8; 12] },
     /// AES-CTR with HMAC, by RustCrypto.
     Ctr { seal: Box<EncryptionKey>, open: Box<DecryptionKey> },
 }
@@ -40,7 +40,7 @@ impl Cipher {
         base_key.expand(suite, b"", &get_hkdf_key_expand_label(key_id, suite), key);
         base_key.expand(suite, b"", &get_hkdf_salt_expand_label(key_id, suite), &mut salt);
         let key = UnboundKey::new(algorithm, key).expect("the suite's key has the algorithm's length");
-        Self::Gcm { key: LessSafeKey::new(key), salt }
+        Self::Gcm { key: Box::new(LessSafeKey::new(key)), salt }
     }
 
     /// Encrypts `data` in place and writes its tag. The counter must be new.
@@ -84,7 +84,7 @@ impl Drop for Cipher {
     fn drop(&mut self) {
         if let Self::Gcm { key, salt } = self {
             let zero = UnboundKey::new(key.algorithm(), &[0; 32][..key.algorithm().key_len()]);
-            *key = LessSafeKey::new(zero.expect("a key of the algorithm's length"));
+            **key = LessSafeKey::new(zero.expect("a key of the algorithm's length"));
             salt.zeroize();
             std::hint::black_box(self);
         }

@@ -45,7 +45,7 @@ impl Header {
                 header[0] |= (value as u8) << shift;
             } else {
                 let size = 8 - value.leading_zeros() as usize / 8;
-                header[0] |= (8 | size as u8 - 1) << shift;
+                header[0] |= (8 | (size as u8 - 1)) << shift;
                 header.extend(value.to_be_bytes()[8 - size..].iter().copied());
             }
         }

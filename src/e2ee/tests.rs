@@ -493,8 +493,8 @@ fn epochs_end() {
     assert!(open(&ring, 17, at(107)).is_ok());
     assert_eq!(open(&ring, 1, at(107)), Err(OpenError::NotAuthentic));
     // No more than four are held, whatever the overlap.
-    for epoch in 2..7 {
-        ring.add(senders[epoch].grant().clone(), at(107));
+    for sender in &senders[2..7] {
+        ring.add(sender.grant().clone(), at(107));
     }
     let key_id = |epoch| agreed.layout.key_id(Context::data(0), 1, epoch).unwrap();
     let held: Vec<_> = (0..18).filter(|&epoch| ring.base_key(key_id(epoch), epoch).is_some()).collect();
