@@ -38,6 +38,7 @@ lint: setup ## Checks the formatting, and clippy with each set of features
 	$(CARGO) clippy --locked --all-targets --no-default-features -- -D warnings
 	$(CARGO) clippy --locked --all-targets --no-default-features --features encoder -- -D warnings
 	$(CARGO) clippy --locked --all-targets --no-default-features --features decoder -- -D warnings
+	./.ci/relay-tree
 
 doc: setup ## Builds the documentation
 	$(CARGO) doc --locked --no-deps

@@ -8,6 +8,8 @@
 pub mod bitstream;
 #[cfg(feature = "decoder")]
 pub mod decoder;
+#[cfg(feature = "e2ee")]
+pub mod e2ee;
 #[cfg(feature = "encoder")]
 pub mod encoder;
 pub mod picture;

@@ -1,6 +1,12 @@
 //! What the examples share.
 #![allow(dead_code)] // Each example takes a part of it.
 
+#[cfg(feature = "e2ee")]
+pub mod call;
+pub mod chance;
+#[cfg(feature = "e2ee")]
+pub mod control;
+pub mod network;
 #[cfg(feature = "decoder")]
 pub mod receiver;
 #[cfg(all(feature = "encoder", feature = "decoder"))]

@@ -164,7 +164,7 @@ mod tests {
         fn any_payloads_are_joined_or_refused(list in vec(vec(any::<u8>(), 0..4), 0..4)) {
             let list: Vec<Bytes> = list.into_iter().map(Bytes::from).collect();
             if let Ok((ciphertext, _)) = join(&list) {
-                prop_assert_eq!(ciphertext.len() + list.len(), list.iter().map(Bytes::len).sum());
+                prop_assert_eq!(ciphertext.len() + list.len(), list.iter().map(Bytes::len).sum::<usize>());
             }
         }
     }

@@ -296,7 +296,7 @@ fn the_key_frame_fills_all_slots_and_no_other_does() {
                 assert_eq!(template.layer.spatial_id as usize, at, "{}", structure.name);
                 assert!(template.layer.temporal_id < structure.temporal_layers);
             }
-            assert_eq!(templates.len(), structure.spatial_layers.into());
+            assert_eq!(templates.len(), usize::from(structure.spatial_layers));
         }
     }
 }

@@ -1,11 +1,17 @@
 //! What the tests share.
 #![allow(dead_code)] // Each test takes a part of it.
 
+#[cfg(feature = "e2ee")]
+#[path = "../../examples/common/call.rs"]
+pub mod call;
+#[path = "../../examples/common/chance.rs"]
+pub mod chance;
 #[path = "../../examples/common/receiver.rs"]
 pub mod receiver;
 #[path = "../../examples/common/receivers.rs"]
 pub mod receivers;
 
+pub use chance::Chance;
 use layercast::encoder::{SvcConfig, SvcEncoder};
 use layercast::structure::ScalabilityMode;
 
@@ -14,20 +20,4 @@ pub fn encoder(size: (usize, usize), mode: ScalabilityMode, quantizer: u8) -> Sv
     let mut config = SvcConfig::new(size.0, size.1, mode);
     config.quantizer = quantizer;
     SvcEncoder::new(config).expect("a configuration that the coder takes")
-}
-
-/// Numbers that look like chance and are the same on every machine: a linear congruential generator.
-pub struct Chance(pub u64);
-
-impl Chance {
-    /// From 0 up to but not including `end`.
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % end
-    }
-
-    /// True once in `n` times.
-    pub fn once_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
 }

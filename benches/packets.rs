@@ -1,0 +1,182 @@
+//! From a frame to encrypted packets and back, beside the cipher alone, in one run.
+//!
+//! All figures are of payload bytes a second: of the frame, not of what is on the wire.
+
+#![allow(missing_docs)] // criterion_group! makes a public function.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use layercast::e2ee::*;
+use layercast::rtp::descriptor::{DependencyDescriptor, Describer};
+use layercast::rtp::packetizer::{OutgoingFrame, Packetizer, PacketizerConfig, PayloadFormat};
+use layercast::rtp::reassembler::{Event, Reassembler, ReassemblerConfig};
+use layercast::structure::{DecodeTargets, PictureRequest, Planner, ScalabilityMode};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+
+const DESCRIPTOR: u8 = 3;
+const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
+
+/// Descriptors of a call without end, all of one spatial layer.
+struct Call(Planner, Describer);
+
+impl Call {
+    fn new() -> Self {
+        Self(Planner::new(ScalabilityMode::L1T3), Describer::new(ScalabilityMode::L1T3, 1280, 720))
+    }
+
+    fn next(&mut self) -> DependencyDescriptor {
+        let wanted = DecodeTargets::all(ScalabilityMode::L1T3.structure());
+        let picture = self.0.next(PictureRequest { key: false, wanted });
+        self.1.describe(&picture, wanted).remove(0)
+    }
+}
+
+fn packetizer() -> Packetizer {
+    Packetizer::new(PacketizerConfig::new(PayloadFormat::Sframe, DESCRIPTOR, 96, 1))
+}
+
+fn packetize(
+    packetizer: &mut Packetizer,
+    descriptor: &DependencyDescriptor,
+    payload: &[u8],
+    packets: &mut Vec<Bytes>,
+) {
+    let frame = OutgoingFrame { payload, descriptor, timestamp: 0, end_of_picture: true };
+    packetizer.packetize(&frame, packets).unwrap();
+}
+
+fn bench(c: &mut Criterion) {
+    let agreed = Agreement::default();
+    for size in SIZES {
+        let mut group = c.benchmark_group(format!("{} kB", size / 1000));
+        group.throughput(Throughput::Bytes(size as u64)).measurement_time(Duration::from_secs(3));
+        let frame = vec![0x5a; size];
+
+        let cipher = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[7; 32]).unwrap());
+        let nonce = || Nonce::assume_unique_for_key([3; 12]);
+        let mut buffer = frame.clone();
+        group.bench_function("AES-256-GCM, seal", |b| {
+            b.iter(|| cipher.seal_in_place_separate_tag(nonce(), Aad::from([1; 4]), black_box(&mut buffer)))
+        });
+        let mut sealed = frame.clone();
+        cipher.seal_in_place_append_tag(nonce(), Aad::from([1; 4]), &mut sealed).unwrap();
+        let mut buffer = sealed.clone();
+        group.bench_function("AES-256-GCM, open", |b| {
+            b.iter_custom(|rounds| {
+                let mut taken = Duration::ZERO;
+                for _ in 0..rounds {
+                    buffer.copy_from_slice(&sealed);
+                    let start = std::time::Instant::now();
+                    cipher.open_in_place(nonce(), Aad::from([1; 4]), black_box(&mut buffer)).unwrap();
+                    taken += start.elapsed();
+                }
+                taken
+            })
+        });
+
+        let mut call = Call::new();
+        let mut sealer = SenderKeys::fresh(agreed, 0, 0).unwrap().video(0).unwrap();
+        let mut packetizer_ = packetizer();
+        let (mut sealed, mut packets) = (BytesMut::new(), Vec::new());
+        // The planner's work is not measured, so one descriptor has to do for all frames after the first.
+        sealer.seal(&call.next(), Unit::Frame, &frame, &mut sealed).unwrap();
+        let descriptor = call.next();
+        group.bench_function("encrypt", |b| {
+            b.iter(|| {
+                sealed.clear();
+                sealer.seal(&descriptor, Unit::Frame, black_box(&frame), &mut sealed).unwrap();
+            })
+        });
+        packetize(&mut packetizer_, &Call::new().next(), &frame, &mut packets);
+        group.bench_function("encrypt and packetize", |b| {
+            b.iter(|| {
+                packets.clear();
+                sealed.clear();
+                sealer.seal(&descriptor, Unit::Frame, black_box(&frame), &mut sealed).unwrap();
+                packetize(&mut packetizer_, &descriptor, &sealed, &mut packets);
+            })
+        });
+        // The coder has written the frame behind room for the header.
+        let plain = [&[0; MAX_HEADER][..], &frame].concat();
+        group.bench_function("encrypt in place and packetize", |b| {
+            b.iter_custom(|rounds| {
+                let mut taken = Duration::ZERO;
+                let mut buffer = BytesMut::with_capacity(2 * plain.len());
+                for _ in 0..rounds {
+                    packets.clear();
+                    buffer.clear();
+                    buffer.reserve(plain.len() + 100);
+                    buffer.extend_from_slice(&plain);
+                    let start = std::time::Instant::now();
+                    sealer.seal_in_place(&descriptor, Unit::Frame, &mut buffer).unwrap();
+                    packetize(&mut packetizer_, &descriptor, black_box(&buffer), &mut packets);
+                    taken += start.elapsed();
+                }
+                taken
+            })
+        });
+
+        let mut keys = SenderKeys::fresh(agreed, 0, 0).unwrap();
+        let (mut sealer, mut call, mut packetizer_) = (keys.video(0).unwrap(), Call::new(), packetizer());
+        let mut ring = KeyRing::new(agreed, Duration::ZERO);
+        ring.add(keys.grant().clone(), Duration::ZERO);
+        let mut opener = VideoOpener::new(agreed, 0, 0);
+        let mut reassembler = Reassembler::new(ReassemblerConfig::new(PayloadFormat::Sframe, DESCRIPTOR));
+        group.bench_function("depacketize and decrypt", |b| {
+            b.iter_batched(
+                || {
+                    let (mut sealed, mut packets) = (BytesMut::new(), Vec::new());
+                    let descriptor = call.next();
+                    sealer.seal(&descriptor, Unit::Frame, &frame, &mut sealed).unwrap();
+                    packetize(&mut packetizer_, &descriptor, &sealed, &mut packets);
+                    packets
+                },
+                |packets| {
+                    for packet in packets {
+                        reassembler.push(&packet, Duration::ZERO).unwrap();
+                    }
+                    let mut opened = 0;
+                    while let Some(event) = reassembler.poll(Duration::ZERO) {
+                        let Event::Frame(received) = event else { panic!("{event:?}") };
+                        let mut frame = received.payload.try_into_mut().unwrap_or_else(BytesMut::from);
+                        opener
+                            .open(&ring, Duration::ZERO, &received.descriptor, Unit::Frame, &mut frame)
+                            .unwrap();
+                        if let Some(structure) = &received.descriptor.structure {
+                            reassembler.adopt(structure.clone(), Duration::ZERO);
+                        }
+                        opened += frame.len();
+                    }
+                    opened
+                },
+                BatchSize::PerIteration,
+            )
+        });
+        group.finish();
+
+        packets.clear();
+        let mut call = Call::new();
+        let (mut sealer, mut packetizer_) =
+            (SenderKeys::fresh(agreed, 0, 0).unwrap().video(0).unwrap(), packetizer());
+        for _ in 0..2 {
+            packets.clear();
+            sealed.clear();
+            let descriptor = call.next();
+            sealer.seal(&descriptor, Unit::Frame, &frame, &mut sealed).unwrap();
+            packetize(&mut packetizer_, &descriptor, &sealed, &mut packets);
+        }
+        let wire: usize = packets.iter().map(Bytes::len).sum();
+        println!(
+            "{size} bytes in {} packets: {} bytes more by SFrame, {:.1} a packet in all\n",
+            packets.len(),
+            sealed.len() - size,
+            (wire - size) as f64 / packets.len() as f64
+        );
+    }
+}
+
+criterion_group!(benches, bench);
+criterion_main!(benches);

@@ -1,0 +1,178 @@
+//! The two ends of a video stream: pictures' layers to packets, and packets to what a decoder takes.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use layercast::e2ee::{KeyRing, OpenError, SealError, Unit as Sealed, VideoOpener, VideoSealer};
+use layercast::rtp::descriptor::Describer;
+use layercast::rtp::frame_buffer::{self, DropReason, Frame, FrameBuffer, FrameBufferConfig, Request, Unit};
+use layercast::rtp::packetizer::{self, OutgoingFrame, Packetizer, PacketizerConfig, PayloadFormat};
+use layercast::rtp::reassembler::{
+    self, Abandoned, Accepted, Reassembler, ReassemblerConfig, ReceivedFrame, Rejected,
+};
+use layercast::structure::{DecodeTarget, DecodeTargets, PicturePlan};
+
+/// Identifier of the Dependency Descriptor's header extension, which sender and receiver agree on.
+pub const DESCRIPTOR_ID: u8 = 4;
+/// RTP payload type.
+pub const PAYLOAD_TYPE: u8 = 45;
+/// SSRC of the video.
+pub const SSRC: u32 = 0x6c61_7963;
+
+/// Why a picture cannot be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// A frame cannot be sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// A frame cannot be put into packets.
+    #[error(transparent)]
+    Packetize(#[from] packetizer::Error),
+}
+
+/// The sending end.
+pub struct Outgoing {
+    describer: Describer,
+    sealer: Option<VideoSealer>,
+    packetizer: Packetizer,
+    sealed: BytesMut,
+}
+
+impl Outgoing {
+    /// An end that seals, or sends in the clear where there is no sealer.
+    pub fn new(describer: Describer, sealer: Option<VideoSealer>, sequence_number: u16) -> Self {
+        let format = if sealer.is_some() { PayloadFormat::Sframe } else { PayloadFormat::Av1 };
+        let config = PacketizerConfig::new(format, DESCRIPTOR_ID, PAYLOAD_TYPE, SSRC);
+        let packetizer = Packetizer::new(PacketizerConfig { sequence_number, ..config });
+        Self { describer, sealer, packetizer, sealed: BytesMut::new() }
+    }
+
+    /// Appends the packets of a picture: its frames' bytes are `payloads`, in the plan's order.
+    pub fn send<'a>(
+        &mut self,
+        plan: &PicturePlan,
+        payloads: impl IntoIterator<Item = &'a [u8]>,
+        wanted: DecodeTargets,
+        timestamp: u32,
+        packets: &mut Vec<Bytes>,
+    ) -> Result<(), SendError> {
+        let descriptors = self.describer.describe(plan, wanted);
+        let count = descriptors.len();
+        for (index, (descriptor, payload)) in descriptors.iter().zip(payloads).enumerate() {
+            let payload = match &mut self.sealer {
+                Some(sealer) => {
+                    self.sealed.clear();
+                    sealer.seal(descriptor, Sealed::Frame, payload, &mut self.sealed)?;
+                    &self.sealed
+                }
+                None => payload,
+            };
+            let end_of_picture = index + 1 == count;
+            let frame = OutgoingFrame { payload, descriptor, timestamp, end_of_picture };
+            self.packetizer.packetize(&frame, packets)?;
+        }
+        Ok(())
+    }
+}
+
+/// What came of packets.
+#[derive(Debug)]
+pub enum Happened {
+    /// A temporal unit to be decoded.
+    Unit(Unit),
+    /// Something to ask the sender for.
+    Request(Request),
+    /// A frame is not what the sender sealed.
+    Refused(OpenError),
+    /// A frame is not going to be whole.
+    Abandoned(Abandoned),
+    /// A frame is not handed on.
+    Dropped(DropReason),
+}
+
+/// The receiving end.
+pub struct Incoming {
+    /// From packets to frames.
+    pub reassembler: Reassembler,
+    /// From frames to temporal units.
+    pub buffer: FrameBuffer,
+    opener: Option<(VideoOpener, KeyRing)>,
+}
+
+impl Incoming {
+    /// An end that opens what was sealed, or takes what is in the clear where there is no opener.
+    pub fn new(target: DecodeTarget, opener: Option<(VideoOpener, KeyRing)>) -> Self {
+        let format = if opener.is_some() { PayloadFormat::Sframe } else { PayloadFormat::Av1 };
+        Self {
+            reassembler: Reassembler::new(ReassemblerConfig::new(format, DESCRIPTOR_ID)),
+            buffer: FrameBuffer::new(FrameBufferConfig::default(), target),
+            opener,
+        }
+    }
+
+    /// Takes a packet.
+    pub fn push(&mut self, packet: &Bytes, now: Duration) -> Result<Accepted, Rejected> {
+        self.reassembler.push(packet, now)
+    }
+
+    /// What there is to tell at `now`.
+    pub fn poll(&mut self, now: Duration, happened: &mut Vec<Happened>) {
+        while let Some(event) = self.reassembler.poll(now) {
+            match event {
+                reassembler::Event::Frame(frame) => match self.open(frame, now) {
+                    Ok(frame) => {
+                        let dropped = self.buffer.insert(frame, now).err();
+                        happened.extend(dropped.map(Happened::Dropped));
+                    }
+                    Err(error) => happened.push(Happened::Refused(error)),
+                },
+                reassembler::Event::Abandoned { reason, .. } => happened.push(Happened::Abandoned(reason)),
+                reassembler::Event::Restarted => self.buffer.reset(),
+            }
+        }
+        if let Some(settled) = self.reassembler.settled() {
+            self.buffer.settle(settled);
+        }
+        if self.reassembler.needs_structure() {
+            self.buffer.request_key_frame(now);
+        }
+        while let Some(event) = self.buffer.poll(now) {
+            happened.push(match event {
+                frame_buffer::Event::Unit(unit) => Happened::Unit(unit),
+                frame_buffer::Event::Request(request) => Happened::Request(request),
+                frame_buffer::Event::Dropped { reason, .. } => Happened::Dropped(reason),
+            });
+        }
+    }
+
+    /// When to poll again if nothing comes before.
+    pub fn next_timeout(&self) -> Option<Duration> {
+        self.reassembler.next_timeout().into_iter().chain(self.buffer.next_timeout()).min()
+    }
+
+    /// The frame as its sender sealed it, with the meaning that its descriptor has by a structure of the sender's.
+    fn open(&mut self, received: ReceivedFrame, now: Duration) -> Result<Frame, OpenError> {
+        let ReceivedFrame { descriptor, structure, dependencies, payload, timestamp, marker } = received;
+        let mut frame = Frame {
+            frame_number: descriptor.frame_number,
+            timestamp,
+            end_of_picture: marker,
+            starts_sequence: descriptor.structure.is_some(),
+            active_decode_targets: descriptor.active_decode_targets,
+            structure,
+            dependencies,
+            payload,
+        };
+        if let Some((opener, keys)) = &mut self.opener {
+            let mut payload = BytesMut::from(frame.payload);
+            opener.open(keys, now, &descriptor, Sealed::Frame, &mut payload)?;
+            frame.payload = payload.freeze();
+            frame.structure = opener.structure().ok_or(OpenError::NoStructure)?.clone();
+            frame.dependencies = descriptor.dependencies(&frame.structure)?;
+            if descriptor.structure.is_some() {
+                self.reassembler.adopt(frame.structure.clone(), now);
+            }
+        }
+        Ok(frame)
+    }
+}

@@ -1,0 +1,304 @@
+//! Receives a sealed video over UDP, opens and decodes it, and reports.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::mpsc::{self, TryRecvError};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use clap::Parser;
+use layercast::decoder::{Decoder, DecoderConfig, Output};
+use layercast::e2ee::{Agreement, KeyRing, VideoOpener};
+use layercast::rtp::frame_buffer::{DropReason, Request, Unit};
+use layercast::rtp::reassembler::{Rejected, Statistics};
+use layercast::rtp::rtcp::{self, IntraRequest, LayerRequest, Lost, Message};
+use layercast::structure::LayerId;
+use y4m::Ratio;
+
+use common::call::{Happened, Incoming, PAYLOAD_TYPE, SSRC};
+use common::network::{self, is_rtcp};
+use common::{Result, at, control, exit_code, video};
+
+/// Waits for `send`, agrees on keys with it by MLS, receives the layers of a decode target, opens and decodes them
+/// and reports: a line a second, and in the end what was lost, asked for, refused and why.
+#[derive(Parser)]
+struct Args {
+    /// Where packets come.
+    #[arg(long, default_value = "127.0.0.1:5004")]
+    listen: SocketAddr,
+    /// Where `send` comes for the agreement on keys.
+    #[arg(long, default_value = "127.0.0.1:5005")]
+    control: SocketAddr,
+    /// The highest spatial layer to show, 0 to 3.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(..=3))]
+    spatial: u8,
+    /// The highest temporal layer to show, 0 to 7.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u8).range(..=7))]
+    temporal: u8,
+    /// A Y4M file for the pictures, of 30 a second and all of the first one's size; others are left out.
+    #[arg(long)]
+    output: Option<PathBuf>,
+    /// A line for every picture.
+    #[arg(long)]
+    pictures: bool,
+}
+
+/// From one report to the next.
+const REPORT: Duration = Duration::from_secs(1);
+/// After the sender has gone, how long packets on the way are waited for.
+const LINGER: Duration = Duration::from_millis(200);
+/// The longest wait for a packet: whether the sender is still there is looked at in between.
+const WAIT: Duration = Duration::from_millis(50);
+
+fn main() -> ExitCode {
+    exit_code(run(&Args::parse()))
+}
+
+fn run(args: &Args) -> Result<()> {
+    let socket = at(args.listen.to_string().as_ref(), UdpSocket::bind(args.listen))?;
+    let listener = at(args.control.to_string().as_ref(), TcpListener::bind(args.control))?;
+    println!("waiting for packets at {} and for send at {}", args.listen, args.control);
+    let (mut stream, _) = listener.accept()?;
+    let agreed = Agreement::default();
+    let group = control::join(&mut stream, agreed)?;
+    println!("code to compare: {}", group.code()?);
+    let own = group.member();
+    let (sender, _) = group.members().find(|(member, _)| *member != own).ok_or("nobody else in the group")?;
+    let mut keys = KeyRing::new(agreed, Duration::from_secs(5));
+    keys.add(group.grant()?, Duration::ZERO);
+    let (gone, has_gone) = mpsc::channel();
+    std::thread::spawn(move || {
+        let end = control::wait_for_end(stream);
+        // The receiver may have come to its end before.
+        let _ = gone.send(end);
+    });
+
+    let opener = VideoOpener::new(agreed, sender, 0);
+    let mut receiver =
+        Receiver::new(args, Incoming::new(LayerId::new(args.spatial, args.temporal), Some((opener, keys))))?;
+    let start = Instant::now();
+    let mut peer = None;
+    let mut end = None;
+    let mut report = REPORT;
+    loop {
+        let now = start.elapsed();
+        match has_gone.try_recv() {
+            Ok(how) => {
+                how?;
+                end = Some(now + LINGER);
+            }
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => {}
+        }
+        if end.is_some_and(|end| end <= now) {
+            break;
+        }
+        let until = receiver.incoming.next_timeout().unwrap_or(now + WAIT).min(now + WAIT);
+        if let Some((packet, from)) = network::receive(&socket, until.saturating_sub(now))?
+            && !is_rtcp(&packet)
+        {
+            peer = Some(from);
+            receiver.totals.bytes += packet.len();
+            let rejected = receiver.incoming.push(&packet, start.elapsed()).err();
+            // Those are in the statistics.
+            if let Some(rejected) =
+                rejected.filter(|why| !matches!(why, Rejected::Duplicate | Rejected::Late))
+            {
+                receiver.trouble(format!("packet: {rejected}"));
+            }
+        }
+        let feedback = receiver.run(start.elapsed())?;
+        if let Some(peer) = peer.filter(|_| !feedback.is_empty()) {
+            let mut packet = BytesMut::new();
+            rtcp::write(&feedback, &mut packet)?;
+            socket.send_to(&packet, peer)?;
+        }
+        if start.elapsed() >= report {
+            receiver.report(report, REPORT);
+            report += REPORT;
+        }
+    }
+    receiver.finish(start.elapsed())
+}
+
+/// What is counted besides the packets.
+#[derive(Default, Clone, Copy)]
+struct Totals {
+    bytes: usize,
+    pictures: u64,
+    requests: u64,
+    troubles: u64,
+}
+
+struct Receiver {
+    incoming: Incoming,
+    decoder: Decoder,
+    output: Option<(PathBuf, Option<video::Writer>)>,
+    tell_pictures: bool,
+    totals: Totals,
+    /// As of the last report.
+    before: (Totals, Statistics),
+    shown: Option<(LayerId, (usize, usize))>,
+    /// What went wrong, how often.
+    troubles: BTreeMap<String, u64>,
+    requests: u8,
+    happened: Vec<Happened>,
+    missing: Vec<u16>,
+}
+
+impl Receiver {
+    fn new(args: &Args, incoming: Incoming) -> Result<Self> {
+        let config = DecoderConfig { output: Output::HighestLayer, ..DecoderConfig::default() };
+        println!(
+            "  time | pictures | layer       size | kbit/s | missing recovered lost | NACKs refreshes | refused"
+        );
+        println!(
+            "------ | -------- | ---------------- | ------ | ---------------------- | --------------- | -------"
+        );
+        Ok(Self {
+            incoming,
+            decoder: Decoder::new(config)?,
+            output: args.output.clone().map(|path| (path, None)),
+            tell_pictures: args.pictures,
+            totals: Totals::default(),
+            before: Default::default(),
+            shown: None,
+            troubles: BTreeMap::new(),
+            requests: 0,
+            happened: vec![],
+            missing: vec![],
+        })
+    }
+
+    /// Decodes what can be decoded, and gives what is to be said to the sender.
+    fn run(&mut self, now: Duration) -> Result<Vec<Message>> {
+        let mut feedback = vec![];
+        let mut happened = std::mem::take(&mut self.happened);
+        self.incoming.poll(now, &mut happened);
+        for happened in happened.drain(..) {
+            match happened {
+                Happened::Unit(unit) => self.decode(&unit, now)?,
+                Happened::Request(request) => {
+                    self.totals.requests += 1;
+                    feedback.push(self.request(request));
+                }
+                Happened::Refused(why) => self.trouble(format!("frame refused: {why}")),
+                Happened::Abandoned(why) => self.trouble(format!("frame abandoned: {why}")),
+                Happened::Dropped(DropReason::NotNeeded) => {}
+                Happened::Dropped(why) => self.trouble(format!("frame dropped: {why}")),
+            }
+        }
+        self.happened = happened;
+        self.incoming.reassembler.nacks(now, &mut self.missing);
+        if !self.missing.is_empty() {
+            let lost = Lost::of(self.missing.iter().copied());
+            feedback.push(Message::Nack { sender_ssrc: 1, media_ssrc: SSRC, lost });
+        }
+        Ok(feedback)
+    }
+
+    fn request(&mut self, request: Request) -> Message {
+        self.requests = self.requests.wrapping_add(1);
+        let (ssrc, sequence_number) = (SSRC, self.requests);
+        match request {
+            Request::KeyFrame => {
+                let requests = vec![IntraRequest { ssrc, sequence_number }];
+                Message::Fir { sender_ssrc: 1, requests }
+            }
+            Request::LayerRefresh { have, want } => {
+                let payload_type = PAYLOAD_TYPE;
+                let request =
+                    LayerRequest { ssrc, sequence_number, payload_type, target: want, current: Some(have) };
+                Message::Lrr { sender_ssrc: 1, requests: vec![request] }
+            }
+        }
+    }
+
+    fn decode(&mut self, unit: &Unit, now: Duration) -> Result<()> {
+        let pictures = match self.decoder.decode(&unit.to_bytes(), i64::from(unit.timestamp)) {
+            Ok(pictures) => pictures,
+            Err(error) => {
+                self.trouble(format!("decoder: {error}"));
+                self.incoming.buffer.restart(now);
+                return Ok(());
+            }
+        };
+        let Some(layer) = unit.frames.last().map(|frame| frame.layer) else { return Ok(()) };
+        for shown in pictures {
+            let size = (shown.picture.width(), shown.picture.height());
+            self.totals.pictures += 1;
+            self.shown = Some((layer, size));
+            if self.tell_pictures {
+                let bytes: usize = unit.frames.iter().map(|frame| frame.payload.len()).sum();
+                let seconds = now.as_secs_f64();
+                println!(
+                    "{seconds:6.3} | picture at {:10} | {layer} {}x{} | {bytes} bytes",
+                    unit.timestamp, size.0, size.1
+                );
+            }
+            let Some((path, writer)) = &mut self.output else { continue };
+            let writer = match writer {
+                Some(writer) => writer,
+                none => none.insert(video::Writer::create(path, size, Ratio::new(30, 1))?),
+            };
+            if writer.size() == size {
+                at(path, writer.write(&shown.picture))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn trouble(&mut self, what: String) {
+        self.totals.troubles += 1;
+        *self.troubles.entry(what).or_default() += 1;
+    }
+
+    /// A line for the time since the last one.
+    fn report(&mut self, now: Duration, span: Duration) {
+        let statistics = self.incoming.reassembler.statistics();
+        let (before, packets_before) = self.before;
+        let (layer, size) = match self.shown.take() {
+            Some((layer, (width, height))) => (layer.to_string(), format!("{width}x{height}")),
+            None => ("-".into(), "-".into()),
+        };
+        println!(
+            "{:6.1} | {:8} | {layer:5} {size:>10} | {:6.0} | {:7} {:9} {:4} | {:5} {:9} | {:7}",
+            now.as_secs_f64(),
+            self.totals.pictures - before.pictures,
+            (self.totals.bytes - before.bytes) as f64 / 125.0 / span.as_secs_f64(),
+            statistics.missing - packets_before.missing,
+            statistics.recovered - packets_before.recovered,
+            statistics.lost - packets_before.lost,
+            statistics.nacks - packets_before.nacks,
+            self.totals.requests - before.requests,
+            self.totals.troubles - before.troubles,
+        );
+        self.before = (self.totals, statistics);
+    }
+
+    fn finish(self, now: Duration) -> Result<()> {
+        let Totals { bytes, pictures, requests, .. } = self.totals;
+        let statistics = self.incoming.reassembler.statistics();
+        let Statistics { packets, recovered, duplicates, late, missing, lost, nacks, .. } = statistics;
+        println!();
+        println!(
+            "{pictures} pictures of {} frames in {:.1} s, {bytes} bytes",
+            statistics.frames,
+            now.as_secs_f64()
+        );
+        println!(
+            "{packets} packets; {missing} were missing, {recovered} came when asked for again ({nacks} times), {lost} never"
+        );
+        println!("{duplicates} came twice, {late} too late; {requests} refreshes were asked for");
+        for (what, count) in &self.troubles {
+            println!("{count:6} x {what}");
+        }
+        if let Some((path, Some(writer))) = self.output {
+            at(&path, writer.finish())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,220 @@
+//! Codes a video, seals it and sends it over UDP.
+
+mod common;
+
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use layercast::bitstream::{FrameType, HeaderReader, ObuType, obus};
+use layercast::e2ee::Agreement;
+use layercast::encoder::{EncodeOptions, SvcConfig, SvcEncoder};
+use layercast::rtp::descriptor::Describer;
+use layercast::rtp::packetizer::SentPackets;
+use layercast::rtp::rtcp::{self, Message};
+use layercast::structure::{DecodeTargets, LayerId, PicturePlan, PictureRequest, Planner, ScalabilityMode};
+
+use common::call::Outgoing;
+use common::network::{Faults, Network, is_rtcp};
+use common::stream::Stream;
+use common::{Result, at, control, exit_code, video};
+
+/// Codes a Y4M video (or takes the layers of an IVF file that `encode` wrote), seals each layer by SFrame and sends
+/// it over UDP as fast as it plays. The keys are agreed on by MLS with `receive`, which is to be started first.
+///
+/// Packets are sent again when asked for; where a key frame or a refresh is asked for, the next picture is a key
+/// picture.
+#[derive(Parser)]
+struct Args {
+    /// The video.
+    input: PathBuf,
+    /// Where packets go: to `receive`, or to `forward` in front of it.
+    #[arg(long, default_value = "127.0.0.1:5004")]
+    to: SocketAddr,
+    /// Where `receive` is for the agreement on keys.
+    #[arg(long, default_value = "127.0.0.1:5005")]
+    control: SocketAddr,
+    /// Scalability mode, as W3C webrtc-svc names it; of an IVF file, the one it was coded in.
+    #[arg(long, default_value = "L3T3")]
+    mode: ScalabilityMode,
+    /// Quantizer index (base_q_idx), 1 (best) to 255.
+    #[arg(long, default_value_t = 100)]
+    qp: u8,
+    /// Sends only so many pictures.
+    #[arg(long)]
+    frames: Option<usize>,
+    #[command(flatten)]
+    faults: Faults,
+}
+
+/// After the last picture, how long packets are still sent again.
+const LINGER: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    exit_code(run(&Args::parse()))
+}
+
+/// A picture's layers.
+struct Coded {
+    plan: PicturePlan,
+    payloads: Vec<Vec<u8>>,
+}
+
+/// Where pictures come from.
+enum Source {
+    Video { reader: video::Reader, encoder: Box<SvcEncoder>, pictures: u64 },
+    File { units: std::vec::IntoIter<Vec<u8>>, headers: Box<HeaderReader>, planner: Planner },
+}
+
+impl Source {
+    /// Opens the input: its pictures, their size, and the time from one to the next.
+    fn open(args: &Args) -> Result<(Self, (u32, u32), Duration)> {
+        if args.input.extension().is_some_and(|extension| extension == "ivf") {
+            let stream = Stream::read(&args.input)?;
+            let (num, den) = stream.time_base;
+            let mut headers = HeaderReader::new();
+            let first = stream.units.first().ok_or("no pictures")?;
+            let frames = headers.temporal_unit(&first.data).collect::<std::result::Result<Vec<_>, _>>()?;
+            let top = frames.last().ok_or("no frames")?;
+            let size = (top.header.upscaled_width, top.header.frame_height);
+            let units = stream.units.into_iter().map(|unit| unit.data).collect::<Vec<_>>().into_iter();
+            let planner = Planner::new(args.mode);
+            let source = Self::File { units, headers: Box::default(), planner };
+            return Ok((source, size, Duration::from_secs_f64(num as f64 / den as f64)));
+        }
+        let reader = video::Reader::open(&args.input)?;
+        let (width, height) = reader.size();
+        let mut config = SvcConfig::new(width, height, args.mode);
+        config.quantizer = args.qp;
+        let encoder = Box::new(SvcEncoder::new(config)?);
+        let interval = reader.frame_rate();
+        let interval = Duration::from_secs_f64(interval.den as f64 / interval.num as f64);
+        let size = (u32::try_from(width)?, u32::try_from(height)?);
+        Ok((Self::Video { reader, encoder, pictures: 0 }, size, interval))
+    }
+
+    fn next(&mut self, key: bool) -> Result<Option<Coded>> {
+        match self {
+            Self::Video { reader, encoder, pictures } => {
+                let Some(picture) = reader.next().transpose()? else { return Ok(None) };
+                let options = EncodeOptions { key, ..EncodeOptions::default() };
+                let unit = encoder.encode(&picture.view(), *pictures as i64, options)?;
+                *pictures += 1;
+                let frames = unit.frames.iter().map(|frame| frame.plan.clone()).collect();
+                let plan = PicturePlan { picture: unit.picture, key: unit.key, frames };
+                let payloads = unit.frames.iter().map(|frame| frame.data.to_vec()).collect();
+                Ok(Some(Coded { plan, payloads }))
+            }
+            Self::File { units, headers, planner } => {
+                let Some(unit) = units.next() else { return Ok(None) };
+                let structure = planner.structure();
+                let mut payloads = vec![];
+                let mut layers: Vec<LayerId> = vec![];
+                let mut start = match obus(&unit).next().transpose()? {
+                    Some(obu) if obu.header.obu_type == ObuType::TemporalDelimiter => obu.bytes.len(),
+                    _ => 0,
+                };
+                let mut key = false;
+                for frame in headers.temporal_unit(&unit) {
+                    let frame = frame?;
+                    layers.push(frame.layer());
+                    key |= frame.header.frame_type == FrameType::Key;
+                    payloads.push(unit[start..frame.range.end].to_vec());
+                    start = frame.range.end;
+                }
+                let plan = planner.next(PictureRequest { key, wanted: DecodeTargets::all(structure) });
+                let planned: Vec<_> = plan.frames.iter().map(|frame| frame.layer).collect();
+                if planned != layers || plan.key != key {
+                    return Err(format!("picture {} is not of mode {}", plan.picture, structure.mode).into());
+                }
+                Ok(Some(Coded { plan, payloads }))
+            }
+        }
+    }
+}
+
+/// What was sent and asked for.
+#[derive(Default)]
+struct Counts {
+    pictures: u64,
+    keys: u64,
+    packets: u64,
+    bytes: usize,
+    again: u64,
+    requests: u64,
+}
+
+fn run(args: &Args) -> Result<()> {
+    let (mut source, size, interval) = at(&args.input, Source::open(args))?;
+    let mut stream = at(args.control.to_string().as_ref(), TcpStream::connect(args.control))?;
+    let agreed = Agreement::default();
+    let mut group = control::invite(&mut stream, agreed)?;
+    println!("code to compare: {}", group.code()?);
+    let sealer = group.sender_keys()?.video(0)?;
+    let describer = Describer::new(args.mode, size.0, size.1);
+    let mut outgoing = Outgoing::new(describer, Some(sealer), args.faults.seed as u16);
+    let mut network = Network::new(UdpSocket::bind("127.0.0.1:0")?, args.to, args.faults.clone());
+    let mut sent = SentPackets::new(4096);
+    let mut counts = Counts::default();
+
+    let all = DecodeTargets::all(args.mode.structure());
+    let start = Instant::now();
+    let mut packets = vec![];
+    let mut key = false;
+    for n in 0..args.frames.unwrap_or(usize::MAX) {
+        let due = start + interval * u32::try_from(n)?;
+        key |= listen(&mut network, due, &sent, &mut counts)?;
+        let Some(coded) = at(&args.input, source.next(key))? else { break };
+        key &= !coded.plan.key;
+        counts.pictures += 1;
+        counts.keys += u64::from(coded.plan.key);
+        let timestamp = (interval.as_secs_f64() * n as f64 * 90_000.0) as u64 as u32;
+        let payloads = coded.payloads.iter().map(Vec::as_slice);
+        outgoing.send(&coded.plan, payloads, all, timestamp, &mut packets)?;
+        for packet in packets.drain(..) {
+            counts.packets += 1;
+            counts.bytes += packet.len();
+            sent.insert(packet.clone());
+            network.send(packet)?;
+        }
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    listen(&mut network, Instant::now() + LINGER, &sent, &mut counts)?;
+    let Counts { pictures, keys, packets, bytes, again, requests } = counts;
+    println!(
+        "{pictures} pictures ({keys} key) in {packets} packets, {:.1} kbit/s",
+        bytes as f64 / 125.0 / seconds
+    );
+    println!("{} lost on purpose, {again} sent again, {requests} requests for a refresh", network.lost);
+    Ok(())
+}
+
+/// Waits until `until` and does what the receiver asks for; says whether that is a refresh.
+fn listen(network: &mut Network, until: Instant, sent: &SentPackets, counts: &mut Counts) -> Result<bool> {
+    let mut refresh = false;
+    while let Some((packet, _)) = network.receive(until)? {
+        if !is_rtcp(&packet) {
+            continue;
+        }
+        for message in rtcp::read(&packet).filter_map(std::result::Result::ok) {
+            match message {
+                Message::Nack { lost, .. } => {
+                    for number in lost.into_iter().flat_map(|lost| lost.sequence_numbers()) {
+                        if let Some(packet) = sent.get(number) {
+                            counts.again += 1;
+                            network.send(packet.clone())?;
+                        }
+                    }
+                }
+                Message::Pli { .. } | Message::Fir { .. } | Message::Lrr { .. } => {
+                    counts.requests += 1;
+                    refresh = true;
+                }
+                Message::Other { .. } => {}
+            }
+        }
+    }
+    Ok(refresh)
+}

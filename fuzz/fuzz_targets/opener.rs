@@ -1,0 +1,28 @@
+//! What nobody sealed is not opened, whatever descriptor comes with it.
+#![no_main]
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use layercast::e2ee::{Agreement, Binding, Grant, KeyRing, Unit, VideoOpener};
+use layercast::rtp::descriptor::DependencyDescriptor;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let Some((&[choice, size], data)) = data.split_first_chunk() else { return };
+    let Some((descriptor, frame)) = data.split_at_checked(size.into()) else { return };
+    let Ok(descriptor) = DependencyDescriptor::read(descriptor, None) else { return };
+    let binding = [Binding::Inside, Binding::Metadata, Binding::None][usize::from(choice % 3)];
+    let agreed = Agreement { binding, ..Agreement::default() };
+    let mut keys = KeyRing::new(agreed, Duration::ZERO);
+    // For the whole group, in epoch 0.
+    keys.add(Grant::from_bytes(&[[0; 17], [7; 17]].concat()).unwrap(), Duration::ZERO);
+    let mut opener = VideoOpener::new(agreed, 0, 0);
+    let unit = match choice & 0x80 {
+        0 => Unit::Frame,
+        _ => Unit::Packet { index: choice.into(), last: choice & 0x40 != 0 },
+    };
+    let mut frame = BytesMut::from(frame);
+    assert!(opener.open(&keys, Duration::ZERO, &descriptor, unit, &mut frame).is_err());
+    assert!(opener.structure().is_none());
+});

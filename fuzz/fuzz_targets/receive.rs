@@ -1,0 +1,62 @@
+//! Packets of any content become frames and temporal units, or are refused, within the limits. Of each packet the
+//! first byte is how much time has passed, the second its length.
+#![no_main]
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use layercast::rtp::frame_buffer::{Frame, FrameBuffer, FrameBufferConfig};
+use layercast::rtp::packetizer::PayloadFormat;
+use layercast::rtp::reassembler::{Event, Reassembler, ReassemblerConfig, ReceivedFrame};
+use layercast::structure::LayerId;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let Some((&flags, mut rest)) = data.split_first() else { return };
+    let format = if flags & 1 == 0 { PayloadFormat::Sframe } else { PayloadFormat::Av1 };
+    let config = ReassemblerConfig::new(format, 4);
+    let config = ReassemblerConfig {
+        adopt_structures: true,
+        max_packets: 64,
+        max_bytes: 4096,
+        max_waiting: 4,
+        ..config
+    };
+    let mut reassembler = Reassembler::new(config);
+    let limits = FrameBufferConfig { max_frames: 16, max_bytes: 4096, ..FrameBufferConfig::default() };
+    let mut buffer = FrameBuffer::new(limits, LayerId::new(flags >> 1 & 3, flags >> 3 & 7));
+    let mut now = Duration::ZERO;
+    let mut missing = vec![];
+    while let [time, size, packets @ ..] = rest {
+        let (packet, after) = packets.split_at(packets.len().min(usize::from(*size)));
+        rest = after;
+        now += Duration::from_millis(u64::from(*time));
+        // Whatever the outcome, the limits hold.
+        let _ = reassembler.push(&Bytes::copy_from_slice(packet), now);
+        assert!(reassembler.len() <= 64 && reassembler.bytes() <= 4096);
+        reassembler.nacks(now, &mut missing);
+        assert!(missing.len() <= 64);
+        while let Some(event) = reassembler.poll(now) {
+            let Event::Frame(frame) = event else { continue };
+            let ReceivedFrame { descriptor, structure, dependencies, payload, timestamp, marker } = frame;
+            let _ = buffer.insert(
+                Frame {
+                    frame_number: descriptor.frame_number,
+                    timestamp,
+                    end_of_picture: marker,
+                    starts_sequence: descriptor.structure.is_some(),
+                    active_decode_targets: descriptor.active_decode_targets,
+                    structure,
+                    dependencies,
+                    payload,
+                },
+                now,
+            );
+        }
+        if let Some(settled) = reassembler.settled() {
+            buffer.settle(settled);
+        }
+        while buffer.poll(now).is_some() {}
+        assert!(buffer.len() <= 16 && buffer.bytes() <= 4096);
+    }
+});

@@ -1,0 +1,174 @@
+//! What the sender of a video frame vouches for, as bytes.
+//!
+//! The label of a frame is, in this order: the canonical bytes of its Dependency Descriptor, two bytes of the
+//! SHA-256 of the structure by which they are read, for a packet two bytes with its place in the frame, a byte
+//! with the layer, and the length of all this in a byte. Seven bytes for most frames. It stands behind the
+//! frame, where it can be appended and cut off without moving the frame.
+//!
+//! A relay can pass on any structure that the sender has vouched for, so that two bytes tell them apart; one of
+//! its own making is in the canonical bytes of the frame that brings it, in full.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use crate::rtp::descriptor::{self, DependencyDescriptor, DependencyStructure};
+use crate::structure::LayerId;
+
+/// What is sealed in one piece (the T bit of draft-ietf-avtcore-rtp-sframe-02).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unit {
+    /// A whole frame of a layer, which is then split into packets (T is 0).
+    #[default]
+    Frame,
+    /// One packet's payload (T is 1).
+    Packet {
+        /// Place in its frame, from 0.
+        index: u16,
+        /// Whether it is the last of its frame.
+        last: bool,
+    },
+}
+
+/// Which part of what the sender vouched for is not what came with the frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Relabelled {
+    /// frame_number.
+    #[error("frame number")]
+    FrameNumber,
+    /// The dependency structure that the frame brings, or by which its template is read.
+    #[error("dependency structure")]
+    Structure,
+    /// spatial_id.
+    #[error("spatial layer")]
+    SpatialLayer,
+    /// temporal_id.
+    #[error("temporal layer")]
+    TemporalLayer,
+    /// Template, decode target indications, frame differences or chain differences.
+    #[error("dependencies")]
+    Dependencies,
+    /// The place of a packet in its frame, or that it is one.
+    #[error("place in the frame")]
+    Unit,
+}
+
+/// In the byte with the layer, temporal_id in bits 1 to 3 and spatial_id in bits 4 and 5: a packet.
+const PACKET: u8 = 1;
+
+/// In the same byte: the last packet of its frame.
+const LAST: u8 = 1 << 6;
+
+/// A structure and what it is told by.
+#[derive(Debug)]
+pub(super) struct Described {
+    structure: Arc<DependencyStructure>,
+    fingerprint: [u8; 2],
+}
+
+impl Described {
+    fn new(structure: &Arc<DependencyStructure>) -> Result<Self, descriptor::Error> {
+        let alone = DependencyDescriptor {
+            template_id: structure.template_id_offset,
+            structure: Some(Arc::clone(structure)),
+            ..DependencyDescriptor::default()
+        };
+        let mut bytes = Vec::new();
+        alone.canonical(structure, &mut bytes)?;
+        let digest = Sha256::digest(&bytes);
+        Ok(Self { structure: Arc::clone(structure), fingerprint: [digest[0], digest[1]] })
+    }
+
+    pub(super) fn structure(&self) -> &Arc<DependencyStructure> {
+        &self.structure
+    }
+
+    /// The structure that a descriptor brings along, if it is not the one `held`.
+    pub(super) fn brought(
+        held: Option<&Self>,
+        descriptor: &DependencyDescriptor,
+    ) -> Result<Option<Self>, descriptor::Error> {
+        let is_held = |structure: &Arc<DependencyStructure>| {
+            held.is_some_and(|held| Arc::ptr_eq(&held.structure, structure) || held.structure == *structure)
+        };
+        descriptor.structure.as_ref().filter(|structure| !is_held(structure)).map(Self::new).transpose()
+    }
+
+    /// The layer that a descriptor names.
+    pub(super) fn layer(&self, descriptor: &DependencyDescriptor) -> Result<LayerId, descriptor::Error> {
+        let id = descriptor.template_id;
+        Ok(self.structure.template(id).ok_or(descriptor::Error::Template { id })?.layer)
+    }
+
+    /// Writes the label of a frame or packet in place of what is in `label`.
+    pub(super) fn label(
+        &self,
+        descriptor: &DependencyDescriptor,
+        unit: Unit,
+        label: &mut Vec<u8>,
+    ) -> Result<(), descriptor::Error> {
+        label.clear();
+        descriptor.canonical(&self.structure, label)?;
+        label.extend(self.fingerprint);
+        let LayerId { spatial_id, temporal_id } = self.layer(descriptor)?;
+        let layer = spatial_id << 4 | temporal_id << 1;
+        match unit {
+            Unit::Frame => label.push(layer),
+            Unit::Packet { index, last } => {
+                label.extend(index.to_be_bytes());
+                label.push(layer | PACKET | if last { LAST } else { 0 });
+            }
+        }
+        // A header extension has at most 255 bytes for its descriptor.
+        let size = u8::try_from(label.len()).map_err(|_| descriptor::Error::Value { field: "descriptor" })?;
+        label.push(size);
+        Ok(())
+    }
+}
+
+/// The label at the end of a plaintext, with its length byte.
+pub(super) fn label_of(plaintext: &[u8]) -> Option<&[u8]> {
+    let size = usize::from(*plaintext.last()?) + 1;
+    plaintext.len().checked_sub(size).map(|at| &plaintext[at..])
+}
+
+/// What differs between the label of the descriptor that came and the one that was sealed; they do differ.
+pub(super) fn difference(came: &[u8], sealed: &[u8]) -> Relabelled {
+    let (Some(came), Some(sealed)) = (Parts::of(came), Parts::of(sealed)) else {
+        return Relabelled::Dependencies;
+    };
+    if came.frame_number != sealed.frame_number {
+        Relabelled::FrameNumber
+    } else if came.fingerprint != sealed.fingerprint || came.brings_structure != sealed.brings_structure {
+        Relabelled::Structure
+    } else if (came.layer ^ sealed.layer) & 3 << 4 != 0 {
+        Relabelled::SpatialLayer
+    } else if (came.layer ^ sealed.layer) & 7 << 1 != 0 {
+        Relabelled::TemporalLayer
+    } else if came.layer != sealed.layer || came.place != sealed.place {
+        Relabelled::Unit
+    } else {
+        Relabelled::Dependencies
+    }
+}
+
+struct Parts<'a> {
+    frame_number: [u8; 2],
+    brings_structure: bool,
+    fingerprint: [u8; 2],
+    layer: u8,
+    place: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    fn of(label: &'a [u8]) -> Option<Self> {
+        let (_size, label) = label.split_last()?;
+        let (&layer, before) = label.split_last()?;
+        let place = if layer & PACKET != 0 { 2 } else { 0 };
+        let (before, place) = before.split_at_checked(before.len().checked_sub(place)?)?;
+        let (canonical, fingerprint) = before.split_last_chunk()?;
+        let frame_number = [*canonical.get(1)?, *canonical.get(2)?];
+        let brings_structure = canonical.get(3).is_some_and(|flags| flags & 0x80 != 0);
+        Some(Self { frame_number, brings_structure, fingerprint: *fingerprint, layer, place })
+    }
+}

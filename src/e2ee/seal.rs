@@ -1,0 +1,233 @@
+//! Sealing: bytes in, SFrame out.
+
+use std::sync::Arc;
+
+use bytes::{Buf, BytesMut};
+use sframe::CipherSuite;
+use sframe::frame::{FrameCounter, MonotonicCounter};
+
+use super::cipher::Cipher;
+use super::header::{Header, MAX_HEADER};
+use super::keys::{BaseKey, SenderKeyError, SenderKeys};
+use super::label::{Described, Unit};
+use super::{Agreement, Binding};
+use crate::rtp::descriptor::{self, DependencyDescriptor, DependencyStructure};
+
+/// Frames that a key seals at most: 20 years of 100 frames a second. AES-GCM has then, even with frames of
+/// 100 kB, covered 2^49 blocks, which leaves an attacker a chance of 2^-31 to tell it from chance.
+pub const MAX_FRAMES: u64 = 1 << 36;
+
+/// Why nothing was sealed. No counter was used up, and the buffer is as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// The key has sealed [`MAX_FRAMES`]: the sender needs keys of another epoch.
+    #[error("the key has sealed all that it may")]
+    Exhausted,
+    /// No frame before this one brought a structure along.
+    #[error("the first descriptor has no dependency structure")]
+    NoStructure,
+    /// The descriptor does not fit its structure.
+    #[error(transparent)]
+    Descriptor(#[from] descriptor::Error),
+    /// The buffer does not begin with [`MAX_HEADER`] bytes of room.
+    #[error("no room for the header")]
+    NoRoom,
+}
+
+/// One key and its counter: seals what belongs to one context, such as audio frames or data messages.
+///
+/// It cannot be copied, and its counter only goes up, so that no nonce is used twice.
+#[derive(Debug)]
+pub struct Sealer {
+    cipher: Cipher,
+    key_id: u64,
+    counter: MonotonicCounter,
+    tag_size: usize,
+    /// Kept so as not to be allocated for each frame.
+    aad: Vec<u8>,
+}
+
+impl Sealer {
+    pub(super) fn new(suite: CipherSuite, key_id: u64, base_key: &BaseKey) -> Self {
+        Self {
+            cipher: Cipher::new(suite, key_id, base_key),
+            key_id,
+            counter: MonotonicCounter::new(MAX_FRAMES - 1),
+            tag_size: suite.auth_tag_len(),
+            aad: Vec::new(),
+        }
+    }
+
+    /// The key id in the headers.
+    pub fn key_id(&self) -> u64 {
+        self.key_id
+    }
+
+    /// Seals a message and appends the SFrame to `out`. `metadata` is authenticated and not sent: the receiver
+    /// has to know it (RFC 9605, section 4.4.3).
+    ///
+    /// # Errors
+    /// [`SealError::Exhausted`].
+    pub fn seal(&mut self, metadata: &[u8], message: &[u8], out: &mut BytesMut) -> Result<(), SealError> {
+        self.append(metadata, message, b"", out)
+    }
+
+    /// Seals in place: `frame` is [`MAX_HEADER`] bytes of any value and the message, and becomes the SFrame.
+    ///
+    /// # Errors
+    /// [`SealError::Exhausted`], [`SealError::NoRoom`].
+    pub fn seal_in_place(&mut self, metadata: &[u8], frame: &mut BytesMut) -> Result<(), SealError> {
+        self.turn(metadata, b"", frame)
+    }
+
+    fn append(
+        &mut self,
+        metadata: &[u8],
+        message: &[u8],
+        label: &[u8],
+        out: &mut BytesMut,
+    ) -> Result<(), SealError> {
+        let counter = self.counter.try_next().map_err(|_| SealError::Exhausted)?;
+        let header = Header::encode(self.key_id, counter);
+        out.reserve(header.len() + message.len() + label.len() + self.tag_size);
+        out.extend_from_slice(&header);
+        let at = out.len();
+        out.extend_from_slice(message);
+        self.encrypt(counter, &header, metadata, label, out, at);
+        Ok(())
+    }
+
+    fn turn(&mut self, metadata: &[u8], label: &[u8], frame: &mut BytesMut) -> Result<(), SealError> {
+        if frame.len() < MAX_HEADER {
+            return Err(SealError::NoRoom);
+        }
+        let counter = self.counter.try_next().map_err(|_| SealError::Exhausted)?;
+        let header = Header::encode(self.key_id, counter);
+        let unused = MAX_HEADER - header.len();
+        frame[unused..MAX_HEADER].copy_from_slice(&header);
+        self.encrypt(counter, &header, metadata, label, frame, MAX_HEADER);
+        frame.advance(unused);
+        Ok(())
+    }
+
+    /// Encrypts what is in `frame` from `at` on, with the label behind it, and appends the tag.
+    fn encrypt(
+        &mut self,
+        counter: u64,
+        header: &[u8],
+        metadata: &[u8],
+        label: &[u8],
+        frame: &mut BytesMut,
+        at: usize,
+    ) {
+        frame.reserve(label.len() + self.tag_size);
+        frame.extend_from_slice(label);
+        let end = frame.len();
+        frame.resize(end + self.tag_size, 0);
+        self.aad.clear();
+        self.aad.extend_from_slice(header);
+        self.aad.extend_from_slice(metadata);
+        let (data, tag) = frame[at..].split_at_mut(end - at);
+        self.cipher.seal(counter, &mut self.aad, data, tag);
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_counter(&mut self, counter: u64) {
+        self.counter = MonotonicCounter::with_start_value(counter, MAX_FRAMES - 1);
+    }
+}
+
+/// Seals the frames of a video stream: each spatial layer with a key of its own, each frame bound to what its
+/// Dependency Descriptor says.
+#[derive(Debug)]
+pub struct VideoSealer {
+    layers: [Sealer; 4],
+    binding: Binding,
+    described: Option<Described>,
+    /// Kept so as not to be allocated for each frame.
+    label: Vec<u8>,
+}
+
+impl VideoSealer {
+    pub(super) fn new(agreed: Agreement, layers: [Sealer; 4]) -> Self {
+        Self { layers, binding: agreed.binding, described: None, label: Vec::new() }
+    }
+
+    /// Goes on with the keys of another epoch.
+    ///
+    /// # Errors
+    /// As [`SenderKeys::video`].
+    pub fn rekey(&mut self, keys: &mut SenderKeys, stream: u16) -> Result<(), SenderKeyError> {
+        self.layers = keys.video(stream)?.layers;
+        Ok(())
+    }
+
+    /// The structure by which descriptors are read: the last that a frame brought along.
+    pub fn structure(&self) -> Option<&Arc<DependencyStructure>> {
+        self.described.as_ref().map(Described::structure)
+    }
+
+    /// Seals a frame, or the payload of one packet, and appends the SFrame to `out`. `descriptor` is the one that
+    /// goes with its (first) packet. Whether that is the frame's first or last packet, and which decode targets
+    /// are active, are for a relay to say and not bound.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub fn seal(
+        &mut self,
+        descriptor: &DependencyDescriptor,
+        unit: Unit,
+        frame: &[u8],
+        out: &mut BytesMut,
+    ) -> Result<(), SealError> {
+        let (spatial_id, brought) = self.prepare(descriptor, unit)?;
+        let (metadata, label) = self.binding.place(&self.label);
+        self.layers[spatial_id].append(metadata, frame, label, out)?;
+        self.keep(brought);
+        Ok(())
+    }
+
+    /// Seals in place: `frame` is [`MAX_HEADER`] bytes of any value and the frame, and becomes the SFrame.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub fn seal_in_place(
+        &mut self,
+        descriptor: &DependencyDescriptor,
+        unit: Unit,
+        frame: &mut BytesMut,
+    ) -> Result<(), SealError> {
+        let (spatial_id, brought) = self.prepare(descriptor, unit)?;
+        let (metadata, label) = self.binding.place(&self.label);
+        self.layers[spatial_id].turn(metadata, label, frame)?;
+        self.keep(brought);
+        Ok(())
+    }
+
+    /// Writes the label. Returns the spatial layer, and the structure that the frame brings along.
+    fn prepare(
+        &mut self,
+        descriptor: &DependencyDescriptor,
+        unit: Unit,
+    ) -> Result<(usize, Option<Described>), SealError> {
+        let brought = Described::brought(self.described.as_ref(), descriptor)?;
+        let described = brought.as_ref().or(self.described.as_ref()).ok_or(SealError::NoStructure)?;
+        described.label(descriptor, unit, &mut self.label)?;
+        let spatial_id = described.layer(descriptor)?.spatial_id.into();
+        if spatial_id >= self.layers.len() {
+            return Err(descriptor::Error::Layer.into());
+        }
+        Ok((spatial_id, brought))
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_layer(&mut self, spatial_id: usize, sealer: Sealer) {
+        self.layers[spatial_id] = sealer;
+    }
+
+    fn keep(&mut self, brought: Option<Described>) {
+        if brought.is_some() {
+            self.described = brought;
+        }
+    }
+}

@@ -1,0 +1,741 @@
+//! From whole frames to temporal units that can be decoded, for the decode target that is shown.
+//!
+//! The buffer goes by what the Dependency Descriptor says of each frame (AV1 RTP specification, Appendix A):
+//! the frames that it refers to (`frame_diffs`), the decode targets that it belongs to, and the frame before it
+//! in each chain (A.5). Hand it frames only once they have been opened, so that all of this is the sender's word;
+//! what a relay may change (RTP timestamp, marker bit, active decode targets) decides only how long the buffer
+//! waits and what it groups, never whether a frame can be decoded.
+//!
+//! # When a temporal unit is handed on
+//! As soon as every frame of the picture that the decode target needs is there. Pictures go out in the order of
+//! their frame numbers, so a gap holds up what follows it, unless [`FrameBuffer::settle`] has said that nothing
+//! more comes below: a frame of the target's chain is waited for until it is given up
+//! ([`FrameBufferConfig::give_up`]), any other for a shorter time ([`FrameBufferConfig::skip_after`]), as it costs
+//! but one picture.
+//!
+//! # When a chain is broken
+//! Then the best decode target below whose chain is whole goes on, and a layer refresh is asked for; where there is
+//! none, a key frame is. The wanted target comes back at a frame with a switch indication for it (A.7).
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrayvec::ArrayVec;
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::descriptor::{DecodeTargetIndication, DependencyStructure, FrameDependencies, MAX_DECODE_TARGETS};
+use crate::bitstream;
+use crate::structure::{DecodeTarget, LayerId};
+
+/// Frames of one picture at most: one of each spatial layer.
+const MAX_SPATIAL_LAYERS: usize = 4;
+
+/// How far back a frame can refer: a frame difference has 12 bits at most (A.8.2).
+const MAX_FRAME_DIFF: u64 = 1 << 12;
+
+/// How a frame buffer waits and what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameBufferConfig {
+    /// How long a missing frame of the target's chain is waited for, and a picture for its last frame.
+    pub give_up: Duration,
+    /// How long any other missing frame is waited for: longer than packets overtake each other, and than one
+    /// retransmission takes where that is to be seen.
+    pub skip_after: Duration,
+    /// The shortest time from one request for a refresh to the next.
+    pub request_interval: Duration,
+    /// Frames held at most.
+    pub max_frames: usize,
+    /// Bytes of payload held at most; a frame of more than half of it may be refused.
+    pub max_bytes: usize,
+}
+
+impl Default for FrameBufferConfig {
+    /// 1 s and 100 ms of waiting, a request every 300 ms, 256 frames of 16 MiB in all.
+    fn default() -> Self {
+        Self {
+            give_up: Duration::from_secs(1),
+            skip_after: Duration::from_millis(100),
+            request_interval: Duration::from_millis(300),
+            max_frames: 256,
+            max_bytes: 16 << 20,
+        }
+    }
+}
+
+/// A whole frame, opened.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// As the descriptor has it.
+    pub frame_number: u16,
+    /// RTP timestamp: the same for the frames of one picture.
+    pub timestamp: u32,
+    /// Whether it is the last frame of its picture that was sent: the marker bit.
+    pub end_of_picture: bool,
+    /// Whether its descriptor carried the structure: a coded video sequence starts here.
+    pub starts_sequence: bool,
+    /// The active decode targets from this frame on, where they change (A.4).
+    pub active_decode_targets: Option<u32>,
+    /// The structure that its descriptor goes by.
+    pub structure: Arc<DependencyStructure>,
+    /// What the frame means.
+    pub dependencies: FrameDependencies,
+    /// Its OBUs.
+    pub payload: Bytes,
+}
+
+/// Why a frame is not handed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum DropReason {
+    /// Frames after it were handed on or given up already.
+    #[error("it came too late")]
+    Late,
+    /// It is held already.
+    #[error("it came twice")]
+    Duplicate,
+    /// The buffer holds all it may.
+    #[error("the buffer is full")]
+    Full,
+    /// The decode target does not need it.
+    #[error("the decode target does not need it")]
+    NotNeeded,
+    /// A frame that it refers to was never handed on; the chain of the decode target is whole.
+    #[error("a frame that it refers to is missing")]
+    MissingReference,
+    /// The chain of its decode target is broken.
+    #[error("the chain of the decode target is broken")]
+    ChainBroken,
+    /// A key frame came while it waited for what it needs.
+    #[error("a later key frame takes its place")]
+    Superseded,
+}
+
+/// What the sender is to be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// A key frame: a picture loss indication (RFC 4585, section 6.3.1).
+    KeyFrame,
+    /// A refresh of the layers from `have`, which is decoded, up to `want` (RFC 9627).
+    LayerRefresh {
+        /// The layer that is decoded still.
+        have: LayerId,
+        /// The layer that is wanted.
+        want: LayerId,
+    },
+}
+
+/// A frame of a temporal unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnitFrame {
+    /// As the descriptor has it.
+    pub frame_number: u16,
+    /// Its layer.
+    pub layer: LayerId,
+    /// Its OBUs.
+    pub payload: Bytes,
+}
+
+/// The frames of one picture that can be decoded now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    /// RTP timestamp.
+    pub timestamp: u32,
+    /// The decode target that it is for: below the wanted one while that is inactive or its chain broken.
+    pub target: DecodeTarget,
+    /// One at least, lowest spatial layer first. Every frame that they refer to is among them or was handed on.
+    pub frames: ArrayVec<UnitFrame, MAX_SPATIAL_LAYERS>,
+}
+
+impl Unit {
+    /// The temporal unit as a decoder takes it: a temporal delimiter, then every frame.
+    pub fn to_bytes(&self) -> Bytes {
+        let mut delimiter = Vec::with_capacity(2);
+        bitstream::write_temporal_delimiter(&mut delimiter);
+        let length: usize = self.frames.iter().map(|frame| frame.payload.len()).sum();
+        let mut bytes = BytesMut::with_capacity(delimiter.len() + length);
+        bytes.put_slice(&delimiter);
+        self.frames.iter().for_each(|frame| bytes.put_slice(&frame.payload));
+        bytes.freeze()
+    }
+}
+
+/// What a frame buffer has to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A temporal unit to be decoded.
+    Unit(Unit),
+    /// A frame will not be handed on.
+    Dropped {
+        /// As the descriptor has it.
+        frame_number: u16,
+        /// Why.
+        reason: DropReason,
+    },
+    /// Something to ask the sender for.
+    Request(Request),
+}
+
+#[derive(Debug)]
+struct Held {
+    /// The frame number, counted on beyond 16 bits.
+    number: u64,
+    arrived: Duration,
+    frame: Frame,
+}
+
+impl Held {
+    fn indication(&self, target: usize) -> DecodeTargetIndication {
+        let indications = &self.frame.dependencies.decode_target_indications;
+        indications.get(target).copied().unwrap_or(DecodeTargetIndication::NotPresent)
+    }
+
+    fn is_needed(&self, target: usize) -> bool {
+        self.indication(target) != DecodeTargetIndication::NotPresent
+    }
+
+    /// Whether nothing at all is needed to decode it, in a decoder that may just have been made.
+    fn is_key(&self) -> bool {
+        self.frame.starts_sequence && self.frame.dependencies.frame_diffs.is_empty()
+    }
+
+    /// Whether no frame after it in its picture is of the decode target.
+    fn ends_picture(&self, target: DecodeTarget) -> bool {
+        self.frame.end_of_picture || self.frame.dependencies.layer.spatial_id >= target.spatial_id
+    }
+
+    fn chain_diff(&self, chain: Option<usize>) -> u64 {
+        let diff = chain.and_then(|chain| self.frame.dependencies.chain_diffs.get(chain));
+        diff.copied().unwrap_or(0).into()
+    }
+
+    /// Whether it is part of the chain of a target (`PartOfActiveChain` of A.6).
+    fn is_in_chain(&self, target: usize, chain: Option<usize>) -> bool {
+        let vital = |target| self.indication(target) >= DecodeTargetIndication::Switch;
+        match chain {
+            None => vital(target),
+            Some(chain) => {
+                let protected_by = self.frame.structure.protected_by.iter().enumerate();
+                protected_by.filter(|(_, by)| usize::from(**by) == chain).all(|(target, _)| vital(target))
+            }
+        }
+    }
+}
+
+/// Which of the last [`MAX_FRAME_DIFF`] frames were handed on.
+#[derive(Debug)]
+struct Decoded {
+    bits: Box<[u64; (MAX_FRAME_DIFF / 64) as usize]>,
+    /// The number after the last one that was handed on.
+    end: u64,
+}
+
+impl Decoded {
+    fn new() -> Self {
+        Self { bits: Box::new([0; (MAX_FRAME_DIFF / 64) as usize]), end: 0 }
+    }
+
+    fn bit(number: u64) -> (usize, u64) {
+        ((number % MAX_FRAME_DIFF / 64) as usize, 1 << (number % 64))
+    }
+
+    fn contains(&self, number: u64) -> bool {
+        let (word, bit) = Self::bit(number);
+        number < self.end && self.end - number <= MAX_FRAME_DIFF && self.bits[word] & bit != 0
+    }
+
+    /// `number` is above all that were inserted before.
+    fn insert(&mut self, number: u64) {
+        for passed in (self.end..number).take(MAX_FRAME_DIFF as usize) {
+            let (word, bit) = Self::bit(passed);
+            self.bits[word] &= !bit;
+        }
+        let (word, bit) = Self::bit(number);
+        self.bits[word] |= bit;
+        self.end = number + 1;
+    }
+}
+
+/// What becomes of a frame that another one needs.
+enum Fate {
+    Decoded,
+    Lost,
+    /// It may still come.
+    Pending,
+}
+
+/// What becomes of a picture for one decode target.
+enum Verdict {
+    /// The frames with these bits can be decoded, and it is all that will be had of the picture.
+    Ready(u8),
+    /// The chain is broken.
+    Broken,
+    /// Something may still come until this time.
+    Wait(Duration),
+}
+
+/// Holds frames until they can be decoded.
+///
+/// After every [`insert`](Self::insert), [`settle`](Self::settle) and at [`next_timeout`](Self::next_timeout),
+/// [`poll`](Self::poll) until it has nothing more to say.
+#[derive(Debug)]
+pub struct FrameBuffer {
+    config: FrameBufferConfig,
+    target: DecodeTarget,
+    /// By frame number.
+    frames: VecDeque<Held>,
+    bytes: usize,
+    events: VecDeque<Event>,
+    decoded: Decoded,
+    /// The highest frame number seen.
+    highest: Option<u64>,
+    /// Frames below were handed on or never will be.
+    next: u64,
+    /// Frames below have come, or never will.
+    settled: u64,
+    /// The structure of the coded video sequence whose key frame was handed on.
+    sequence: Option<Arc<DependencyStructure>>,
+    /// The active decode targets, and the frame that said so.
+    active: Option<(u64, u32)>,
+    last_request: Option<Duration>,
+    wake: Option<Duration>,
+}
+
+impl FrameBuffer {
+    /// A buffer that waits for its first key frame.
+    pub fn new(config: FrameBufferConfig, target: DecodeTarget) -> Self {
+        Self {
+            config,
+            target,
+            frames: VecDeque::new(),
+            bytes: 0,
+            events: VecDeque::new(),
+            decoded: Decoded::new(),
+            highest: None,
+            next: 0,
+            settled: 0,
+            sequence: None,
+            active: None,
+            last_request: None,
+            wake: None,
+        }
+    }
+
+    /// What is shown, from the next picture on. It goes up as soon as a frame is there at which a decoder can
+    /// switch to it, and such a frame is asked for.
+    ///
+    /// A structure that has no such decode target is taken at the highest that it has of no higher layer.
+    pub fn set_target(&mut self, target: DecodeTarget) {
+        self.target = target;
+    }
+
+    /// What is to be shown.
+    pub fn target(&self) -> DecodeTarget {
+        self.target
+    }
+
+    /// Frames held.
+    pub fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Whether no frame is held.
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Bytes of payload held.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Forgets all that was received, as where the stream comes from another source from now on.
+    pub fn reset(&mut self) {
+        *self = Self { last_request: self.last_request, ..Self::new(self.config, self.target) };
+    }
+
+    /// The decoder has lost its references: the next unit handed on will start with a key frame, and one is asked
+    /// for.
+    pub fn restart(&mut self, now: Duration) {
+        self.sequence = None;
+        self.request_key_frame(now);
+    }
+
+    /// A key frame is needed for a reason of the caller's, say since frames come that have no structure: asks for it,
+    /// unless something was asked for a short time ago.
+    pub fn request_key_frame(&mut self, now: Duration) {
+        self.request(Request::KeyFrame, now);
+    }
+
+    /// Takes a frame that arrived at `now`.
+    ///
+    /// # Errors
+    /// [`DropReason::Late`], [`Duplicate`](DropReason::Duplicate) or [`Full`](DropReason::Full).
+    pub fn insert(&mut self, frame: Frame, now: Duration) -> Result<(), DropReason> {
+        let mut number = match self.highest {
+            None => (1 << 16) + u64::from(frame.frame_number),
+            Some(highest) => unwrap(frame.frame_number, highest),
+        };
+        if number < self.next {
+            // A sender that starts anew may begin at any number: what the authenticated key frame says goes.
+            let far = self.next - number > MAX_FRAME_DIFF;
+            if !far || !frame.starts_sequence || !frame.dependencies.frame_diffs.is_empty() {
+                return Err(DropReason::Late);
+            }
+            for held in std::mem::take(&mut self.frames) {
+                self.drop_held(&held, DropReason::Superseded);
+            }
+            self.reset_numbers();
+            number = (1 << 16) + u64::from(frame.frame_number);
+        }
+        let at = self.frames.partition_point(|held| held.number < number);
+        if self.frames.get(at).is_some_and(|held| held.number == number) {
+            return Err(DropReason::Duplicate);
+        }
+        let bytes = self.bytes + frame.payload.len();
+        if self.frames.len() >= self.config.max_frames || bytes > self.config.max_bytes {
+            return Err(DropReason::Full);
+        }
+        self.bytes = bytes;
+        self.highest = Some(self.highest.map_or(number, |highest| highest.max(number)));
+        self.frames.insert(at, Held { number, arrived: now, frame });
+        Ok(())
+    }
+
+    /// Frames below `frame_number` have come, or never will: a gap below it is not waited for.
+    pub fn settle(&mut self, frame_number: u16) {
+        if let Some(highest) = self.highest {
+            let number = unwrap(frame_number, highest);
+            self.settled = self.settled.max(number.min(highest + 1));
+        }
+    }
+
+    /// What there is to say at `now`: to be called until it is `None`.
+    pub fn poll(&mut self, now: Duration) -> Option<Event> {
+        self.wake = None;
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Some(event);
+            }
+            if !self.step(now) {
+                return None;
+            }
+        }
+    }
+
+    /// When to poll again if nothing comes before, as the last poll has found.
+    pub fn next_timeout(&self) -> Option<Duration> {
+        self.wake
+    }
+
+    fn reset_numbers(&mut self) {
+        self.decoded = Decoded::new();
+        (self.highest, self.next, self.settled) = (None, 0, 0);
+        (self.sequence, self.active) = (None, None);
+        self.bytes = 0;
+    }
+
+    /// Decides on the first picture that is held; `false` if there is none, or it has to wait.
+    fn step(&mut self, now: Duration) -> bool {
+        let picture = self.picture(0);
+        let Some(first) = self.frames.front() else { return false };
+        let structure = first.frame.structure.clone();
+        for held in self.frames.range(picture.clone()) {
+            // A new structure makes all active, unless it comes with a mask.
+            let all = held.frame.starts_sequence.then_some(u32::MAX);
+            if let Some(mask) = held.frame.active_decode_targets.or(all)
+                && self.active.is_none_or(|(number, _)| number < held.number)
+            {
+                self.active = Some((held.number, mask));
+            }
+        }
+        let full = self.frames.len() >= self.config.max_frames || self.bytes > self.config.max_bytes / 2;
+        let targets = self.candidates(&structure);
+        let wanted = targets.first().map(|(target, _)| *target);
+        for (target, layer) in targets.iter().copied() {
+            match self.judge(picture.clone(), (target, layer), now, full) {
+                Verdict::Broken => {}
+                Verdict::Ready(decodable) => {
+                    if let Some((_, want)) = targets.first().filter(|(wanted, _)| *wanted != target) {
+                        self.request(Request::LayerRefresh { have: layer, want: *want }, now);
+                    }
+                    self.hand_on(picture, decodable, (wanted, target), layer);
+                    return true;
+                }
+                Verdict::Wait(until) => {
+                    self.wake = Some(until);
+                    return targets.first().is_some_and(|wanted| self.skip_to_key(picture.end, *wanted, now));
+                }
+            }
+        }
+        if !self.frames.range(picture.end..).any(Held::is_key) {
+            self.request(Request::KeyFrame, now);
+        }
+        self.hand_on(picture, 0, (wanted, usize::MAX), LayerId::default());
+        true
+    }
+
+    /// The frames of one picture from index `start` on: of one timestamp, each of a higher spatial layer than the
+    /// one before, as far as they have come.
+    fn picture(&self, start: usize) -> Range<usize> {
+        let mut end = start;
+        while let Some(held) = self.frames.get(end) {
+            let same = end == start || {
+                let before = &self.frames[end - 1].frame;
+                let frame = &held.frame;
+                end - start < MAX_SPATIAL_LAYERS
+                    && frame.timestamp == before.timestamp
+                    && frame.dependencies.layer.spatial_id > before.dependencies.layer.spatial_id
+                    && (Arc::ptr_eq(&frame.structure, &before.structure)
+                        || frame.structure == before.structure)
+            };
+            if !same {
+                break;
+            }
+            end += 1;
+        }
+        start..end
+    }
+
+    /// The decode targets that may be shown and their layers, best first: the wanted one, or what comes nearest to
+    /// it of those that are active, and below it all that are of no higher layer.
+    fn candidates(&self, structure: &DependencyStructure) -> ArrayVec<(usize, LayerId), MAX_DECODE_TARGETS> {
+        let LayerId { spatial_id, temporal_id } = self.target;
+        let mask = self.active.map_or(u32::MAX, |(_, mask)| mask);
+        let count = structure.decode_targets.min(MAX_DECODE_TARGETS as u8);
+        let mut targets: ArrayVec<_, MAX_DECODE_TARGETS> =
+            (0..count).map(|target| (target.into(), structure.decode_target_layer(target))).collect();
+        targets.retain(|(_, layer)| layer.spatial_id <= spatial_id && layer.temporal_id <= temporal_id);
+        if targets.iter().any(|(target, _)| mask >> target & 1 != 0) {
+            targets.retain(|(target, _)| mask >> *target & 1 != 0);
+        }
+        targets.sort_unstable_by_key(|(_, layer)| std::cmp::Reverse(*layer));
+        targets
+    }
+
+    /// What becomes of a picture, the first that is held, for a decode target. With `full` nothing is waited for.
+    fn judge(
+        &self,
+        picture: Range<usize>,
+        (target, layer): (usize, LayerId),
+        now: Duration,
+        full: bool,
+    ) -> Verdict {
+        let FrameBufferConfig { give_up, skip_after, .. } = self.config;
+        let mut wait = Wait { now, full, until: None };
+        let first = &self.frames[picture.start];
+        let structure = &first.frame.structure;
+        let chain = structure.protected_by.get(target).map(|chain| usize::from(*chain));
+        let mut started =
+            self.sequence.as_ref().is_some_and(|of| Arc::ptr_eq(of, structure) || of == structure);
+
+        let mut decodable = 0u8;
+        let mut intact = true;
+        // For what the chain is waiting.
+        let mut chain_wait = Wait { now, full, until: None };
+        // A decoder that starts here misses nothing.
+        let mut before = if first.is_key() && !started { first.number } else { self.next };
+        for (bit, held) in self.frames.range(picture.clone()).enumerate() {
+            // Frames that may still come before this one, and nothing is known of.
+            if held.number > before.max(self.settled) {
+                wait.until(self.noticed(before) + skip_after);
+            }
+            before = held.number + 1;
+
+            let diff = held.chain_diff(chain);
+            if diff != 0 {
+                match self.fate(held.number, diff, &picture, decodable) {
+                    Fate::Decoded => {}
+                    Fate::Lost => intact = false,
+                    Fate::Pending => {
+                        intact &= chain_wait.until(self.noticed(held.number.saturating_sub(diff)) + give_up);
+                    }
+                }
+            }
+            if !held.is_needed(target) {
+                continue;
+            }
+            started |= held.is_key();
+            let mut can_be_decoded = started;
+            for diff in &held.frame.dependencies.frame_diffs {
+                let diff = u64::from(*diff);
+                can_be_decoded &= match self.fate(held.number, diff, &picture, decodable) {
+                    Fate::Decoded => true,
+                    Fate::Lost => false,
+                    Fate::Pending => {
+                        wait.until(self.noticed(held.number.saturating_sub(diff)) + skip_after);
+                        false
+                    }
+                };
+            }
+            if can_be_decoded {
+                decodable |= 1 << bit;
+                if held.indication(target) == DecodeTargetIndication::Switch || diff == 0 && chain.is_some() {
+                    intact = true;
+                    chain_wait.until = None;
+                }
+            } else if held.is_in_chain(target, chain) {
+                intact = false;
+            }
+        }
+        wait.also(&chain_wait);
+        self.wait_for_the_rest(&mut wait, picture, layer, chain);
+        match wait.until {
+            Some(until) => Verdict::Wait(until),
+            None if intact => Verdict::Ready(decodable),
+            None => Verdict::Broken,
+        }
+    }
+
+    /// Waits until no more frames of a picture are to come that the decode target needs.
+    fn wait_for_the_rest(
+        &self,
+        wait: &mut Wait,
+        picture: Range<usize>,
+        target: DecodeTarget,
+        chain: Option<usize>,
+    ) {
+        let FrameBufferConfig { give_up, skip_after, .. } = self.config;
+        let last = &self.frames[picture.end - 1];
+        if last.ends_picture(target) {
+            return;
+        }
+        match self.frames.get(picture.end) {
+            None => {
+                wait.until(last.arrived + give_up);
+            }
+            Some(after) if after.number <= self.settled.max(last.number + 1) => {}
+            Some(after) => {
+                // The next picture tells whether a frame between is of the chain.
+                let vital = after.chain_diff(chain);
+                let vital = vital != 0 && after.number - last.number > vital;
+                wait.until(self.noticed(last.number + 1) + if vital { give_up } else { skip_after });
+            }
+        }
+    }
+
+    /// What becomes of the frame `diff` before frame `number`, which is of `picture`; of that, the frames with the
+    /// bits `decodable` can be decoded as far as they have been looked at.
+    fn fate(&self, number: u64, diff: u64, picture: &Range<usize>, decodable: u8) -> Fate {
+        let Some(needed) = number.checked_sub(diff) else { return Fate::Lost };
+        if needed < self.next {
+            return if self.decoded.contains(needed) { Fate::Decoded } else { Fate::Lost };
+        }
+        let mut of_picture = self.frames.range(picture.clone()).enumerate();
+        if let Some((bit, _)) = of_picture.find(|(_, held)| held.number == needed) {
+            return if decodable >> bit & 1 != 0 { Fate::Decoded } else { Fate::Lost };
+        }
+        if needed < self.settled { Fate::Lost } else { Fate::Pending }
+    }
+
+    /// Since when a frame is known to be missing: a later one has come.
+    fn noticed(&self, missing: u64) -> Duration {
+        let later = self.frames.iter().rev().take_while(|held| held.number > missing);
+        later.map(|held| held.arrived).min().unwrap_or_default()
+    }
+
+    /// Drops what is before a key picture that is complete, where the picture before it has waited long enough.
+    fn skip_to_key(&mut self, from: usize, (target, layer): (usize, LayerId), now: Duration) -> bool {
+        let mut start = from;
+        while start < self.frames.len() {
+            let picture = self.picture(start);
+            let first = &self.frames[start];
+            let whole = self.frames[picture.end - 1].ends_picture(layer);
+            if first.is_key() && first.is_needed(target) && whole {
+                let until = first.arrived + self.config.skip_after;
+                if until > now {
+                    self.wake = self.wake.map(|wake| wake.min(until));
+                    return false;
+                }
+                self.next = first.number;
+                let superseded: Vec<Held> = self.frames.drain(..start).collect();
+                for held in superseded {
+                    self.drop_held(&held, DropReason::Superseded);
+                }
+                return true;
+            }
+            start = picture.end;
+        }
+        false
+    }
+
+    /// Takes a picture, the first that is held, out of the buffer: the frames with the bits `decodable` become a
+    /// unit, the others are dropped. The targets are the wanted one and that of the unit.
+    fn hand_on(
+        &mut self,
+        picture: Range<usize>,
+        decodable: u8,
+        (wanted, target): (Option<usize>, usize),
+        layer: LayerId,
+    ) {
+        let mut unit: Option<Unit> = None;
+        for bit in 0..picture.len() {
+            let Some(held) = self.frames.pop_front() else { return };
+            self.next = held.number + 1;
+            if decodable >> bit & 1 == 0 {
+                let reason = if !wanted.is_some_and(|wanted| held.is_needed(wanted)) {
+                    DropReason::NotNeeded
+                } else if wanted == Some(target) {
+                    DropReason::MissingReference
+                } else {
+                    DropReason::ChainBroken
+                };
+                self.drop_held(&held, reason);
+                continue;
+            }
+            self.bytes -= held.frame.payload.len();
+            self.decoded.insert(held.number);
+            if held.is_key() {
+                self.sequence = Some(held.frame.structure.clone());
+            }
+            let Frame { frame_number, timestamp, dependencies, payload, .. } = held.frame;
+            let frame = UnitFrame { frame_number, layer: dependencies.layer, payload };
+            let unit = unit.get_or_insert_with(|| Unit { timestamp, target: layer, frames: ArrayVec::new() });
+            unit.frames.push(frame);
+        }
+        self.events.extend(unit.map(Event::Unit));
+    }
+
+    fn drop_held(&mut self, held: &Held, reason: DropReason) {
+        self.bytes = self.bytes.saturating_sub(held.frame.payload.len());
+        self.events.push_back(Event::Dropped { frame_number: held.frame.frame_number, reason });
+    }
+
+    fn request(&mut self, request: Request, now: Duration) {
+        if self.last_request.is_none_or(|last| now.saturating_sub(last) >= self.config.request_interval) {
+            self.last_request = Some(now);
+            self.events.push_back(Event::Request(request));
+        }
+    }
+}
+
+/// The time at which all waits have ended.
+struct Wait {
+    now: Duration,
+    /// Nothing is waited for.
+    full: bool,
+    until: Option<Duration>,
+}
+
+impl Wait {
+    /// Waits until then; `false` where that is over.
+    fn until(&mut self, until: Duration) -> bool {
+        let waits = !self.full && until > self.now;
+        if waits {
+            self.until = Some(self.until.map_or(until, |other| other.max(until)));
+        }
+        waits
+    }
+
+    fn also(&mut self, other: &Self) {
+        if let Some(until) = other.until {
+            self.until(until);
+        }
+    }
+}
+
+/// The number nearest to `highest` whose lowest 16 bits are these.
+fn unwrap(number: u16, highest: u64) -> u64 {
+    let ahead = number.wrapping_sub(highest as u16) as i16;
+    highest.saturating_add_signed(ahead.into())
+}

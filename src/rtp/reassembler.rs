@@ -1,0 +1,805 @@
+//! From packets to whole frames.
+//!
+//! One reassembler is for one stream, as its SSRC and payload type tell it from others, and takes its packets in any
+//! order, with duplicates and gaps. A frame comes out as soon as all its packets are there, whatever is missing
+//! before it: putting frames in order is the [frame buffer](super::frame_buffer)'s work, so that each can be opened
+//! as early as possible.
+//!
+//! # Missing packets
+//! A gap in the sequence numbers is asked for again ([`Reassembler::nacks`]), at growing intervals, until it is
+//! given up. A relay that drops layers renumbers what it forwards, so every gap is a loss. Frames that miss a packet
+//! which was given up are abandoned. [`Reassembler::settled`] says below which frame number nothing more can come,
+//! so that the frame buffer does not wait for frames that a relay has dropped.
+//!
+//! # Structures
+//! A descriptor can only be read by its structure, which comes with a key frame. A frame whose templates are not
+//! known waits for it. Where frames are encrypted, [`ReassemblerConfig::adopt_structures`] is off, and the structure
+//! of a frame counts for others only once it has been opened and given to [`Reassembler::adopt`]: otherwise anybody
+//! on the way could replace it.
+
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::descriptor::{self, DependencyDescriptor, DependencyStructure, FrameDependencies};
+use super::packet::{self, RtpPacket};
+use super::packetizer::PayloadFormat;
+use super::{av1, sframe};
+
+/// Structures kept: that of the running coded video sequence, and what came just before and after it.
+const MAX_STRUCTURES: usize = 3;
+
+/// A jump of sequence numbers by more than this is another stream, once a second packet follows the first
+/// (`MAX_DROPOUT` of RFC 3550, A.1).
+const MAX_DROPOUT: u64 = 3000;
+
+/// How missing packets are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NackConfig {
+    /// From the first packet after a gap to the first request: as long as packets overtake each other.
+    pub first_after: Duration,
+    /// From the first request to the second: a little above the round-trip time. Each later interval is half as long
+    /// again as the one before.
+    pub retry_after: Duration,
+    /// From the first packet after a gap until it is given up.
+    pub give_up: Duration,
+    /// Requests for one packet at most.
+    pub max_requests: u8,
+}
+
+impl Default for NackConfig {
+    /// 10 ms, 100 ms, and 8 requests within 1 s.
+    fn default() -> Self {
+        Self {
+            first_after: Duration::from_millis(10),
+            retry_after: Duration::from_millis(100),
+            give_up: Duration::from_secs(1),
+            max_requests: 8,
+        }
+    }
+}
+
+/// What a reassembler goes by and what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReassemblerConfig {
+    /// The payload format of the packets.
+    pub format: PayloadFormat,
+    /// The identifier of the Dependency Descriptor's header extension, 1 to 255.
+    pub descriptor_id: u8,
+    /// Whether a structure counts as soon as the frame that carries it is whole. Not so where frames are encrypted.
+    pub adopt_structures: bool,
+    /// How missing packets are asked for.
+    pub nack: NackConfig,
+    /// How long after the first packet one from before it is still taken. Nothing is held up by this but
+    /// [`Reassembler::settled`].
+    pub start_within: Duration,
+    /// Packets from the first that is missing or of an incomplete frame to the newest, at most.
+    pub max_packets: usize,
+    /// Bytes of payload held at most.
+    pub max_bytes: usize,
+    /// Whole frames at most that wait for their structure.
+    pub max_waiting: usize,
+}
+
+impl ReassemblerConfig {
+    /// 100 ms to start, 2048 packets of 4 MiB in all, and 64 frames that wait for their structure.
+    pub fn new(format: PayloadFormat, descriptor_id: u8) -> Self {
+        Self {
+            format,
+            descriptor_id,
+            adopt_structures: format == PayloadFormat::Av1,
+            nack: NackConfig::default(),
+            start_within: Duration::from_millis(100),
+            max_packets: 2048,
+            max_bytes: 4 << 20,
+            max_waiting: 64,
+        }
+    }
+}
+
+/// A whole frame.
+#[derive(Debug, Clone)]
+pub struct ReceivedFrame {
+    /// The descriptor of its first packet.
+    pub descriptor: DependencyDescriptor,
+    /// The structure that the descriptor goes by: its own, if it carries one.
+    pub structure: Arc<DependencyStructure>,
+    /// What the frame means.
+    pub dependencies: FrameDependencies,
+    /// The frame's bytes: an SFrame ciphertext, or OBUs.
+    pub payload: Bytes,
+    /// RTP timestamp.
+    pub timestamp: u32,
+    /// Whether its last packet has the marker bit.
+    pub marker: bool,
+}
+
+/// What a packet was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// One in its turn, or overtaken by others.
+    New,
+    /// One that had been asked for again.
+    Recovered,
+}
+
+/// Why a packet was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Rejected {
+    /// It is no RTP packet.
+    #[error(transparent)]
+    Packet(#[from] packet::Error),
+    /// It has no Dependency Descriptor, or one that is cut short.
+    #[error("no Dependency Descriptor")]
+    NoDescriptor,
+    /// It came before.
+    #[error("it came before")]
+    Duplicate,
+    /// It was given up, or its frame was.
+    #[error("it came too late")]
+    Late,
+    /// Its sequence number is far from all others. If the next one follows it, the stream starts anew.
+    #[error("sequence number {0} is far from the others")]
+    OutOfRange(u16),
+    /// Its payload alone is more than may be held.
+    #[error("a payload of {0} bytes is too large")]
+    TooLarge(usize),
+}
+
+/// Why a frame is not going to be whole.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Abandoned {
+    /// A packet of it was given up.
+    #[error("a packet of it is lost")]
+    Lost,
+    /// Its packets do not fit together.
+    #[error("its packets do not fit together")]
+    Mixed,
+    /// Its payload is not of the payload format.
+    #[error("its payload is malformed")]
+    Payload,
+    /// Its descriptor cannot be read.
+    #[error(transparent)]
+    Descriptor(#[from] descriptor::Error),
+    /// The structure that its template belongs to did not come in time.
+    #[error("its structure did not come")]
+    NoStructure,
+}
+
+/// What a reassembler has to say.
+#[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "it is moved once, and a box would be an allocation a frame")]
+pub enum Event {
+    /// A whole frame.
+    Frame(ReceivedFrame),
+    /// A frame is not going to be whole.
+    Abandoned {
+        /// As the descriptor has it.
+        frame_number: u16,
+        /// Why.
+        reason: Abandoned,
+    },
+    /// The stream starts anew: its numbers have no relation to those before.
+    Restarted,
+}
+
+/// What was counted since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Statistics {
+    /// Packets taken.
+    pub packets: u64,
+    /// Of these, such as had been asked for again.
+    pub recovered: u64,
+    /// Packets that came before.
+    pub duplicates: u64,
+    /// Packets that came too late.
+    pub late: u64,
+    /// Packets that were missing when a later one came.
+    pub missing: u64,
+    /// Packets given up.
+    pub lost: u64,
+    /// Requests for packets.
+    pub nacks: u64,
+    /// Whole frames.
+    pub frames: u64,
+    /// Frames abandoned.
+    pub abandoned: u64,
+}
+
+#[derive(Debug)]
+struct Missing {
+    noticed: Duration,
+    next_request: Duration,
+    interval: Duration,
+    requests: u8,
+}
+
+#[derive(Debug)]
+struct Received {
+    timestamp: u32,
+    marker: bool,
+    start: bool,
+    end: bool,
+    template_id: u8,
+    frame_number: u16,
+    /// The first packet of the frame, where all from there on have come.
+    first: Option<u64>,
+    descriptor: Bytes,
+    payload: Bytes,
+}
+
+impl Received {
+    fn is_of_frame(&self, other: &Self) -> bool {
+        (self.timestamp, self.template_id, self.frame_number)
+            == (other.timestamp, other.template_id, other.frame_number)
+    }
+}
+
+/// What is known of a sequence number.
+#[derive(Debug)]
+enum Entry {
+    Missing(Missing),
+    Received(Received),
+    /// Its frame is whole or abandoned, or it was given up; with the frame's number where that is known.
+    Done(Option<u16>),
+}
+
+/// A whole frame that cannot be read yet.
+#[derive(Debug)]
+struct Waiting {
+    since: Duration,
+    frame_number: u16,
+    template_id: u8,
+    timestamp: u32,
+    marker: bool,
+    descriptor: Bytes,
+    payload: Bytes,
+}
+
+/// Makes whole frames of packets.
+///
+/// After every [`push`](Self::push), [`adopt`](Self::adopt) and at [`next_timeout`](Self::next_timeout),
+/// [`poll`](Self::poll) until it has nothing more to say.
+#[derive(Debug)]
+pub struct Reassembler {
+    config: ReassemblerConfig,
+    /// From sequence number `base` on.
+    entries: VecDeque<Entry>,
+    base: u64,
+    bytes: usize,
+    /// When the first packet came. Until [`ReassemblerConfig::start_within`] is over, one from before it may follow.
+    started: Option<Duration>,
+    /// The one after a sequence number that was out of range.
+    jump: Option<u16>,
+    /// Of all frames with a lower number all packets have come, or never will.
+    settled: Option<u16>,
+    structures: VecDeque<Arc<DependencyStructure>>,
+    waiting: VecDeque<Waiting>,
+    events: VecDeque<Event>,
+    missing: usize,
+    /// Those of the frame that is put together.
+    payloads: Vec<Bytes>,
+    statistics: Statistics,
+}
+
+impl Reassembler {
+    /// A reassembler for a stream of which nothing has come yet.
+    pub fn new(config: ReassemblerConfig) -> Self {
+        Self {
+            config,
+            entries: VecDeque::new(),
+            base: 0,
+            bytes: 0,
+            started: None,
+            jump: None,
+            settled: None,
+            structures: VecDeque::new(),
+            waiting: VecDeque::new(),
+            events: VecDeque::new(),
+            missing: 0,
+            payloads: Vec::new(),
+            statistics: Statistics::default(),
+        }
+    }
+
+    /// What was counted since the start.
+    pub fn statistics(&self) -> Statistics {
+        self.statistics
+    }
+
+    /// Sets [`NackConfig::retry_after`], as the round-trip time changes.
+    pub fn set_retry_after(&mut self, retry_after: Duration) {
+        self.config.nack.retry_after = retry_after;
+    }
+
+    /// Bytes of payload held.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Packets, known to be missing or held, from the first that is not settled on.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether every packet that is known of is settled.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Frames below this number have come, or never will.
+    pub fn settled(&self) -> Option<u16> {
+        let arrived = self.arrived()?;
+        let waiting = self.waiting.iter().map(|waiting| waiting.frame_number);
+        let below = waiting.filter(|number| is_below(*number, arrived));
+        Some(below.max_by_key(|number| arrived.wrapping_sub(*number)).unwrap_or(arrived))
+    }
+
+    /// Whether a frame waits for its structure, and nothing that came before it has it or is still to come: the frame
+    /// that had it was lost, or was no good when it was opened. A new key frame is needed.
+    ///
+    /// To be asked once the frames of [`poll`](Self::poll) have been opened and their structures adopted.
+    pub fn needs_structure(&self) -> bool {
+        let arrived = self.arrived();
+        self.waiting
+            .iter()
+            .any(|waiting| arrived.is_some_and(|arrived| is_below(waiting.frame_number, arrived)))
+    }
+
+    /// Of frames below this number all packets that ever will have come; they may be waiting for their structure.
+    fn arrived(&self) -> Option<u16> {
+        match self.entries.front() {
+            Some(Entry::Received(received)) if self.settled.is_some() => Some(received.frame_number),
+            _ => self.settled,
+        }
+    }
+
+    /// Takes a packet that came at `now`. The payload is kept as a part of `packet`, not copied.
+    ///
+    /// # Errors
+    /// [`Rejected`]; nothing of the packet is kept then.
+    pub fn push(&mut self, packet: &Bytes, now: Duration) -> Result<Accepted, Rejected> {
+        let rtp = RtpPacket::read(packet)?;
+        let descriptor = rtp.extension(self.config.descriptor_id)?.ok_or(Rejected::NoDescriptor)?;
+        let &[flags, high, low, ..] = descriptor else { return Err(Rejected::NoDescriptor) };
+        let payload = packet.slice(rtp.payload_range.clone());
+        if payload.len() > self.config.max_bytes {
+            return Err(Rejected::TooLarge(payload.len()));
+        }
+        let sequence = self.place(rtp.header.sequence_number, now)?;
+        let received = Received {
+            timestamp: rtp.header.timestamp,
+            marker: rtp.header.marker,
+            start: flags & 0x80 != 0,
+            end: flags & 0x40 != 0,
+            template_id: flags & 0x3f,
+            frame_number: u16::from_be_bytes([high, low]),
+            first: None,
+            descriptor: packet.slice_ref(descriptor),
+            payload,
+        };
+        while self.bytes + received.payload.len() > self.config.max_bytes {
+            self.give_up_first();
+        }
+        let Some(at) = sequence.checked_sub(self.base).map(|at| at as usize) else {
+            self.statistics.late += 1;
+            return Err(Rejected::Late);
+        };
+        let accepted = match &self.entries[at] {
+            Entry::Missing(Missing { requests: 1.., .. }) => Accepted::Recovered,
+            _ => Accepted::New,
+        };
+        self.missing -= 1;
+        self.statistics.packets += 1;
+        self.statistics.recovered += u64::from(accepted == Accepted::Recovered);
+        self.bytes += received.payload.len();
+        self.entries[at] = Entry::Received(received);
+        self.fit_in(at, now);
+        Ok(accepted)
+    }
+
+    /// Takes a structure for the frames that go by it, which were waiting or are still to come.
+    pub fn adopt(&mut self, structure: Arc<DependencyStructure>, now: Duration) {
+        if self.structures.front().is_some_and(|known| *known == structure) {
+            return;
+        }
+        self.structures.retain(|known| *known != structure);
+        self.structures.truncate(MAX_STRUCTURES - 1);
+        self.structures.push_front(structure);
+        for waiting in std::mem::take(&mut self.waiting) {
+            self.bytes -= waiting.payload.len();
+            self.finish(waiting, now);
+        }
+    }
+
+    /// What there is to say at `now`: to be called until it is `None`.
+    pub fn poll(&mut self, now: Duration) -> Option<Event> {
+        self.tick(now);
+        self.events.pop_front()
+    }
+
+    /// Puts the sequence numbers that are to be asked for at `now` into `missing`, lowest first.
+    pub fn nacks(&mut self, now: Duration, missing: &mut Vec<u16>) {
+        missing.clear();
+        self.tick(now);
+        if self.missing == 0 {
+            return;
+        }
+        let max_requests = self.config.nack.max_requests;
+        let retry_after = self.config.nack.retry_after;
+        for (at, entry) in self.entries.iter_mut().enumerate() {
+            let Entry::Missing(entry) = entry else { continue };
+            if entry.next_request > now || entry.requests >= max_requests {
+                continue;
+            }
+            entry.interval = if entry.requests == 0 { retry_after } else { entry.interval * 3 / 2 };
+            entry.next_request = now + entry.interval;
+            entry.requests += 1;
+            missing.push((self.base + at as u64) as u16);
+        }
+        self.statistics.nacks += missing.len() as u64;
+    }
+
+    /// When to [`poll`](Self::poll) and look for [`nacks`](Self::nacks) again if nothing comes before.
+    pub fn next_timeout(&self) -> Option<Duration> {
+        let NackConfig { give_up, max_requests, .. } = self.config.nack;
+        let missing = self.entries.iter().filter(|_| self.missing > 0).filter_map(|entry| match entry {
+            Entry::Missing(entry) if entry.requests < max_requests => {
+                Some(entry.next_request.min(entry.noticed + give_up))
+            }
+            Entry::Missing(entry) => Some(entry.noticed + give_up),
+            _ => None,
+        });
+        let waiting = self.waiting.front().map(|waiting| waiting.since + give_up);
+        let start =
+            self.started.filter(|_| self.settled.is_none()).map(|started| started + self.config.start_within);
+        missing.chain(waiting).chain(start).min()
+    }
+
+    /// The sequence number beyond 16 bits, for which there is an entry, a missing one, afterwards.
+    fn place(&mut self, sequence_number: u16, now: Duration) -> Result<u64, Rejected> {
+        if self.started.is_none() {
+            self.started = Some(now);
+            self.base = (1 << 32) + u64::from(sequence_number);
+        }
+        let end = self.base + self.entries.len() as u64;
+        let ahead = sequence_number.wrapping_sub(end as u16) as i16;
+        let sequence = end.wrapping_add_signed(ahead.into());
+        if sequence >= end {
+            let gap = sequence - end;
+            if gap > MAX_DROPOUT {
+                return self.jump(sequence_number, now);
+            }
+            self.append_missing(gap + 1, now);
+            while self.entries.len() > self.config.max_packets.max(1) {
+                self.give_up_first();
+            }
+        } else if sequence < self.base {
+            let before = self.base - sequence;
+            if self.settled.is_none() && before + (self.entries.len() as u64) < self.config.max_packets as u64
+            {
+                for _ in 0..before {
+                    self.entries.push_front(self.new_missing(now));
+                    self.base -= 1;
+                    self.missing += 1;
+                }
+                self.statistics.missing += before - 1;
+            } else if before > MAX_DROPOUT {
+                return self.jump(sequence_number, now);
+            } else {
+                self.statistics.late += 1;
+                return Err(Rejected::Late);
+            }
+        } else {
+            match &self.entries[(sequence - self.base) as usize] {
+                Entry::Missing(_) => {}
+                Entry::Received(_) => {
+                    self.statistics.duplicates += 1;
+                    return Err(Rejected::Duplicate);
+                }
+                Entry::Done(None) => {
+                    self.statistics.late += 1;
+                    return Err(Rejected::Late);
+                }
+                Entry::Done(Some(_)) => {
+                    self.statistics.duplicates += 1;
+                    return Err(Rejected::Duplicate);
+                }
+            }
+        }
+        self.jump = None;
+        Ok(sequence)
+    }
+
+    /// A sequence number out of range starts the stream anew if it follows one that was out of range too.
+    fn jump(&mut self, sequence_number: u16, now: Duration) -> Result<u64, Rejected> {
+        if self.jump != Some(sequence_number) {
+            self.jump = Some(sequence_number.wrapping_add(1));
+            return Err(Rejected::OutOfRange(sequence_number));
+        }
+        while !self.entries.is_empty() {
+            self.give_up_first();
+        }
+        self.waiting.clear();
+        self.bytes = 0;
+        self.settled = None;
+        self.events.push_back(Event::Restarted);
+        self.started = Some(now);
+        self.base = (1 << 32) + u64::from(sequence_number);
+        self.append_missing(1, now);
+        self.jump = None;
+        Ok(self.base)
+    }
+
+    fn new_missing(&self, now: Duration) -> Entry {
+        let next_request = now + self.config.nack.first_after;
+        Entry::Missing(Missing { noticed: now, next_request, interval: Duration::ZERO, requests: 0 })
+    }
+
+    /// Appends entries of which the last one is for a packet that is there.
+    fn append_missing(&mut self, count: u64, now: Duration) {
+        for _ in 0..count {
+            self.entries.push_back(self.new_missing(now));
+        }
+        self.missing += count as usize;
+        self.statistics.missing += count - 1;
+    }
+
+    /// Joins a packet just received with its neighbours.
+    fn fit_in(&mut self, at: usize, now: Duration) {
+        let Entry::Received(this) = &self.entries[at] else { return };
+        let (start, end, frame_number) = (this.start, this.end, this.frame_number);
+        let mut first = start.then_some(self.base + at as u64);
+        let mut fits = true;
+        let mut cut_short = false;
+        match at.checked_sub(1).map(|before| &self.entries[before]) {
+            Some(Entry::Received(before)) => match (before.end, start) {
+                (false, true) => cut_short = true,
+                (true, false) => fits = false,
+                (true, true) => {}
+                (false, false) => {
+                    fits = before.is_of_frame(this);
+                    first = before.first;
+                }
+            },
+            Some(Entry::Done(_)) => fits = start,
+            Some(Entry::Missing(_)) => {}
+            None => fits = start || self.settled.is_none(),
+        }
+        match self.entries.get(at + 1) {
+            Some(Entry::Received(after)) => {
+                fits &= end == after.start && (end || after.is_of_frame(this));
+            }
+            Some(Entry::Done(_)) => fits &= end,
+            Some(Entry::Missing(_)) | None => {}
+        }
+        if cut_short {
+            self.abandon(at - 1, Abandoned::Mixed);
+        }
+        if !fits {
+            self.abandon(at, Abandoned::Mixed);
+        } else if let Some(first) = first {
+            self.extend(at, first, frame_number, now);
+        }
+        self.settle();
+    }
+
+    /// The packets of a frame are there from `first` up to the one at `at`: finds how far they go on.
+    fn extend(&mut self, at: usize, first: u64, frame_number: u16, now: Duration) {
+        let mut last = at;
+        while let Some(Entry::Received(received)) = self.entries.get_mut(last) {
+            received.first = Some(first);
+            if received.end {
+                return self.complete((first - self.base) as usize..=last, frame_number, now);
+            }
+            last += 1;
+        }
+    }
+
+    /// Takes the packets of a whole frame out.
+    fn complete(&mut self, packets: RangeInclusive<usize>, frame_number: u16, now: Duration) {
+        let payload = self.join(packets.clone());
+        let mut waiting = None;
+        for at in packets {
+            let done = Entry::Done(Some(frame_number));
+            let Entry::Received(received) = std::mem::replace(&mut self.entries[at], done) else { continue };
+            self.bytes -= received.payload.len();
+            let Received { timestamp, marker, template_id, descriptor, .. } = received;
+            let payload = Bytes::new();
+            waiting
+                .get_or_insert(Waiting {
+                    since: now,
+                    frame_number,
+                    template_id,
+                    timestamp,
+                    marker,
+                    descriptor,
+                    payload,
+                })
+                .marker = marker;
+        }
+        let Some(waiting) = waiting else { return };
+        match payload {
+            Some(payload) => self.finish(Waiting { payload, ..waiting }, now),
+            None => self.report(frame_number, Abandoned::Payload),
+        }
+    }
+
+    /// The payload of a frame.
+    fn join(&mut self, packets: RangeInclusive<usize>) -> Option<Bytes> {
+        self.payloads.extend(self.entries.range(packets).filter_map(|entry| match entry {
+            Entry::Received(received) => Some(received.payload.clone()),
+            _ => None,
+        }));
+        let payload = match self.config.format {
+            PayloadFormat::Sframe => sframe::join(&self.payloads).ok().map(|(payload, _)| payload),
+            PayloadFormat::Av1 => {
+                let mut obus = Vec::with_capacity(self.payloads.iter().map(Bytes::len).sum());
+                av1::depacketize(&self.payloads, &mut obus).ok().map(|_| obus.into())
+            }
+        };
+        self.payloads.clear();
+        payload
+    }
+
+    /// Reads the descriptor of a whole frame and gives it out, or lets it wait for its structure.
+    fn finish(&mut self, waiting: Waiting, now: Duration) {
+        let frame_number = waiting.frame_number;
+        let known = self.structures.iter().find(|known| known.template(waiting.template_id).is_some());
+        let descriptor = match DependencyDescriptor::read(&waiting.descriptor, known.map(|known| &**known)) {
+            Ok(descriptor) => descriptor,
+            Err(descriptor::Error::NoStructure) if known.is_none() => {
+                return self.wait(waiting);
+            }
+            Err(error) => return self.report(frame_number, error.into()),
+        };
+        let Some(structure) = descriptor.structure.clone().or_else(|| known.cloned()) else {
+            return self.wait(waiting);
+        };
+        match descriptor.dependencies(&structure) {
+            Err(error) => self.report(frame_number, error.into()),
+            Ok(dependencies) => {
+                let adopted = descriptor.structure.is_some().then(|| structure.clone());
+                let Waiting { payload, timestamp, marker, .. } = waiting;
+                let frame = ReceivedFrame { descriptor, structure, dependencies, payload, timestamp, marker };
+                self.statistics.frames += 1;
+                self.events.push_back(Event::Frame(frame));
+                if let Some(structure) = adopted.filter(|_| self.config.adopt_structures) {
+                    self.adopt(structure, now);
+                }
+            }
+        }
+    }
+
+    fn wait(&mut self, waiting: Waiting) {
+        self.bytes += waiting.payload.len();
+        self.waiting.push_back(waiting);
+        while self.waiting.len() > self.config.max_waiting || self.bytes > self.config.max_bytes {
+            self.drop_waiting();
+        }
+    }
+
+    /// Drops the frame that has waited longest for its structure.
+    fn drop_waiting(&mut self) {
+        if let Some(waiting) = self.waiting.pop_front() {
+            self.bytes -= waiting.payload.len();
+            self.report(waiting.frame_number, Abandoned::NoStructure);
+        }
+    }
+
+    fn report(&mut self, frame_number: u16, reason: Abandoned) {
+        self.statistics.abandoned += 1;
+        self.events.push_back(Event::Abandoned { frame_number, reason });
+    }
+
+    /// Gives up what the packet at `at` is part of, as far as its packets lie together.
+    fn abandon(&mut self, at: usize, reason: Abandoned) {
+        let Some(Entry::Received(Received { frame_number, .. })) = self.entries.get(at) else { return };
+        let frame_number = *frame_number;
+        let of_frame = |entry: &Entry| matches!(entry, Entry::Received(received) if received.frame_number == frame_number);
+        let before = self.entries.range(..at).rev().take_while(|entry| of_frame(entry)).count();
+        let after = self.entries.range(at..).take_while(|entry| of_frame(entry)).count();
+        for entry in self.entries.range_mut(at - before..at + after) {
+            if let Entry::Received(received) = std::mem::replace(entry, Entry::Done(Some(frame_number))) {
+                self.bytes -= received.payload.len();
+            }
+        }
+        self.report(frame_number, reason);
+    }
+
+    /// What time brings about.
+    fn tick(&mut self, now: Duration) {
+        let (start_within, give_up) = (self.config.start_within, self.config.nack.give_up);
+        if self.settled.is_none() && self.started.is_some_and(|started| started + start_within <= now) {
+            self.start();
+        }
+        while self.missing > 0 {
+            let missing = self.entries.iter().position(|entry| matches!(entry, Entry::Missing(_)));
+            let Some(at) = missing else { break };
+            match &self.entries[at] {
+                Entry::Missing(missing) if missing.noticed + give_up <= now => self.give_up(at),
+                _ => break,
+            }
+        }
+        while self.waiting.front().is_some_and(|waiting| waiting.since + give_up <= now) {
+            self.drop_waiting();
+        }
+    }
+
+    /// Nothing from before the first packet is taken any more.
+    fn start(&mut self) {
+        match self.entries.front() {
+            Some(Entry::Received(first)) => {
+                let (frame_number, start) = (first.frame_number, first.start);
+                self.settled = Some(frame_number);
+                if !start {
+                    self.abandon(0, Abandoned::Lost);
+                }
+            }
+            Some(Entry::Done(Some(frame_number))) => self.settled = Some(*frame_number),
+            // The first packet is always there, or was given up with what is known of it.
+            Some(Entry::Done(None) | Entry::Missing(_)) | None => return,
+        }
+        self.settle();
+    }
+
+    /// Gives up the first packet that is missing or of an incomplete frame.
+    fn give_up_first(&mut self) {
+        match self.entries.front() {
+            Some(Entry::Missing(_)) => self.give_up(0),
+            Some(Entry::Received(received)) => {
+                self.settled = Some(received.frame_number);
+                self.abandon(0, Abandoned::Lost);
+            }
+            Some(Entry::Done(_)) => {}
+            None => {
+                // All that is left are frames that wait for their structure.
+                return self.drop_waiting();
+            }
+        }
+        self.pop_done();
+    }
+
+    /// Gives up a missing packet, and the frames that it was part of.
+    fn give_up(&mut self, at: usize) {
+        self.entries[at] = Entry::Done(None);
+        self.missing -= 1;
+        self.statistics.lost += 1;
+        if let Some(before) = at.checked_sub(1)
+            && matches!(&self.entries[before], Entry::Received(before) if !before.end)
+        {
+            self.abandon(before, Abandoned::Lost);
+        }
+        if matches!(self.entries.get(at + 1), Some(Entry::Received(after)) if !after.start) {
+            self.abandon(at + 1, Abandoned::Lost);
+        }
+        self.settle();
+    }
+
+    /// Forgets packets that need no more care, once nothing can come before them.
+    fn settle(&mut self) {
+        if self.settled.is_some() {
+            self.pop_done();
+        }
+    }
+
+    fn pop_done(&mut self) {
+        while let Some(Entry::Done(frame_number)) = self.entries.front() {
+            if let Some(frame_number) = frame_number {
+                self.settled = Some(frame_number.wrapping_add(1));
+            }
+            self.entries.pop_front();
+            self.base += 1;
+        }
+    }
+}
+
+/// Whether a frame number is before another, where the two are not far from each other.
+fn is_below(number: u16, other: u16) -> bool {
+    other.wrapping_sub(number) as i16 > 0
+}

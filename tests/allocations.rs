@@ -1,0 +1,99 @@
+//! Packets cost no allocations of their own, on their way out and in: frames of many packets take no more than frames
+//! of few. It is a test of its own, as the counts are those of the whole process.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use layercast::rtp::descriptor::Describer;
+use layercast::rtp::frame_buffer::{Event, Frame, FrameBuffer, FrameBufferConfig};
+use layercast::rtp::packetizer::{OutgoingFrame, Packetizer, PacketizerConfig, PayloadFormat};
+use layercast::rtp::reassembler::{self, Reassembler, ReassemblerConfig, ReceivedFrame};
+use layercast::structure::{DecodeTargets, LayerId, PictureRequest, Planner, ScalabilityMode};
+
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+const FRAMES: u64 = 1000;
+
+/// Allocations of [`FRAMES`] frames of so many bytes: packetizing, reassembling, and the frame buffer.
+fn allocations(size: usize) -> ([u64; 3], usize) {
+    let mode = ScalabilityMode::L1T3;
+    let wanted = DecodeTargets::all(mode.structure());
+    let (mut planner, mut describer) = (Planner::new(mode), Describer::new(mode, 64, 64));
+    let mut packetizer = Packetizer::new(PacketizerConfig::new(PayloadFormat::Sframe, 4, 45, 1));
+    let config = ReassemblerConfig::new(PayloadFormat::Sframe, 4);
+    let mut reassembler = Reassembler::new(ReassemblerConfig { adopt_structures: true, ..config });
+    let mut buffer = FrameBuffer::new(FrameBufferConfig::default(), LayerId::new(0, 2));
+    let (payload, mut packets) = (vec![7; size], vec![]);
+    // What comes in is in one buffer too, as a socket would fill it.
+    let mut datagrams = BytesMut::new();
+    let (mut counts, mut count, mut units) = ([0; 3], 0, 0);
+    for n in 0..FRAMES + 16 {
+        if n == 16 {
+            counts = [0; 3];
+        }
+        let now = Duration::from_millis(33 * n);
+        let plan = planner.next(PictureRequest { key: false, wanted });
+        let descriptor = describer.describe(&plan, wanted).remove(0);
+        let frame = OutgoingFrame {
+            payload: &payload,
+            descriptor: &descriptor,
+            timestamp: n as u32 * 3000,
+            end_of_picture: true,
+        };
+        let before = dhat::HeapStats::get().total_blocks;
+        packetizer.packetize(&frame, &mut packets).unwrap();
+        let packetized = dhat::HeapStats::get().total_blocks;
+        counts[0] += packetized - before;
+        count = packets.len();
+        datagrams.reserve(packets.iter().map(Bytes::len).sum());
+        let incoming: Vec<Bytes> = packets
+            .drain(..)
+            .map(|packet| {
+                datagrams.extend_from_slice(&packet);
+                datagrams.split().freeze()
+            })
+            .collect();
+
+        let before = dhat::HeapStats::get().total_blocks;
+        for packet in &incoming {
+            reassembler.push(packet, now).unwrap();
+        }
+        let event = reassembler.poll(now);
+        counts[1] += dhat::HeapStats::get().total_blocks - before;
+        let Some(reassembler::Event::Frame(frame)) = event else { panic!("{event:?}") };
+        let ReceivedFrame { descriptor, structure, dependencies, payload, timestamp, marker } = frame;
+        let frame = Frame {
+            frame_number: descriptor.frame_number,
+            timestamp,
+            end_of_picture: marker,
+            starts_sequence: descriptor.structure.is_some(),
+            active_decode_targets: descriptor.active_decode_targets,
+            structure,
+            dependencies,
+            payload,
+        };
+        let before = dhat::HeapStats::get().total_blocks;
+        buffer.insert(frame, now).unwrap();
+        let event = buffer.poll(now);
+        counts[2] += dhat::HeapStats::get().total_blocks - before;
+        units += u64::from(matches!(event, Some(Event::Unit(_))));
+    }
+    assert_eq!(units, FRAMES + 16);
+    (counts, count)
+}
+
+#[test]
+fn nothing_is_allocated_per_packet() {
+    let _profiler = dhat::Profiler::builder().testing().build();
+    let (small, packets_small) = allocations(1000);
+    let (medium, packets_medium) = allocations(12_000);
+    let (large, packets_large) = allocations(100_000);
+    println!(
+        "{small:?} {medium:?} {large:?} for {FRAMES} frames of 1, {packets_medium}, {packets_large} packets"
+    );
+    assert_eq!((packets_small, packets_medium, packets_large), (1, 11, 85));
+    // The packets are dropped before the next frame, so that their block is used again. What comes in is put
+    // together in a block of its own where it is more than one packet.
+    assert_eq!((small, medium, large), ([0, 0, 0], [0, FRAMES, 0], [0, FRAMES, 0]));
+}
