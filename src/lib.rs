@@ -13,6 +13,8 @@ pub mod encoder;
 pub mod picture;
 pub mod quality;
 pub mod scene;
+#[cfg(feature = "select")]
+pub mod select;
 pub mod structure;
 
 /// The README's examples are tests.
