@@ -15,6 +15,8 @@ pub mod quality;
 pub mod scene;
 #[cfg(feature = "select")]
 pub mod select;
+#[cfg(feature = "simulate")]
+pub mod simulate;
 pub mod structure;
 
 /// The README's examples are tests.
