@@ -3,10 +3,14 @@
 //! A [`Selector`] decides for one receiver, from its windows, path and processor and from what the streams
 //! offer. A [`DemandFold`] puts together what all receivers of one stream want of its sender.
 
+mod allocate;
+mod cpu;
 mod decision;
 mod demand;
 mod input;
+mod path;
 mod selector;
+mod value;
 
 pub use decision::{Decision, Probe, Reason, Refresh, StreamDecision};
 pub use demand::{Demand, DemandConfig, DemandFold, LayerDemand, ReceiverId};
