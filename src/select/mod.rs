@@ -8,6 +8,7 @@ mod cpu;
 mod decision;
 mod demand;
 mod input;
+mod messages;
 mod path;
 mod selector;
 mod value;
@@ -18,4 +19,5 @@ pub use input::{
     Cap, Cpu, DecodeTime, LayerOffer, LayerQuality, MAX_BITRATE, MAX_LAYERS, Network, Offer, Priority,
     StreamId, Switch, Window,
 };
+pub use messages::{DemandMessage, MAX_STREAMS, MESSAGE_VERSION, MessageError, ReceiverReport};
 pub use selector::{Selector, SelectorConfig};

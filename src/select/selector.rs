@@ -9,8 +9,8 @@ use super::cpu::Processor;
 use super::path::Path;
 use super::value::{MAX_VALUE, quality, value};
 use super::{
-    Cap, Cpu, Decision, LayerOffer, MAX_BITRATE, MAX_LAYERS, Network, Offer, Reason, Refresh, StreamDecision,
-    StreamId, Switch, Window,
+    Cap, Cpu, Decision, LayerOffer, MAX_BITRATE, MAX_LAYERS, Network, Offer, Reason, ReceiverReport, Refresh,
+    StreamDecision, StreamId, Switch, Window,
 };
 use crate::structure::DecodeTarget;
 
@@ -101,6 +101,8 @@ struct Stream {
     ceiling: u8,
     /// The latest switches for want of bits or time, oldest first.
     switches: ArrayVec<Duration, 8>,
+    /// Whether the last report has a window and a cap for it.
+    named: (bool, bool),
 }
 
 /// Which of a candidate's costs is shared out.
@@ -127,6 +129,7 @@ impl Stream {
             fresh: true,
             ceiling: 0,
             switches: ArrayVec::new(),
+            named: (false, false),
         }
     }
 
@@ -346,18 +349,51 @@ impl Selector {
         match stream {
             Some(stream) => {
                 let stream = self.stream(stream);
-                stream.fresh |= stream.cap != cap;
+                let changed = stream.cap != cap;
+                stream.fresh |= changed;
+                stream.stale |= changed;
                 stream.cap = cap;
-                stream.stale = true;
             }
             None => {
+                let changed = self.cap != cap;
                 for stream in &mut self.streams {
-                    stream.fresh |= self.cap != cap;
-                    stream.stale = true;
+                    stream.fresh |= changed;
+                    stream.stale |= changed;
                 }
                 self.cap = cap;
             }
         }
+    }
+
+    /// Takes a receiver's report: windows, processor and caps. A stream that it does not name is hidden and
+    /// without a cap, and forgotten if nothing is on offer of it either.
+    pub fn set_report(&mut self, now: Duration, report: &ReceiverReport) {
+        for stream in &mut self.streams {
+            stream.named = (false, false);
+        }
+        for (id, window) in &report.windows {
+            self.set_window(now, *id, *window);
+            self.stream(*id).named.0 = true;
+        }
+        for (id, cap) in report.caps.iter().filter_map(|(id, cap)| Some((id.as_ref()?, cap))) {
+            self.set_cap(now, Some(*id), *cap);
+            self.stream(*id).named.1 = true;
+        }
+        for i in 0..self.streams.len() {
+            let Stream { id, named: (window, cap), .. } = self.streams[i];
+            if !window {
+                self.set_window(now, id, Window::default());
+            }
+            if !cap {
+                self.set_cap(now, Some(id), Cap::default());
+            }
+        }
+        let of_all = report.caps.iter().rev().find(|(id, _)| id.is_none());
+        self.set_cap(now, None, of_all.map_or(Cap::default(), |(_, cap)| *cap));
+        if let Some(cpu) = &report.cpu {
+            self.set_cpu(now, cpu);
+        }
+        self.streams.retain(|stream| stream.named != (false, false) || !stream.offer.layers.is_empty());
     }
 
     /// Forgets a stream.
