@@ -116,10 +116,6 @@ impl StreamReceiver {
         }
     }
 
-    pub fn window(&self) -> &Window {
-        &self.window
-    }
-
     pub fn set_window(&mut self, now: Duration, window: Window) {
         self.count(now);
         if window.visible != self.window.visible {
@@ -174,6 +170,12 @@ impl StreamReceiver {
                 let Pending { number, picture, captured, layer, .. } = *frame;
                 self.decoded.insert(number);
                 self.pending.remove(at);
+                if layer.temporal_id == 0 {
+                    // What still waits before it in its layer comes too late for anything.
+                    self.pending
+                        .retain(|old| old.layer.spatial_id != layer.spatial_id || old.number > number);
+                    at = self.pending.partition_point(|frame| frame.number < number);
+                }
                 self.show(now, picture, layer.spatial_id, captured);
             } else {
                 at += 1;
@@ -336,7 +338,7 @@ mod tests {
             // Picture 12 is of temporal layer 0.
             all.picture(n, if n == 12 { 2 } else { 3 });
         });
-        assert_eq!(all.receiver.blocked(40 * 33 * MS), None, "nothing of what waits has arrived");
+        assert_eq!(all.receiver.blocked(40 * 33 * MS), None, "it was refreshed");
         all.receiver.finish(40 * 33 * MS);
         let layers: Vec<_> = all.receiver.seen.layers.iter().map(|(at, l)| (*at, l.unwrap().spatial_id)).collect();
         assert_eq!(layers, [(20 * MS, 2), (416 * MS, 1), (812 * MS, 2)]);
@@ -366,7 +368,7 @@ mod tests {
         (0..4).for_each(|n| all.picture(n, 3));
         all.picture(4, 1);
         (5..20).for_each(|n| all.picture(n, 3));
-        assert_eq!(all.receiver.blocked(660 * MS), Some(1), "the lowest layer that waits");
-        assert_eq!(all.receiver.blocked(700 * MS), None, "asked already");
+        assert_eq!(all.receiver.blocked(700 * MS), Some(1), "the lowest layer that waits");
+        assert_eq!(all.receiver.blocked(740 * MS), None, "asked already");
     }
 }
