@@ -21,6 +21,8 @@ pub const HEADERS: usize = 80;
 
 /// From the camera to the relay: coding, packets, and a path on which nothing is lost.
 const UPLINK: Duration = Duration::from_millis(40);
+/// Senders pace the packets of a frame as libwebrtc does: at two and a half times the stream's mean bitrate.
+const PACE: f64 = 2.5;
 /// A receiver reports what arrived so often, and the relay decides so often.
 const REPORT: Duration = Duration::from_millis(50);
 const DECIDE: Duration = Duration::from_millis(100);
@@ -118,6 +120,8 @@ enum Event {
     Capture(usize),
     /// Frames of a stream reach the relay.
     Frames(usize, Vec<Frame>),
+    /// A packet of a frame is forwarded to a receiver.
+    Send(usize, usize, Media),
     /// A packet reaches a receiver.
     Packet(usize, u64),
     Script(usize, usize, usize),
@@ -132,14 +136,17 @@ enum Event {
     Sample(usize),
 }
 
+/// Which watched stream's frame a packet is of, and when that was captured.
+type Media = (usize, u64, Duration);
+
 #[derive(Debug, Clone, Copy)]
 struct Packet {
     sent: Duration,
     arrived: Option<Duration>,
     bytes: usize,
     probe: Option<u32>,
-    /// Which watched stream's frame it is of, and when that was captured; padding has none.
-    media: Option<(usize, u64, Duration)>,
+    /// Padding has none.
+    media: Option<Media>,
 }
 
 struct Probing {
@@ -180,6 +187,8 @@ struct Simulation<'a> {
     receivers: Vec<Receiver>,
     /// Who watches each stream: the receiver and which of its windows.
     watchers: Vec<Vec<(usize, usize)>>,
+    /// Bit/s at which the packets of a stream come.
+    pace: f64,
 }
 
 impl Call {
@@ -213,6 +222,7 @@ impl<'a> Simulation<'a> {
             folds: (0..streams).map(|_| DemandFold::new(call.demand)).collect(),
             receivers: Vec::new(),
             watchers: vec![Vec::new(); streams],
+            pace: PACE * table.bitrate(table.top()).max(1) as f64,
         };
         for (r, spec) in call.receivers.iter().enumerate() {
             let mut receiver = Receiver {
@@ -264,6 +274,7 @@ impl<'a> Simulation<'a> {
     fn event(&mut self, now: Duration, event: Event) {
         match event {
             Event::Capture(s) => self.capture(now, s),
+            Event::Send(r, bytes, media) => self.send(now, r, bytes, Some(media)),
             Event::Frames(s, frames) => self.forward(now, s, &frames),
             Event::Packet(r, number) => self.arrive(now, r, number),
             Event::Script(r, w, step) => {
@@ -311,6 +322,7 @@ impl<'a> Simulation<'a> {
     fn forward(&mut self, now: Duration, s: usize, frames: &[Frame]) {
         for i in 0..self.watchers[s].len() {
             let (r, w) = self.watchers[s][i];
+            let mut paced = now;
             for frame in frames {
                 match self.receivers[r].forwarders[w].take(frame) {
                     Ok(true) => {
@@ -318,8 +330,10 @@ impl<'a> Simulation<'a> {
                         self.receivers[r].windows[w].expect(frame, packets);
                         // Packets of the same size, as packetizers cut.
                         let bytes = frame.bytes.div_ceil(packets) + HEADERS;
+                        let media = (w, frame.number, frame.captured);
                         for _ in 0..packets {
-                            self.send(now, r, bytes, Some((w, frame.number, frame.captured)));
+                            self.at(paced, Event::Send(r, bytes, media));
+                            paced += Duration::from_secs_f64(bytes as f64 * 8.0 / self.pace);
                         }
                     }
                     Ok(false) => {}
@@ -329,7 +343,7 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    fn send(&mut self, now: Duration, r: usize, bytes: usize, media: Option<(usize, u64, Duration)>) {
+    fn send(&mut self, now: Duration, r: usize, bytes: usize, media: Option<Media>) {
         let receiver = &mut self.receivers[r];
         let number = receiver.first + receiver.packets.len() as u64;
         let arrives = receiver.link.send(now, bytes);
@@ -400,6 +414,9 @@ impl<'a> Simulation<'a> {
         if receiver.packets.front().is_some_and(|packet| packet.sent + REPORT * 4 < now) {
             receiver.estimator.silence(now);
         }
+        let idle = receiver.probing.is_none();
+        // Its own probes, at the start and after a drop, are there for all policies alike.
+        let own = if idle { receiver.estimator.probe(now) } else { None };
         let network = receiver.estimator.network();
         let over_used = receiver.estimator.over_used();
         let choice = receiver.decider.decide(now, network, over_used, &receiver.watched);
@@ -415,12 +432,12 @@ impl<'a> Simulation<'a> {
             requests.extend(receiver.forwarders[w].set(target).map(|spatial_id| (stream, spatial_id)));
             receiver.windows[w].set_target(now, target);
         }
-        let probe = choice.probe.filter(|_| receiver.probing.is_none());
+        let probe = choice.probe;
         let folds = &mut self.folds;
         for stream in receiver.decider.streams() {
             folds[stream.stream.0 as usize].set_receiver(now, ReceiverId(r as u32), stream);
         }
-        if let Some(probe) = probe {
+        if let Some(probe) = probe.or(own).filter(|_| idle) {
             let number = receiver.probes;
             receiver.probes += 1;
             let (from, until) = (now, now + probe.duration);

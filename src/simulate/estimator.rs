@@ -6,12 +6,13 @@
 //! implementations of it, since the draft leaves them open or they have replaced it: the arrival-time filter
 //! (5.3) is a linear regression over the last 20 bursts in place of a Kalman filter (Carlucci et al., "Congestion
 //! Control for Web Real-Time Communication", IEEE/ACM Transactions on Networking 25(5), 2017); a probe's result
-//! replaces the estimate; and silence counts as congestion.
+//! replaces the estimate, and it asks for probes itself at the start and after a large drop, as libwebrtc's does;
+//! and silence counts as congestion.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::select::Network;
+use crate::select::{Network, Probe};
 
 /// Packets sent within this time are one burst, `burst_time`.
 const BURST: Duration = Duration::from_millis(5);
@@ -41,7 +42,21 @@ const LOSS_WINDOW: Duration = Duration::from_millis(500);
 /// No report for so long, with packets under way, is congestion.
 const SILENCE: Duration = Duration::from_millis(500);
 /// The lowest estimate, in bit/s.
-const LOWEST: f64 = 10_000.0;
+const LOWEST: f64 = 30_000.0;
+/// At the start these multiples of the estimate are probed, then twice as much as long as this share arrives.
+const START_PROBES: [f64; 2] = [3.0, 6.0];
+const START_PROBE_ARRIVED: f64 = 0.7;
+const MOST_PROBED: f64 = 10_000_000.0;
+const PROBE_FOR: Duration = Duration::from_millis(100);
+/// Nothing more is expected of a probe so long, and a round trip, after its last packet.
+const PROBE_WAIT: Duration = Duration::from_millis(250);
+/// After a drop below the first share of what was before, the second share of that is probed, once it has been
+/// calm for a while, unless too long after; and seldom.
+const DROP: f64 = 0.66;
+const AFTER_DROP: f64 = 0.85;
+const CALM: Duration = Duration::from_millis(800);
+const DROP_FORGOTTEN: Duration = Duration::from_secs(5);
+const RECOVERY_EVERY: Duration = Duration::from_secs(5);
 
 /// What became of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +117,12 @@ pub struct Estimator {
     probe: Option<ProbeCount>,
     heard: Duration,
     over_used: Option<Duration>,
+    /// Probes of the start that were asked for, and the last of them in bit/s; `None` once it is over.
+    start: Option<(usize, f64)>,
+    started_with: f64,
+    /// When a large drop was, and from what.
+    dropped: Option<(Duration, f64)>,
+    recovered: Option<Duration>,
 }
 
 /// What of a probe was sent and arrived.
@@ -138,7 +159,55 @@ impl Estimator {
             probe: None,
             heard: Duration::ZERO,
             over_used: None,
+            start: Some((0, 0.0)),
+            started_with: bitrate as f64,
+            dropped: None,
+            recovered: None,
         }
+    }
+
+    /// A probe that it asks for itself; to be called when none is under way.
+    pub fn probe(&mut self, now: Duration) -> Option<Probe> {
+        self.finish_probe(now, &[]);
+        if self.probe.is_some() {
+            return None;
+        }
+        let wanted = self.start_probe().or_else(|| self.recovery_probe(now))?;
+        Some(Probe { bitrate: wanted as u64, duration: PROBE_FOR })
+    }
+
+    fn start_probe(&mut self) -> Option<f64> {
+        let (asked, last) = self.start?;
+        let next = match START_PROBES.get(asked) {
+            Some(times) => times * self.started_with,
+            None if self.delay_based >= START_PROBE_ARRIVED * last => 2.0 * last,
+            None => f64::INFINITY,
+        };
+        let over = self.over_used.is_some() || next > MOST_PROBED;
+        self.start = if over { None } else { Some((asked + 1, next)) };
+        self.start.map(|(_, next)| next)
+    }
+
+    fn recovery_probe(&mut self, now: Duration) -> Option<f64> {
+        let (_, from) = self.dropped?;
+        let calm = self.over_used.is_none_or(|at| now >= at + CALM);
+        let due = self.recovered.is_none_or(|at| now >= at + RECOVERY_EVERY);
+        if !calm || !due || self.delay_based >= AFTER_DROP * from {
+            return None;
+        }
+        self.dropped = None;
+        self.recovered = Some(now);
+        Some(AFTER_DROP * from)
+    }
+
+    /// Lowers the estimate, and keeps in mind what it was before a large drop.
+    fn lower(&mut self, now: Duration, to: f64) {
+        let to = to.min(self.delay_based).max(LOWEST);
+        let before = self.dropped.filter(|(at, _)| now <= *at + DROP_FORGOTTEN);
+        let from = before.map_or(self.delay_based, |(_, from)| from.max(self.delay_based));
+        self.dropped = if to < DROP * from { Some((before.map_or(now, |(at, _)| at), from)) } else { before };
+        self.delay_based = to;
+        self.over_used = Some(now);
     }
 
     /// Takes a report, which came at `now`, of packets in the order that they were sent.
@@ -169,8 +238,7 @@ impl Estimator {
     pub fn silence(&mut self, now: Duration) {
         if now.saturating_sub(self.heard) >= SILENCE + self.round_trip.unwrap_or_default() {
             self.heard = now;
-            self.over_used = Some(now);
-            self.delay_based = (0.8 * self.delay_based).max(LOWEST);
+            self.lower(now, 0.8 * self.delay_based);
         }
     }
 
@@ -274,9 +342,8 @@ impl Estimator {
                 let off = kbps - mean;
                 let mean = mean + 0.05 * off;
                 self.capacity = Some((mean, (0.95 * (variance + 0.05 * off * off)).clamp(0.4 * mean, 2.5 * mean)));
-                self.delay_based = (BETA * rate).min(self.delay_based).max(LOWEST);
+                self.lower(now, BETA * rate);
                 self.state = State::Hold;
-                self.over_used = Some(now);
             }
             Usage::Under => self.state = State::Hold,
             Usage::Normal if self.state == State::Hold => self.state = State::Increase,
@@ -326,10 +393,12 @@ impl Estimator {
         self.loss_based = self.loss_based.min(self.delay_based.max(self.bitrate() as f64));
     }
 
-    /// A probe is over with the first report that has later packets.
+    /// A probe is over with the first report that has later packets, or some time after its last packet.
     fn finish_probe(&mut self, now: Duration, packets: &[PacketReport]) {
         let Some(probe) = self.probe else { return };
-        if packets.last().is_none_or(|last| last.probe == Some(probe.number)) {
+        let later = packets.last().is_some_and(|last| last.probe != Some(probe.number));
+        let latest = probe.sent.1 + self.round_trip.unwrap_or_default() + PROBE_WAIT;
+        if !later && now < latest {
             return;
         }
         self.probe = None;
@@ -362,7 +431,8 @@ struct Trend {
     smoothed: f64,
     bursts: u32,
     threshold: f64,
-    over: Option<f64>,
+    /// For how long, in ms, and how many bursts it has been above the threshold.
+    over: Option<(f64, u32)>,
     last: f64,
     updated: Option<f64>,
 }
@@ -396,17 +466,19 @@ impl Trend {
         let trend = if self.window.len() == TREND_WINDOW { self.slope() } else { 0.0 };
         let trend = trend * f64::from(self.bursts) * TREND_GAIN;
         let usage = if trend > self.threshold {
-            let over = self.over.map_or(departed / 2.0, |over| over + departed);
-            self.over = Some(over);
+            let (time, bursts) = self.over.map_or((departed / 2.0, 1), |(time, n)| (time + departed, n + 1));
             // A trend that is on its way down is not told.
-            if over > OVERUSE_TIME && trend >= self.last { Usage::Over } else { Usage::Normal }
+            if time > OVERUSE_TIME && bursts > 1 && trend >= self.last {
+                self.over = Some((0.0, 0));
+                Usage::Over
+            } else {
+                self.over = Some((time, bursts));
+                Usage::Normal
+            }
         } else {
             self.over = None;
             if trend < -self.threshold { Usage::Under } else { Usage::Normal }
         };
-        if usage == Usage::Over {
-            self.over = Some(0.0);
-        }
         self.last = trend;
         self.adapt(trend, at);
         usage

@@ -158,8 +158,9 @@ impl Decider {
         let calm = over_used.is_none_or(|at| now >= at + PROBE_AFTER);
         if available < desired && calm && now >= self.probed + PROBE_EVERY {
             self.probed = now;
-            // A little above the goal, so that the estimate can reach it.
-            let bitrate = (2 * available).min(desired * 6 / 5);
+            // At least what the lowest layers take, and a little above each goal, so that the estimate reaches it.
+            let lowest: u64 = watched.iter().filter_map(|w| useful(w).map(|layer| layer.bitrate).min()).sum();
+            let bitrate = (2 * available).max(lowest * 6 / 5).min(desired * 6 / 5);
             self.choice.probe = Some(Probe { bitrate, duration: PROBE_FOR });
         }
     }
@@ -286,6 +287,7 @@ mod tests {
         let probe = |available| decide(Policy::Greedy, available, &streams).probe.map(|probe| probe.bitrate);
         assert_eq!(probe(bitrate), None);
         assert_eq!(probe(bitrate - 1000), Some(bitrate * 6 / 5));
-        assert_eq!(probe(40_000), Some(80_000));
+        assert_eq!(probe(50_000), Some(100_000));
+        assert_eq!(probe(10_000), Some(Table::scene().bitrate(LayerId::new(0, 0)) * 6 / 5));
     }
 }
