@@ -128,10 +128,14 @@ impl Allocator {
     pub fn reserve(&mut self, streams: usize) {
         self.ladders.resize_with(streams.max(self.ladders.len()), Ladder::default);
         let streams = self.ladders.len();
+        self.steps.clear();
         self.steps.reserve(streams * MAX_LAYERS);
+        self.minima.clear();
         self.minima.reserve(streams);
         for branch in &mut self.branches {
+            branch.at.clear();
             branch.at.reserve(streams);
+            branch.frozen.clear();
             branch.frozen.reserve(streams);
         }
     }
