@@ -128,10 +128,14 @@ impl Allocator {
     pub fn reserve(&mut self, streams: usize) {
         self.ladders.resize_with(streams.max(self.ladders.len()), Ladder::default);
         let streams = self.ladders.len();
+        self.steps.clear();
         self.steps.reserve(streams * MAX_LAYERS);
+        self.minima.clear();
         self.minima.reserve(streams);
         for branch in &mut self.branches {
+            branch.at.clear();
             branch.at.reserve(streams);
+            branch.frozen.clear();
             branch.frozen.reserve(streams);
         }
     }
@@ -183,11 +187,19 @@ impl Allocator {
         let at = *self.branches[0].at.get(stream)?;
         self.ladders[stream].choices().get(usize::from(at)).copied()
     }
+
+    /// The least that a stream or one of its equals got, if the stream got anything.
+    pub fn least_of_equals(&self, stream: usize) -> Option<Choice> {
+        let chosen = self.chosen(stream)?;
+        let equals =
+            (0..self.branches[0].at.len()).filter(|i| self.ladders[*i].kind == self.ladders[stream].kind);
+        equals.filter_map(|i| self.chosen(i)).min_by_key(|choice| choice.cost).or(Some(chosen))
+    }
 }
 
 /// The steps between the corners of the choices' upper convex hull, each of them at most as steep as the one
 /// before.
-fn hull(choices: &[Choice], mut step: impl FnMut(u8, u8, u64, u32)) {
+pub(super) fn hull(choices: &[Choice], mut step: impl FnMut(u8, u8, u64, u32)) {
     let mut corners = ArrayVec::<u8, MAX_LAYERS>::new();
     let between = |from: u8, to: u8| {
         let (from, to) = (choices[usize::from(from)], choices[usize::from(to)]);

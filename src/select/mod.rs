@@ -10,6 +10,8 @@ mod demand;
 mod input;
 mod messages;
 mod path;
+#[cfg(test)]
+mod properties;
 mod selector;
 mod value;
 

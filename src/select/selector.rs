@@ -483,8 +483,8 @@ impl Selector {
         decision
     }
 
-    /// Limits each stream to what the processor decodes, shared out as if bits cost nothing. Whether that leaves
-    /// every stream its minimum.
+    /// Limits each stream to what the processor decodes, shared out as if bits cost nothing, and equals alike.
+    /// Whether that leaves every stream its minimum.
     fn share_cpu(&mut self, now: Duration, worth: &Worth) -> bool {
         let Some(capacity) = self.processor.capacity(now) else {
             for stream in &mut self.streams {
@@ -497,7 +497,7 @@ impl Selector {
         }
         let fits = self.allocator.share(self.streams.len(), capacity);
         for (i, stream) in self.streams.iter_mut().enumerate() {
-            let most = self.allocator.chosen(i).map_or(0, |choice| choice.cost);
+            let most = self.allocator.least_of_equals(i).map_or(0, |choice| choice.cost);
             let decodable = |(i, c): (usize, &Candidate)| if c.samples <= most { 1 << i } else { 0 };
             let mask: Mask = stream.candidates.iter().enumerate().map(decodable).sum();
             stream.within_cpu = stream.within_window & mask;
@@ -559,6 +559,13 @@ impl Selector {
             }
         }
         best.map(|(_, cost)| cost)
+    }
+
+    /// The choices that the last decision had for a stream.
+    #[cfg(test)]
+    pub(super) fn ladder(&self, id: StreamId) -> &Ladder {
+        let at = self.streams.binary_search_by_key(&id, |stream| stream.id).unwrap();
+        &self.allocator.ladders[at]
     }
 
     fn stream(&mut self, id: StreamId) -> &mut Stream {
