@@ -417,7 +417,7 @@ impl<'a> Simulation<'a> {
         let idle = receiver.probing.is_none();
         // Its own probes, at the start and after a drop, are there for all policies alike.
         let own = if idle { receiver.estimator.probe(now) } else { None };
-        let network = receiver.estimator.network();
+        let network = receiver.estimator.network(now);
         let over_used = receiver.estimator.over_used();
         let choice = receiver.decider.decide(now, network, over_used, &receiver.watched);
         let mut requests = Vec::new();

@@ -41,6 +41,8 @@ const RATE_WINDOW: Duration = Duration::from_millis(500);
 const LOSS_WINDOW: Duration = Duration::from_millis(500);
 /// No report for so long, with packets under way, is congestion.
 const SILENCE: Duration = Duration::from_millis(500);
+/// Loss and queues are told for so long, and a round trip, after the last report.
+const FRESH: Duration = Duration::from_millis(500);
 /// The lowest estimate, in bit/s.
 const LOWEST: f64 = 30_000.0;
 /// At the start these multiples of the estimate are probed, then twice as much as long as this share arrives.
@@ -116,6 +118,8 @@ pub struct Estimator {
     queueing: Duration,
     probe: Option<ProbeCount>,
     heard: Duration,
+    /// When the last report came.
+    reported: Duration,
     over_used: Option<Duration>,
     /// Probes of the start that were asked for, and the last of them in bit/s; `None` once it is over.
     start: Option<(usize, f64)>,
@@ -158,6 +162,7 @@ impl Estimator {
             queueing: Duration::ZERO,
             probe: None,
             heard: Duration::ZERO,
+            reported: Duration::ZERO,
             over_used: None,
             start: Some((0, 0.0)),
             started_with: bitrate as f64,
@@ -213,6 +218,7 @@ impl Estimator {
     /// Takes a report, which came at `now`, of packets in the order that they were sent.
     pub fn report(&mut self, now: Duration, packets: &[PacketReport]) {
         self.heard = now;
+        self.reported = now;
         let mut usage = Usage::Normal;
         for packet in packets {
             self.counted.0 += 1;
@@ -252,13 +258,15 @@ impl Estimator {
         self.over_used
     }
 
-    /// All that is known, as the selector takes it.
-    pub fn network(&self) -> Network {
+    /// All that is known at `now`, as the selector takes it. Of a path over which nothing comes there is neither
+    /// loss nor a queue to tell of.
+    pub fn network(&self, now: Duration) -> Network {
+        let fresh = now < self.reported + FRESH + self.round_trip.unwrap_or_default();
         Network {
             available_bitrate: Some(self.bitrate()),
             round_trip: self.round_trip,
-            loss: Some(self.loss as f32),
-            queueing_delay: Some(self.queueing),
+            loss: fresh.then_some(self.loss as f32),
+            queueing_delay: fresh.then_some(self.queueing),
         }
     }
 

@@ -35,6 +35,8 @@ pub enum Policy {
     Selector,
     /// Always the highest decode target of every stream, seen or not.
     Fixed,
+    /// Always the lowest decode target of every stream that is seen: what stalls here, stalls for want of a path.
+    Lowest,
     /// Three encodings of each stream ([`Policy::Allocator`]'s way to choose), switched at key frames.
     Simulcast,
     /// At every decision, stream by stream in the order of their priority, the highest decode target that fits
@@ -48,12 +50,14 @@ pub enum Policy {
 
 impl Policy {
     /// All of them, the selector first.
-    pub const ALL: [Self; 5] = [Self::Selector, Self::Fixed, Self::Simulcast, Self::Greedy, Self::Allocator];
+    pub const ALL: [Self; 6] =
+        [Self::Selector, Self::Lowest, Self::Fixed, Self::Simulcast, Self::Greedy, Self::Allocator];
 
     /// What tables call it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Selector => "selector",
+            Self::Lowest => "lowest",
             Self::Fixed => "fixed top",
             Self::Simulcast => "simulcast",
             Self::Greedy => "greedy",
@@ -122,6 +126,10 @@ impl Decider {
             Policy::Fixed => {
                 let top = |w: &Watched| w.offer.layers.iter().map(|layer| layer.target).max();
                 self.choice.targets = watched.iter().map(top).collect();
+            }
+            Policy::Lowest => {
+                let lowest = |w: &Watched| useful(w).map(|layer| layer.target).min();
+                self.choice.targets = watched.iter().map(lowest).collect();
             }
             Policy::Greedy => {
                 self.choice.targets = greedy(available, watched);
@@ -257,6 +265,7 @@ mod tests {
         let streams = watched(&[(720, true, Thumbnail), (180, true, Thumbnail), (360, true, Pinned), (360, false, Thumbnail)]);
         let targets = |policy, available| names(&decide(policy, available, &streams).targets);
         assert_eq!(targets(Policy::Fixed, 0), "S2T2 S2T2 S2T2 S2T2");
+        assert_eq!(targets(Policy::Lowest, 0), "S0T0 S0T0 S0T0 -");
         assert_eq!(targets(Policy::Greedy, 10_000_000), "S2T2 S0T2 S1T2 -");
         assert_eq!(targets(Policy::Allocator, 10_000_000), "S2T2 S0T2 S1T2 -");
         assert_eq!(targets(Policy::Greedy, 0), "- - - -");
