@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
-use layercast::simulate::{Call, LinkConfig, Outcome, Policy, Report, Summary, Table, Trace};
+use layercast::simulate::{Call, LinkConfig, Outcome, Policy, Report, Table, Trace};
 
 use common::{Result, at, exit_code};
 
@@ -110,7 +110,8 @@ fn run(args: &Args) -> Result<()> {
     println!("{}", Report(&outcomes));
     println!("{} s, {} times, simulated in {:.2} s", duration.as_secs(), outcomes.len(), took.as_secs_f64());
     let name = args.trace.as_ref().and_then(|path| path.file_name());
-    let name = name.map_or_else(|| format!("drawn, seed {}", args.seed), |n| n.to_string_lossy().into_owned());
+    let name =
+        name.map_or_else(|| format!("drawn, seed {}", args.seed), |n| n.to_string_lossy().into_owned());
     if let Some(path) = &args.report {
         let title = format!("{} streams over {name}", args.streams);
         at(path, std::fs::write(path, Report(&outcomes).html(&title)))?;
@@ -132,17 +133,25 @@ fn meeting(call: &mut Call) -> Result<Vec<Outcome>> {
     let demand = call.run(Policy::Selector);
     call.on_demand = false;
     let all = call.run(Policy::Selector);
-    println!("| senders send | uplink kbit/s | coding ms/s |");
+    println!("| cameras send | uplink kbit/s | coding ms/s |");
     println!("| ------------ | ------------: | ----------: |");
-    let (on_demand, everything) = (Summary::new(&demand), Summary::new(&all));
-    for (name, summary) in [("on demand", on_demand), ("everything", everything)] {
-        println!("| {name:12} | {:13.1} | {:11.1} |", summary.uplink / 1e3, summary.encode);
+    // The last stream is the shared screen.
+    let cameras = |outcome: &Outcome| {
+        let people = outcome.receivers.len();
+        let per_second = people as f64 * outcome.duration.as_secs_f64();
+        let bytes: u64 = outcome.sent_bytes.iter().take(people).sum();
+        let coding: Duration = outcome.encode_time.iter().take(people).sum();
+        (bytes as f64 * 8e-3 / per_second, coding.as_secs_f64() * 1e3 / per_second)
+    };
+    let (on_demand, everything) = (cameras(&demand), cameras(&all));
+    for (name, (uplink, coding)) in [("on demand", on_demand), ("everything", everything)] {
+        println!("| {name:12} | {uplink:13.1} | {coding:11.1} |");
     }
     let saved = |part: f64, whole: f64| 100.0 * (1.0 - part / whole);
     println!(
         "\non demand saves {:.1} % of the uplink and {:.1} % of the coding time; receivers, on demand first:\n",
-        saved(on_demand.uplink, everything.uplink),
-        saved(on_demand.encode, everything.encode),
+        saved(on_demand.0, everything.0),
+        saved(on_demand.1, everything.1),
     );
     Ok(vec![demand, all])
 }

@@ -165,8 +165,9 @@ fn sizes_and_quality(mut encoder: SvcEncoder, pictures: &[Picture]) -> Result<St
 
 /// The luma of a picture at another size; chroma is not compared.
 fn scaled(picture: &Picture, (width, height): (u32, u32)) -> Result<Picture> {
-    let luma = GrayImage::from_raw(picture.width() as u32, picture.height() as u32, picture.plane(0).to_vec())
-        .ok_or("a plane that is no picture")?;
+    let luma =
+        GrayImage::from_raw(picture.width() as u32, picture.height() as u32, picture.plane(0).to_vec())
+            .ok_or("a plane that is no picture")?;
     let scaled = imageops::resize(&luma, width, height, FilterType::CatmullRom);
     let mut picture = Picture::new(width as usize, height as usize);
     picture.plane_mut(0).copy_from_slice(scaled.as_raw());

@@ -244,7 +244,11 @@ impl<'a> Simulation<'a> {
             };
             for (w, (stream, script)) in spec.watches.iter().enumerate() {
                 simulation.watchers[stream.0 as usize].push((r, w));
-                receiver.watched.push(Watched { stream: *stream, window: Window::default(), offer: offer.clone() });
+                receiver.watched.push(Watched {
+                    stream: *stream,
+                    window: Window::default(),
+                    offer: offer.clone(),
+                });
                 receiver.windows.push(StreamReceiver::new(table.clone()));
                 receiver.forwarders.push(Forwarder::new(table.is_simulcast()));
                 for (step, (at, _)) in script.iter().enumerate() {
@@ -354,7 +358,11 @@ impl<'a> Simulation<'a> {
         receiver.packets.push_back(Packet { sent: now, arrived: None, bytes, probe, media });
         receiver.outcome.packets += 1;
         receiver.outcome.lost += u64::from(arrives.is_none());
-        if media.is_some() { receiver.sample.0 += bytes } else { receiver.sample.1 += bytes }
+        if media.is_some() {
+            receiver.sample.0 += bytes
+        } else {
+            receiver.sample.1 += bytes
+        }
         if let Some(arrives) = arrives {
             self.at(arrives, Event::Packet(r, number));
         }
@@ -426,7 +434,8 @@ impl<'a> Simulation<'a> {
             if target == before {
                 continue;
             }
-            let spatial_id = |target: Option<crate::structure::LayerId>| target.map(|target| target.spatial_id);
+            let spatial_id =
+                |target: Option<crate::structure::LayerId>| target.map(|target| target.spatial_id);
             receiver.outcome.decided_switches += u64::from(spatial_id(before) != spatial_id(target));
             let stream = receiver.watched[w].stream.0 as usize;
             requests.extend(receiver.forwarders[w].set(target).map(|spatial_id| (stream, spatial_id)));
@@ -456,7 +465,9 @@ impl<'a> Simulation<'a> {
 
     fn pad(&mut self, now: Duration, r: usize, number: u32) {
         let receiver = &mut self.receivers[r];
-        let Some(probing) = receiver.probing.as_ref().filter(|probing| probing.number == number) else { return };
+        let Some(probing) = receiver.probing.as_ref().filter(|probing| probing.number == number) else {
+            return;
+        };
         if now >= probing.until {
             receiver.probing = None;
             return;

@@ -349,7 +349,8 @@ impl Estimator {
                 let (mean, variance) = self.capacity.unwrap_or((kbps, 0.4 * kbps));
                 let off = kbps - mean;
                 let mean = mean + 0.05 * off;
-                self.capacity = Some((mean, (0.95 * (variance + 0.05 * off * off)).clamp(0.4 * mean, 2.5 * mean)));
+                self.capacity =
+                    Some((mean, (0.95 * (variance + 0.05 * off * off)).clamp(0.4 * mean, 2.5 * mean)));
                 self.lower(now, BETA * rate);
                 self.state = State::Hold;
             }
@@ -498,7 +499,8 @@ impl Trend {
         let off = trend.abs() - self.threshold;
         if off <= THRESHOLD_OUTLIER {
             let gain = if off < 0.0 { K_DOWN } else { K_UP };
-            self.threshold = (self.threshold + since * gain * off).clamp(THRESHOLD_RANGE.0, THRESHOLD_RANGE.1);
+            self.threshold =
+                (self.threshold + since * gain * off).clamp(THRESHOLD_RANGE.0, THRESHOLD_RANGE.1);
         }
     }
 

@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use crate::select::{LayerOffer, Network, Offer, Priority, Probe, Selector, SelectorConfig, StreamDecision, StreamId, Window};
+use crate::select::{
+    LayerOffer, Network, Offer, Priority, Probe, Selector, SelectorConfig, StreamDecision, StreamId, Window,
+};
 use crate::structure::{DecodeTarget, LayerId};
 
 /// A stream that a receiver watches.
@@ -136,9 +138,9 @@ impl Decider {
                 self.probe(now, available, over_used, watched);
             }
             Policy::Simulcast | Policy::Allocator => {
-                let due = self.shared.is_none_or(|(at, bitrate)| {
-                    now >= at + ALLOCATION || available < bitrate / 4 * 3
-                });
+                let due = self
+                    .shared
+                    .is_none_or(|(at, bitrate)| now >= at + ALLOCATION || available < bitrate / 4 * 3);
                 if due {
                     self.shared = Some((now, available));
                     self.choice.targets = allocate(available, watched);
@@ -262,7 +264,12 @@ mod tests {
     #[test]
     fn baselines_share_out_what_there_is() {
         use Priority::*;
-        let streams = watched(&[(720, true, Thumbnail), (180, true, Thumbnail), (360, true, Pinned), (360, false, Thumbnail)]);
+        let streams = watched(&[
+            (720, true, Thumbnail),
+            (180, true, Thumbnail),
+            (360, true, Pinned),
+            (360, false, Thumbnail),
+        ]);
         let targets = |policy, available| names(&decide(policy, available, &streams).targets);
         assert_eq!(targets(Policy::Fixed, 0), "S2T2 S2T2 S2T2 S2T2");
         assert_eq!(targets(Policy::Lowest, 0), "S0T0 S0T0 S0T0 -");

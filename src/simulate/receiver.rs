@@ -340,7 +340,8 @@ mod tests {
         });
         assert_eq!(all.receiver.blocked(40 * 33 * MS), None, "it was refreshed");
         all.receiver.finish(40 * 33 * MS);
-        let layers: Vec<_> = all.receiver.seen.layers.iter().map(|(at, l)| (*at, l.unwrap().spatial_id)).collect();
+        let layers: Vec<_> =
+            all.receiver.seen.layers.iter().map(|(at, l)| (*at, l.unwrap().spatial_id)).collect();
         assert_eq!(layers, [(20 * MS, 2), (416 * MS, 1), (812 * MS, 2)]);
         assert_eq!(all.receiver.seen.switches, 2);
     }

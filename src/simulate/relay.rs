@@ -54,21 +54,22 @@ impl Forwarder {
     /// Takes a new target; gives the spatial layers to be requested.
     pub fn set(&mut self, wanted: Option<DecodeTarget>) -> impl Iterator<Item = u8> + use<> {
         self.wanted = wanted;
-        let request = match (wanted, self.reached) {
-            (None, _) => {
-                self.reached = None;
-                0..0
-            }
-            (Some(LayerId { spatial_id, .. }), reached) if self.simulcast => {
-                if reached == Some(spatial_id) { 0..0 } else { spatial_id..spatial_id + 1 }
-            }
-            (Some(LayerId { spatial_id, .. }), Some(reached)) => {
-                self.reached = Some(reached.min(spatial_id));
-                reached + 1..spatial_id + 1
-            }
-            // A key picture brings them all.
-            (Some(_), None) => 0..1,
-        };
+        let request =
+            match (wanted, self.reached) {
+                (None, _) => {
+                    self.reached = None;
+                    0..0
+                }
+                (Some(LayerId { spatial_id, .. }), reached) if self.simulcast => {
+                    if reached == Some(spatial_id) { 0..0 } else { spatial_id..spatial_id + 1 }
+                }
+                (Some(LayerId { spatial_id, .. }), Some(reached)) => {
+                    self.reached = Some(reached.min(spatial_id));
+                    reached + 1..spatial_id + 1
+                }
+                // A key picture brings them all.
+                (Some(_), None) => 0..1,
+            };
         request.into_iter()
     }
 
@@ -83,7 +84,11 @@ impl Forwarder {
                 self.reached = Some(spatial_id);
             }
             let Some(reached) = self.reached else {
-                return if spatial_id == wanted.spatial_id && temporal_id == 0 { Err(spatial_id) } else { Ok(false) };
+                return if spatial_id == wanted.spatial_id && temporal_id == 0 {
+                    Err(spatial_id)
+                } else {
+                    Ok(false)
+                };
             };
             target.spatial_id = reached;
         }
@@ -158,8 +163,15 @@ mod tests {
     fn a_simulcast_goes_on_until_the_other_encoding_begins() {
         let (low, high) = (Some(LayerId::new(0, 2)), Some(LayerId::new(2, 0)));
         let forwarded = layers(Table::scene_simulcast(), &[(0, low), (5, high), (9, low)], 14);
-        assert_eq!(forwarded[4..8], [["S0T0"], ["S0T2"], ["S0T1"], ["S0T2"]].map(Vec::from)[..1].iter().cloned()
-            .chain([vec![], vec![], vec![]]).collect::<Vec<_>>()[..], "{forwarded:?}");
+        assert_eq!(
+            forwarded[4..8],
+            [["S0T0"], ["S0T2"], ["S0T1"], ["S0T2"]].map(Vec::from)[..1]
+                .iter()
+                .cloned()
+                .chain([vec![], vec![], vec![]])
+                .collect::<Vec<_>>()[..],
+            "{forwarded:?}"
+        );
         assert_eq!(forwarded[8], ["S0T0", "S2T0"]);
         assert_eq!(forwarded[12], ["S0T0"]);
     }

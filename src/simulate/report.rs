@@ -52,7 +52,8 @@ impl Summary {
         let samples = || outcome.receivers.iter().flat_map(|receiver| &receiver.samples);
         let count = samples().count().max(1) as f64;
         let mean = |get: fn(&super::Sample) -> u64| samples().map(|s| get(s) as f64).sum::<f64>() / count;
-        let windows = || outcome.receivers.iter().flat_map(|receiver| receiver.windows.iter().map(|(_, s)| s));
+        let windows =
+            || outcome.receivers.iter().flat_map(|receiver| receiver.windows.iter().map(|(_, s)| s));
         let sum = |get: fn(&Seen) -> f64| windows().map(get).sum::<f64>();
         let visible = sum(|seen| seen.visible.as_secs_f64()).max(1e-9);
         let of_receivers = |get: fn(&ReceiverOutcome) -> f64| outcome.receivers.iter().map(get).sum::<f64>();
@@ -82,7 +83,10 @@ impl Summary {
     }
 }
 
-const COLUMNS: [(&str, fn(&Summary) -> String); 14] = [
+/// A column's name and how its figure is written.
+type Column = (&'static str, fn(&Summary) -> String);
+
+const COLUMNS: [Column; 14] = [
     ("offered kbit/s", |s| format!("{:.0}", s.offered / 1e3)),
     ("estimate", |s| format!("{:.0}", s.estimate / 1e3)),
     ("used", |s| format!("{:.0}", s.used / 1e3)),
@@ -156,8 +160,12 @@ impl Report<'_> {
 
     /// One picture of the first receiver under each policy.
     pub fn svg(&self) -> String {
-        let panels: Vec<_> =
-            self.0.iter().filter(|outcome| !outcome.receivers.is_empty()).map(|outcome| (outcome, 0)).collect();
+        let panels: Vec<_> = self
+            .0
+            .iter()
+            .filter(|outcome| !outcome.receivers.is_empty())
+            .map(|outcome| (outcome, 0))
+            .collect();
         picture(&panels)
     }
 }
@@ -206,9 +214,8 @@ fn draw(svg: &mut String, outcome: &Outcome, r: usize, top: f64) {
     text(svg, LEFT, top + 20.0, "start", &format!("{}: {stalled:.1} s stalled", outcome.policy.name()));
     let half = seconds / receiver.samples.len().max(1) as f64;
     let line = |get: &dyn Fn(usize) -> u64| {
-        let points = (0..receiver.samples.len()).map(|at| {
-            format!("{:.1},{:.1}", x((at as f64 + 0.5) * half), y(get(at)))
-        });
+        let points = (0..receiver.samples.len())
+            .map(|at| format!("{:.1},{:.1}", x((at as f64 + 0.5) * half), y(get(at))));
         points.collect::<Vec<_>>().join(" ")
     };
     let samples = &receiver.samples;
@@ -236,11 +243,19 @@ fn draw(svg: &mut String, outcome: &Outcome, r: usize, top: f64) {
             }
         }
         for (from, to) in &seen.freezes {
-            bar(svg, x(from.as_secs_f64()), x(to.as_secs_f64()).max(x(from.as_secs_f64()) + 1.0), row, ROW - 3.0, "#d62728");
+            bar(
+                svg,
+                x(from.as_secs_f64()),
+                x(to.as_secs_f64()).max(x(from.as_secs_f64()) + 1.0),
+                row,
+                ROW - 3.0,
+                "#d62728",
+            );
         }
         row += ROW;
     }
-    let step = [1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0].into_iter().find(|step| seconds / step <= 13.0);
+    let step =
+        [1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0].into_iter().find(|step| seconds / step <= 13.0);
     let step = step.unwrap_or(600.0);
     for tick in 0..=(seconds / step) as u32 {
         let time = f64::from(tick) * step;
@@ -311,7 +326,8 @@ mod tests {
         assert_eq!(page.matches("<svg").count(), Policy::ALL.len());
         for element in ["svg", "table", "tr", "text", "h2"] {
             let (opened, closed) = (format!("<{element}"), format!("</{element}>"));
-            let opened = page.matches(&format!("{opened} ")).count() + page.matches(&format!("{opened}>")).count();
+            let opened =
+                page.matches(&format!("{opened} ")).count() + page.matches(&format!("{opened}>")).count();
             assert_eq!(opened, page.matches(&closed).count(), "{element}");
         }
         assert_eq!(report.svg().matches("stalled</text>").count(), Policy::ALL.len());
