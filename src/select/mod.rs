@@ -13,6 +13,8 @@ mod path;
 #[cfg(test)]
 mod properties;
 mod selector;
+#[cfg(test)]
+mod tests;
 mod value;
 
 pub use decision::{Decision, Probe, Reason, Refresh, StreamDecision};

@@ -594,14 +594,13 @@ impl Stream {
     /// Which input keeps the stream from more than `chosen`.
     fn reason(&self, chosen: Option<&Candidate>, limits: &Limits, worth: &Worth) -> Reason {
         let value = chosen.map_or(0, |candidate| candidate.value);
-        let top = |mask| self.top(mask);
         if !self.visible() {
             return Reason::Hidden;
         }
         if self.candidates.is_empty() {
             return Reason::NotOnOffer;
         }
-        if value < top(self.within_cpu) {
+        if value < self.top(self.within_cpu) {
             let bitrate = chosen.map_or(0, |candidate| candidate.bitrate);
             let under_loss = chosen.map_or(0, |candidate| worth.of(candidate));
             let mut better =
@@ -616,11 +615,13 @@ impl Stream {
                 limits.network
             };
         }
-        if value < top(self.within_window) {
+        let higher =
+            |mask: Mask| self.masked(mask).any(|c| chosen.is_none_or(|chosen| c.target > chosen.target));
+        if value < self.top(self.within_window) {
             Reason::Cpu
-        } else if value < top(self.within_cap) {
+        } else if higher(self.within_cap & !self.within_window) {
             Reason::Window
-        } else if value < top(Mask::MAX) || chosen.is_none() {
+        } else if higher(!self.within_cap) {
             Reason::Cap
         } else {
             Reason::Full
