@@ -24,7 +24,7 @@ impl Random {
 
     /// With a chance of 1 in `n`.
     fn one_in(&mut self, n: u64) -> bool {
-        self.next() % n == 0
+        self.next().is_multiple_of(n)
     }
 
     fn pick<T: Copy>(&mut self, of: &[T]) -> T {
