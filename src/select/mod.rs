@@ -25,17 +25,19 @@
 //! rate that they do not show unless there is no lower. The processor comes next: its time is shared out as if
 //! bits cost nothing, equals alike, which limits each stream. Then the bits are shared out. Everyone gets its
 //! lowest target first; where these do not all fit [`Decision::fits`] says so, and streams are paused, those of
-//! the least value for their bits first. What is left goes to the steps up of the most value for a bit,
+//! the least value for their bits first. Streams that are shown already keep their lowest target above the budget
+//! for [`SelectorConfig::patience`], as most such estimates do not last. What is left goes to the steps up of the most value for a bit,
 //! whichever the stream; a step that does not fit is passed over, and for the first few of these the choices in
 //! between are tried too. Of equals (same layers, window and caps) none is then more than one step above
-//! another, the total is never above the budget, and more bandwidth never lowers the utility.
+//! another, the total is never above the budget where the minimum fits, and more bandwidth never lowers the
+//! utility.
 //!
 //! # What was decided before
 //!
 //! A dip of the estimate counts at once, a rise when it has lasted: [`SelectorConfig::settle`] for a higher
 //! frame rate, [`SelectorConfig::up_hold`] for a higher spatial layer. After congestion no spatial layer rises
-//! for a while, which doubles with each rise that was followed by a fall within 10 s. A stream that came to
-//! [`SelectorConfig::max_switches`] spatial switches within a minute does not rise. The spatial layer in use
+//! for a while, which doubles with each rise that was followed by a fall within 10 s. A stream comes to no more
+//! than [`SelectorConfig::max_switches`] spatial switches a minute. The spatial layer in use
 //! counts for more than others by [`SelectorConfig::switch_cost`], so that a short dip costs frame rate only.
 //! Windows are another matter: one that is shown, grows or becomes more important gets its layers at once.
 //! The utility with a history, then, is that of what the history allows.

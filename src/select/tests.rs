@@ -89,9 +89,9 @@ fn a_window_gets_the_layer_that_fills_it_or_the_one_below_and_nothing_when_hidde
 #[test]
 fn a_screen_is_sharp_and_a_face_moves() {
     let mut s = selector();
-    let face = at(&mut s.clone(), ms(0), 360).target;
+    let face = at(&mut s.clone(), ms(0), 380).target;
     s.set_window(ms(0), STREAM, Window { priority: Priority::ScreenShare, ..window(1280, 720) });
-    assert_eq!((face, at(&mut s, ms(0), 360).target), (layer(1, 2), layer(2, 0)));
+    assert_eq!((face, at(&mut s, ms(0), 380).target), (layer(1, 2), layer(2, 0)));
 }
 
 #[test]
@@ -126,6 +126,15 @@ fn minimum_service_comes_first_and_what_does_not_fit_is_said() {
     s.set_network(ms(0), path(260));
     let decision = s.clone().decide(ms(0)).clone();
     assert!(decision.fits && decision.streams.iter().all(|stream| stream.target.is_some()));
+    // What is shown already stays for a while.
+    let mut later = s.clone();
+    later.decide(ms(0));
+    later.set_network(ms(1000), path(150));
+    let decision = later.decide(ms(1000));
+    assert!(!decision.fits && decision.total_bitrate == 4 * 54_000);
+    later.set_network(ms(17_000), path(150));
+    let decision = later.decide(ms(17_000));
+    assert!(!decision.fits && decision.total_bitrate == 2 * 54_000);
     s.set_network(ms(0), path(150));
     let decision = s.decide(ms(0));
     assert!(!decision.fits);
@@ -140,12 +149,12 @@ fn down_at_once_and_up_when_the_path_has_proven_itself() {
     let decided = at(&mut s, ms(100), 300);
     assert_eq!((decided.target, decided.refresh), (layer(1, 2), None));
     let back = |s: &mut Selector, from: u64| {
-        let ticks = (from..from + 70_000).step_by(100);
+        let ticks = (from..from + 90_000).step_by(100);
         let mut up = ticks.map(|now| (now, at(s, ms(now), 1000))).filter(|(_, d)| d.target == layer(2, 2));
         up.next().expect("it comes back")
     };
     let (first, decided) = back(&mut s, 200);
-    assert!((3_000..6_000).contains(&(first - 100)), "after {first} ms");
+    assert!((10_000..13_000).contains(&(first - 100)), "after {first} ms");
     assert_eq!(decided.refresh, Some(Refresh::Layer { target: LayerId::new(2, 2) }));
     // It fails at once, and is tried again after twice the time.
     assert_eq!(at(&mut s, ms(first + 500), 300).target, layer(1, 2));
@@ -159,7 +168,7 @@ fn down_at_once_and_up_when_the_path_has_proven_itself() {
 fn a_short_dip_costs_frame_rate_only() {
     let mut s = selector();
     assert_eq!(at(&mut s, ms(0), 1000).target, layer(2, 2));
-    assert_eq!(at(&mut s, ms(100), 450).target, layer(2, 1));
+    assert_eq!(at(&mut s, ms(100), 480).target, layer(2, 1));
     assert_eq!(at(&mut s, ms(1500), 1000).target, layer(2, 2));
 }
 
@@ -191,9 +200,9 @@ fn an_old_estimate_holds_and_an_old_loss_is_forgotten() {
     assert_eq!(s.decide(ms(8000)).streams[0].target, layer(1, 2));
     let mut s = selector();
     s.set_network(ms(0), Network { loss: Some(0.2), ..path(700) });
-    assert_eq!(s.decide(ms(0)).budget, Some(398_999));
-    assert_eq!(s.decide(ms(6_000)).budget, Some(531_999));
-    assert_eq!(s.decide(ms(15_000)).budget, Some(664_999));
+    assert_eq!(s.decide(ms(0)).budget, Some(377_999));
+    assert_eq!(s.decide(ms(6_000)).budget, Some(503_999));
+    assert_eq!(s.decide(ms(15_000)).budget, Some(629_999));
 }
 
 #[test]
@@ -204,7 +213,7 @@ fn lossy_paths_carry_less_video_and_more_redundancy() {
     s.set_network(ms(0), Network { loss: Some(0.1), ..path(540) });
     let lossy = s.decide(ms(0));
     assert!(lossy.total_bitrate < clean.total_bitrate);
-    assert_eq!(lossy.redundancy, Some(512_999 - lossy.total_bitrate), "all but the headroom");
+    assert_eq!(lossy.redundancy, Some(485_999 - lossy.total_bitrate), "all but the headroom");
     assert!(lossy.redundancy > Some(2 * lossy.total_bitrate / 10));
 }
 
@@ -228,11 +237,11 @@ fn a_probe_is_asked_for_once_and_its_success_is_proof() {
     let mut s = selector();
     s.set_network(ms(0), path(260));
     let probe = s.decide(ms(0)).probe.expect("a probe");
-    assert!((507_000 * 100 / 95..600_000).contains(&probe.bitrate) && probe.duration >= ms(500));
+    assert!((507_000 * 100 / 90..600_000).contains(&probe.bitrate) && probe.duration >= ms(500));
     assert_eq!(s.decide(ms(100)).probe, None);
     let mut failed = s.clone();
     let mut asked = Vec::new();
-    for now in (200..60_000).step_by(100) {
+    for now in (200..140_000).step_by(100) {
         failed.set_network(ms(now), path(260));
         asked.extend(failed.decide(ms(now)).probe.map(|_| now));
     }
