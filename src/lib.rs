@@ -23,3 +23,8 @@ pub mod structure;
 #[cfg(all(doctest, feature = "encoder", feature = "decoder"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// So are those of the draft about the selector.
+#[cfg(all(doctest, feature = "select"))]
+#[doc = include_str!("../docs/select-draft.md")]
+struct SelectDraft;

@@ -24,7 +24,7 @@ impl Random {
 
     /// With a chance of 1 in `n`.
     fn one_in(&mut self, n: u64) -> bool {
-        self.next() % n == 0
+        self.next().is_multiple_of(n)
     }
 
     fn pick<T: Copy>(&mut self, of: &[T]) -> T {
@@ -417,21 +417,20 @@ fn spatial_switches_are_bounded_whatever_the_path_does() {
                 selector.set_cpu(now, &Cpu { load, ..Cpu::default() });
             }
             let decision = selector.decide(now);
-            assert!(decision.total_bitrate <= kilobits * 1000);
+            assert!(decision.total_bitrate <= kilobits * 1000 || !decision.fits);
             for (i, stream) in decision.streams.iter().enumerate() {
-                let spatial_id = stream.target.map(|target| target.spatial_id);
-                if tick > 0 && before[i] != spatial_id {
+                let Some(target) = stream.target else { continue };
+                let last = before[i].replace(target.spatial_id);
+                if last.is_some_and(|last| last != target.spatial_id) {
                     switches[i].push(tick);
                 }
-                before[i] = spatial_id;
             }
         }
         for switches in &switches {
-            // A minute has four, and one more where the stream was paused and came back.
             let most = switches.iter().map(|end| {
                 switches.iter().filter(|at| (end.saturating_sub(599)..=*end).contains(*at)).count()
             });
-            assert!(most.max().unwrap_or(0) <= 5, "{switches:?}");
+            assert!(most.max().unwrap_or(0) <= 4, "{switches:?}");
         }
     });
 }

@@ -31,8 +31,10 @@ pub struct SelectorConfig {
     pub max_hold: Duration,
     /// The shortest time of a probe; four round trips if that is more, up to four times this.
     pub probe_duration: Duration,
-    /// How many spatial switches a minute a stream may come to because of path and processor. The last of them
-    /// lead down: down is always allowed. A stream that is switched off and on again counts one more.
+    /// How long minimum service goes on that the path is said not to carry, before streams are paused.
+    pub patience: Duration,
+    /// How many spatial switches a minute a stream may come to because of path and processor. It rises only
+    /// while as many are left as it may then fall: down is always allowed.
     pub max_switches: u8,
     /// Share of a stream's present value that a lower spatial layer must save elsewhere to be worth a switch.
     pub switch_cost: f32,
@@ -41,13 +43,14 @@ pub struct SelectorConfig {
 impl Default for SelectorConfig {
     fn default() -> Self {
         Self {
-            headroom: 0.05,
+            headroom: 0.1,
             cpu_share: 0.8,
             loss_threshold: 0.05,
             settle: Duration::from_secs(1),
-            up_hold: Duration::from_secs(3),
+            up_hold: Duration::from_secs(10),
             max_hold: Duration::from_secs(60),
             probe_duration: Duration::from_millis(500),
+            patience: Duration::from_secs(15),
             max_switches: 4,
             switch_cost: 0.2,
         }
@@ -286,6 +289,8 @@ pub struct Selector {
     /// In the order of their numbers.
     streams: Vec<Stream>,
     allocator: Allocator,
+    /// Since when the minimum service does not fit.
+    short_since: Option<Duration>,
     decision: Decision,
 }
 
@@ -299,6 +304,7 @@ impl Selector {
             cap: Cap::default(),
             streams: Vec::new(),
             allocator: Allocator::default(),
+            short_since: None,
             decision: Decision::default(),
         }
     }
@@ -418,10 +424,10 @@ impl Selector {
         let in_use: u64 =
             self.streams.iter().filter_map(|stream| Some(stream.held_in(stream.within_cpu)?.bitrate)).sum();
         self.set_ceilings(now, budget.map(|budget| budget.proven.map(|bits| bits.min(cap))), &worth);
-        let fits = self.share_bits(bits, &worth);
+        let fits = self.share_minimum(now, bits, &worth);
 
         let total = self.allocator.spent;
-        let spare = bits - total;
+        let spare = bits.saturating_sub(total);
         let kept_back = budget.map_or(0, |budget| budget.unprotected.saturating_sub(bits));
         let limits = Limits {
             spare,
@@ -462,10 +468,10 @@ impl Selector {
             let (before, after) = (level(stream.held), level(target));
             // A switch is the path's or the processor's doing where window, caps and offer did not call for it.
             let forced = after < before && stream.held_in(stream.within_window).is_some();
-            let risen = after > before && !stream.fresh;
+            let risen = after > before && after > 1 && !stream.fresh;
             fell |= forced;
             rose |= risen;
-            if forced || risen {
+            if (forced || risen) && before.max(after) > 1 {
                 stream.switched(now);
             }
             stream.held = target;
@@ -505,13 +511,35 @@ impl Selector {
         fits
     }
 
-    /// Shares `bits` out among what is below the ceilings.
+    /// Shares `bits` out among what is below the ceilings. Whether every stream has its minimum within them.
     fn share_bits(&mut self, bits: u64, worth: &Worth) -> bool {
         for (stream, ladder) in self.streams.iter().zip(&mut self.allocator.ladders) {
             stream.ladder(ladder, stream.within_cpu, stream.ceiling, Resource::Bitrate, worth);
         }
-        let fits = self.allocator.share(self.streams.len(), bits);
-        fits && self.streams.iter().all(|stream| stream.ceiling > 0 || stream.within_cpu == 0)
+        self.allocator.share(self.streams.len(), bits)
+    }
+
+    /// Shares `bits` out. Where the minimum does not fit for once, what there is of it stays for a while.
+    fn share_minimum(&mut self, now: Duration, bits: u64, worth: &Worth) -> bool {
+        if self.share_bits(bits, worth) {
+            self.short_since = None;
+            return true;
+        }
+        let since = *self.short_since.get_or_insert(now);
+        let minimum = self.minimum_in_use();
+        if minimum > bits && now.saturating_sub(since) < self.config.patience {
+            self.allocator.share(self.streams.len(), minimum);
+        }
+        false
+    }
+
+    /// Bit/s of the minimum service of the streams that are not paused now.
+    fn minimum_in_use(&self) -> u64 {
+        let lowest = |stream: &Stream| {
+            stream.held_in(stream.within_cpu)?;
+            stream.masked(stream.within_cpu).map(|candidate| candidate.bitrate).min()
+        };
+        self.streams.iter().filter_map(lowest).sum()
     }
 
     /// Sets how high each stream may go: where it is, unless it is fresh or what the path has proven to carry
@@ -527,8 +555,10 @@ impl Selector {
                 true => u8::MAX,
                 false if may_rise => stream.switch_ceiling(now, &config).max(level),
                 false => level,
-            };
-            let above = |c: &Candidate| c.level() > level && c.level() <= stream.ceiling;
+            }
+            // Minimum service is nobody's to wait for.
+            .max(1);
+            let above = |c: &Candidate| c.level() > level.max(1) && c.level() <= stream.ceiling;
             higher |= !stream.fresh && stream.masked(stream.within_cpu).any(above);
         }
         let Some(Some(proven)) = proven.filter(|_| higher) else { return };
@@ -537,7 +567,7 @@ impl Selector {
             let level = stream.held.map_or(0, |held| held.spatial_id + 1);
             let chosen = self.allocator.chosen(i);
             let reached = chosen.map_or(0, |choice| stream.candidates[usize::from(choice.option)].level());
-            stream.ceiling = level.max(reached);
+            stream.ceiling = level.max(reached).max(1);
         }
     }
 
@@ -594,14 +624,13 @@ impl Stream {
     /// Which input keeps the stream from more than `chosen`.
     fn reason(&self, chosen: Option<&Candidate>, limits: &Limits, worth: &Worth) -> Reason {
         let value = chosen.map_or(0, |candidate| candidate.value);
-        let top = |mask| self.top(mask);
         if !self.visible() {
             return Reason::Hidden;
         }
         if self.candidates.is_empty() {
             return Reason::NotOnOffer;
         }
-        if value < top(self.within_cpu) {
+        if value < self.top(self.within_cpu) {
             let bitrate = chosen.map_or(0, |candidate| candidate.bitrate);
             let under_loss = chosen.map_or(0, |candidate| worth.of(candidate));
             let mut better =
@@ -616,11 +645,13 @@ impl Stream {
                 limits.network
             };
         }
-        if value < top(self.within_window) {
+        let higher =
+            |mask: Mask| self.masked(mask).any(|c| chosen.is_none_or(|chosen| c.target > chosen.target));
+        if value < self.top(self.within_window) {
             Reason::Cpu
-        } else if value < top(self.within_cap) {
+        } else if higher(self.within_cap & !self.within_window) {
             Reason::Window
-        } else if value < top(Mask::MAX) || chosen.is_none() {
+        } else if higher(!self.within_cap) {
             Reason::Cap
         } else {
             Reason::Full
