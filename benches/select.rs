@@ -19,8 +19,7 @@ fn receiver(streams: u32, cpu: bool) -> Selector {
         selector.set_offer(Duration::ZERO, StreamId(stream), &offer(stream));
         let (width, priority) =
             if stream == 0 { (1280, Priority::Pinned) } else { (480, Priority::Thumbnail) };
-        let window = Window { width, height: width * 9 / 16, visible: true, max_frame_rate: None, priority };
-        selector.set_window(Duration::ZERO, StreamId(stream), window);
+        selector.set_window(Duration::ZERO, StreamId(stream), window(width, priority));
     }
     if cpu {
         let frame = DecodeTime { luma_samples: 1280 * 720, time: Duration::from_millis(4) };
@@ -28,6 +27,10 @@ fn receiver(streams: u32, cpu: bool) -> Selector {
         selector.set_cpu(Duration::ZERO, &cpu);
     }
     selector
+}
+
+fn window(width: u32, priority: Priority) -> Window {
+    Window { width, height: width * 9 / 16, visible: true, max_frame_rate: None, priority }
 }
 
 fn offer(stream: u32) -> Offer {
@@ -75,6 +78,8 @@ fn bench(criterion: &mut Criterion) {
             let now = Duration::from_millis(100 * tick);
             for (stream, offer) in (0..).map(StreamId).zip(&offers) {
                 selector.set_offer(now, stream, offer);
+                // A window that grew may rise at once, through all of its layers.
+                selector.set_window(now, stream, window(640 + (tick % 640) as u32, Priority::Thumbnail));
             }
             selector.set_network(now, network(tick, 49));
             selector.decide(now).total_bitrate
