@@ -164,6 +164,8 @@ struct Receiver {
     watched: Vec<Watched>,
     windows: Vec<StreamReceiver>,
     forwarders: Vec<Forwarder>,
+    /// Until when the packets of each stream are on their way to the relay.
+    paced: Vec<Duration>,
     /// Packets whose fate the relay does not know yet, and the number of the first.
     packets: VecDeque<Packet>,
     first: u64,
@@ -232,6 +234,7 @@ impl<'a> Simulation<'a> {
                 watched: Vec::new(),
                 windows: Vec::new(),
                 forwarders: Vec::new(),
+                paced: Vec::new(),
                 packets: VecDeque::new(),
                 first: 0,
                 arrived: 0,
@@ -251,6 +254,7 @@ impl<'a> Simulation<'a> {
                 });
                 receiver.windows.push(StreamReceiver::new(table.clone()));
                 receiver.forwarders.push(Forwarder::new(table.is_simulcast()));
+                receiver.paced.push(Duration::ZERO);
                 for (step, (at, _)) in script.iter().enumerate() {
                     simulation.at(*at, Event::Script(r, w, step));
                 }
@@ -326,7 +330,8 @@ impl<'a> Simulation<'a> {
     fn forward(&mut self, now: Duration, s: usize, frames: &[Frame]) {
         for i in 0..self.watchers[s].len() {
             let (r, w) = self.watchers[s][i];
-            let mut paced = now;
+            // A picture waits until the one before is out.
+            let mut paced = now.max(self.receivers[r].paced[w]);
             for frame in frames {
                 match self.receivers[r].forwarders[w].take(frame) {
                     Ok(true) => {
@@ -343,6 +348,7 @@ impl<'a> Simulation<'a> {
                     Ok(false) => {}
                     Err(spatial_id) => self.at(now + UPLINK, Event::Request(s, spatial_id)),
                 }
+                self.receivers[r].paced[w] = paced;
             }
         }
     }
