@@ -17,9 +17,18 @@ pub mod quality;
 #[cfg(feature = "rtp")]
 pub mod rtp;
 pub mod scene;
+#[cfg(feature = "select")]
+pub mod select;
+#[cfg(feature = "simulate")]
+pub mod simulate;
 pub mod structure;
 
 /// The README's examples are tests.
 #[cfg(all(doctest, feature = "encoder", feature = "decoder"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// So are those of the draft about the selector.
+#[cfg(all(doctest, feature = "select"))]
+#[doc = include_str!("../docs/select-draft.md")]
+struct SelectDraft;

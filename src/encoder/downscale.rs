@@ -106,7 +106,7 @@ wide! {
                     (*even, *odd) = (pair[0], pair[1]);
                 }
                 let start = (first + TAPS as isize) as usize;
-                let (a, b) = if start % 2 == 0 { (&*even, &*odd) } else { (&*odd, &even[1..]) };
+                let (a, b) = if start.is_multiple_of(2) { (&*even, &*odd) } else { (&*odd, &even[1..]) };
                 let (a, b) = (&a[start / 2..][..out.len() + 3], &b[start / 2..][..out.len() + 3]);
                 let w = weights.map(i32::from);
                 for (i, out) in out.iter_mut().enumerate() {

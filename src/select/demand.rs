@@ -1,0 +1,162 @@
+//! The sender's side: what all receivers of a stream want of it.
+
+use std::time::Duration;
+
+use arrayvec::ArrayVec;
+
+use super::{MAX_LAYERS, StreamDecision};
+use crate::structure::{DecodeTarget, DecodeTargets};
+
+/// A receiver of a stream. The numbers are the app's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct ReceiverId(pub u32);
+
+/// A decode target that somebody wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LayerDemand {
+    /// The decode target.
+    pub target: DecodeTarget,
+    /// Bit/s that the best served of its receivers can take, all that the target needs included.
+    pub bitrate: u64,
+}
+
+/// What to encode: every decode target that somebody wants, lowest first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Demand {
+    /// The targets.
+    pub layers: ArrayVec<LayerDemand, MAX_LAYERS>,
+}
+
+impl Demand {
+    /// The targets as a set, for the encoder's `EncodeOptions::wanted`. Nothing needs to be encoded where it is
+    /// empty.
+    pub fn wanted(&self) -> DecodeTargets {
+        self.layers.iter().map(|layer| layer.target).collect()
+    }
+}
+
+/// How long a layer that nobody wants any more is still encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DemandConfig {
+    /// A spatial layer, whose return costs a refresh or a key picture.
+    pub spatial_linger: Duration,
+    /// A temporal layer, which comes back for nothing.
+    pub temporal_linger: Duration,
+}
+
+impl Default for DemandConfig {
+    fn default() -> Self {
+        Self { spatial_linger: Duration::from_secs(4), temporal_linger: Duration::from_millis(500) }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Wish {
+    receiver: ReceiverId,
+    layer: LayerDemand,
+}
+
+/// A target that is encoded, and when somebody last wanted it.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    layer: LayerDemand,
+    at: Duration,
+}
+
+/// Folds the decisions of a stream's receivers into one [`Demand`].
+///
+/// What a receiver wants counts at once. What it wants no longer lingers ([`DemandConfig`]), so that a window
+/// that is hidden for a moment, or a receiver that comes back, does not cost a restart: the highest target of a
+/// spatial layer that nobody watches any more for the longer time, a higher temporal layer for the shorter one.
+#[derive(Debug, Clone, Default)]
+pub struct DemandFold {
+    config: DemandConfig,
+    /// In the order of the receivers.
+    wishes: Vec<Wish>,
+    /// What receivers have left, in any order.
+    wanted: ArrayVec<Wanted, MAX_LAYERS>,
+    demand: Demand,
+}
+
+impl DemandFold {
+    /// A fold without receivers.
+    pub fn new(config: DemandConfig) -> Self {
+        Self { config, ..Self::default() }
+    }
+
+    /// Takes what was decided for a receiver of this stream.
+    pub fn set_receiver(&mut self, now: Duration, receiver: ReceiverId, decision: &StreamDecision) {
+        let wish = decision.target.map(|target| LayerDemand { target, bitrate: decision.room });
+        let at = self.wishes.binary_search_by_key(&receiver, |wish| wish.receiver);
+        if let Ok(at) = at {
+            self.leave(now, self.wishes[at].layer);
+        }
+        match (at, wish) {
+            (Ok(at), None) => {
+                self.wishes.remove(at);
+            }
+            (Ok(at), Some(layer)) => self.wishes[at].layer = layer,
+            (Err(at), Some(layer)) => self.wishes.insert(at, Wish { receiver, layer }),
+            (Err(_), None) => {}
+        }
+    }
+
+    /// Forgets a receiver that left.
+    pub fn remove_receiver(&mut self, now: Duration, receiver: ReceiverId) {
+        if let Ok(at) = self.wishes.binary_search_by_key(&receiver, |wish| wish.receiver) {
+            self.leave(now, self.wishes[at].layer);
+            self.wishes.remove(at);
+        }
+    }
+
+    /// What to encode at `now`. Nothing is allocated.
+    pub fn demand(&mut self, now: Duration) -> &Demand {
+        let DemandConfig { spatial_linger, temporal_linger } = self.config;
+        let layers = &mut self.demand.layers;
+        layers.clear();
+        for wish in &self.wishes {
+            put(layers, wish.layer);
+        }
+        self.wanted.retain(|wanted| now.saturating_sub(wanted.at) < spatial_linger.max(temporal_linger));
+        let watched = layers.clone();
+        for wanted in &self.wanted {
+            let target = wanted.layer.target;
+            let of_spatial = |other: &LayerDemand| other.target.spatial_id == target.spatial_id;
+            let linger = if watched.iter().any(of_spatial) { temporal_linger } else { spatial_linger };
+            let known = watched.iter().any(|layer| layer.target == target);
+            if !known && now.saturating_sub(wanted.at) < linger {
+                put(layers, wanted.layer);
+            }
+        }
+        &self.demand
+    }
+
+    /// Remembers that a target was wanted until `now`.
+    fn leave(&mut self, now: Duration, layer: LayerDemand) {
+        match self.wanted.iter_mut().find(|wanted| wanted.layer.target == layer.target) {
+            Some(wanted) => {
+                wanted.layer.bitrate = match wanted.at == now {
+                    true => wanted.layer.bitrate.max(layer.bitrate),
+                    false => layer.bitrate,
+                };
+                wanted.at = now;
+            }
+            None => {
+                let oldest = self.wanted.iter().enumerate().min_by_key(|(_, wanted)| wanted.at);
+                if let Some((oldest, _)) = oldest.filter(|_| self.wanted.is_full()) {
+                    self.wanted.swap_remove(oldest);
+                }
+                self.wanted.push(Wanted { layer, at: now });
+            }
+        }
+    }
+}
+
+/// Adds a target; of two bitrates the higher one counts. More than [`MAX_LAYERS`] targets no stream offers.
+fn put(layers: &mut ArrayVec<LayerDemand, MAX_LAYERS>, layer: LayerDemand) {
+    match layers.binary_search_by_key(&layer.target, |layer| layer.target) {
+        Ok(at) => layers[at].bitrate = layers[at].bitrate.max(layer.bitrate),
+        Err(at) if !layers.is_full() => layers.insert(at, layer),
+        Err(_) => {}
+    }
+}

@@ -1,0 +1,249 @@
+//! What the path to a receiver has shown to carry, and when to try for more.
+
+use std::time::Duration;
+
+use super::{MAX_BITRATE, Network, Probe, SelectorConfig};
+
+/// A bandwidth estimate older than this holds what is, and lets nothing rise.
+const ESTIMATE_FRESH: Duration = Duration::from_secs(2);
+/// Loss, queueing delay and round-trip time are believed in full up to this age,
+const SYMPTOM_FRESH: Duration = Duration::from_secs(2);
+/// and not at all from this one on.
+const SYMPTOM_GONE: Duration = Duration::from_secs(10);
+/// Queues shorter than this come and go by themselves.
+const CALM_QUEUE: Duration = Duration::from_millis(100);
+/// A fall within this time after a rise makes the rise a failure.
+const TRIAL: Duration = Duration::from_secs(10);
+/// An estimate of so much of what a probe tried for is a success.
+const PROBE_MET: f64 = 0.97;
+
+/// What is left of an input's influence at `age`: all up to `fresh`, then less in proportion, nothing from `gone`.
+pub(super) fn influence(age: Duration, fresh: Duration, gone: Duration) -> f64 {
+    let left = gone.saturating_sub(age).as_secs_f64() / (gone - fresh).as_secs_f64();
+    left.min(1.0)
+}
+
+/// Time of one bucket of [`Minima`].
+const BUCKET: Duration = Duration::from_millis(250);
+const BUCKETS: u64 = 64;
+
+/// Lowest values of the last 16 s, in buckets of time.
+#[derive(Debug, Clone)]
+struct Minima {
+    buckets: [u64; BUCKETS as usize],
+    /// Number of the newest bucket since the start of time.
+    newest: u64,
+}
+
+impl Minima {
+    fn observe(&mut self, now: Duration, value: u64) {
+        let bucket = (now.as_millis() / BUCKET.as_millis()) as u64;
+        let skipped = bucket.saturating_sub(self.newest);
+        self.newest += skipped;
+        for back in 0..skipped.min(BUCKETS) {
+            *self.bucket(self.newest - back) = u64::MAX;
+        }
+        let newest = self.bucket(self.newest);
+        *newest = value.min(*newest);
+    }
+
+    fn bucket(&mut self, number: u64) -> &mut u64 {
+        &mut self.buckets[(number % BUCKETS) as usize]
+    }
+
+    /// The lowest value of the last `span`, as far as they are remembered.
+    fn lowest(&self, span: Duration) -> u64 {
+        let span = (span.as_millis() / BUCKET.as_millis()).min(u128::from(BUCKETS - 1)) as u64;
+        let numbers = self.newest.saturating_sub(span)..=self.newest;
+        numbers.map(|number| self.buckets[(number % BUCKETS) as usize]).min().unwrap_or(u64::MAX)
+    }
+}
+
+/// A probe that was asked for.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    bitrate: u64,
+    /// The estimate before it.
+    before: u64,
+    /// When its result has to be there.
+    until: Duration,
+}
+
+/// What there is to share out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Budget {
+    /// Bit/s that may be used now.
+    pub now: u64,
+    /// Of these, bit/s that were there for long enough for higher spatial layers; nothing rises where it is `None`.
+    pub proven: Option<u64>,
+    /// Bit/s with those that are kept back against loss.
+    pub unprotected: u64,
+}
+
+/// The path's recent past.
+#[derive(Debug, Clone)]
+pub(super) struct Path {
+    network: Network,
+    /// When the network was set, and when it last had an estimate.
+    symptoms_at: Duration,
+    estimate_at: Duration,
+    minima: Minima,
+    /// No spatial layer rises before this.
+    ready_at: Duration,
+    /// The last rise that has not shown yet whether it lasts.
+    trial: Option<Duration>,
+    /// Rises that failed one after the other.
+    failures: u32,
+    /// Bit/s that a probe has met since the last congestion.
+    probed: u64,
+    asked: Option<Asked>,
+    next_probe_at: Duration,
+    failed_probes: u32,
+}
+
+impl Path {
+    pub fn new() -> Self {
+        Self {
+            network: Network::default(),
+            symptoms_at: Duration::ZERO,
+            estimate_at: Duration::ZERO,
+            minima: Minima { buckets: [u64::MAX; BUCKETS as usize], newest: 0 },
+            ready_at: Duration::ZERO,
+            trial: None,
+            failures: 0,
+            probed: 0,
+            asked: None,
+            next_probe_at: Duration::ZERO,
+            failed_probes: 0,
+        }
+    }
+
+    pub fn set(&mut self, now: Duration, network: Network, config: &SelectorConfig) {
+        if network.available_bitrate.is_some() {
+            self.estimate_at = now;
+        }
+        self.symptoms_at = now;
+        let available_bitrate = network.available_bitrate.or(self.network.available_bitrate);
+        self.network = Network { available_bitrate, ..network };
+        self.observe(now, config);
+    }
+
+    /// How much the loss, the queue and the round-trip time count at `now`.
+    fn symptoms(&self, now: Duration) -> f64 {
+        influence(now.saturating_sub(self.symptoms_at), SYMPTOM_FRESH, SYMPTOM_GONE)
+    }
+
+    /// Share of packets lost, as far as it counts.
+    pub fn loss(&self, now: Duration) -> f64 {
+        let loss = self.network.loss.filter(|loss| loss.is_finite()).unwrap_or(0.0);
+        f64::from(loss.clamp(0.0, 1.0)) * self.symptoms(now)
+    }
+
+    /// Share of the bits that is kept back for redundancy: above the threshold, twice what is lost.
+    pub fn reserve(&self, now: Duration, config: &SelectorConfig) -> f64 {
+        let loss = self.loss(now);
+        if loss > f64::from(config.loss_threshold) { (2.0 * loss).min(0.5) } else { 0.0 }
+    }
+
+    fn queue(&self, now: Duration) -> Duration {
+        self.network.queueing_delay.unwrap_or_default().mul_f64(self.symptoms(now))
+    }
+
+    /// Bit/s that may be used by the latest estimate, redundancy included.
+    fn usable(&self, now: Duration, config: &SelectorConfig) -> Option<u64> {
+        let available = self.network.available_bitrate?.min(MAX_BITRATE) as f64;
+        // A queue is drained within about two seconds, by at most half of the bits.
+        let queue = self.queue(now).saturating_sub(CALM_QUEUE).as_secs_f64();
+        let drain = (queue / 2.0).min(0.5);
+        Some((available * (1.0 - f64::from(config.headroom.clamp(0.0, 1.0))) * (1.0 - drain)) as u64)
+    }
+
+    fn observe(&mut self, now: Duration, config: &SelectorConfig) -> Option<u64> {
+        let usable = self.usable(now, config)?;
+        self.minima.observe(now, (usable as f64 * (1.0 - self.reserve(now, config))) as u64);
+        Some(usable)
+    }
+
+    /// What there is to share out at `now`; `None` where nothing is known of the path.
+    pub fn budget(&mut self, now: Duration, config: &SelectorConfig) -> Option<Budget> {
+        let unprotected = self.observe(now, config)?;
+        let lowest = self.minima.lowest(config.settle);
+        self.judge_probe(now, config);
+        let fresh = now.saturating_sub(self.estimate_at) <= ESTIMATE_FRESH;
+        let proven = (fresh && now >= self.ready_at)
+            .then(|| self.minima.lowest(config.up_hold).max(self.probed.min(lowest)));
+        Some(Budget { now: lowest, proven, unprotected })
+    }
+
+    /// Takes note of what a decision came to: whether the path carried less than was in use, whether a spatial
+    /// layer fell for that, and whether one rose.
+    pub fn decided(
+        &mut self,
+        now: Duration,
+        congested: bool,
+        fell: bool,
+        rose: bool,
+        config: &SelectorConfig,
+    ) {
+        if let Some(rise) = self.trial {
+            if congested && fell {
+                self.failures = (self.failures + 1).min(16);
+                self.trial = None;
+            } else if now.saturating_sub(rise) > TRIAL {
+                self.failures = self.failures.saturating_sub(1);
+                self.trial = None;
+            }
+        }
+        if congested {
+            self.probed = 0;
+            let hold = backed_off(self.failures, config);
+            self.ready_at = self.ready_at.max(now + hold);
+            self.next_probe_at = self.next_probe_at.max(now + hold);
+        }
+        if rose {
+            self.trial = Some(now);
+            self.ready_at = self.ready_at.max(now + config.settle);
+        }
+    }
+
+    fn judge_probe(&mut self, now: Duration, config: &SelectorConfig) {
+        let Some(asked) = self.asked else { return };
+        let estimate = self.network.available_bitrate.unwrap_or(0);
+        if estimate as f64 >= asked.bitrate as f64 * PROBE_MET {
+            self.probed = self.minima.lowest(Duration::ZERO);
+            self.failed_probes = 0;
+            self.next_probe_at = now;
+        } else if now < asked.until {
+            return;
+        } else if estimate > asked.before + asked.before / 20 {
+            // It rises, if not yet far enough.
+            self.next_probe_at = now;
+        } else {
+            self.failed_probes = (self.failed_probes + 1).min(16);
+            self.next_probe_at = self.next_probe_at.max(now + backed_off(self.failed_probes, config));
+        }
+        self.asked = None;
+    }
+
+    /// A probe for `wanted` bit/s of streams, if it is time for one.
+    pub fn probe(&mut self, now: Duration, wanted: u64, config: &SelectorConfig) -> Option<Probe> {
+        let estimate = self.network.available_bitrate?;
+        let ready = now >= self.next_probe_at.max(self.ready_at) && self.asked.is_none();
+        let fresh = now.saturating_sub(self.estimate_at) <= ESTIMATE_FRESH;
+        let calm = self.queue(now) <= CALM_QUEUE && self.loss(now) <= f64::from(config.loss_threshold);
+        let share = 1.0 - f64::from(config.headroom.clamp(0.0, 0.9));
+        let bitrate = (wanted as f64 / share * 1.02) as u64;
+        if !ready || !fresh || !calm || estimate >= bitrate {
+            return None;
+        }
+        let round_trip = self.network.round_trip.unwrap_or(Duration::from_millis(100));
+        let duration = (4 * round_trip).clamp(config.probe_duration, 4 * config.probe_duration);
+        self.asked = Some(Asked { bitrate, before: estimate, until: now + duration + round_trip + BUCKET });
+        Some(Probe { bitrate, duration })
+    }
+}
+
+/// The time to wait after so many failures.
+fn backed_off(failures: u32, config: &SelectorConfig) -> Duration {
+    config.up_hold.saturating_mul(1 << failures.min(16)).min(config.max_hold)
+}

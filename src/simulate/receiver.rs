@@ -1,0 +1,375 @@
+//! A receiver's window on one stream: what can be decoded, what is shown, and what that looks like.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrayvec::ArrayVec;
+
+use super::Table;
+use super::relay::Recent;
+use super::sender::Frame;
+use super::table::AGES;
+use crate::select::Window;
+use crate::structure::LayerId;
+
+/// A gap between two shown pictures beyond this is a freeze, and all of it is stall time.
+///
+/// W3C webrtc-stats (`freezeCount`) takes three times the mean gap, at least 150 ms more than it; the base
+/// target of three temporal layers at 30 pictures/s shows 7.5, whose gap of 133 ms makes this 400 ms.
+pub const FREEZE: Duration = Duration::from_millis(400);
+
+/// A picture that can be shown only later than this after it was captured is not shown, though later ones may
+/// refer to it: ITU-T G.114 sets 400 ms one way as the limit for a conversation.
+pub const LATE: Duration = Duration::from_millis(400);
+
+/// A receiver asks for a refresh where a frame has waited so long for what it depends on.
+const BLOCKED: Duration = Duration::from_millis(400);
+/// A frame is given up after so long.
+const GIVEN_UP: Duration = Duration::from_millis(1500);
+/// Requests are this far apart.
+const REQUEST_DISTANCE: Duration = Duration::from_millis(600);
+
+#[derive(Debug, Clone)]
+struct Pending {
+    number: u64,
+    picture: u64,
+    captured: Duration,
+    layer: LayerId,
+    depends_on: ArrayVec<u64, 2>,
+    missing: usize,
+    /// When its last packet arrived.
+    complete: Option<Duration>,
+    /// When its first packet arrived.
+    begun: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Shown {
+    picture: u64,
+    spatial_id: u8,
+    at: Duration,
+}
+
+/// What a window has shown. Times count only while it is visible.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Seen {
+    /// Time that the window was visible.
+    pub visible: Duration,
+    /// Time in freezes.
+    pub stalled: Duration,
+    /// Time that the stream was paused though the window was visible; the part beyond [`FREEZE`] is in
+    /// `stalled` as well.
+    pub paused: Duration,
+    /// From when to when each freeze was.
+    pub freezes: Vec<(Duration, Duration)>,
+    /// How often the size of the pictures shown changed.
+    pub switches: u64,
+    /// Time in which a picture was shown that was not too old, in seconds.
+    pub live: f64,
+    /// Sum over that time of SSIM, in seconds.
+    pub ssim: f64,
+    /// `visible` and `ssim` with each second times the window's megapixels.
+    pub visible_area: f64,
+    /// See `visible_area`.
+    pub ssim_area: f64,
+    /// Pictures shown.
+    pub pictures: u64,
+    /// When another layer, or nothing, began to be shown.
+    pub layers: Vec<(Duration, Option<LayerId>)>,
+}
+
+/// One stream at one receiver.
+#[derive(Debug, Clone)]
+pub(super) struct StreamReceiver {
+    table: Arc<Table>,
+    pending: VecDeque<Pending>,
+    decoded: Recent,
+    window: Window,
+    shown: Option<Shown>,
+    /// Since when the window is visible, and until when all is counted.
+    opened: Duration,
+    counted: Duration,
+    paused: bool,
+    temporal_id: u8,
+    requested: Option<Duration>,
+    /// Milliseconds from capture to screen of each picture shown.
+    pub delays: Vec<u16>,
+    pub seen: Seen,
+}
+
+impl StreamReceiver {
+    pub fn new(table: Arc<Table>) -> Self {
+        Self {
+            table,
+            pending: VecDeque::new(),
+            decoded: Recent::default(),
+            window: Window::default(),
+            shown: None,
+            opened: Duration::ZERO,
+            counted: Duration::ZERO,
+            paused: true,
+            temporal_id: 0,
+            requested: None,
+            delays: Vec::new(),
+            seen: Seen::default(),
+        }
+    }
+
+    pub fn set_window(&mut self, now: Duration, window: Window) {
+        self.count(now);
+        if window.visible != self.window.visible {
+            self.end_gap(now);
+            self.mark(now, None);
+            self.shown = None;
+            self.opened = now;
+        }
+        self.window = window;
+    }
+
+    /// Takes what the relay forwards from now on.
+    pub fn set_target(&mut self, now: Duration, target: Option<LayerId>) {
+        self.count(now);
+        self.paused = target.is_none();
+        if let Some(target) = target {
+            self.temporal_id = target.temporal_id;
+        }
+    }
+
+    /// A frame is on its way in so many packets.
+    pub fn expect(&mut self, frame: &Frame, packets: usize) {
+        self.pending.push_back(Pending {
+            number: frame.number,
+            picture: frame.picture,
+            captured: frame.captured,
+            layer: frame.layer,
+            depends_on: frame.depends_on.clone(),
+            missing: packets,
+            complete: None,
+            begun: None,
+        });
+    }
+
+    /// A packet of a frame arrived, each of them once.
+    pub fn packet(&mut self, now: Duration, number: u64) {
+        let Ok(at) = self.pending.binary_search_by_key(&number, |frame| frame.number) else { return };
+        let frame = &mut self.pending[at];
+        frame.begun.get_or_insert(now);
+        frame.missing = frame.missing.saturating_sub(1);
+        if frame.missing == 0 {
+            frame.complete = Some(now);
+            self.decode(now, at);
+        }
+    }
+
+    /// Decodes what can be, from a frame on.
+    fn decode(&mut self, now: Duration, from: usize) {
+        let mut at = from;
+        while let Some(frame) = self.pending.get(at) {
+            if frame.complete.is_some() && frame.depends_on.iter().all(|&n| self.decoded.contains(n)) {
+                let Pending { number, picture, captured, layer, .. } = *frame;
+                self.decoded.insert(number);
+                self.pending.remove(at);
+                if layer.temporal_id == 0 {
+                    // What still waits before it in its layer comes too late for anything.
+                    self.pending
+                        .retain(|old| old.layer.spatial_id != layer.spatial_id || old.number > number);
+                    at = self.pending.partition_point(|frame| frame.number < number);
+                }
+                self.show(now, picture, layer.spatial_id, captured);
+            } else {
+                at += 1;
+            }
+        }
+    }
+
+    fn show(&mut self, now: Duration, picture: u64, spatial_id: u8, captured: Duration) {
+        if !self.window.visible || now.saturating_sub(captured) > LATE {
+            return;
+        }
+        match &mut self.shown {
+            Some(shown) if shown.picture > picture => return,
+            // A larger picture of the same time takes the smaller one's place before anybody has seen it.
+            Some(shown) if shown.picture == picture => {
+                shown.spatial_id = shown.spatial_id.max(spatial_id);
+                return;
+            }
+            _ => {}
+        }
+        self.count(now);
+        self.end_gap(now);
+        if let Some(shown) = self.shown {
+            self.mark(shown.at, Some(shown.spatial_id));
+        }
+        self.shown = Some(Shown { picture, spatial_id, at: now });
+        self.seen.pictures += 1;
+        self.delays.push((now - captured).as_millis() as u16);
+    }
+
+    /// Says what began to be shown at a time.
+    fn mark(&mut self, at: Duration, spatial_id: Option<u8>) {
+        let layer = spatial_id.map(|spatial_id| LayerId::new(spatial_id, self.temporal_id));
+        let last = self.seen.layers.last().and_then(|(_, layer)| *layer);
+        if layer != last {
+            let changed = last.is_some_and(|last| spatial_id.is_some_and(|s| s != last.spatial_id));
+            self.seen.switches += u64::from(changed);
+            self.seen.layers.push((at, layer));
+        }
+    }
+
+    fn end_gap(&mut self, now: Duration) {
+        let from = self.shown.map_or(self.opened, |shown| shown.at);
+        if self.window.visible && now - from > FREEZE {
+            self.seen.stalled += now - from;
+            self.seen.freezes.push((from, now));
+        }
+    }
+
+    /// Counts the time until now.
+    fn count(&mut self, now: Duration) {
+        let from = std::mem::replace(&mut self.counted, now);
+        if !self.window.visible || now <= from {
+            return;
+        }
+        let passed = (now - from).as_secs_f64();
+        let area = f64::from(self.window.width) * f64::from(self.window.height) / 1e6;
+        self.seen.visible += now - from;
+        self.seen.visible_area += area * passed;
+        if self.paused {
+            self.seen.paused += now - from;
+        }
+        let Some(shown) = self.shown else { return };
+        let ssim = self.table.ssim(shown.spatial_id, self.window.height);
+        let picture = 1.0 / f64::from(self.table.frame_rate());
+        let (start, end) = ((from - shown.at).as_secs_f64(), (now - shown.at).as_secs_f64());
+        for (age, &ssim) in ssim.iter().enumerate().take(AGES) {
+            let (begins, ends) = (age as f64 * picture, (age + 1) as f64 * picture);
+            let over = end.min(ends) - start.max(begins);
+            if over > 0.0 {
+                self.seen.live += over;
+                self.seen.ssim += over * f64::from(ssim);
+                self.seen.ssim_area += over * f64::from(ssim) * area;
+            }
+        }
+    }
+
+    /// The spatial layer to be requested because frames wait in vain, if any.
+    pub fn blocked(&mut self, now: Duration) -> Option<u8> {
+        while self.pending.front().is_some_and(|frame| frame.captured + GIVEN_UP < now) {
+            self.pending.pop_front();
+        }
+        if self.requested.is_some_and(|at| now < at + REQUEST_DISTANCE) {
+            return None;
+        }
+        let waits = |frame: &&Pending| {
+            frame.layer.temporal_id == 0 && frame.begun.is_some_and(|begun| begun + BLOCKED < now)
+        };
+        let spatial_id = self.pending.iter().filter(waits).map(|frame| frame.layer.spatial_id).min()?;
+        self.requested = Some(now);
+        Some(spatial_id)
+    }
+
+    /// Counts all until the end of the call.
+    pub fn finish(&mut self, now: Duration) {
+        self.count(now);
+        self.end_gap(now);
+        if let Some(shown) = self.shown {
+            self.mark(shown.at, Some(shown.spatial_id));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulate::sender::Sender;
+    use crate::structure::DecodeTargets;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    struct Shower {
+        sender: Sender,
+        receiver: StreamReceiver,
+    }
+
+    impl Shower {
+        fn new() -> Self {
+            let table = Arc::new(Table::scene());
+            let mut receiver = StreamReceiver::new(table.clone());
+            receiver.set_target(Duration::ZERO, Some(table.top()));
+            let window = Window { width: 1280, height: 720, visible: true, ..Window::default() };
+            receiver.set_window(Duration::ZERO, window);
+            Self { sender: Sender::new(table, 0), receiver }
+        }
+
+        /// Picture `n`, 33 ms each, of which the spatial layers up to `layers` arrive.
+        fn picture(&mut self, n: u32, layers: usize) {
+            let now = 33 * n * MS;
+            self.sender.capture(now, DecodeTargets::all(Table::scene().mode().structure()));
+            for (s, frame) in self.sender.frames.clone().iter().enumerate() {
+                self.receiver.expect(frame, 1);
+                if s < layers {
+                    self.receiver.packet(now + 20 * MS, frame.number);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn all_layers_in_time_are_the_best_there_is() {
+        let mut all = Shower::new();
+        (0..60).for_each(|n| all.picture(n, 3));
+        all.receiver.finish(60 * 33 * MS);
+        let seen = &all.receiver.seen;
+        assert_eq!((seen.pictures, seen.switches, seen.freezes.len()), (60, 0, 0));
+        assert_eq!(seen.visible, 60 * 33 * MS);
+        let ssim = Table::scene().ssim(2, 720)[0];
+        assert!((seen.ssim / seen.live - f64::from(ssim)).abs() < 1e-3);
+        assert!(all.receiver.delays.iter().all(|&delay| delay == 20));
+    }
+
+    #[test]
+    fn a_lost_layer_is_not_shown_until_it_is_refreshed() {
+        let mut all = Shower::new();
+        (0..40).for_each(|n| {
+            if n == 24 {
+                all.sender.request(2);
+            }
+            // Picture 12 is of temporal layer 0.
+            all.picture(n, if n == 12 { 2 } else { 3 });
+        });
+        assert_eq!(all.receiver.blocked(40 * 33 * MS), None, "it was refreshed");
+        all.receiver.finish(40 * 33 * MS);
+        let layers: Vec<_> =
+            all.receiver.seen.layers.iter().map(|(at, l)| (*at, l.unwrap().spatial_id)).collect();
+        assert_eq!(layers, [(20 * MS, 2), (416 * MS, 1), (812 * MS, 2)]);
+        assert_eq!(all.receiver.seen.switches, 2);
+    }
+
+    #[test]
+    fn a_gap_is_a_freeze_and_a_late_picture_does_not_end_it() {
+        let mut all = Shower::new();
+        (0..10).for_each(|n| all.picture(n, 3));
+        (10..30).for_each(|n| all.picture(n, 0));
+        let number = all.receiver.pending[0].number;
+        // All of picture 10, 600 ms late.
+        (0..3).for_each(|s| all.receiver.packet(930 * MS, number + s));
+        all.sender.request(0);
+        (30..40).for_each(|n| all.picture(n, 3));
+        all.receiver.finish(40 * 33 * MS);
+        let seen = &all.receiver.seen;
+        assert_eq!(seen.freezes, [((9 * 33 + 20) * MS, (30 * 33 + 20) * MS)]);
+        assert_eq!(seen.stalled, 21 * 33 * MS);
+        assert!(seen.live < seen.visible.as_secs_f64() - 0.25);
+    }
+
+    #[test]
+    fn a_frame_that_waits_in_vain_is_asked_for() {
+        let mut all = Shower::new();
+        (0..4).for_each(|n| all.picture(n, 3));
+        all.picture(4, 1);
+        (5..20).for_each(|n| all.picture(n, 3));
+        assert_eq!(all.receiver.blocked(700 * MS), Some(1), "the lowest layer that waits");
+        assert_eq!(all.receiver.blocked(740 * MS), None, "asked already");
+    }
+}

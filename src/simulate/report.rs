@@ -1,0 +1,336 @@
+//! What became of calls, as a table and as a page.
+
+use std::fmt::{self, Write};
+use std::time::Duration;
+
+use super::call::{Outcome, ReceiverOutcome};
+use super::receiver::Seen;
+use crate::structure::LayerId;
+
+/// The figures of an outcome. Bitrates are means in bit/s over the call and the receivers.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Summary {
+    /// What the paths could carry.
+    pub offered: f64,
+    /// What was estimated.
+    pub estimate: f64,
+    /// Media that was sent.
+    pub used: f64,
+    /// Padding of probes.
+    pub padding: f64,
+    /// Seconds in freezes of all windows together, and the share of the time that they were visible.
+    pub stalled: f64,
+    /// See `stalled`.
+    pub stalled_share: f64,
+    /// Share of the visible time in which the stream was paused.
+    pub paused_share: f64,
+    /// Number of freezes.
+    pub freezes: usize,
+    /// Changes of the size of pictures shown, a minute and window.
+    pub switches: f64,
+    /// Changes of the spatial layer decided, pauses included, a minute and window.
+    pub decided_switches: f64,
+    /// Mean SSIM of what was shown, at the window's size.
+    pub ssim: f64,
+    /// The same over all the time that windows were visible, where nothing (or a picture that is too old) is
+    /// 0, weighted by the windows' areas.
+    pub seen: f64,
+    /// Of the pictures shown, 95 % were on the screen so many milliseconds after they were captured.
+    pub delay: f64,
+    /// Share of the packets that was lost.
+    pub lost: f64,
+    /// What a sender sends, in the mean.
+    pub uplink: f64,
+    /// Milliseconds that a sender codes for in a second, on one core, in the mean.
+    pub encode: f64,
+}
+
+impl Summary {
+    /// The figures of an outcome.
+    pub fn new(outcome: &Outcome) -> Self {
+        let seconds = outcome.duration.as_secs_f64().max(1e-9);
+        let samples = || outcome.receivers.iter().flat_map(|receiver| &receiver.samples);
+        let count = samples().count().max(1) as f64;
+        let mean = |get: fn(&super::Sample) -> u64| samples().map(|s| get(s) as f64).sum::<f64>() / count;
+        let windows =
+            || outcome.receivers.iter().flat_map(|receiver| receiver.windows.iter().map(|(_, s)| s));
+        let sum = |get: fn(&Seen) -> f64| windows().map(get).sum::<f64>();
+        let visible = sum(|seen| seen.visible.as_secs_f64()).max(1e-9);
+        let of_receivers = |get: fn(&ReceiverOutcome) -> f64| outcome.receivers.iter().map(get).sum::<f64>();
+        let stalled = sum(|seen| seen.stalled.as_secs_f64());
+        let mut delays: Vec<u16> = outcome.receivers.iter().flat_map(|r| r.delays.iter().copied()).collect();
+        delays.sort_unstable();
+        let senders = outcome.sent_bytes.len().max(1) as f64;
+        Self {
+            offered: mean(|sample| sample.capacity),
+            estimate: mean(|sample| sample.estimate),
+            used: mean(|sample| sample.media),
+            padding: mean(|sample| sample.padding),
+            stalled,
+            stalled_share: stalled / visible,
+            paused_share: sum(|seen| seen.paused.as_secs_f64()) / visible,
+            freezes: windows().map(|seen| seen.freezes.len()).sum(),
+            switches: sum(|seen| seen.switches as f64) / (visible / 60.0),
+            decided_switches: of_receivers(|receiver| receiver.decided_switches as f64) / (visible / 60.0),
+            ssim: sum(|seen| seen.ssim) / sum(|seen| seen.live).max(1e-9),
+            seen: sum(|seen| seen.ssim_area) / sum(|seen| seen.visible_area).max(1e-9),
+            delay: delays.get(delays.len() * 95 / 100).copied().map_or(0.0, f64::from),
+            lost: of_receivers(|receiver| receiver.lost as f64)
+                / of_receivers(|receiver| receiver.packets as f64).max(1.0),
+            uplink: outcome.sent_bytes.iter().sum::<u64>() as f64 * 8.0 / seconds / senders,
+            encode: outcome.encode_time.iter().sum::<Duration>().as_secs_f64() * 1e3 / seconds / senders,
+        }
+    }
+}
+
+/// A column's name and how its figure is written.
+type Column = (&'static str, fn(&Summary) -> String);
+
+const COLUMNS: [Column; 14] = [
+    ("offered kbit/s", |s| format!("{:.0}", s.offered / 1e3)),
+    ("estimate", |s| format!("{:.0}", s.estimate / 1e3)),
+    ("used", |s| format!("{:.0}", s.used / 1e3)),
+    ("padding", |s| format!("{:.0}", s.padding / 1e3)),
+    ("stalled s", |s| format!("{:.1}", s.stalled)),
+    ("stalled %", |s| format!("{:.2}", s.stalled_share * 100.0)),
+    ("paused %", |s| format!("{:.2}", s.paused_share * 100.0)),
+    ("freezes", |s| s.freezes.to_string()),
+    ("switches/min", |s| format!("{:.2}", s.switches)),
+    ("decided", |s| format!("{:.2}", s.decided_switches)),
+    ("SSIM shown", |s| format!("{:.4}", s.ssim)),
+    ("SSIM seen", |s| format!("{:.4}", s.seen)),
+    ("delay ms", |s| format!("{:.0}", s.delay)),
+    ("lost %", |s| format!("{:.2}", s.lost * 100.0)),
+];
+
+/// The table of all outcomes, in Markdown.
+pub struct Report<'a>(pub &'a [Outcome]);
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "| policy    |")?;
+        COLUMNS.iter().try_for_each(|(name, _)| write!(f, " {name} |"))?;
+        write!(f, "\n| --------- |")?;
+        COLUMNS.iter().try_for_each(|(name, _)| write!(f, " {}: |", "-".repeat(name.len() - 1)))?;
+        writeln!(f)?;
+        for outcome in self.0 {
+            let summary = Summary::new(outcome);
+            write!(f, "| {:9} |", outcome.policy.name())?;
+            COLUMNS.iter().try_for_each(|(name, get)| write!(f, " {:>1$} |", get(&summary), name.len()))?;
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl Report<'_> {
+    /// A page that needs nothing besides itself: the table, and a picture of each receiver under each policy.
+    pub fn html(&self, title: &str) -> String {
+        let title = escape(title);
+        let mut page = format!(
+            "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\n<style>\
+             body{{font:14px sans-serif;margin:2em;max-width:1100px}}table{{border-collapse:collapse;\
+             font-size:12px}}td,th{{padding:2px 8px;text-align:right;border-bottom:1px solid #ddd}}\
+             td:first-child,th:first-child{{text-align:left}}</style></head><body>\n<h1>{title}</h1>\n<table><tr>\
+             <th>policy</th>"
+        );
+        COLUMNS.iter().for_each(|(name, _)| page += &format!("<th>{name}</th>"));
+        page += "</tr>\n";
+        for outcome in self.0 {
+            let summary = Summary::new(outcome);
+            page += &format!("<tr><td>{}</td>", outcome.policy.name());
+            COLUMNS.iter().for_each(|(_, get)| page += &format!("<td>{}</td>", get(&summary)));
+            page += "</tr>\n";
+        }
+        page += "</table>\n";
+        for outcome in self.0 {
+            let summary = Summary::new(outcome);
+            let (uplink, encode) = (summary.uplink / 1e3, summary.encode);
+            page += &format!(
+                "<h2>{}</h2>\n<p>Each sender: {uplink:.0} kbit/s up, {encode:.0} ms of coding a second.</p>\n",
+                outcome.policy.name()
+            );
+            for receiver in 0..outcome.receivers.len() {
+                page += &picture(&[(outcome, receiver)]);
+                page += "\n";
+            }
+        }
+        page + "</body></html>\n"
+    }
+
+    /// One picture of the first receiver under each policy.
+    pub fn svg(&self) -> String {
+        let panels: Vec<_> = self
+            .0
+            .iter()
+            .filter(|outcome| !outcome.receivers.is_empty())
+            .map(|outcome| (outcome, 0))
+            .collect();
+        picture(&panels)
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+// ---- The picture of a receiver ----
+
+const WIDTH: f64 = 960.0;
+const LEFT: f64 = 90.0;
+const RIGHT: f64 = 12.0;
+const CHART: f64 = 110.0;
+const ROW: f64 = 14.0;
+
+/// Panels one below the other: bitrates over time, then a row for each stream.
+fn picture(panels: &[(&Outcome, usize)]) -> String {
+    let tall = |&(outcome, r): &(&Outcome, usize)| {
+        30.0 + CHART + 14.0 + ROW * outcome.receivers[r].windows.len() as f64 + 26.0
+    };
+    let height: f64 = panels.iter().map(tall).sum::<f64>() + 24.0;
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height:.0}\" width=\"{WIDTH}\" \
+         font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n"
+    );
+    let mut top = 0.0;
+    for panel in panels {
+        draw(&mut svg, panel.0, panel.1, top);
+        top += tall(panel);
+    }
+    legend(&mut svg, top + 8.0);
+    svg + "</svg>"
+}
+
+fn draw(svg: &mut String, outcome: &Outcome, r: usize, top: f64) {
+    let receiver = &outcome.receivers[r];
+    let seconds = outcome.duration.as_secs_f64().max(1e-9);
+    let x = |time: f64| LEFT + (WIDTH - LEFT - RIGHT) * (time / seconds).clamp(0.0, 1.0);
+    // Peaks of the capacity that nobody could use are cut off.
+    let used = receiver.samples.iter().map(|s| s.estimate.max(s.media + s.padding)).max().unwrap_or(0);
+    let most = (used as f64 * 1.25).max(100_000.0);
+    let base = top + 30.0 + CHART;
+    let y = |bitrate: u64| base - CHART * (bitrate as f64 / most).min(1.0);
+    let stalled: f64 = receiver.windows.iter().map(|(_, seen)| seen.stalled.as_secs_f64()).sum();
+    text(svg, LEFT, top + 20.0, "start", &format!("{}: {stalled:.1} s stalled", outcome.policy.name()));
+    let half = seconds / receiver.samples.len().max(1) as f64;
+    let line = |get: &dyn Fn(usize) -> u64| {
+        let points = (0..receiver.samples.len())
+            .map(|at| format!("{:.1},{:.1}", x((at as f64 + 0.5) * half), y(get(at))));
+        points.collect::<Vec<_>>().join(" ")
+    };
+    let samples = &receiver.samples;
+    *svg += &format!(
+        "<polygon fill=\"#e4e4e4\" points=\"{:.1},{base:.1} {} {:.1},{base:.1}\"/>\n\
+         <polyline fill=\"none\" stroke=\"#e6820e\" points=\"{}\"/>\n\
+         <polyline fill=\"none\" stroke=\"#1f5fa8\" stroke-width=\"1.5\" points=\"{}\"/>\n",
+        x(0.0),
+        line(&|at| samples[at].capacity),
+        x(seconds),
+        line(&|at| samples[at].estimate),
+        line(&|at| samples[at].media),
+    );
+    for part in [0.0, 0.5, 1.0] {
+        let bitrate = most * part;
+        text(svg, LEFT - 6.0, y(bitrate as u64) + 4.0, "end", &format!("{:.1} Mbit/s", bitrate / 1e6));
+    }
+    let mut row = base + 12.0;
+    for (stream, seen) in &receiver.windows {
+        text(svg, LEFT - 6.0, row + ROW - 4.0, "end", &format!("stream {}", stream.0));
+        let ends = seen.layers.iter().skip(1).map(|(at, _)| at.as_secs_f64()).chain([seconds]);
+        for ((from, layer), to) in seen.layers.iter().zip(ends) {
+            if let Some(layer) = layer {
+                bar(svg, x(from.as_secs_f64()), x(to), row, ROW - 3.0, colour(*layer));
+            }
+        }
+        for (from, to) in &seen.freezes {
+            bar(
+                svg,
+                x(from.as_secs_f64()),
+                x(to.as_secs_f64()).max(x(from.as_secs_f64()) + 1.0),
+                row,
+                ROW - 3.0,
+                "#d62728",
+            );
+        }
+        row += ROW;
+    }
+    let step =
+        [1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0].into_iter().find(|step| seconds / step <= 13.0);
+    let step = step.unwrap_or(600.0);
+    for tick in 0..=(seconds / step) as u32 {
+        let time = f64::from(tick) * step;
+        text(svg, x(time), row + 10.0, "middle", &format!("{time} s"));
+    }
+}
+
+fn text(svg: &mut String, x: f64, y: f64, anchor: &str, text: &str) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>", escape(text));
+}
+
+fn bar(svg: &mut String, from: f64, to: f64, y: f64, height: f64, colour: &str) {
+    let width = to - from;
+    let _ = writeln!(
+        svg,
+        "<rect x=\"{from:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height}\" fill=\"{colour}\"/>"
+    );
+}
+
+/// Darker with each spatial layer, and a little with each temporal one.
+fn colour(layer: LayerId) -> &'static str {
+    const COLOURS: [[&str; 3]; 3] = [
+        ["#e3f1fa", "#d3e8f6", "#c3dff2"],
+        ["#9ccbe8", "#82bce0", "#69add8"],
+        ["#3f88c0", "#2a6fa9", "#155690"],
+    ];
+    COLOURS[usize::from(layer.spatial_id.min(2))][usize::from(layer.temporal_id.min(2))]
+}
+
+fn legend(svg: &mut String, y: f64) {
+    let mut x = LEFT;
+    let entries = [
+        ("#e4e4e4", "capacity"),
+        ("#e6820e", "estimate"),
+        ("#1f5fa8", "sent"),
+        (colour(LayerId::new(0, 2)), "S0"),
+        (colour(LayerId::new(1, 2)), "S1"),
+        (colour(LayerId::new(2, 2)), "S2 (paler: lower frame rates)"),
+        ("#d62728", "freeze"),
+    ];
+    for (colour, name) in entries {
+        bar(svg, x, x + 12.0, y - 9.0, 10.0, colour);
+        text(svg, x + 16.0, y, "start", name);
+        x += 34.0 + 6.5 * name.len() as f64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulate::{Call, LinkConfig, Policy, Trace};
+
+    #[test]
+    fn a_report_has_every_policy_and_is_well_formed() {
+        let second = Duration::from_secs(1);
+        let trace = Trace::steps(&[(4 * second, 2_000_000), (4 * second, 300_000)]);
+        let call = Call::speakers(trace, LinkConfig::default(), 12 * second, 3);
+        let outcomes: Vec<_> = Policy::ALL.iter().map(|&policy| call.run(policy)).collect();
+        let report = Report(&outcomes);
+        let table = report.to_string();
+        assert_eq!(table.lines().count(), 2 + Policy::ALL.len());
+        let bars: Vec<usize> = table.lines().map(|line| line.matches('|').count()).collect();
+        assert!(bars.iter().all(|&count| count == COLUMNS.len() + 2), "{table}");
+        let page = report.html("a < b & \"c\"");
+        assert!(page.contains("<title>a &lt; b &amp; &quot;c&quot;</title>"));
+        assert!(!page.contains("NaN") && !page.contains("inf") && !page.contains("http://www.w3.org/1999"));
+        assert_eq!(page.matches("<svg").count(), Policy::ALL.len());
+        for element in ["svg", "table", "tr", "text", "h2"] {
+            let (opened, closed) = (format!("<{element}"), format!("</{element}>"));
+            let opened =
+                page.matches(&format!("{opened} ")).count() + page.matches(&format!("{opened}>")).count();
+            assert_eq!(opened, page.matches(&closed).count(), "{element}");
+        }
+        assert_eq!(report.svg().matches("stalled</text>").count(), Policy::ALL.len());
+        assert_eq!(page, report.html("a < b & \"c\""));
+    }
+}

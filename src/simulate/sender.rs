@@ -1,0 +1,127 @@
+//! A sender: pictures at their times, as the frames that somebody wants.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrayvec::ArrayVec;
+
+use super::Table;
+use crate::structure::{DecodeTargets, LayerId, PictureRequest, Planner};
+
+/// One frame, as the relay gets it.
+#[derive(Debug, Clone)]
+pub(super) struct Frame {
+    /// Among all frames of the stream, from 0.
+    pub number: u64,
+    pub picture: u64,
+    pub captured: Duration,
+    pub layer: LayerId,
+    pub bytes: usize,
+    pub depends_on: ArrayVec<u64, 2>,
+    pub needed_by: DecodeTargets,
+}
+
+/// Codes pictures with the sizes and times of a [`Table`].
+#[derive(Debug, Clone)]
+pub(super) struct Sender {
+    table: Arc<Table>,
+    simulcast: bool,
+    planner: Planner,
+    /// Where in the table it starts, so that senders do not move in step.
+    offset: usize,
+    key: bool,
+    /// Spatial layers whose next frame of temporal layer 0 shall not refer to earlier pictures of the layer.
+    refresh: [bool; 4],
+    /// Number of the next picture, of the last key picture, and pictures since that.
+    pictures: u64,
+    last_key: Option<u64>,
+    since_key: usize,
+    pub frames: ArrayVec<Frame, 4>,
+    /// All that was coded: bytes and time on one core.
+    pub bytes: u64,
+    pub encode_us: u64,
+}
+
+/// Pictures that have to lie between two key pictures: three a second at most, whoever asks.
+const KEY_DISTANCE: u64 = 10;
+
+impl Sender {
+    pub fn new(table: Arc<Table>, offset: usize) -> Self {
+        // Whole cycles, so that sizes stay with their temporal layers.
+        let cycle = table.mode().structure().cycle.len();
+        Self {
+            simulcast: table.is_simulcast(),
+            planner: Planner::new(table.mode()),
+            offset: offset * cycle,
+            key: false,
+            refresh: [false; 4],
+            pictures: 0,
+            last_key: None,
+            since_key: 0,
+            frames: ArrayVec::new(),
+            bytes: 0,
+            encode_us: 0,
+            table,
+        }
+    }
+
+    /// A receiver cannot go on, or start, without a frame of this spatial layer that refers to no earlier one.
+    /// Of the lowest layer that is a key picture, unless the layers are encodings of their own.
+    pub fn request(&mut self, spatial_id: u8) {
+        if spatial_id == 0 && !self.simulcast {
+            self.key = true;
+        } else {
+            self.refresh[usize::from(spatial_id)] = true;
+        }
+    }
+
+    /// Codes the picture of now; the frames are in `frames`.
+    pub fn capture(&mut self, now: Duration, wanted: DecodeTargets) {
+        self.frames.clear();
+        let key = self.key && self.last_key.is_none_or(|last| self.pictures >= last + KEY_DISTANCE);
+        let plan = self.planner.next(PictureRequest { key, wanted });
+        self.pictures += 1;
+        if plan.key {
+            self.last_key = Some(plan.picture);
+            self.key = false;
+            self.refresh = [false; 4];
+            self.since_key = 0;
+        }
+        for frame in plan.frames {
+            let LayerId { spatial_id, temporal_id } = frame.layer;
+            let s = usize::from(spatial_id);
+            let mut depends_on: ArrayVec<u64, 2> = frame.depends_on.iter().copied().collect();
+            let mut fresh = frame.temporal_ref.is_none();
+            if self.refresh[s] && temporal_id == 0 {
+                self.refresh[s] = false;
+                if !fresh {
+                    // The planner names the earlier picture's frame first.
+                    depends_on.remove(0);
+                    fresh = true;
+                }
+            }
+            let bytes = match (plan.key, fresh) {
+                (true, _) => self.table.key_bytes(spatial_id),
+                (false, true) => self.table.refresh_bytes(spatial_id),
+                (false, false) => self.table.frame_bytes(spatial_id, self.offset + self.since_key - 1),
+            };
+            let needed_by = if self.simulcast {
+                frame.needed_by.iter().filter(|target| target.spatial_id == spatial_id).collect()
+            } else {
+                frame.needed_by
+            };
+            self.bytes += u64::from(bytes);
+            self.encode_us += u64::from(self.table.encode_us(spatial_id));
+            self.frames.push(Frame {
+                number: frame.frame_number,
+                picture: plan.picture,
+                captured: now,
+                layer: frame.layer,
+                bytes: bytes as usize,
+                depends_on,
+                needed_by,
+            });
+        }
+        self.since_key += 1;
+    }
+}
