@@ -64,7 +64,7 @@ fn run(args: &Args) -> Result<()> {
         None => {
             let scene = Scene::new(1280, 720);
             let pictures = (0..count as u64).map(|n| scene.picture(n)).collect();
-            (pictures, f64::from(FRAME_RATE as u32), "scene".to_owned())
+            (pictures, f64::from(FRAME_RATE), "scene".to_owned())
         }
     };
     let whole = (pictures.len().saturating_sub(1)) as u64 / cycle * cycle;
@@ -198,7 +198,7 @@ fn refresh(mut encoder: SvcEncoder, pictures: &[Picture], spatial_id: u8) -> Res
         }
     }
     // A short clip has its first key picture only.
-    Ok(if count == 0 { String::new() } else { format!("refresh,{spatial_id},{}\n", sum / count) })
+    Ok(sum.checked_div(count).map_or_else(String::new, |mean| format!("refresh,{spatial_id},{mean}\n")))
 }
 
 /// Microseconds for a frame of each spatial layer, on one thread: what coding takes longer with the layer than

@@ -117,7 +117,7 @@ fn with_a_quantizer_that_changes_and_key_pictures_within() {
     {
         let mut encoder = common::encoder(size, mode, 100);
         let mut receivers = Receivers::new(mode).unwrap();
-        let mut chance = common::Chance(7);
+        let mut chance = common::chance::Chance(7);
         for (n, picture) in pictures.iter().enumerate() {
             encoder.set_quantizer(1 + chance.below(255) as u8).unwrap();
             let options = EncodeOptions { key: chance.once_in(7), ..EncodeOptions::default() };

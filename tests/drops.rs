@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::Chance;
+use common::chance::Chance;
 use layercast::bitstream::write_temporal_delimiter;
 use layercast::decoder::{Decoder, DecoderConfig, Output};
 use layercast::encoder::{EncodeOptions, LayerFrame, SvcEncoder, TemporalUnit};

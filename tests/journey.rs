@@ -8,8 +8,8 @@ mod relay;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::Chance;
 use common::call::{DESCRIPTOR_ID, Happened, Incoming, Outgoing};
+use common::chance::Chance;
 use layercast::decoder::{Decoder, DecoderConfig, Output};
 use layercast::e2ee::{Agreement, Binding, KeyRing, SenderKeys, VideoOpener};
 use layercast::picture::Picture;

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::Chance;
+use common::chance::Chance;
 use layercast::decoder::{Decoder, DecoderConfig, Error};
 use layercast::encoder::{EncodeOptions, SvcEncoder};
 use layercast::picture::Picture;

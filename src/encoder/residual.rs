@@ -124,7 +124,7 @@ wide! {
         let places = scan_places(column);
         let dead_zone = ((1.0 - last_rounding) * ac.size).ceil() as i16;
         let mut last = -1i16;
-        for (&place, &c) in places.iter().zip(coefficients.iter()) {
+        for (&place, &c) in places.iter().zip(coefficients) {
             let counts = if c.saturating_abs() >= dead_zone { place } else { -1 };
             last = last.max(counts);
         }

@@ -11,7 +11,6 @@ pub mod receiver;
 #[path = "../../examples/common/receivers.rs"]
 pub mod receivers;
 
-pub use chance::Chance;
 use layercast::encoder::{SvcConfig, SvcEncoder};
 use layercast::structure::ScalabilityMode;
 
