@@ -41,7 +41,7 @@ use crate::structure::{
     DecodeTargets, FrameKind, FramePlan, PicturePlan, PictureRequest, Planner, ScalabilityMode,
 };
 use downscale::Downscaler;
-use effort::EFFORTS;
+use effort::effort;
 use frame::{CodedFrame, Job, LayerCoder, Reference};
 use quantizer::Quantizer;
 
@@ -212,7 +212,6 @@ impl SvcEncoder {
         if tile_columns_log2 > 6 {
             return Err(Error::Tiles(tile_columns_log2));
         }
-        let effort = EFFORTS.get(usize::from(speed)).ok_or(Error::Speed(speed))?;
         let structure = mode.structure();
         let size = |spatial_id: u8| {
             let (w, h) = structure.layer_size(width as u32, height as u32, spatial_id);
@@ -227,14 +226,15 @@ impl SvcEncoder {
                 while tiles > 0 && own.0 >> tiles < 320 {
                     tiles -= 1;
                 }
-                Layer {
+                let effort = effort(speed, own).ok_or(Error::Speed(speed))?;
+                Ok(Layer {
                     size: own,
                     coder: LayerCoder::new(own, tiles, effort),
                     scaled: above.map(|a| (Downscaler::new(a, own), Picture::new(own.0, own.1))),
                     last: None,
-                }
+                })
             })
-            .collect();
+            .collect::<Result<_, Error>>()?;
         let sequence = header::sequence(&config);
         let mut obu = Vec::new();
         bitstream::write_sequence_obu(&mut obu, &sequence)?;
