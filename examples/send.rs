@@ -102,10 +102,8 @@ impl Source {
                 let options = EncodeOptions { key, ..EncodeOptions::default() };
                 let unit = encoder.encode(&picture.view(), *pictures as i64, options)?;
                 *pictures += 1;
-                let frames = unit.frames.iter().map(|frame| frame.plan.clone()).collect();
-                let plan = PicturePlan { picture: unit.picture, key: unit.key, frames };
                 let payloads = unit.frames.iter().map(|frame| frame.data.to_vec()).collect();
-                Ok(Some(Coded { plan, payloads }))
+                Ok(Some(Coded { plan: unit.plan(), payloads }))
             }
             Self::File { units, headers, planner } => {
                 let Some(unit) = units.next() else { return Ok(None) };

@@ -16,7 +16,7 @@ use layercast::picture::Picture;
 use layercast::rtp::descriptor::Describer;
 use layercast::rtp::reassembler::Rejected;
 use layercast::scene::Scene;
-use layercast::structure::{DecodeTarget, DecodeTargets, PicturePlan, ScalabilityMode};
+use layercast::structure::{DecodeTarget, DecodeTargets, ScalabilityMode};
 use relay::Relay;
 
 const SIZE: (usize, usize) = (128, 72);
@@ -38,12 +38,10 @@ fn send(mode: ScalabilityMode, outgoing: &mut Outgoing) -> Vec<Sent> {
     let code = |n: u64| {
         let options = layercast::encoder::EncodeOptions { key: n == 6, wanted: None };
         let unit = encoder.encode(&scene.picture(n).view(), n as i64, options).unwrap();
-        let frames = unit.frames.iter().map(|frame| frame.plan.clone()).collect();
-        let plan = PicturePlan { picture: unit.picture, key: unit.key, frames };
         let mut packets = vec![];
         let payloads = unit.frames.iter().map(|frame| &frame.data[..]);
         let all = DecodeTargets::all(mode.structure());
-        outgoing.send(&plan, payloads, all, n as u32 * TICKS, &mut packets).unwrap();
+        outgoing.send(&unit.plan(), payloads, all, n as u32 * TICKS, &mut packets).unwrap();
         assert!(packets.iter().all(|packet| packet.len() <= 1200));
         let layers = unit.frames.iter().map(|frame| frame.plan.layer);
         let shown = layers.map(|layer| (layer, encoder.reconstruction(layer.spatial_id).unwrap())).collect();

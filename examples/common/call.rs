@@ -150,28 +150,11 @@ impl Incoming {
         self.reassembler.next_timeout().into_iter().chain(self.buffer.next_timeout()).min()
     }
 
-    /// The frame as its sender sealed it, with the meaning that its descriptor has by a structure of the sender's.
     fn open(&mut self, received: ReceivedFrame, now: Duration) -> Result<Frame, OpenError> {
-        let ReceivedFrame { descriptor, structure, dependencies, payload, timestamp, marker } = received;
-        let mut frame = Frame {
-            frame_number: descriptor.frame_number,
-            timestamp,
-            end_of_picture: marker,
-            starts_sequence: descriptor.structure.is_some(),
-            active_decode_targets: descriptor.active_decode_targets,
-            structure,
-            dependencies,
-            payload,
-        };
-        if let Some((opener, keys)) = &mut self.opener {
-            let mut payload = BytesMut::from(frame.payload);
-            opener.open(keys, now, &descriptor, Sealed::Frame, &mut payload)?;
-            frame.payload = payload.freeze();
-            frame.structure = opener.structure().ok_or(OpenError::NoStructure)?.clone();
-            frame.dependencies = descriptor.dependencies(&frame.structure)?;
-            if descriptor.structure.is_some() {
-                self.reassembler.adopt(frame.structure.clone(), now);
-            }
+        let Some((opener, keys)) = &mut self.opener else { return Ok(received.into()) };
+        let frame = opener.open_received(keys, now, received)?;
+        if frame.starts_sequence {
+            self.reassembler.adopt(frame.structure.clone(), now);
         }
         Ok(frame)
     }

@@ -1,5 +1,6 @@
 //! Opening: SFrame in, bytes out, or the reason why not.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -15,7 +16,8 @@ use super::keys::KeySource;
 use super::label::{Described, Relabelled, Unit, difference, label_of};
 use super::{Agreement, Binding};
 use crate::rtp::descriptor::{self, DependencyDescriptor, DependencyStructure};
-use std::sync::Arc;
+use crate::rtp::frame_buffer::Frame;
+use crate::rtp::reassembler::ReceivedFrame;
 
 /// How many frames (or packets, if these are sealed) of one key may come late and still be told from replays.
 const REPLAY_WINDOW: usize = 2048;
@@ -192,6 +194,26 @@ impl VideoOpener {
             self.described = brought;
         }
         Ok(())
+    }
+
+    /// Opens a frame that came whole, at the time `now`: what a frame buffer takes, with the meaning that its
+    /// descriptor has by the sender's structure. Where it starts a sequence, that structure is what the
+    /// reassembler has to adopt.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_received(
+        &mut self,
+        source: &impl KeySource,
+        now: Duration,
+        mut received: ReceivedFrame,
+    ) -> Result<Frame, OpenError> {
+        let mut payload = BytesMut::from(received.payload);
+        self.open(source, now, &received.descriptor, Unit::Frame, &mut payload)?;
+        received.payload = payload.freeze();
+        received.structure = Arc::clone(self.structure().ok_or(OpenError::NoStructure)?);
+        received.dependencies = received.descriptor.dependencies(&received.structure)?;
+        Ok(received.into())
     }
 }
 

@@ -150,6 +150,12 @@ pub struct TemporalUnit {
 }
 
 impl TemporalUnit {
+    /// What the planner decided for the picture, as a `Describer` takes it.
+    pub fn plan(&self) -> PicturePlan {
+        let frames = self.frames.iter().map(|frame| frame.plan.clone()).collect();
+        PicturePlan { picture: self.picture, key: self.key, frames }
+    }
+
     /// The temporal unit as a decoder takes it: a temporal delimiter, then every frame. Empty where there are
     /// no frames.
     pub fn to_bytes(&self) -> Bytes {

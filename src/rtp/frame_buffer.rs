@@ -26,6 +26,7 @@ use arrayvec::ArrayVec;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::descriptor::{DecodeTargetIndication, DependencyStructure, FrameDependencies, MAX_DECODE_TARGETS};
+use super::reassembler::ReceivedFrame;
 use crate::bitstream;
 use crate::structure::{DecodeTarget, LayerId};
 
@@ -83,6 +84,23 @@ pub struct Frame {
     pub dependencies: FrameDependencies,
     /// Its OBUs.
     pub payload: Bytes,
+}
+
+/// A frame that was not sealed: what it came with is taken at its word.
+impl From<ReceivedFrame> for Frame {
+    fn from(received: ReceivedFrame) -> Self {
+        let ReceivedFrame { descriptor, structure, dependencies, payload, timestamp, marker } = received;
+        Self {
+            frame_number: descriptor.frame_number,
+            timestamp,
+            end_of_picture: marker,
+            starts_sequence: descriptor.structure.is_some(),
+            active_decode_targets: descriptor.active_decode_targets,
+            structure,
+            dependencies,
+            payload,
+        }
+    }
 }
 
 /// Why a frame is not handed on.
