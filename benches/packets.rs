@@ -5,13 +5,13 @@
 #![allow(missing_docs)] // criterion_group! makes a public function.
 
 use std::hint::black_box;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Bencher, Criterion, Throughput, criterion_group, criterion_main};
 use layercast::e2ee::*;
 use layercast::rtp::descriptor::{DependencyDescriptor, Describer};
-use layercast::rtp::packetizer::{OutgoingFrame, Packetizer, PacketizerConfig, PayloadFormat};
+use layercast::rtp::packetizer::{OutgoingFrame, Packetizer, PacketizerConfig, Packets, PayloadFormat};
 use layercast::rtp::reassembler::{Event, Reassembler, ReassemblerConfig};
 use layercast::structure::{DecodeTargets, PictureRequest, Planner, ScalabilityMode};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -42,10 +42,27 @@ fn packetize(
     packetizer: &mut Packetizer,
     descriptor: &DependencyDescriptor,
     payload: &[u8],
-    packets: &mut Vec<Bytes>,
+    packets: &mut Packets,
 ) {
     let frame = OutgoingFrame { payload, descriptor, timestamp: 0, end_of_picture: true };
     packetizer.packetize(&frame, packets).unwrap();
+}
+
+/// Measures what `work` makes of a buffer that holds `content` each time.
+fn in_place(b: &mut Bencher<'_>, content: &[u8], mut work: impl FnMut(&mut BytesMut)) {
+    b.iter_custom(|rounds| {
+        let mut taken = Duration::ZERO;
+        let mut buffer = BytesMut::with_capacity(2 * content.len() + 256);
+        for _ in 0..rounds {
+            buffer.clear();
+            buffer.reserve(content.len() + 128);
+            buffer.extend_from_slice(content);
+            let start = Instant::now();
+            work(black_box(&mut buffer));
+            taken += start.elapsed();
+        }
+        taken
+    })
 }
 
 fn bench(c: &mut Criterion) {
@@ -57,65 +74,45 @@ fn bench(c: &mut Criterion) {
 
         let cipher = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[7; 32]).unwrap());
         let nonce = || Nonce::assume_unique_for_key([3; 12]);
-        let mut buffer = frame.clone();
         group.bench_function("AES-256-GCM, seal", |b| {
-            b.iter(|| cipher.seal_in_place_separate_tag(nonce(), Aad::from([1; 4]), black_box(&mut buffer)))
+            in_place(b, &frame, |buffer| {
+                let _ = cipher.seal_in_place_separate_tag(nonce(), Aad::from([1; 4]), buffer).unwrap();
+            })
         });
         let mut sealed = frame.clone();
         cipher.seal_in_place_append_tag(nonce(), Aad::from([1; 4]), &mut sealed).unwrap();
-        let mut buffer = sealed.clone();
         group.bench_function("AES-256-GCM, open", |b| {
-            b.iter_custom(|rounds| {
-                let mut taken = Duration::ZERO;
-                for _ in 0..rounds {
-                    buffer.copy_from_slice(&sealed);
-                    let start = std::time::Instant::now();
-                    cipher.open_in_place(nonce(), Aad::from([1; 4]), black_box(&mut buffer)).unwrap();
-                    taken += start.elapsed();
-                }
-                taken
+            in_place(b, &sealed, |buffer| {
+                cipher.open_in_place(nonce(), Aad::from([1; 4]), buffer).unwrap();
             })
         });
 
         let mut call = Call::new();
         let mut sealer = SenderKeys::fresh(agreed, 0, 0).unwrap().video(0).unwrap();
         let mut packetizer_ = packetizer();
-        let (mut sealed, mut packets) = (BytesMut::new(), Vec::new());
+        let (mut sealed, mut packets) = (BytesMut::new(), Packets::new());
         // The planner's work is not measured, so one descriptor has to do for all frames after the first.
         sealer.seal(&call.next(), Unit::Frame, &frame, &mut sealed).unwrap();
         let descriptor = call.next();
+        // The coder has written the frame behind room for the header.
+        let plain = [&[0; MAX_HEADER][..], &frame].concat();
         group.bench_function("encrypt", |b| {
-            b.iter(|| {
-                sealed.clear();
-                sealer.seal(&descriptor, Unit::Frame, black_box(&frame), &mut sealed).unwrap();
-            })
+            in_place(b, &plain, |buffer| sealer.seal_in_place(&descriptor, Unit::Frame, buffer).unwrap())
         });
         packetize(&mut packetizer_, &Call::new().next(), &frame, &mut packets);
         group.bench_function("encrypt and packetize", |b| {
-            b.iter(|| {
+            in_place(b, &plain, |buffer| {
                 packets.clear();
-                sealed.clear();
-                sealer.seal(&descriptor, Unit::Frame, black_box(&frame), &mut sealed).unwrap();
-                packetize(&mut packetizer_, &descriptor, &sealed, &mut packets);
+                sealer.seal_in_place(&descriptor, Unit::Frame, buffer).unwrap();
+                packetize(&mut packetizer_, &descriptor, buffer, &mut packets);
             })
         });
-        // The coder has written the frame behind room for the header.
-        let plain = [&[0; MAX_HEADER][..], &frame].concat();
-        group.bench_function("encrypt in place and packetize", |b| {
-            b.iter_custom(|rounds| {
-                let mut taken = Duration::ZERO;
-                let mut buffer = BytesMut::with_capacity(2 * plain.len());
-                for _ in 0..rounds {
-                    packets.clear();
-                    buffer.clear();
-                    buffer.reserve(plain.len() + 100);
-                    buffer.extend_from_slice(&plain);
-                    let start = std::time::Instant::now();
-                    sealer.seal_in_place(&descriptor, Unit::Frame, &mut buffer).unwrap();
-                    packetize(&mut packetizer_, &descriptor, black_box(&buffer), &mut packets);
-                    taken += start.elapsed();
-                }
-                taken
+        group.bench_function("encrypt a copy and packetize", |b| {
+            in_place(b, &frame, |buffer| {
+                packets.clear();
+                sealed.clear();
+                sealer.seal(&descriptor, Unit::Frame, buffer, &mut sealed).unwrap();
+                packetize(&mut packetizer_, &descriptor, &sealed, &mut packets);
             })
         });
 
@@ -126,38 +123,34 @@ fn bench(c: &mut Criterion) {
         let mut opener = VideoOpener::new(agreed, 0, 0);
         let mut reassembler = Reassembler::new(ReassemblerConfig::new(PayloadFormat::Sframe, DESCRIPTOR));
         group.bench_function("depacketize and decrypt", |b| {
-            b.iter_batched(
-                || {
-                    let (mut sealed, mut packets) = (BytesMut::new(), Vec::new());
+            b.iter_custom(|rounds| {
+                let mut taken = Duration::ZERO;
+                let (mut sealed, mut packets) = (BytesMut::new(), Packets::new());
+                for _ in 0..rounds {
+                    sealed.clear();
                     let descriptor = call.next();
                     sealer.seal(&descriptor, Unit::Frame, &frame, &mut sealed).unwrap();
                     packetize(&mut packetizer_, &descriptor, &sealed, &mut packets);
-                    packets
-                },
-                |packets| {
+                    let packets: Vec<Bytes> = packets.drain().collect();
+                    let start = Instant::now();
                     for packet in packets {
-                        reassembler.push(&packet, Duration::ZERO).unwrap();
+                        reassembler.push(packet, Duration::ZERO).unwrap();
                     }
-                    let mut opened = 0;
                     while let Some(event) = reassembler.poll(Duration::ZERO) {
                         let Event::Frame(received) = event else { panic!("{event:?}") };
-                        let mut frame = received.payload.try_into_mut().unwrap_or_else(BytesMut::from);
-                        opener
-                            .open(&ring, Duration::ZERO, &received.descriptor, Unit::Frame, &mut frame)
-                            .unwrap();
-                        if let Some(structure) = &received.descriptor.structure {
-                            reassembler.adopt(structure.clone(), Duration::ZERO);
+                        let frame = opener.open_received(&ring, Duration::ZERO, received).unwrap();
+                        if frame.starts_sequence {
+                            reassembler.adopt(frame.structure.clone(), Duration::ZERO);
                         }
-                        opened += frame.len();
+                        black_box(frame);
                     }
-                    opened
-                },
-                BatchSize::PerIteration,
-            )
+                    taken += start.elapsed();
+                }
+                taken
+            })
         });
         group.finish();
 
-        packets.clear();
         let mut call = Call::new();
         let (mut sealer, mut packetizer_) =
             (SenderKeys::fresh(agreed, 0, 0).unwrap().video(0).unwrap(), packetizer());
@@ -168,7 +161,7 @@ fn bench(c: &mut Criterion) {
             sealer.seal(&descriptor, Unit::Frame, &frame, &mut sealed).unwrap();
             packetize(&mut packetizer_, &descriptor, &sealed, &mut packets);
         }
-        let wire: usize = packets.iter().map(Bytes::len).sum();
+        let wire: usize = packets.iter().map(<[u8]>::len).sum();
         println!(
             "{size} bytes in {} packets: {} bytes more by SFrame, {:.1} a packet in all\n",
             packets.len(),

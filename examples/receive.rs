@@ -102,7 +102,7 @@ fn run(args: &Args) -> Result<()> {
         {
             peer = Some(from);
             receiver.totals.bytes += packet.len();
-            let rejected = receiver.incoming.push(&packet, start.elapsed()).err();
+            let rejected = receiver.incoming.push(packet, start.elapsed()).err();
             // Those are in the statistics.
             if let Some(rejected) =
                 rejected.filter(|why| !matches!(why, Rejected::Duplicate | Rejected::Late))

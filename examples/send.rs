@@ -12,7 +12,7 @@ use layercast::bitstream::{FrameType, HeaderReader, ObuType, obus};
 use layercast::e2ee::Agreement;
 use layercast::encoder::{EncodeOptions, SvcConfig, SvcEncoder};
 use layercast::rtp::descriptor::Describer;
-use layercast::rtp::packetizer::SentPackets;
+use layercast::rtp::packetizer::{Packets, SentPackets};
 use layercast::rtp::rtcp::{self, Message};
 use layercast::structure::{DecodeTargets, LayerId, PicturePlan, PictureRequest, Planner, ScalabilityMode};
 
@@ -159,7 +159,7 @@ fn run(args: &Args) -> Result<()> {
 
     let all = DecodeTargets::all(args.mode.structure());
     let start = Instant::now();
-    let mut packets = vec![];
+    let mut packets = Packets::new();
     let mut key = false;
     for n in 0..args.frames.unwrap_or(usize::MAX) {
         let due = start + interval * u32::try_from(n)?;
@@ -171,7 +171,7 @@ fn run(args: &Args) -> Result<()> {
         let timestamp = (interval.as_secs_f64() * n as f64 * 90_000.0) as u64 as u32;
         let payloads = coded.payloads.iter().map(Vec::as_slice);
         outgoing.send(&coded.plan, payloads, all, timestamp, &mut packets)?;
-        for packet in packets.drain(..) {
+        for packet in packets.drain() {
             counts.packets += 1;
             counts.bytes += packet.len();
             sent.insert(packet.clone());

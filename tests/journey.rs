@@ -14,6 +14,7 @@ use layercast::decoder::{Decoder, DecoderConfig, Output};
 use layercast::e2ee::{Agreement, Binding, KeyRing, SenderKeys, VideoOpener};
 use layercast::picture::Picture;
 use layercast::rtp::descriptor::Describer;
+use layercast::rtp::packetizer::Packets;
 use layercast::rtp::reassembler::Rejected;
 use layercast::scene::Scene;
 use layercast::structure::{DecodeTarget, DecodeTargets, ScalabilityMode};
@@ -38,10 +39,11 @@ fn send(mode: ScalabilityMode, outgoing: &mut Outgoing) -> Vec<Sent> {
     let code = |n: u64| {
         let options = layercast::encoder::EncodeOptions { key: n == 6, wanted: None };
         let unit = encoder.encode(&scene.picture(n).view(), n as i64, options).unwrap();
-        let mut packets = vec![];
+        let mut packets = Packets::new();
         let payloads = unit.frames.iter().map(|frame| &frame.data[..]);
         let all = DecodeTargets::all(mode.structure());
         outgoing.send(&unit.plan(), payloads, all, n as u32 * TICKS, &mut packets).unwrap();
+        let packets: Vec<Bytes> = packets.drain().collect();
         assert!(packets.iter().all(|packet| packet.len() <= 1200));
         let layers = unit.frames.iter().map(|frame| frame.plan.layer);
         let shown = layers.map(|layer| (layer, encoder.reconstruction(layer.spatial_id).unwrap())).collect();
@@ -76,7 +78,7 @@ fn receive(
     let end = (PICTURE * 2 * sent.len() as u32, None);
     for (now, packet) in arrivals.into_iter().map(|(now, packet)| (now, Some(packet))).chain([end]) {
         if let Some(packet) = packet {
-            let taken = incoming.push(&packet, now);
+            let taken = incoming.push(packet, now);
             assert!(matches!(taken, Ok(_) | Err(Rejected::Duplicate | Rejected::Late)), "{taken:?}");
         }
         incoming.poll(now, &mut happened);

@@ -16,7 +16,9 @@ use layercast::rtp::descriptor::{
 };
 use layercast::rtp::frame_buffer::{DropReason, Event, Frame, FrameBuffer, FrameBufferConfig, Request, Unit};
 use layercast::rtp::packet::{RtpPacket, RtpPacketMut};
-use layercast::rtp::packetizer::{OutgoingFrame, Packetizer, PacketizerConfig, PayloadFormat, SentPackets};
+use layercast::rtp::packetizer::{
+    OutgoingFrame, Packetizer, PacketizerConfig, Packets, PayloadFormat, SentPackets,
+};
 use layercast::rtp::reassembler::{
     self, Abandoned, Accepted, Reassembler, ReassemblerConfig, ReceivedFrame, Rejected,
 };
@@ -445,7 +447,7 @@ fn fill(sent: &mut Sent, size: u64, chance: &mut Chance) {
 }
 
 fn packetize(packetizer: &mut Packetizer, sent: &Sent) -> Vec<Bytes> {
-    let mut packets = vec![];
+    let mut packets = Packets::new();
     let frame = OutgoingFrame {
         payload: &sent.frame.payload,
         descriptor: &sent.descriptor,
@@ -453,7 +455,7 @@ fn packetize(packetizer: &mut Packetizer, sent: &Sent) -> Vec<Bytes> {
         end_of_picture: sent.frame.end_of_picture,
     };
     packetizer.packetize(&frame, &mut packets).unwrap();
-    packets
+    packets.drain().collect()
 }
 
 /// Packets in, temporal units out.
@@ -602,7 +604,7 @@ fn journey(
     while let Some((now, happening)) = network.next() {
         match happening {
             Happening::Arrives(packet) => {
-                let taken = receiver.reassembler.push(&packet, now);
+                let taken = receiver.reassembler.push(packet, now);
                 prop_assert!(
                     matches!(taken, Ok(_) | Err(Rejected::Duplicate | Rejected::Late)),
                     "{:?}",
@@ -678,7 +680,7 @@ proptest! {
                     packet.truncate(chance.below(packet.len() as u64) as usize);
                 }
                 // Whatever the outcome, the limits hold.
-                let _ = reassembler.push(&packet.into(), PICTURE * n);
+                let _ = reassembler.push(packet.into(), PICTURE * n);
                 prop_assert!(reassembler.bytes() <= 20_000 && reassembler.len() <= 64);
                 let mut missing = vec![];
                 reassembler.nacks(PICTURE * n, &mut missing);
@@ -752,16 +754,16 @@ fn what_a_packet_was_is_told() {
     };
     // The second packet comes first, the first at once after it.
     for at in [1, 0, 2] {
-        assert_eq!(reassembler.push(&frames[0][at], ms(0)), Ok(Accepted::New));
+        assert_eq!(reassembler.push(frames[0][at].clone(), ms(0)), Ok(Accepted::New));
     }
     assert_eq!((poll(&mut reassembler, ms(0)), reassembler.settled()), ((1, 1), None));
     assert_eq!((poll(&mut reassembler, ms(10)), reassembler.settled()), ((0, 0), Some(1)));
-    assert_eq!(reassembler.push(&frames[0][1], ms(10)), Err(Rejected::Late));
+    assert_eq!(reassembler.push(frames[0][1].clone(), ms(10)), Err(Rejected::Late));
     // Of the second frame the middle is missing; the third is whole all the same.
     for packet in [&frames[1][0], &frames[1][2], &frames[2][0], &frames[2][1], &frames[2][2]] {
-        assert_eq!(reassembler.push(packet, ms(20)), Ok(Accepted::New));
+        assert_eq!(reassembler.push(packet.clone(), ms(20)), Ok(Accepted::New));
     }
-    assert_eq!(reassembler.push(&frames[2][1], ms(20)), Err(Rejected::Duplicate));
+    assert_eq!(reassembler.push(frames[2][1].clone(), ms(20)), Err(Rejected::Duplicate));
     assert_eq!((poll(&mut reassembler, ms(20)), reassembler.settled()), ((1, 1), Some(1)));
     reassembler.nacks(ms(29), &mut nacks);
     assert!(nacks.is_empty());
@@ -771,16 +773,16 @@ fn what_a_packet_was_is_told() {
         asked.extend(nacks.iter().map(|number| (now, *number)));
     }
     assert_eq!(asked, [30, 130, 280, 505, 843].map(|time| (time, 104)));
-    assert_eq!(reassembler.push(&frames[1][1], ms(1000)), Ok(Accepted::Recovered));
+    assert_eq!(reassembler.push(frames[1][1].clone(), ms(1000)), Ok(Accepted::Recovered));
     assert_eq!((poll(&mut reassembler, ms(1000)), reassembler.settled()), ((1, 1), Some(3)));
     // A frame without its end is given up, the next one is not.
     for packet in [&frames[3][0], &frames[3][1], &frames[4][0], &frames[4][1], &frames[4][2]] {
-        assert_eq!(reassembler.push(packet, ms(1100)), Ok(Accepted::New));
+        assert_eq!(reassembler.push(packet.clone(), ms(1100)), Ok(Accepted::New));
     }
     assert_eq!(poll(&mut reassembler, ms(1100)), (1, 1));
     assert_eq!(reassembler.next_timeout(), Some(ms(1110)));
     assert_eq!((poll(&mut reassembler, ms(2100)), reassembler.settled()), ((0, 1), Some(5)));
-    assert_eq!(reassembler.push(&frames[3][2], ms(2100)), Err(Rejected::Late));
+    assert_eq!(reassembler.push(frames[3][2].clone(), ms(2100)), Err(Rejected::Late));
     assert!(reassembler.is_empty() && reassembler.bytes() == 0);
     // Numbers far away: the first is not believed, the second is.
     let far = |packet: &Bytes, number: u16| {
@@ -788,9 +790,9 @@ fn what_a_packet_was_is_told() {
         RtpPacketMut::new(&mut packet).unwrap().set_sequence_number(number);
         Bytes::from(packet)
     };
-    assert_eq!(reassembler.push(&far(&frames[5][0], 9000), ms(2200)), Err(Rejected::OutOfRange(9000)));
-    assert_eq!(reassembler.push(&far(&frames[5][0], 19_000), ms(2200)), Err(Rejected::OutOfRange(19_000)));
-    assert_eq!(reassembler.push(&far(&frames[5][1], 19_001), ms(2200)), Ok(Accepted::New));
+    assert_eq!(reassembler.push(far(&frames[5][0], 9000), ms(2200)), Err(Rejected::OutOfRange(9000)));
+    assert_eq!(reassembler.push(far(&frames[5][0], 19_000), ms(2200)), Err(Rejected::OutOfRange(19_000)));
+    assert_eq!(reassembler.push(far(&frames[5][1], 19_001), ms(2200)), Ok(Accepted::New));
     assert!(matches!(reassembler.poll(ms(2200)), Some(reassembler::Event::Restarted)));
     let expected = reassembler::Statistics {
         packets: 15,
@@ -825,7 +827,7 @@ fn a_structure_counts_once_it_is_adopted() {
     };
     for sent in &frames[..4] {
         for packet in packetize(&mut packetizer, sent) {
-            reassembler.push(&packet, ms(0)).unwrap();
+            reassembler.push(packet, ms(0)).unwrap();
         }
     }
     assert_eq!(numbers(&mut reassembler, ms(20)), [0]);
@@ -839,7 +841,7 @@ fn a_structure_counts_once_it_is_adopted() {
     let mut reassembler = Reassembler::new(config);
     for sent in &frames[4..] {
         for packet in packetize(&mut packetizer, sent) {
-            reassembler.push(&packet, ms(0)).unwrap();
+            reassembler.push(packet, ms(0)).unwrap();
         }
     }
     assert!(reassembler.poll(ms(20)).is_none() && reassembler.bytes() > 0);
@@ -863,7 +865,7 @@ fn who_joins_in_the_middle_asks_for_a_key_frame() {
         for sent in &sent {
             receiver.payloads.insert(sent.frame.frame_number, sent.frame.payload.clone());
             for packet in packetize(&mut packetizer, sent).iter().filter(|_| n >= 5) {
-                receiver.reassembler.push(packet, now).unwrap();
+                receiver.reassembler.push(packet.clone(), now).unwrap();
                 receiver.run(now).unwrap();
             }
         }

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use layercast::e2ee::*;
 use layercast::rtp::descriptor::{DependencyDescriptor, DependencyStructure, Describer};
 use layercast::rtp::packet::{RtpPacket, RtpPacketMut};
-use layercast::rtp::packetizer::{OutgoingFrame, Packetizer, PacketizerConfig, PayloadFormat};
+use layercast::rtp::packetizer::{OutgoingFrame, Packetizer, PacketizerConfig, Packets, PayloadFormat};
 use layercast::rtp::sframe;
 use layercast::structure::{DecodeTargets, PictureRequest, Planner, ScalabilityMode};
 
@@ -59,7 +59,7 @@ fn send(agreed: Agreement, sender: u32, epoch: u64, random: &mut Random) -> (Gra
             let payload: Vec<u8> = (0..1 + random.below(200)).map(|_| random.below(256) as u8).collect();
             let mut sealed = BytesMut::new();
             sealer.seal(&descriptor, Unit::Frame, &payload, &mut sealed).unwrap();
-            let mut packets = Vec::new();
+            let mut packets = Packets::new();
             let frame = OutgoingFrame {
                 payload: &sealed,
                 descriptor: &descriptor,
@@ -67,6 +67,7 @@ fn send(agreed: Agreement, sender: u32, epoch: u64, random: &mut Random) -> (Gra
                 end_of_picture: true,
             };
             packetizer.packetize(&frame, &mut packets).unwrap();
+            let packets = packets.drain().collect();
             frames.push(Frame { sender, epoch, packets, payload });
         }
     }

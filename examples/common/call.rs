@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use layercast::e2ee::{KeyRing, OpenError, SealError, Unit as Sealed, VideoOpener, VideoSealer};
 use layercast::rtp::descriptor::Describer;
 use layercast::rtp::frame_buffer::{self, DropReason, Frame, FrameBuffer, FrameBufferConfig, Request, Unit};
-use layercast::rtp::packetizer::{self, OutgoingFrame, Packetizer, PacketizerConfig, PayloadFormat};
+use layercast::rtp::packetizer::{self, OutgoingFrame, Packetizer, PacketizerConfig, Packets, PayloadFormat};
 use layercast::rtp::reassembler::{
     self, Abandoned, Accepted, Reassembler, ReassemblerConfig, ReceivedFrame, Rejected,
 };
@@ -54,7 +54,7 @@ impl Outgoing {
         payloads: impl IntoIterator<Item = &'a [u8]>,
         wanted: DecodeTargets,
         timestamp: u32,
-        packets: &mut Vec<Bytes>,
+        packets: &mut Packets,
     ) -> Result<(), SendError> {
         let descriptors = self.describer.describe(plan, wanted);
         let count = descriptors.len();
@@ -111,7 +111,7 @@ impl Incoming {
     }
 
     /// Takes a packet.
-    pub fn push(&mut self, packet: &Bytes, now: Duration) -> Result<Accepted, Rejected> {
+    pub fn push(&mut self, packet: Bytes, now: Duration) -> Result<Accepted, Rejected> {
         self.reassembler.push(packet, now)
     }
 

@@ -32,26 +32,13 @@ fuzz_target!(|data: &[u8]| {
         rest = after;
         now += Duration::from_millis(u64::from(*time));
         // Whatever the outcome, the limits hold.
-        let _ = reassembler.push(&Bytes::copy_from_slice(packet), now);
+        let _ = reassembler.push(Bytes::copy_from_slice(packet), now);
         assert!(reassembler.len() <= 64 && reassembler.bytes() <= 4096);
         reassembler.nacks(now, &mut missing);
         assert!(missing.len() <= 64);
         while let Some(event) = reassembler.poll(now) {
             let Event::Frame(frame) = event else { continue };
-            let ReceivedFrame { descriptor, structure, dependencies, payload, timestamp, marker } = frame;
-            let _ = buffer.insert(
-                Frame {
-                    frame_number: descriptor.frame_number,
-                    timestamp,
-                    end_of_picture: marker,
-                    starts_sequence: descriptor.structure.is_some(),
-                    active_decode_targets: descriptor.active_decode_targets,
-                    structure,
-                    dependencies,
-                    payload,
-                },
-                now,
-            );
+            let _ = buffer.insert(frame.into(), now);
         }
         if let Some(settled) = reassembler.settled() {
             buffer.settle(settled);

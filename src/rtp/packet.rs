@@ -221,10 +221,27 @@ impl<'a> RtpPacket<'a> {
     /// # Errors
     /// [`Error::ExtensionLength`], where an element before it does not fit.
     pub fn extension(&self, id: u8) -> Result<Option<&'a [u8]>, Error> {
-        for element in self.extensions {
+        Ok(self.extensions_until(id)?.map(|(data, _)| data))
+    }
+
+    /// Where in the packet they lie.
+    ///
+    /// # Errors
+    /// As [`extension`](Self::extension).
+    pub fn extension_range(&self, id: u8) -> Result<Option<Range<usize>>, Error> {
+        Ok(self.extensions_until(id)?.map(|(data, rest)| {
+            let end = self.payload_range.start - rest.data.len();
+            end - data.len()..end
+        }))
+    }
+
+    /// The bytes of the first header extension of an id, and the extensions behind it.
+    fn extensions_until(&self, id: u8) -> Result<Option<(&'a [u8], Extensions<'a>)>, Error> {
+        let mut extensions = self.extensions;
+        while let Some(element) = extensions.next() {
             let (found, data) = element?;
             if found == id {
-                return Ok(Some(data));
+                return Ok(Some((data, extensions)));
             }
         }
         Ok(None)

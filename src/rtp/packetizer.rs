@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::descriptor::{self, DependencyDescriptor, DependencyStructure};
-use super::packet::{self, RtpHeader};
+use super::packet::{self, RtpHeader, RtpPacket, RtpPacketMut};
 use super::{av1, sframe};
 
 /// Room for payload at least, in bytes: a payload header and enough for the frame to come to an end.
@@ -86,23 +86,72 @@ pub enum Error {
     Av1(#[from] av1::Error),
 }
 
-/// Puts frames into packets.
+/// Packets that lie in one block of memory, one behind the other, ready to be sent.
 ///
-/// The packets of a frame are parts of one block of memory, which is used again once they are all dropped: in a
-/// steady state nothing is allocated per packet, and one block a frame at most.
+/// The block is used again once nobody shares it any more: in a steady state nothing is allocated per packet, and one
+/// block each time that they are shared at most.
+#[derive(Debug, Default)]
+pub struct Packets {
+    block: BytesMut,
+    /// Where in the block each packet ends.
+    ends: Vec<usize>,
+}
+
+impl Packets {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The packets, in the order of their sequence numbers.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        let mut start = 0;
+        self.ends.iter().map(move |&end| &self.block[std::mem::replace(&mut start, end)..end])
+    }
+
+    /// Takes the packets out as shares of the block, for those that are kept, such as in [`SentPackets`].
+    pub fn drain(&mut self) -> impl ExactSizeIterator<Item = Bytes> + '_ {
+        let block = self.block.split().freeze();
+        let mut start = 0;
+        self.ends.drain(..).map(move |end| block.slice(std::mem::replace(&mut start, end)..end))
+    }
+
+    /// Forgets the packets.
+    pub fn clear(&mut self) {
+        self.truncate(0);
+    }
+
+    fn truncate(&mut self, count: usize) {
+        self.ends.truncate(count);
+        self.block.truncate(self.ends.last().copied().unwrap_or(0));
+    }
+}
+
+/// Puts frames into packets.
 #[derive(Debug)]
 pub struct Packetizer {
     config: PacketizerConfig,
     structure: Option<Arc<DependencyStructure>>,
-    block: BytesMut,
     /// The descriptor of a frame's first packet, and of its others.
     descriptors: [Vec<u8>; 2],
+    /// What comes before the payload.
+    head: Vec<u8>,
 }
 
 impl Packetizer {
     /// A packetizer that has sent nothing.
     pub fn new(config: PacketizerConfig) -> Self {
-        Self { config, structure: None, block: BytesMut::new(), descriptors: Default::default() }
+        Self { config, structure: None, descriptors: Default::default(), head: Vec::new() }
     }
 
     /// The next packet's sequence number.
@@ -116,75 +165,92 @@ impl Packetizer {
     ///
     /// # Errors
     /// [`Error`]; there are no packets then.
-    pub fn packetize(&mut self, frame: &OutgoingFrame<'_>, packets: &mut Vec<Bytes>) -> Result<(), Error> {
-        let structure = frame.descriptor.structure.as_ref().or(self.structure.as_ref());
-        let structure = structure.ok_or(Error::NoStructure)?.clone();
-        let rest = DependencyDescriptor { structure: None, ..frame.descriptor.clone() };
-        let [first_bytes, rest_bytes] = &mut self.descriptors;
-        first_bytes.clear();
-        frame.descriptor.write(&structure, first_bytes)?;
-        rest_bytes.clear();
-        rest.write(&structure, rest_bytes)?;
+    pub fn packetize(&mut self, frame: &OutgoingFrame<'_>, packets: &mut Packets) -> Result<(), Error> {
+        let before = packets.len();
+        if let Err(error) = self.write(frame, packets) {
+            packets.truncate(before);
+            return Err(error);
+        }
+        if let Some(structure) = &frame.descriptor.structure {
+            self.structure = Some(Arc::clone(structure));
+        }
+        let count = (packets.len() - before) as u16;
+        self.config.sequence_number = self.config.sequence_number.wrapping_add(count);
+        Ok(())
+    }
 
-        let header = RtpHeader {
-            marker: false,
-            payload_type: self.config.payload_type,
-            sequence_number: self.config.sequence_number,
-            timestamp: frame.timestamp,
-            ssrc: self.config.ssrc,
-            csrcs: Default::default(),
-        };
-        let PacketizerConfig { descriptor_id, max_packet, .. } = self.config;
+    fn write(&mut self, frame: &OutgoingFrame<'_>, packets: &mut Packets) -> Result<(), Error> {
+        let descriptor = frame.descriptor;
+        let structure =
+            descriptor.structure.as_ref().or(self.structure.as_ref()).ok_or(Error::NoStructure)?;
+        let [first, rest] = &mut self.descriptors;
+        first.clear();
+        descriptor.write(structure, first)?;
+        // Without a structure all packets have the same.
+        let new_sequence = descriptor.structure.is_some();
+        if new_sequence {
+            rest.clear();
+            DependencyDescriptor { structure: None, ..descriptor.clone() }.write(structure, rest)?;
+        }
+
+        let PacketizerConfig { format, descriptor_id, payload_type, ssrc, sequence_number, max_packet } =
+            self.config;
+        let (timestamp, csrcs) = (frame.timestamp, Default::default());
+        let header = RtpHeader { marker: false, payload_type, sequence_number, timestamp, ssrc, csrcs };
         let room = |descriptor: &[u8]| {
             let headers = header.size(&[(descriptor_id, descriptor)])?;
             let room = max_packet.checked_sub(headers).filter(|room| *room >= MIN_ROOM);
             room.map(|room| (headers, room)).ok_or(Error::Room { headers, max_packet })
         };
-        let (first_headers, first_room) = room(first_bytes)?;
-        let (headers, room) = room(rest_bytes)?;
+        let (first_headers, first_room) = room(first)?;
+        let (headers, room) = if new_sequence { room(rest)? } else { (first_headers, first_room) };
         let mut writer = Writer {
             header,
             end_of_picture: frame.end_of_picture,
+            format,
             descriptor_id,
-            descriptors: &mut self.descriptors,
-            block: &mut self.block,
+            head: &mut self.head,
+            descriptor_at: 0,
             packets,
-            start: true,
         };
-        match self.config.format {
+        writer.head(first)?;
+        let reserve = |packets: &mut Packets, payload: usize, count: usize| {
+            packets.block.reserve(payload + first_headers + (count - 1) * headers);
+        };
+        match format {
             PayloadFormat::Sframe => {
                 let len = frame.payload.len();
                 if len == 0 {
                     return Err(Error::Empty);
                 }
                 let (first_room, room) = (first_room - 1, room - 1);
-                let others = len.saturating_sub(first_room).div_ceil(room);
-                writer.block.reserve(len + first_headers + 1 + others * (headers + 1));
+                let count = 1 + len.saturating_sub(first_room).div_ceil(room);
+                reserve(writer.packets, len + count, count);
                 // Pieces of about the same size.
-                let (mut payload, mut left) = (frame.payload, others + 1);
-                while left > 0 {
-                    let size = payload.len().div_ceil(left).min(if writer.start { first_room } else { room });
-                    let (piece, after) = payload.split_at(size);
-                    (payload, left) = (after, left - 1);
-                    let start = writer.start;
-                    let byte = sframe::PayloadHeader { start, end: left == 0, packetized: false }.to_byte();
-                    writer.packet(left == 0, &[&[byte], piece])?;
+                let mut payload = frame.payload;
+                for index in 0..count {
+                    let size = payload.len().div_ceil(count - index);
+                    let (piece, after) =
+                        payload.split_at(size.min(if index == 0 { first_room } else { room }));
+                    payload = after;
+                    if index == 1 && new_sequence {
+                        writer.head(rest)?;
+                    }
+                    writer.packet(index == 0, index + 1 == count, piece)?;
                 }
             }
             PayloadFormat::Av1 => {
-                let new_sequence = frame.descriptor.structure.is_some();
                 let payloads = av1::packetize(frame.payload, first_room.min(room), new_sequence)?;
                 let last = payloads.len().checked_sub(1).ok_or(Error::Empty)?;
-                writer
-                    .block
-                    .reserve(first_headers + payloads.iter().map(|p| headers + p.len()).sum::<usize>());
+                reserve(writer.packets, payloads.iter().map(|payload| payload.len()).sum(), payloads.len());
                 for (index, payload) in payloads.iter().enumerate() {
-                    writer.packet(index == last, &[payload])?;
+                    if index == 1 && new_sequence {
+                        writer.head(rest)?;
+                    }
+                    writer.packet(index == 0, index == last, payload)?;
                 }
             }
         }
-        self.config.sequence_number = writer.header.sequence_number;
-        self.structure = Some(structure);
         Ok(())
     }
 }
@@ -193,25 +259,42 @@ impl Packetizer {
 struct Writer<'a> {
     header: RtpHeader,
     end_of_picture: bool,
+    format: PayloadFormat,
     descriptor_id: u8,
-    descriptors: &'a mut [Vec<u8>; 2],
-    block: &'a mut BytesMut,
-    packets: &'a mut Vec<Bytes>,
-    start: bool,
+    head: &'a mut Vec<u8>,
+    /// Where in the head the descriptor begins.
+    descriptor_at: usize,
+    packets: &'a mut Packets,
 }
 
 impl Writer<'_> {
-    /// Writes the next packet; `end` for the last of the frame.
-    fn packet(&mut self, end: bool, payload: &[&[u8]]) -> Result<(), Error> {
-        let [first, rest] = &mut *self.descriptors;
-        let descriptor = if self.start { first } else { rest };
-        descriptor[0] = descriptor[0] & 0x3f | u8::from(self.start) << 7 | u8::from(end) << 6;
-        self.header.marker = end && self.end_of_picture;
-        self.header.write(&[(self.descriptor_id, descriptor.as_slice())], self.block)?;
-        payload.iter().for_each(|part| self.block.extend_from_slice(part));
-        self.packets.push(self.block.split().freeze());
+    /// Writes what comes before the payload of the next packets.
+    fn head(&mut self, descriptor: &[u8]) -> Result<(), Error> {
+        self.head.clear();
+        self.header.write(&[(self.descriptor_id, descriptor)], self.head)?;
+        let range = RtpPacket::read(self.head)?.extension_range(self.descriptor_id)?;
+        self.descriptor_at = range.map_or(self.head.len(), |range| range.start);
+        if self.format == PayloadFormat::Sframe {
+            self.head.push(0);
+        }
+        Ok(())
+    }
+
+    /// Writes the next packet; `start` for the first of the frame, `end` for the last.
+    fn packet(&mut self, start: bool, end: bool, payload: &[u8]) -> Result<(), Error> {
+        let mut header = RtpPacketMut::new(self.head)?;
+        header.set_marker(end && self.end_of_picture);
+        header.set_sequence_number(self.header.sequence_number);
         self.header.sequence_number = self.header.sequence_number.wrapping_add(1);
-        self.start = false;
+        let flags = &mut self.head[self.descriptor_at];
+        *flags = *flags & 0x3f | u8::from(start) << 7 | u8::from(end) << 6;
+        if let (PayloadFormat::Sframe, Some(byte)) = (self.format, self.head.last_mut()) {
+            *byte = sframe::PayloadHeader { start, end, packetized: false }.to_byte();
+        }
+        let Packets { block, ends } = &mut *self.packets;
+        block.extend_from_slice(self.head);
+        block.extend_from_slice(payload);
+        ends.push(block.len());
         Ok(())
     }
 }

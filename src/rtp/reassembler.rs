@@ -18,11 +18,11 @@
 //! on the way could replace it.
 
 use std::collections::VecDeque;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::descriptor::{self, DependencyDescriptor, DependencyStructure, FrameDependencies};
 use super::packet::{self, RtpPacket};
@@ -229,11 +229,17 @@ struct Received {
     frame_number: u16,
     /// The first packet of the frame, where all from there on have come.
     first: Option<u64>,
-    descriptor: Bytes,
-    payload: Bytes,
+    packet: Bytes,
+    /// Where in the packet the descriptor and the payload lie.
+    descriptor: Range<usize>,
+    payload: Range<usize>,
 }
 
 impl Received {
+    fn payload(&self) -> &[u8] {
+        &self.packet[self.payload.clone()]
+    }
+
     fn is_of_frame(&self, other: &Self) -> bool {
         (self.timestamp, self.template_id, self.frame_number)
             == (other.timestamp, other.template_id, other.frame_number)
@@ -359,17 +365,17 @@ impl Reassembler {
         }
     }
 
-    /// Takes a packet that came at `now`. The payload is kept as a part of `packet`, not copied.
+    /// Takes a packet that came at `now`, and keeps it as it is until its frame is whole.
     ///
     /// # Errors
     /// [`Rejected`]; nothing of the packet is kept then.
-    pub fn push(&mut self, packet: &Bytes, now: Duration) -> Result<Accepted, Rejected> {
-        let rtp = RtpPacket::read(packet)?;
-        let descriptor = rtp.extension(self.config.descriptor_id)?.ok_or(Rejected::NoDescriptor)?;
-        let &[flags, high, low, ..] = descriptor else { return Err(Rejected::NoDescriptor) };
-        let payload = packet.slice(rtp.payload_range.clone());
-        if payload.len() > self.config.max_bytes {
-            return Err(Rejected::TooLarge(payload.len()));
+    pub fn push(&mut self, packet: Bytes, now: Duration) -> Result<Accepted, Rejected> {
+        let rtp = RtpPacket::read(&packet)?;
+        let descriptor = rtp.extension_range(self.config.descriptor_id)?.ok_or(Rejected::NoDescriptor)?;
+        let &[flags, high, low, ..] = &packet[descriptor.clone()] else { return Err(Rejected::NoDescriptor) };
+        let size = rtp.payload.len();
+        if size > self.config.max_bytes {
+            return Err(Rejected::TooLarge(size));
         }
         let sequence = self.place(rtp.header.sequence_number, now)?;
         let received = Received {
@@ -380,10 +386,11 @@ impl Reassembler {
             template_id: flags & 0x3f,
             frame_number: u16::from_be_bytes([high, low]),
             first: None,
-            descriptor: packet.slice_ref(descriptor),
-            payload,
+            descriptor,
+            payload: rtp.payload_range,
+            packet,
         };
-        while self.bytes + received.payload.len() > self.config.max_bytes {
+        while self.bytes + size > self.config.max_bytes {
             self.give_up_first();
         }
         let Some(at) = sequence.checked_sub(self.base).map(|at| at as usize) else {
@@ -397,7 +404,7 @@ impl Reassembler {
         self.missing -= 1;
         self.statistics.packets += 1;
         self.statistics.recovered += u64::from(accepted == Accepted::Recovered);
-        self.bytes += received.payload.len();
+        self.bytes += size;
         self.entries[at] = Entry::Received(received);
         self.fit_in(at, now);
         Ok(accepted)
@@ -603,48 +610,58 @@ impl Reassembler {
 
     /// Takes the packets of a whole frame out.
     fn complete(&mut self, packets: RangeInclusive<usize>, frame_number: u16, now: Duration) {
+        let (first, last) = (*packets.start(), *packets.end());
+        let (Entry::Received(start), Entry::Received(end)) = (&self.entries[first], &self.entries[last])
+        else {
+            return;
+        };
+        let mut waiting = Waiting {
+            since: now,
+            frame_number,
+            template_id: start.template_id,
+            timestamp: start.timestamp,
+            marker: end.marker,
+            descriptor: start.packet.slice(start.descriptor.clone()),
+            payload: Bytes::new(),
+        };
         let payload = self.join(packets.clone());
-        let mut waiting = None;
-        for at in packets {
-            let done = Entry::Done(Some(frame_number));
-            let Entry::Received(received) = std::mem::replace(&mut self.entries[at], done) else { continue };
-            self.bytes -= received.payload.len();
-            let Received { timestamp, marker, template_id, descriptor, .. } = received;
-            let payload = Bytes::new();
-            waiting
-                .get_or_insert(Waiting {
-                    since: now,
-                    frame_number,
-                    template_id,
-                    timestamp,
-                    marker,
-                    descriptor,
-                    payload,
-                })
-                .marker = marker;
+        for entry in self.entries.range_mut(packets) {
+            if let Entry::Received(received) = entry {
+                self.bytes -= received.payload.len();
+            }
+            *entry = Entry::Done(Some(frame_number));
         }
-        let Some(waiting) = waiting else { return };
         match payload {
-            Some(payload) => self.finish(Waiting { payload, ..waiting }, now),
+            Some(payload) => {
+                waiting.payload = payload;
+                self.finish(waiting, now);
+            }
             None => self.report(frame_number, Abandoned::Payload),
         }
     }
 
     /// The payload of a frame.
     fn join(&mut self, packets: RangeInclusive<usize>) -> Option<Bytes> {
-        self.payloads.extend(self.entries.range(packets).filter_map(|entry| match entry {
-            Entry::Received(received) => Some(received.payload.clone()),
+        let received = self.entries.range(packets).filter_map(|entry| match entry {
+            Entry::Received(received) => Some(received),
             _ => None,
-        }));
-        let payload = match self.config.format {
-            PayloadFormat::Sframe => sframe::join(&self.payloads).ok().map(|(payload, _)| payload),
+        });
+        match self.config.format {
+            PayloadFormat::Sframe => {
+                sframe::check(received.clone().map(Received::payload)).ok()?;
+                let size = received.clone().map(|received| received.payload.len() - 1).sum();
+                let mut payload = BytesMut::with_capacity(size);
+                received.for_each(|received| payload.extend_from_slice(&received.payload()[1..]));
+                Some(payload.freeze())
+            }
             PayloadFormat::Av1 => {
+                self.payloads.clear();
+                self.payloads
+                    .extend(received.map(|received| received.packet.slice(received.payload.clone())));
                 let mut obus = Vec::with_capacity(self.payloads.iter().map(Bytes::len).sum());
                 av1::depacketize(&self.payloads, &mut obus).ok().map(|_| obus.into())
             }
-        };
-        self.payloads.clear();
-        payload
+        }
     }
 
     /// Reads the descriptor of a whole frame and gives it out, or lets it wait for its structure.

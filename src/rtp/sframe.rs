@@ -78,26 +78,36 @@ pub fn split(
     })
 }
 
+/// Looks whether payloads, which are in order and all there, are the pieces of one ciphertext, and whether a packet's
+/// payload was encrypted.
+///
+/// # Errors
+/// [`Error`], where they are not.
+pub fn check<'a>(payloads: impl Iterator<Item = &'a [u8]>) -> Result<bool, Error> {
+    let mut packetized = None;
+    let mut payloads = payloads.enumerate().peekable();
+    while let Some((index, payload)) = payloads.next() {
+        let header = PayloadHeader::from_byte(*payload.first().ok_or(Error::Empty)?);
+        if header.start != (index == 0) {
+            return Err(Error::Start { index });
+        }
+        if header.end != payloads.peek().is_none() {
+            return Err(Error::End { index });
+        }
+        if header.packetized != *packetized.get_or_insert(header.packetized) {
+            return Err(Error::Mixed { index });
+        }
+    }
+    packetized.ok_or(Error::Empty)
+}
+
 /// Puts a ciphertext together from its payloads, which are in order and all there: it, and whether a packet's
 /// payload was encrypted. A single payload is not copied.
 ///
 /// # Errors
 /// [`Error`], where they are not the pieces of one ciphertext.
 pub fn join(payloads: &[Bytes]) -> Result<(Bytes, bool), Error> {
-    let first = payloads.first().and_then(|payload| payload.first()).ok_or(Error::Empty)?;
-    let packetized = PayloadHeader::from_byte(*first).packetized;
-    for (index, payload) in payloads.iter().enumerate() {
-        let header = PayloadHeader::from_byte(*payload.first().ok_or(Error::Empty)?);
-        if header.start != (index == 0) {
-            return Err(Error::Start { index });
-        }
-        if header.end != (index + 1 == payloads.len()) {
-            return Err(Error::End { index });
-        }
-        if header.packetized != packetized {
-            return Err(Error::Mixed { index });
-        }
-    }
+    let packetized = check(payloads.iter().map(|payload| &payload[..]))?;
     if let [payload] = payloads {
         return Ok((payload.slice(1..), packetized));
     }
