@@ -30,6 +30,8 @@ const DECIDE: Duration = Duration::from_millis(100);
 const PADDING: Duration = Duration::from_millis(5);
 /// What is lost is sent again until it is so old.
 const RESEND: Duration = Duration::from_millis(1000);
+/// No report is awaited any more once nothing was sent for so long.
+const UNREPORTED: Duration = Duration::from_secs(1);
 /// What each estimator begins with, in bit/s.
 const START: u64 = 300_000;
 /// Figures over time are means over this.
@@ -96,8 +98,8 @@ pub struct ReceiverOutcome {
     pub lost: u64,
     /// Milliseconds from capture to screen of all pictures shown, in order of length.
     pub delays: Vec<u16>,
-    /// How often a decision changed the spatial layer of a stream, a pause and its end included, other than
-    /// for the sake of its window.
+    /// How often a decision changed the spatial layer of a stream. Pauses do not count, but a stream that comes
+    /// back in another layer does.
     pub decided_switches: u64,
 }
 
@@ -164,6 +166,8 @@ struct Receiver {
     watched: Vec<Watched>,
     windows: Vec<StreamReceiver>,
     forwarders: Vec<Forwarder>,
+    /// The spatial layer that was decided last of each stream.
+    decided: Vec<Option<u8>>,
     /// Until when the packets of each stream are on their way to the relay.
     paced: Vec<Duration>,
     /// Packets whose fate the relay does not know yet, and the number of the first.
@@ -234,6 +238,7 @@ impl<'a> Simulation<'a> {
                 watched: Vec::new(),
                 windows: Vec::new(),
                 forwarders: Vec::new(),
+                decided: vec![None; spec.watches.len()],
                 paced: Vec::new(),
                 packets: VecDeque::new(),
                 first: 0,
@@ -330,27 +335,29 @@ impl<'a> Simulation<'a> {
     fn forward(&mut self, now: Duration, s: usize, frames: &[Frame]) {
         for i in 0..self.watchers[s].len() {
             let (r, w) = self.watchers[s][i];
-            // A picture waits until the one before is out.
-            let mut paced = now.max(self.receivers[r].paced[w]);
             for frame in frames {
                 match self.receivers[r].forwarders[w].take(frame) {
-                    Ok(true) => {
-                        let packets = frame.bytes.div_ceil(PAYLOAD);
-                        self.receivers[r].windows[w].expect(frame, packets);
-                        // Packets of the same size, as packetizers cut.
-                        let bytes = frame.bytes.div_ceil(packets) + HEADERS;
-                        let media = (w, frame.number, frame.captured);
-                        for _ in 0..packets {
-                            self.at(paced, Event::Send(r, bytes, media));
-                            paced += Duration::from_secs_f64(bytes as f64 * 8.0 / self.pace);
-                        }
-                    }
+                    Ok(true) => self.packets(now, r, w, frame),
                     Ok(false) => {}
                     Err(spatial_id) => self.at(now + UPLINK, Event::Request(s, spatial_id)),
                 }
-                self.receivers[r].paced[w] = paced;
             }
         }
+    }
+
+    /// Sends the packets of a frame, after those of the stream's frames before it.
+    fn packets(&mut self, now: Duration, r: usize, w: usize, frame: &Frame) {
+        let mut paced = now.max(self.receivers[r].paced[w]);
+        let packets = frame.bytes.div_ceil(PAYLOAD);
+        self.receivers[r].windows[w].expect(frame, packets);
+        // Packets of the same size, as packetizers cut.
+        let bytes = frame.bytes.div_ceil(packets) + HEADERS;
+        let media = (w, frame.number, frame.captured);
+        for _ in 0..packets {
+            self.at(paced, Event::Send(r, bytes, media));
+            paced += Duration::from_secs_f64(bytes as f64 * 8.0 / self.pace);
+        }
+        self.receivers[r].paced[w] = paced;
     }
 
     fn send(&mut self, now: Duration, r: usize, bytes: usize, media: Option<Media>) {
@@ -431,7 +438,10 @@ impl<'a> Simulation<'a> {
         let idle = receiver.probing.is_none();
         // Its own probes, at the start and after a drop, are there for all policies alike.
         let own = if idle { receiver.estimator.probe(now) } else { None };
-        let network = receiver.estimator.network(now);
+        // Where nothing more is sent, what was lost at the end is never reported.
+        let in_use = receiver.packets.back().is_some_and(|packet| packet.sent + UNREPORTED >= now);
+        let under_way = receiver.packets.front().filter(|_| in_use).map(|packet| packet.sent);
+        let network = receiver.estimator.network(now, under_way);
         let over_used = receiver.estimator.over_used();
         let choice = receiver.decider.decide(now, network, over_used, &receiver.watched);
         let mut requests = Vec::new();
@@ -440,9 +450,11 @@ impl<'a> Simulation<'a> {
             if target == before {
                 continue;
             }
-            let spatial_id =
-                |target: Option<crate::structure::LayerId>| target.map(|target| target.spatial_id);
-            receiver.outcome.decided_switches += u64::from(spatial_id(before) != spatial_id(target));
+            if let Some(target) = target {
+                let last = receiver.decided[w].replace(target.spatial_id);
+                let switched = last.is_some_and(|last| last != target.spatial_id);
+                receiver.outcome.decided_switches += u64::from(switched);
+            }
             let stream = receiver.watched[w].stream.0 as usize;
             requests.extend(receiver.forwarders[w].set(target).map(|spatial_id| (stream, spatial_id)));
             receiver.windows[w].set_target(now, target);
