@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::estimator::{Estimator, PacketReport};
 use super::link::{Link, LinkConfig};
+use super::oracle::unavoidable;
 use super::policies::{Decider, Policy, Watched};
 use super::receiver::{Seen, StreamReceiver};
 use super::relay::Forwarder;
@@ -20,7 +21,7 @@ pub const PAYLOAD: usize = 1100;
 pub const HEADERS: usize = 80;
 
 /// From the camera to the relay: coding, packets, and a path on which nothing is lost.
-const UPLINK: Duration = Duration::from_millis(40);
+pub(super) const UPLINK: Duration = Duration::from_millis(40);
 /// Senders pace the packets of a frame as libwebrtc does: at two and a half times the stream's mean bitrate.
 const PACE: f64 = 2.5;
 /// A receiver reports what arrived so often, and the relay decides so often.
@@ -90,6 +91,10 @@ pub struct Sample {
 pub struct ReceiverOutcome {
     /// Each of its windows.
     pub windows: Vec<(StreamId, Seen)>,
+    /// Stalled time of all windows together for which the link alone answers: what a relay would stall that
+    /// knew the trace beforehand and sent nothing but the newest pictures of the lowest decode target, as small
+    /// as they come and as if each could be decoded by itself.
+    pub unavoidable: Duration,
     /// Half second by half second.
     pub samples: Vec<Sample>,
     /// Packets sent, and those that were lost.
@@ -108,6 +113,8 @@ pub struct ReceiverOutcome {
 pub struct Outcome {
     /// How it was decided.
     pub policy: Policy,
+    /// Whether senders coded only what somebody wanted.
+    pub on_demand: bool,
     /// How long it was.
     pub duration: Duration,
     /// The receivers in their order.
@@ -197,6 +204,11 @@ struct Simulation<'a> {
     pace: f64,
 }
 
+/// When a stream's first picture is captured: cameras do not run in step.
+pub(super) fn camera_offset(stream: u32) -> Duration {
+    Duration::from_micros(3_700 * u64::from(stream) % 33_333)
+}
+
 impl Call {
     /// Lives the call through. The same call gives the same outcome.
     ///
@@ -267,8 +279,7 @@ impl<'a> Simulation<'a> {
             simulation.receivers.push(receiver);
         }
         for s in 0..streams {
-            // Cameras do not run in step.
-            simulation.at(Duration::from_micros(3_700 * s as u64 % 33_333), Event::Capture(s));
+            simulation.at(camera_offset(s as u32), Event::Capture(s));
         }
         for r in 0..call.receivers.len() {
             let step = Duration::from_micros(900 * r as u64);
@@ -515,8 +526,10 @@ impl<'a> Simulation<'a> {
 
     fn finish(mut self) -> Outcome {
         let end = self.call.duration;
-        let receivers = self.receivers.drain(..).map(|mut receiver| {
+        let call = self.call;
+        let receivers = self.receivers.drain(..).zip(&call.receivers).map(|(mut receiver, spec)| {
             let mut outcome = receiver.outcome;
+            outcome.unavoidable = unavoidable(call, spec);
             for (window, watched) in receiver.windows.iter_mut().zip(&receiver.watched) {
                 window.finish(end);
                 outcome.delays.append(&mut window.delays);
@@ -527,6 +540,7 @@ impl<'a> Simulation<'a> {
         });
         Outcome {
             policy: self.policy,
+            on_demand: call.on_demand,
             duration: end,
             receivers: receivers.collect(),
             sent_bytes: self.senders.iter().map(|sender| sender.bytes).collect(),

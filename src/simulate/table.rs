@@ -157,6 +157,26 @@ impl Table {
         (bytes as f64 * 8.0 / self.pictures() as f64 * f64::from(self.frame_rate)) as u64
     }
 
+    /// Pictures between two of the lowest decode target, in seconds.
+    pub(super) fn lowest_period(&self) -> f64 {
+        let cycle = self.mode.structure().cycle;
+        let lowest = (0..cycle.len()).filter(|&n| self.is_lowest(n)).count().max(1);
+        cycle.len() as f64 / lowest as f64 / f64::from(self.frame_rate)
+    }
+
+    /// Bytes of the smallest picture of the lowest decode target, with its headers.
+    pub(super) fn least_bytes(&self) -> usize {
+        let lowest = (0..self.pictures()).filter(|&n| self.is_lowest(n));
+        lowest.map(|n| wire_bytes(self.frame_bytes(0, n)) as usize).min().unwrap_or(HEADERS)
+    }
+
+    /// Whether a picture after the key picture belongs to the lowest decode target.
+    fn is_lowest(&self, picture: usize) -> bool {
+        let structure = self.mode.structure();
+        let picture = structure.cycle[picture % structure.cycle.len()];
+        structure.needed_by(picture, 0).contains(LayerId::new(0, 0))
+    }
+
     /// What a sender of the video offers.
     pub fn offer(&self) -> Offer {
         let bitrate = |target| self.bitrate(target);
