@@ -105,7 +105,7 @@ fn run(args: &Args) -> Result<()> {
     }
     let alone = args.scenario == Some(Scenario::Meeting);
     if alone || args.scenario.is_none() && args.trace.is_none() {
-        let call = Call::meeting(args.streams.unwrap_or(12), args.bitrate, duration, true);
+        let call = Call::meeting(args.streams.unwrap_or(12), args.bitrate, args.seed, duration, true);
         outcomes.extend(meeting(with_tables(args, call)?));
     }
     let Some(path) = &args.report else { return Ok(()) };

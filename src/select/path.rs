@@ -202,8 +202,9 @@ impl Path {
         rose: bool,
         config: &SelectorConfig,
     ) {
+        let failed = congested && fell && self.trial.is_some();
         if let Some(rise) = self.trial {
-            if congested && fell {
+            if failed {
                 self.failures = (self.failures + 1).min(16);
                 self.trial = None;
             } else if now.saturating_sub(rise) > TRIAL {
@@ -214,7 +215,8 @@ impl Path {
         if congested {
             self.was_congested = true;
             self.probed = 0;
-            let hold = backed_off(self.failures, config);
+            // Only a rise that failed makes the wait longer.
+            let hold = backed_off(if failed { self.failures } else { 0 }, config);
             self.ready_at = self.ready_at.max(now + hold);
             self.next_probe_at = self.next_probe_at.max(now + hold);
         }

@@ -92,8 +92,8 @@ pub struct ReceiverOutcome {
     /// Each of its windows.
     pub windows: Vec<(StreamId, Seen)>,
     /// Stalled time of all windows together for which the link alone answers: what a relay would stall that
-    /// knew the trace beforehand and sent nothing but the newest pictures of the lowest decode target, as small
-    /// as they come and as if each could be decoded by itself.
+    /// knew the trace beforehand and sent one picture after the other to the window that has waited longest, the
+    /// newest, as small as the smallest of the lowest decode target and as if each could be decoded by itself.
     pub unavoidable: Duration,
     /// Half second by half second.
     pub samples: Vec<Sample>,

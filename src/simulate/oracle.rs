@@ -39,12 +39,12 @@ impl Watched {
     }
 }
 
-/// Stalled time of all windows of a receiver for which a relay that knew the trace beforehand would send nothing
-/// but the lowest decode target, all at the size of its smallest picture, only the newest of each stream (as if
-/// each could be decoded by itself), to the window that has waited longest.
+/// Stalled time of all windows of a receiver for which the link alone answers: that of a relay which knew the
+/// trace beforehand and sent one picture after the other to the window that has waited longest, the newest of its
+/// stream, each as small as the smallest of the lowest decode target and as if it could be decoded by itself.
 pub(super) fn unavoidable(call: &Call, spec: &ReceiverSpec) -> Duration {
     let bytes = call.table.least_bytes();
-    let period = Duration::from_secs_f64(call.table.lowest_period());
+    let period = Duration::from_secs_f64(1.0 / f64::from(call.table.frame_rate()));
     let mut windows: Vec<Watched> = spec
         .watches
         .iter()
@@ -76,7 +76,7 @@ pub(super) fn unavoidable(call: &Call, spec: &ReceiverSpec) -> Duration {
             }
             let arrives = now + spec.link.delay;
             let window = &mut windows[w];
-            if arrives < captured + LATE && arrives < call.duration && window.shown.is_some() {
+            if arrives <= captured + LATE && arrives < call.duration && window.shown.is_some() {
                 stalled += window.end_gap(arrives);
                 window.shown = Some(arrives);
             }

@@ -193,7 +193,7 @@ fn escape(text: &str) -> String {
 
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 90.0;
-const RIGHT: f64 = 12.0;
+const RIGHT: f64 = 24.0;
 const CHART: f64 = 110.0;
 const ROW: f64 = 14.0;
 
@@ -207,22 +207,23 @@ fn picture(panels: &[(&Outcome, usize)]) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height:.0}\" width=\"{WIDTH}\" \
          font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n"
     );
+    // One scale for all. Peaks of the capacity that nobody could use are cut off.
+    let samples = panels.iter().flat_map(|(outcome, r)| &outcome.receivers[*r].samples);
+    let used = samples.map(|s| s.estimate.max(s.media + s.padding)).max().unwrap_or(0);
+    let most = (used as f64 * 1.1).max(100_000.0);
     let mut top = 0.0;
     for panel in panels {
-        draw(&mut svg, panel.0, panel.1, top);
+        draw(&mut svg, panel.0, panel.1, top, most);
         top += tall(panel);
     }
     legend(&mut svg, top + 8.0);
     svg + "</svg>"
 }
 
-fn draw(svg: &mut String, outcome: &Outcome, r: usize, top: f64) {
+fn draw(svg: &mut String, outcome: &Outcome, r: usize, top: f64, most: f64) {
     let receiver = &outcome.receivers[r];
     let seconds = outcome.duration.as_secs_f64().max(1e-9);
     let x = |time: f64| LEFT + (WIDTH - LEFT - RIGHT) * (time / seconds).clamp(0.0, 1.0);
-    // Peaks of the capacity that nobody could use are cut off.
-    let used = receiver.samples.iter().map(|s| s.estimate.max(s.media + s.padding)).max().unwrap_or(0);
-    let most = (used as f64 * 1.25).max(100_000.0);
     let base = top + 30.0 + CHART;
     let y = |bitrate: u64| base - CHART * (bitrate as f64 / most).min(1.0);
     let summary = Summary::new(outcome);

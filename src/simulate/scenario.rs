@@ -69,8 +69,8 @@ impl Call {
     /// A call of `people` (2 to 25), each of whom sends a camera and sees all others: for a third of the time
     /// in a gallery, then with one of them pinned at 1280x720 and the others small, then with somebody's screen
     /// at 1280x720 (which is one more stream) beside a column of four, the others scrolled out of sight. Every
-    /// path carries `bitrate` on average, with the fades of [`Trace::lte`].
-    pub fn meeting(people: u32, bitrate: u64, duration: Duration, on_demand: bool) -> Self {
+    /// path carries `bitrate` on average, with fades of its own as [`Trace::lte`] draws them from `seed`.
+    pub fn meeting(people: u32, bitrate: u64, seed: u64, duration: Duration, on_demand: bool) -> Self {
         let people = people.clamp(2, 25);
         let columns = (1..6).find(|n| n * n >= people - 1).unwrap_or(5);
         let (pinned, then) = (duration / 3, duration / 3 * 2);
@@ -95,8 +95,9 @@ impl Call {
                 let screen = vec![(Duration::ZERO, hidden()), (then, window(1280, Priority::ScreenShare))];
                 watches.push((StreamId(people), screen));
             }
-            let link = LinkConfig { seed: u64::from(r), ..LinkConfig::default() };
-            ReceiverSpec { trace: Trace::lte(u64::from(r) + 1, bitrate, duration), link, watches }
+            let seed = seed.wrapping_mul(1000).wrapping_add(u64::from(r));
+            let link = LinkConfig { seed, ..LinkConfig::default() };
+            ReceiverSpec { trace: Trace::lte(seed, bitrate, duration), link, watches }
         };
         let receivers = (0..people).map(receiver).collect();
         let call = Self::to_one(Trace::constant(bitrate), LinkConfig::default(), duration, vec![]);
@@ -186,7 +187,8 @@ mod tests {
 
     #[test]
     fn demand_saves_what_nobody_watches() {
-        let outcome = |on_demand| run(&Call::meeting(6, 3_000_000, 30 * SECOND, on_demand), Policy::Selector);
+        let outcome =
+            |on_demand| run(&Call::meeting(6, 3_000_000, 1, 30 * SECOND, on_demand), Policy::Selector);
         let (demand, all) = (outcome(true), outcome(false));
         let sum = |outcome: &crate::simulate::Outcome| outcome.sent_bytes.iter().sum::<u64>();
         assert!(sum(&demand) < sum(&all) * 7 / 10, "{} of {}", sum(&demand), sum(&all));

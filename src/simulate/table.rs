@@ -157,13 +157,6 @@ impl Table {
         (bytes as f64 * 8.0 / self.pictures() as f64 * f64::from(self.frame_rate)) as u64
     }
 
-    /// Pictures between two of the lowest decode target, in seconds.
-    pub(super) fn lowest_period(&self) -> f64 {
-        let cycle = self.mode.structure().cycle;
-        let lowest = (0..cycle.len()).filter(|&n| self.is_lowest(n)).count().max(1);
-        cycle.len() as f64 / lowest as f64 / f64::from(self.frame_rate)
-    }
-
     /// Bytes of the smallest picture of the lowest decode target, with its headers.
     pub(super) fn least_bytes(&self) -> usize {
         let lowest = (0..self.pictures()).filter(|&n| self.is_lowest(n));
