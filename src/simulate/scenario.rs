@@ -108,7 +108,7 @@ impl Call {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulate::Policy;
+    use crate::simulate::{Policy, Summary};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -150,6 +150,29 @@ mod tests {
         assert!(stalled(Policy::Fixed) > 200 * SECOND, "{:?}", stalled(Policy::Fixed));
         assert_eq!(stalled(Policy::Lowest), Duration::ZERO);
         assert!(stalled(Policy::Selector) < stalled(Policy::Greedy) / 4, "{:?}", stalled(Policy::Selector));
+    }
+
+    #[test]
+    fn over_lte_the_selector_stalls_least_shows_most_and_switches_seldom() {
+        // Sums over links: stalled share, SSIM seen.
+        let mut sums = Policy::ALL.map(|policy| (policy, 0.0, 0.0));
+        for seed in [21, 22, 23] {
+            let trace = Trace::lte(seed, 4_000_000, 60 * SECOND);
+            let call = Call::gallery(trace, LinkConfig::default(), 60 * SECOND, 9);
+            for (policy, stalled, seen) in &mut sums {
+                let summary = Summary::new(&run(&call, *policy));
+                assert!(*policy != Policy::Selector || summary.decided_switches <= 4.0);
+                assert!(summary.net_share <= summary.stalled_share);
+                *stalled += summary.stalled_share;
+                *seen += summary.seen;
+            }
+        }
+        let (_, stalled, seen) = sums[0];
+        for (policy, other_stalled, other_seen) in &sums[1..] {
+            let lowest = *policy == Policy::Lowest;
+            assert!(lowest || stalled < other_stalled / 2.0, "{policy:?}: {stalled} {other_stalled}");
+            assert!(seen > *other_seen, "{policy:?}: {seen} {other_seen}");
+        }
     }
 
     #[test]
