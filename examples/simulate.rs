@@ -4,7 +4,7 @@ mod common;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use layercast::simulate::{Call, LinkConfig, Outcome, Policy, Report, Table, Trace};
@@ -22,12 +22,12 @@ struct Args {
     /// Mean bit/s of the link that is drawn.
     #[arg(long, default_value_t = 4_000_000)]
     bitrate: u64,
-    /// Streams that the receiver watches; people in a meeting.
-    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=49))]
-    streams: u32,
-    /// What the windows do.
-    #[arg(long, value_enum, default_value_t = Scenario::Gallery)]
-    scenario: Scenario,
+    /// Streams that the receiver watches; people in a meeting. 9 and 12 where not given.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=49))]
+    streams: Option<u32>,
+    /// What the windows do. Where not given, a gallery under each policy and, unless there is a trace, a meeting.
+    #[arg(long, value_enum)]
+    scenario: Option<Scenario>,
     /// Seconds; by default those of the trace, at most 300.
     #[arg(long)]
     seconds: Option<u64>,
@@ -49,15 +49,12 @@ struct Args {
     /// The same video as encodings of their own (`table --mode S3T3`).
     #[arg(long, requires = "table")]
     simulcast_table: Option<PathBuf>,
-    /// Writes a page with all of it.
+    /// Writes a page (.html) with all of it, or a picture (.svg) of the selector and of the greedy policy.
     #[arg(long)]
     report: Option<PathBuf>,
-    /// Writes a picture of the selector and the greedy policy.
-    #[arg(long)]
-    svg: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Scenario {
     /// All windows as large as each other.
     Gallery,
@@ -89,11 +86,39 @@ fn run(args: &Args) -> Result<()> {
         loss: args.loss,
         seed: args.seed,
     };
-    let mut call = match args.scenario {
-        Scenario::Gallery => Call::gallery(trace, link, duration, args.streams),
-        Scenario::Speakers => Call::speakers(trace, link, duration, args.streams),
-        Scenario::Meeting => Call::meeting(args.streams, args.bitrate, duration, true),
+    let name = args.trace.as_ref().and_then(|path| path.file_name());
+    let name = name.map_or_else(
+        || format!("a drawn link of {} kbit/s, seed {}", args.bitrate / 1000, args.seed),
+        |name| name.to_string_lossy().into_owned(),
+    );
+    let mut outcomes = Vec::new();
+    if args.scenario != Some(Scenario::Meeting) {
+        let streams = args.streams.unwrap_or(9);
+        let call = match args.scenario {
+            Some(Scenario::Speakers) => Call::speakers(trace, link, duration, streams),
+            _ => Call::gallery(trace, link, duration, streams),
+        };
+        let call = with_tables(args, call)?;
+        println!("{streams} streams over {name}, {} s:\n", duration.as_secs());
+        outcomes.extend(Policy::ALL.iter().map(|&policy| call.run(policy)));
+        println!("{}", Report(&outcomes));
+    }
+    let alone = args.scenario == Some(Scenario::Meeting);
+    if alone || args.scenario.is_none() && args.trace.is_none() {
+        let call = Call::meeting(args.streams.unwrap_or(12), args.bitrate, args.seed, duration, true);
+        outcomes.extend(meeting(with_tables(args, call)?));
+    }
+    let Some(path) = &args.report else { return Ok(()) };
+    let page = if path.extension().is_some_and(|extension| extension == "svg") {
+        outcomes.retain(|outcome| matches!(outcome.policy, Policy::Selector | Policy::Greedy));
+        Report(&outcomes[..outcomes.len().min(2)]).svg()
+    } else {
+        Report(&outcomes).html(&name)
     };
+    at(path, std::fs::write(path, page))
+}
+
+fn with_tables(args: &Args, mut call: Call) -> Result<Call> {
     if let (Some(layered), Some(simulcast)) = (&args.table, &args.simulcast_table) {
         call.table = read(layered)?;
         call.simulcast = read(simulcast)?;
@@ -101,27 +126,7 @@ fn run(args: &Args) -> Result<()> {
             return Err("the first table has to be of an L mode, the second of an S mode".into());
         }
     }
-    let start = Instant::now();
-    let outcomes: Vec<Outcome> = match args.scenario {
-        Scenario::Meeting => meeting(&mut call)?,
-        _ => Policy::ALL.iter().map(|&policy| call.run(policy)).collect(),
-    };
-    let took = start.elapsed();
-    println!("{}", Report(&outcomes));
-    println!("{} s, {} times, simulated in {:.2} s", duration.as_secs(), outcomes.len(), took.as_secs_f64());
-    let name = args.trace.as_ref().and_then(|path| path.file_name());
-    let name =
-        name.map_or_else(|| format!("drawn, seed {}", args.seed), |n| n.to_string_lossy().into_owned());
-    if let Some(path) = &args.report {
-        let title = format!("{} streams over {name}", args.streams);
-        at(path, std::fs::write(path, Report(&outcomes).html(&title)))?;
-    }
-    if let Some(path) = &args.svg {
-        let shown: Vec<Outcome> =
-            outcomes.into_iter().filter(|o| matches!(o.policy, Policy::Selector | Policy::Greedy)).collect();
-        at(path, std::fs::write(path, Report(&shown).svg()))?;
-    }
-    Ok(())
+    Ok(call)
 }
 
 fn read(path: &std::path::Path) -> Result<Table> {
@@ -129,12 +134,16 @@ fn read(path: &std::path::Path) -> Result<Table> {
 }
 
 /// The selector with senders on demand, and with senders that send everything.
-fn meeting(call: &mut Call) -> Result<Vec<Outcome>> {
+fn meeting(mut call: Call) -> [Outcome; 2] {
+    println!(
+        "A meeting of {}: gallery, a pinned speaker, a shared screen. A camera in the mean:\n",
+        call.receivers.len()
+    );
+    println!("| cameras send | uplink kbit/s | coding ms/s |");
+    println!("| ------------ | ------------: | ----------: |");
     let demand = call.run(Policy::Selector);
     call.on_demand = false;
     let all = call.run(Policy::Selector);
-    println!("| cameras send | uplink kbit/s | coding ms/s |");
-    println!("| ------------ | ------------: | ----------: |");
     // The last stream is the shared screen.
     let cameras = |outcome: &Outcome| {
         let people = outcome.receivers.len();
@@ -149,9 +158,11 @@ fn meeting(call: &mut Call) -> Result<Vec<Outcome>> {
     }
     let saved = |part: f64, whole: f64| 100.0 * (1.0 - part / whole);
     println!(
-        "\non demand saves {:.1} % of the uplink and {:.1} % of the coding time; receivers, on demand first:\n",
+        "\nOn demand saves {:.1} % of the uplink and {:.1} % of the coding time. All receivers:\n",
         saved(on_demand.0, everything.0),
         saved(on_demand.1, everything.1),
     );
-    Ok(vec![demand, all])
+    let outcomes = [demand, all];
+    println!("{}", Report(&outcomes));
+    outcomes
 }

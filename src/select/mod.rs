@@ -35,16 +35,19 @@
 //! # What was decided before
 //!
 //! A dip of the estimate counts at once, a rise when it has lasted: [`SelectorConfig::settle`] for a higher
-//! frame rate, [`SelectorConfig::up_hold`] for a higher spatial layer. After congestion no spatial layer rises
-//! for a while, which doubles with each rise that was followed by a fall within 10 s. A stream comes to no more
-//! than [`SelectorConfig::max_switches`] spatial switches a minute. The spatial layer in use
-//! counts for more than others by [`SelectorConfig::switch_cost`], so that a short dip costs frame rate only.
+//! frame rate, [`SelectorConfig::up_hold`] for a higher spatial layer (`settle`, too, on a path that was never
+//! congested). After congestion no spatial layer rises for a while, which doubles with each rise that was followed
+//! by a fall within 10 s. A stream comes to no more than [`SelectorConfig::max_switches`] spatial switches a
+//! minute: it rises, to any layer, where one more is left to fall with, and with the last it falls to the lowest.
+//! The spatial layer in use counts for more than others by [`SelectorConfig::switch_cost`], so that a short dip
+//! costs frame rate only, and so does a queue: where the estimate carries the spatial layers in use at their lowest
+//! frame rates they stay.
 //! Windows are another matter: one that is shown, grows or becomes more important gets its layers at once.
 //! The utility with a history, then, is that of what the history allows.
 //!
 //! An estimate is often no higher than what is sent. Where the next step up needs more, [`Decision::probe`] says
 //! what to try; if the estimate comes to follow it the path has proven itself, and if not the next probe waits
-//! longer.
+//! longer. Where not even the minimum service fits it asks every two seconds.
 //!
 //! # How inputs age
 //!
@@ -59,7 +62,7 @@
 //!
 //! Above [`SelectorConfig::loss_threshold`] twice the share that is lost is kept back, at most half of the bits.
 //! [`Decision::redundancy`] is all that the path carries besides the streams, these bits included. A queueing
-//! delay of more than 100 ms lowers the budget so that it drains in about two seconds.
+//! delay of more than 100 ms lowers the budget, at 225 ms to a half, so that the queue drains.
 
 mod allocate;
 mod cpu;

@@ -12,10 +12,15 @@ const SYMPTOM_FRESH: Duration = Duration::from_secs(2);
 const SYMPTOM_GONE: Duration = Duration::from_secs(10);
 /// Queues shorter than this come and go by themselves.
 const CALM_QUEUE: Duration = Duration::from_millis(100);
+/// Seconds of a longer queue for which nothing would be left, were it not that half always is.
+const DRAIN: f64 = 0.25;
 /// A fall within this time after a rise makes the rise a failure.
 const TRIAL: Duration = Duration::from_secs(10);
 /// An estimate of so much of what a probe tried for is a success.
 const PROBE_MET: f64 = 0.97;
+
+/// Probes are so far apart while not even the minimum service fits.
+const SHORT_PROBE: Duration = Duration::from_secs(2);
 
 /// What is left of an input's influence at `age`: all up to `fresh`, then less in proportion, nothing from `gone`.
 pub(super) fn influence(age: Duration, fresh: Duration, gone: Duration) -> f64 {
@@ -76,6 +81,8 @@ pub(super) struct Budget {
     pub now: u64,
     /// Of these, bit/s that were there for long enough for higher spatial layers; nothing rises where it is `None`.
     pub proven: Option<u64>,
+    /// Bit/s that may be used to keep spatial layers, in spite of a queue.
+    pub keep: u64,
     /// Bit/s with those that are kept back against loss.
     pub unprotected: u64,
 }
@@ -99,6 +106,10 @@ pub(super) struct Path {
     asked: Option<Asked>,
     next_probe_at: Duration,
     failed_probes: u32,
+    /// When the last probe was asked for.
+    asked_at: Duration,
+    /// Whether less was ever there than was in use.
+    was_congested: bool,
 }
 
 impl Path {
@@ -115,6 +126,8 @@ impl Path {
             asked: None,
             next_probe_at: Duration::ZERO,
             failed_probes: 0,
+            asked_at: Duration::ZERO,
+            was_congested: false,
         }
     }
 
@@ -149,30 +162,34 @@ impl Path {
         self.network.queueing_delay.unwrap_or_default().mul_f64(self.symptoms(now))
     }
 
-    /// Bit/s that may be used by the latest estimate, redundancy included.
-    fn usable(&self, now: Duration, config: &SelectorConfig) -> Option<u64> {
+    /// Bit/s that may be used by the latest estimate, redundancy included; and those that drain the queue.
+    fn usable(&self, now: Duration, config: &SelectorConfig) -> Option<(u64, u64)> {
         let available = self.network.available_bitrate?.min(MAX_BITRATE) as f64;
-        // A queue is drained within about two seconds, by at most half of the bits.
+        let available = available * (1.0 - f64::from(config.headroom.clamp(0.0, 1.0)));
+        // The longer the queue the more is left to drain it, at most half of the bits.
         let queue = self.queue(now).saturating_sub(CALM_QUEUE).as_secs_f64();
-        let drain = (queue / 2.0).min(0.5);
-        Some((available * (1.0 - f64::from(config.headroom.clamp(0.0, 1.0))) * (1.0 - drain)) as u64)
+        let drain = (queue / DRAIN).min(0.5);
+        Some((available as u64, (available * (1.0 - drain)) as u64))
     }
 
-    fn observe(&mut self, now: Duration, config: &SelectorConfig) -> Option<u64> {
-        let usable = self.usable(now, config)?;
-        self.minima.observe(now, (usable as f64 * (1.0 - self.reserve(now, config))) as u64);
-        Some(usable)
+    fn observe(&mut self, now: Duration, config: &SelectorConfig) -> Option<(u64, u64)> {
+        let (usable, draining) = self.usable(now, config)?;
+        let share = 1.0 - self.reserve(now, config);
+        self.minima.observe(now, (draining as f64 * share) as u64);
+        Some(((usable as f64 * share) as u64, draining))
     }
 
     /// What there is to share out at `now`; `None` where nothing is known of the path.
     pub fn budget(&mut self, now: Duration, config: &SelectorConfig) -> Option<Budget> {
-        let unprotected = self.observe(now, config)?;
+        let (keep, unprotected) = self.observe(now, config)?;
         let lowest = self.minima.lowest(config.settle);
         self.judge_probe(now, config);
         let fresh = now.saturating_sub(self.estimate_at) <= ESTIMATE_FRESH;
-        let proven = (fresh && now >= self.ready_at)
-            .then(|| self.minima.lowest(config.up_hold).max(self.probed.min(lowest)));
-        Some(Budget { now: lowest, proven, unprotected })
+        let proven = (fresh && now >= self.ready_at).then(|| {
+            let lasted = if self.was_congested { self.minima.lowest(config.up_hold) } else { lowest };
+            lasted.max(self.probed.min(lowest))
+        });
+        Some(Budget { now: lowest, proven, keep, unprotected })
     }
 
     /// Takes note of what a decision came to: whether the path carried less than was in use, whether a spatial
@@ -185,8 +202,9 @@ impl Path {
         rose: bool,
         config: &SelectorConfig,
     ) {
+        let failed = congested && fell && self.trial.is_some();
         if let Some(rise) = self.trial {
-            if congested && fell {
+            if failed {
                 self.failures = (self.failures + 1).min(16);
                 self.trial = None;
             } else if now.saturating_sub(rise) > TRIAL {
@@ -195,8 +213,10 @@ impl Path {
             }
         }
         if congested {
+            self.was_congested = true;
             self.probed = 0;
-            let hold = backed_off(self.failures, config);
+            // Only a rise that failed makes the wait longer.
+            let hold = backed_off(if failed { self.failures } else { 0 }, config);
             self.ready_at = self.ready_at.max(now + hold);
             self.next_probe_at = self.next_probe_at.max(now + hold);
         }
@@ -225,10 +245,18 @@ impl Path {
         self.asked = None;
     }
 
-    /// A probe for `wanted` bit/s of streams, if it is time for one.
-    pub fn probe(&mut self, now: Duration, wanted: u64, config: &SelectorConfig) -> Option<Probe> {
+    /// A probe for `wanted` bit/s of streams, if it is time for one; which is often where the path is said not to
+    /// carry even the minimum service.
+    pub fn probe(
+        &mut self,
+        now: Duration,
+        wanted: u64,
+        short: bool,
+        config: &SelectorConfig,
+    ) -> Option<Probe> {
         let estimate = self.network.available_bitrate?;
-        let ready = now >= self.next_probe_at.max(self.ready_at) && self.asked.is_none();
+        let at = if short { self.asked_at + SHORT_PROBE } else { self.next_probe_at.max(self.ready_at) };
+        let ready = now >= at && self.asked.is_none();
         let fresh = now.saturating_sub(self.estimate_at) <= ESTIMATE_FRESH;
         let calm = self.queue(now) <= CALM_QUEUE && self.loss(now) <= f64::from(config.loss_threshold);
         let share = 1.0 - f64::from(config.headroom.clamp(0.0, 0.9));
@@ -238,6 +266,7 @@ impl Path {
         }
         let round_trip = self.network.round_trip.unwrap_or(Duration::from_millis(100));
         let duration = (4 * round_trip).clamp(config.probe_duration, 4 * config.probe_duration);
+        self.asked_at = now;
         self.asked = Some(Asked { bitrate, before: estimate, until: now + duration + round_trip + BUCKET });
         Some(Probe { bitrate, duration })
     }

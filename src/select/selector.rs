@@ -6,7 +6,7 @@ use arrayvec::ArrayVec;
 
 use super::allocate::{Allocator, Choice, Ladder};
 use super::cpu::Processor;
-use super::path::Path;
+use super::path::{Budget, Path};
 use super::value::{MAX_VALUE, quality, value};
 use super::{
     Cap, Cpu, Decision, LayerOffer, MAX_BITRATE, MAX_LAYERS, Network, Offer, Reason, ReceiverReport, Refresh,
@@ -34,25 +34,25 @@ pub struct SelectorConfig {
     /// How long minimum service goes on that the path is said not to carry, before streams are paused.
     pub patience: Duration,
     /// How many spatial switches a minute a stream may come to because of path and processor. It rises only
-    /// while as many are left as it may then fall: down is always allowed.
+    /// where one is left to fall with; with the last one it falls as low as it may have to.
     pub max_switches: u8,
-    /// Share of a stream's present value that a lower spatial layer must save elsewhere to be worth a switch.
+    /// A lower spatial layer has to be worth a switch by this share of the best that the present one is worth.
     pub switch_cost: f32,
 }
 
 impl Default for SelectorConfig {
     fn default() -> Self {
         Self {
-            headroom: 0.1,
+            headroom: 0.05,
             cpu_share: 0.8,
             loss_threshold: 0.05,
             settle: Duration::from_secs(1),
             up_hold: Duration::from_secs(10),
             max_hold: Duration::from_secs(60),
             probe_duration: Duration::from_millis(500),
-            patience: Duration::from_secs(15),
+            patience: Duration::from_secs(60),
             max_switches: 4,
-            switch_cost: 0.2,
+            switch_cost: 0.3,
         }
     }
 }
@@ -102,6 +102,8 @@ struct Stream {
     fresh: bool,
     /// The highest level that it may be given now: its spatial layer + 1, 0 for none.
     ceiling: u8,
+    /// Whether it may fall only once more, so that it falls as low as it may have to.
+    one_fall: bool,
     /// The latest switches for want of bits or time, oldest first.
     switches: ArrayVec<Duration, 8>,
     /// Whether the last report has a window and a cap for it.
@@ -131,6 +133,7 @@ impl Stream {
             held: None,
             fresh: true,
             ceiling: 0,
+            one_fall: false,
             switches: ArrayVec::new(),
             named: (false, false),
         }
@@ -180,6 +183,13 @@ impl Stream {
         self.masked(mask).find(|candidate| candidate.target == held)
     }
 
+    /// Bit/s of the lowest frame rate of the spatial layer that is held, or of all where none is.
+    fn keeps(&self) -> Option<u64> {
+        let level = self.held_in(self.within_cpu).map(Candidate::level);
+        let kept = self.masked(self.within_cpu).filter(|c| level.is_none_or(|level| c.level() == level));
+        kept.map(|candidate| candidate.bitrate).min()
+    }
+
     fn masked(&self, mask: Mask) -> impl Iterator<Item = &Candidate> {
         self.candidates.iter().enumerate().filter(move |(i, _)| mask >> i & 1 != 0).map(|(_, c)| c)
     }
@@ -194,7 +204,9 @@ impl Stream {
     fn ladder(&self, ladder: &mut Ladder, mask: Mask, ceiling: u8, resource: Resource, worth: &Worth) {
         ladder.clear();
         let held = self.held_in(mask).map_or((u8::MAX, 0), |held| {
-            (held.level(), (f64::from(worth.of(held)) * worth.switch_cost) as u32)
+            let of_level = self.masked(mask).filter(|c| c.level() == held.level());
+            let most = of_level.map(|c| worth.of(c)).max().unwrap_or(0);
+            (held.level(), (f64::from(most) * worth.switch_cost) as u32)
         });
         for i in 0..self.candidates.len() {
             let option = match resource {
@@ -202,7 +214,8 @@ impl Stream {
                 Resource::Samples => self.by_samples[i],
             };
             let candidate = &self.candidates[usize::from(option)];
-            if mask >> option & 1 == 0 || candidate.level() > ceiling {
+            let between = self.one_fall && (2..held.0).contains(&candidate.level());
+            if mask >> option & 1 == 0 || candidate.level() > ceiling || between {
                 continue;
             }
             let cost = match resource {
@@ -214,8 +227,8 @@ impl Stream {
         }
     }
 
-    /// The highest level that the switches of the last minute leave it.
-    fn switch_ceiling(&mut self, now: Duration, config: &SelectorConfig) -> u8 {
+    /// How many more switches the last minute leaves it.
+    fn switches_left(&mut self, now: Duration, config: &SelectorConfig) -> u8 {
         self.switches.retain(|at| now.saturating_sub(*at) < MINUTE);
         config.max_switches.saturating_sub(self.switches.len() as u8)
     }
@@ -420,7 +433,9 @@ impl Selector {
         self.allocator.reserve(self.streams.len());
         let cpu_fits = self.share_cpu(now, &worth);
         let cap = self.cap.max_bitrate.unwrap_or(MAX_BITRATE).min(MAX_BITRATE);
-        let bits = budget.map_or(MAX_BITRATE, |budget| budget.now).min(cap);
+        let keep = self.streams.iter().filter_map(Stream::keeps).sum::<u64>();
+        let keeps = |budget: &Budget| if keep <= budget.keep { budget.now.max(keep) } else { budget.now };
+        let bits = budget.as_ref().map_or(MAX_BITRATE, keeps).min(cap);
         let in_use: u64 =
             self.streams.iter().filter_map(|stream| Some(stream.held_in(stream.within_cpu)?.bitrate)).sum();
         self.set_ceilings(now, budget.map(|budget| budget.proven.map(|bits| bits.min(cap))), &worth);
@@ -482,9 +497,9 @@ impl Selector {
         self.path.decided(now, congested, fell, rose, &config);
         let wanted = self.next_step(&worth).map(|step| total + step).filter(|wanted| *wanted <= cap);
         let decision = &mut self.decision;
-        decision.probe = wanted.and_then(|wanted| self.path.probe(now, wanted, &config));
+        decision.probe = wanted.and_then(|wanted| self.path.probe(now, wanted, !fits, &config));
         decision.total_bitrate = total;
-        decision.budget = budget.map(|budget| budget.now.min(cap)).or(self.cap.max_bitrate);
+        decision.budget = budget.map(|_| bits).or(self.cap.max_bitrate);
         decision.redundancy = budget.map(|budget| budget.unprotected.saturating_sub(total));
         decision
     }
@@ -551,9 +566,12 @@ impl Selector {
         let may_rise = !matches!(proven, Some(None));
         for stream in &mut self.streams {
             let level = stream.held.map_or(0, |held| held.spatial_id + 1);
+            let left = stream.switches_left(now, &config);
+            stream.one_fall = left == 1;
             stream.ceiling = match stream.fresh {
                 true => u8::MAX,
-                false if may_rise => stream.switch_ceiling(now, &config).max(level),
+                // A rise leaves one switch to fall with.
+                false if may_rise && left >= 2 => u8::MAX,
                 false => level,
             }
             // Minimum service is nobody's to wait for.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::estimator::{Estimator, PacketReport};
 use super::link::{Link, LinkConfig};
+use super::oracle::unavoidable;
 use super::policies::{Decider, Policy, Watched};
 use super::receiver::{Seen, StreamReceiver};
 use super::relay::Forwarder;
@@ -20,7 +21,7 @@ pub const PAYLOAD: usize = 1100;
 pub const HEADERS: usize = 80;
 
 /// From the camera to the relay: coding, packets, and a path on which nothing is lost.
-const UPLINK: Duration = Duration::from_millis(40);
+pub(super) const UPLINK: Duration = Duration::from_millis(40);
 /// Senders pace the packets of a frame as libwebrtc does: at two and a half times the stream's mean bitrate.
 const PACE: f64 = 2.5;
 /// A receiver reports what arrived so often, and the relay decides so often.
@@ -30,6 +31,8 @@ const DECIDE: Duration = Duration::from_millis(100);
 const PADDING: Duration = Duration::from_millis(5);
 /// What is lost is sent again until it is so old.
 const RESEND: Duration = Duration::from_millis(1000);
+/// No report is awaited any more once nothing was sent for so long.
+const UNREPORTED: Duration = Duration::from_secs(1);
 /// What each estimator begins with, in bit/s.
 const START: u64 = 300_000;
 /// Figures over time are means over this.
@@ -88,6 +91,10 @@ pub struct Sample {
 pub struct ReceiverOutcome {
     /// Each of its windows.
     pub windows: Vec<(StreamId, Seen)>,
+    /// Stalled time of all windows together for which the link alone answers: what a relay would stall that
+    /// knew the trace beforehand and sent one picture after the other to the window that has waited longest, the
+    /// newest, as small as the smallest of the lowest decode target and as if each could be decoded by itself.
+    pub unavoidable: Duration,
     /// Half second by half second.
     pub samples: Vec<Sample>,
     /// Packets sent, and those that were lost.
@@ -96,8 +103,8 @@ pub struct ReceiverOutcome {
     pub lost: u64,
     /// Milliseconds from capture to screen of all pictures shown, in order of length.
     pub delays: Vec<u16>,
-    /// How often a decision changed the spatial layer of a stream, a pause and its end included, other than
-    /// for the sake of its window.
+    /// How often a decision changed the spatial layer of a stream. Pauses do not count, but a stream that comes
+    /// back in another layer does.
     pub decided_switches: u64,
 }
 
@@ -106,6 +113,8 @@ pub struct ReceiverOutcome {
 pub struct Outcome {
     /// How it was decided.
     pub policy: Policy,
+    /// Whether senders coded only what somebody wanted.
+    pub on_demand: bool,
     /// How long it was.
     pub duration: Duration,
     /// The receivers in their order.
@@ -164,6 +173,8 @@ struct Receiver {
     watched: Vec<Watched>,
     windows: Vec<StreamReceiver>,
     forwarders: Vec<Forwarder>,
+    /// The spatial layer that was decided last of each stream.
+    decided: Vec<Option<u8>>,
     /// Until when the packets of each stream are on their way to the relay.
     paced: Vec<Duration>,
     /// Packets whose fate the relay does not know yet, and the number of the first.
@@ -191,6 +202,11 @@ struct Simulation<'a> {
     watchers: Vec<Vec<(usize, usize)>>,
     /// Bit/s at which the packets of a stream come.
     pace: f64,
+}
+
+/// When a stream's first picture is captured: cameras do not run in step.
+pub(super) fn camera_offset(stream: u32) -> Duration {
+    Duration::from_micros(3_700 * u64::from(stream) % 33_333)
 }
 
 impl Call {
@@ -234,6 +250,7 @@ impl<'a> Simulation<'a> {
                 watched: Vec::new(),
                 windows: Vec::new(),
                 forwarders: Vec::new(),
+                decided: vec![None; spec.watches.len()],
                 paced: Vec::new(),
                 packets: VecDeque::new(),
                 first: 0,
@@ -262,8 +279,7 @@ impl<'a> Simulation<'a> {
             simulation.receivers.push(receiver);
         }
         for s in 0..streams {
-            // Cameras do not run in step.
-            simulation.at(Duration::from_micros(3_700 * s as u64 % 33_333), Event::Capture(s));
+            simulation.at(camera_offset(s as u32), Event::Capture(s));
         }
         for r in 0..call.receivers.len() {
             let step = Duration::from_micros(900 * r as u64);
@@ -330,27 +346,29 @@ impl<'a> Simulation<'a> {
     fn forward(&mut self, now: Duration, s: usize, frames: &[Frame]) {
         for i in 0..self.watchers[s].len() {
             let (r, w) = self.watchers[s][i];
-            // A picture waits until the one before is out.
-            let mut paced = now.max(self.receivers[r].paced[w]);
             for frame in frames {
                 match self.receivers[r].forwarders[w].take(frame) {
-                    Ok(true) => {
-                        let packets = frame.bytes.div_ceil(PAYLOAD);
-                        self.receivers[r].windows[w].expect(frame, packets);
-                        // Packets of the same size, as packetizers cut.
-                        let bytes = frame.bytes.div_ceil(packets) + HEADERS;
-                        let media = (w, frame.number, frame.captured);
-                        for _ in 0..packets {
-                            self.at(paced, Event::Send(r, bytes, media));
-                            paced += Duration::from_secs_f64(bytes as f64 * 8.0 / self.pace);
-                        }
-                    }
+                    Ok(true) => self.packets(now, r, w, frame),
                     Ok(false) => {}
                     Err(spatial_id) => self.at(now + UPLINK, Event::Request(s, spatial_id)),
                 }
-                self.receivers[r].paced[w] = paced;
             }
         }
+    }
+
+    /// Sends the packets of a frame, after those of the stream's frames before it.
+    fn packets(&mut self, now: Duration, r: usize, w: usize, frame: &Frame) {
+        let mut paced = now.max(self.receivers[r].paced[w]);
+        let packets = frame.bytes.div_ceil(PAYLOAD);
+        self.receivers[r].windows[w].expect(frame, packets);
+        // Packets of the same size, as packetizers cut.
+        let bytes = frame.bytes.div_ceil(packets) + HEADERS;
+        let media = (w, frame.number, frame.captured);
+        for _ in 0..packets {
+            self.at(paced, Event::Send(r, bytes, media));
+            paced += Duration::from_secs_f64(bytes as f64 * 8.0 / self.pace);
+        }
+        self.receivers[r].paced[w] = paced;
     }
 
     fn send(&mut self, now: Duration, r: usize, bytes: usize, media: Option<Media>) {
@@ -431,7 +449,10 @@ impl<'a> Simulation<'a> {
         let idle = receiver.probing.is_none();
         // Its own probes, at the start and after a drop, are there for all policies alike.
         let own = if idle { receiver.estimator.probe(now) } else { None };
-        let network = receiver.estimator.network(now);
+        // Where nothing more is sent, what was lost at the end is never reported.
+        let in_use = receiver.packets.back().is_some_and(|packet| packet.sent + UNREPORTED >= now);
+        let under_way = receiver.packets.front().filter(|_| in_use).map(|packet| packet.sent);
+        let network = receiver.estimator.network(now, under_way);
         let over_used = receiver.estimator.over_used();
         let choice = receiver.decider.decide(now, network, over_used, &receiver.watched);
         let mut requests = Vec::new();
@@ -440,9 +461,11 @@ impl<'a> Simulation<'a> {
             if target == before {
                 continue;
             }
-            let spatial_id =
-                |target: Option<crate::structure::LayerId>| target.map(|target| target.spatial_id);
-            receiver.outcome.decided_switches += u64::from(spatial_id(before) != spatial_id(target));
+            if let Some(target) = target {
+                let last = receiver.decided[w].replace(target.spatial_id);
+                let switched = last.is_some_and(|last| last != target.spatial_id);
+                receiver.outcome.decided_switches += u64::from(switched);
+            }
             let stream = receiver.watched[w].stream.0 as usize;
             requests.extend(receiver.forwarders[w].set(target).map(|spatial_id| (stream, spatial_id)));
             receiver.windows[w].set_target(now, target);
@@ -503,8 +526,10 @@ impl<'a> Simulation<'a> {
 
     fn finish(mut self) -> Outcome {
         let end = self.call.duration;
-        let receivers = self.receivers.drain(..).map(|mut receiver| {
+        let call = self.call;
+        let receivers = self.receivers.drain(..).zip(&call.receivers).map(|(mut receiver, spec)| {
             let mut outcome = receiver.outcome;
+            outcome.unavoidable = unavoidable(call, spec);
             for (window, watched) in receiver.windows.iter_mut().zip(&receiver.watched) {
                 window.finish(end);
                 outcome.delays.append(&mut window.delays);
@@ -515,6 +540,7 @@ impl<'a> Simulation<'a> {
         });
         Outcome {
             policy: self.policy,
+            on_demand: call.on_demand,
             duration: end,
             receivers: receivers.collect(),
             sent_bytes: self.senders.iter().map(|sender| sender.bytes).collect(),

@@ -43,6 +43,9 @@ const LOSS_WINDOW: Duration = Duration::from_millis(500);
 const SILENCE: Duration = Duration::from_millis(500);
 /// Loss and queues are told for so long, and a round trip, after the last report.
 const FRESH: Duration = Duration::from_millis(500);
+/// Reports are at most so far apart, and a path takes no longer than this before any report has come.
+const REPORT_EVERY: Duration = Duration::from_millis(50);
+const UNKNOWN_DELAY: Duration = Duration::from_millis(200);
 /// The lowest estimate, in bit/s.
 const LOWEST: f64 = 30_000.0;
 /// At the start these multiples of the estimate are probed, then twice as much as long as this share arrives.
@@ -258,15 +261,21 @@ impl Estimator {
         self.over_used
     }
 
-    /// All that is known at `now`, as the selector takes it. Of a path over which nothing comes there is neither
-    /// loss nor a queue to tell of.
-    pub fn network(&self, now: Duration) -> Network {
-        let fresh = now < self.reported + FRESH + self.round_trip.unwrap_or_default();
+    /// All that is known at `now`, as the selector takes it; `under_way` is when the oldest packet was sent of
+    /// which no report has come, which waits at least since its report is due. Of a path over which nothing comes
+    /// there is neither loss nor a queue to tell of.
+    pub fn network(&mut self, now: Duration, under_way: Option<Duration>) -> Network {
+        let fresh = under_way.is_some() || now < self.reported + FRESH + self.round_trip.unwrap_or_default();
+        let due = 2 * self.lowest_delay.unwrap_or(UNKNOWN_DELAY) + REPORT_EVERY;
+        if under_way.is_none() {
+            self.queueing = Duration::ZERO;
+        }
+        let waits = under_way.map_or(Duration::ZERO, |sent| now.saturating_sub(sent + due));
         Network {
             available_bitrate: Some(self.bitrate()),
             round_trip: self.round_trip,
             loss: fresh.then_some(self.loss as f32),
-            queueing_delay: fresh.then_some(self.queueing),
+            queueing_delay: fresh.then_some(self.queueing.max(waits)),
         }
     }
 

@@ -20,6 +20,7 @@
 mod call;
 mod estimator;
 mod link;
+mod oracle;
 mod policies;
 mod receiver;
 mod relay;

@@ -63,7 +63,8 @@ pub struct Seen {
     pub paused: Duration,
     /// From when to when each freeze was.
     pub freezes: Vec<(Duration, Duration)>,
-    /// How often the size of the pictures shown changed.
+    /// How often the size of the pictures shown changed. That is more often than it was decided: before and after
+    /// a stall there are pictures whose upper frames come too late, which are shown smaller.
     pub switches: u64,
     /// Time in which a picture was shown that was not too old, in seconds.
     pub live: f64,

@@ -22,6 +22,8 @@ pub struct Summary {
     pub stalled: f64,
     /// See `stalled`.
     pub stalled_share: f64,
+    /// The share without the time that the link alone answers for ([`ReceiverOutcome::unavoidable`]).
+    pub net_share: f64,
     /// Share of the visible time in which the stream was paused.
     pub paused_share: f64,
     /// Number of freezes.
@@ -68,6 +70,7 @@ impl Summary {
             padding: mean(|sample| sample.padding),
             stalled,
             stalled_share: stalled / visible,
+            net_share: (stalled - of_receivers(|receiver| receiver.unavoidable.as_secs_f64())) / visible,
             paused_share: sum(|seen| seen.paused.as_secs_f64()) / visible,
             freezes: windows().map(|seen| seen.freezes.len()).sum(),
             switches: sum(|seen| seen.switches as f64) / (visible / 60.0),
@@ -83,40 +86,57 @@ impl Summary {
     }
 }
 
-/// A column's name and how its figure is written.
-type Column = (&'static str, fn(&Summary) -> String);
+/// A column's name, whether the table in Markdown has it, and how its figure is written.
+type Column = (&'static str, bool, fn(&Summary) -> String);
 
-const COLUMNS: [Column; 14] = [
-    ("offered kbit/s", |s| format!("{:.0}", s.offered / 1e3)),
-    ("estimate", |s| format!("{:.0}", s.estimate / 1e3)),
-    ("used", |s| format!("{:.0}", s.used / 1e3)),
-    ("padding", |s| format!("{:.0}", s.padding / 1e3)),
-    ("stalled s", |s| format!("{:.1}", s.stalled)),
-    ("stalled %", |s| format!("{:.2}", s.stalled_share * 100.0)),
-    ("paused %", |s| format!("{:.2}", s.paused_share * 100.0)),
-    ("freezes", |s| s.freezes.to_string()),
-    ("switches/min", |s| format!("{:.2}", s.switches)),
-    ("decided", |s| format!("{:.2}", s.decided_switches)),
-    ("SSIM shown", |s| format!("{:.4}", s.ssim)),
-    ("SSIM seen", |s| format!("{:.4}", s.seen)),
-    ("delay ms", |s| format!("{:.0}", s.delay)),
-    ("lost %", |s| format!("{:.2}", s.lost * 100.0)),
+const COLUMNS: [Column; 17] = [
+    ("offered kbit/s", false, |s| format!("{:.0}", s.offered / 1e3)),
+    ("estimate", false, |s| format!("{:.0}", s.estimate / 1e3)),
+    ("used kbit/s", true, |s| format!("{:.0}", s.used / 1e3)),
+    ("padding", false, |s| format!("{:.0}", s.padding / 1e3)),
+    ("stalled s", false, |s| format!("{:.1}", s.stalled)),
+    ("stalled %", true, |s| format!("{:.2}", s.stalled_share * 100.0)),
+    ("net %", true, |s| format!("{:.2}", s.net_share * 100.0)),
+    ("paused %", false, |s| format!("{:.2}", s.paused_share * 100.0)),
+    ("freezes", true, |s| s.freezes.to_string()),
+    ("switches/min", true, |s| format!("{:.2}", s.decided_switches)),
+    ("shown/min", true, |s| format!("{:.2}", s.switches)),
+    ("SSIM shown", false, |s| format!("{:.4}", s.ssim)),
+    ("SSIM seen", true, |s| format!("{:.4}", s.seen)),
+    ("delay ms", true, |s| format!("{:.0}", s.delay)),
+    ("lost %", false, |s| format!("{:.2}", s.lost * 100.0)),
+    ("uplink kbit/s", false, |s| format!("{:.0}", s.uplink / 1e3)),
+    ("coding ms/s", false, |s| format!("{:.0}", s.encode)),
 ];
 
-/// The table of all outcomes, in Markdown.
+/// The columns of the table in Markdown.
+fn brief() -> impl Iterator<Item = &'static Column> {
+    COLUMNS.iter().filter(|(_, brief, _)| *brief)
+}
+
+fn name(outcome: &Outcome) -> String {
+    let on_demand = if outcome.on_demand { ", on demand" } else { "" };
+    format!("{}{on_demand}", outcome.policy.name())
+}
+
+/// Outcomes as a table in Markdown, with the most telling figures: bitrate used; stalled time, all of it and net
+/// of what the link alone answers for; spatial switches decided, and changes of the size shown; SSIM over all the
+/// time (nothing shown is 0); the delay that 95 % of the pictures keep.
 pub struct Report<'a>(pub &'a [Outcome]);
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "| policy    |")?;
-        COLUMNS.iter().try_for_each(|(name, _)| write!(f, " {name} |"))?;
-        write!(f, "\n| --------- |")?;
-        COLUMNS.iter().try_for_each(|(name, _)| write!(f, " {}: |", "-".repeat(name.len() - 1)))?;
+        let names: Vec<String> = self.0.iter().map(name).collect();
+        let wide = names.iter().map(String::len).max().unwrap_or(0).max("policy".len());
+        write!(f, "| {:wide$} |", "policy")?;
+        brief().try_for_each(|(name, ..)| write!(f, " {name} |"))?;
+        write!(f, "\n| {} |", "-".repeat(wide))?;
+        brief().try_for_each(|(name, ..)| write!(f, " {}: |", "-".repeat(name.len() - 1)))?;
         writeln!(f)?;
-        for outcome in self.0 {
+        for (outcome, name) in self.0.iter().zip(names) {
             let summary = Summary::new(outcome);
-            write!(f, "| {:9} |", outcome.policy.name())?;
-            COLUMNS.iter().try_for_each(|(name, get)| write!(f, " {:>1$} |", get(&summary), name.len()))?;
+            write!(f, "| {name:wide$} |")?;
+            brief().try_for_each(|(name, _, get)| write!(f, " {:>1$} |", get(&summary), name.len()))?;
             writeln!(f)?;
         }
         Ok(())
@@ -134,22 +154,17 @@ impl Report<'_> {
              td:first-child,th:first-child{{text-align:left}}</style></head><body>\n<h1>{title}</h1>\n<table><tr>\
              <th>policy</th>"
         );
-        COLUMNS.iter().for_each(|(name, _)| page += &format!("<th>{name}</th>"));
+        COLUMNS.iter().for_each(|(name, ..)| page += &format!("<th>{name}</th>"));
         page += "</tr>\n";
         for outcome in self.0 {
             let summary = Summary::new(outcome);
-            page += &format!("<tr><td>{}</td>", outcome.policy.name());
-            COLUMNS.iter().for_each(|(_, get)| page += &format!("<td>{}</td>", get(&summary)));
+            page += &format!("<tr><td>{}</td>", name(outcome));
+            COLUMNS.iter().for_each(|(_, _, get)| page += &format!("<td>{}</td>", get(&summary)));
             page += "</tr>\n";
         }
         page += "</table>\n";
         for outcome in self.0 {
-            let summary = Summary::new(outcome);
-            let (uplink, encode) = (summary.uplink / 1e3, summary.encode);
-            page += &format!(
-                "<h2>{}</h2>\n<p>Each sender: {uplink:.0} kbit/s up, {encode:.0} ms of coding a second.</p>\n",
-                outcome.policy.name()
-            );
+            page += &format!("<h2>{}</h2>\n", name(outcome));
             for receiver in 0..outcome.receivers.len() {
                 page += &picture(&[(outcome, receiver)]);
                 page += "\n";
@@ -178,7 +193,7 @@ fn escape(text: &str) -> String {
 
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 90.0;
-const RIGHT: f64 = 12.0;
+const RIGHT: f64 = 24.0;
 const CHART: f64 = 110.0;
 const ROW: f64 = 14.0;
 
@@ -192,26 +207,29 @@ fn picture(panels: &[(&Outcome, usize)]) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height:.0}\" width=\"{WIDTH}\" \
          font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n"
     );
+    // One scale for all. Peaks of the capacity that nobody could use are cut off.
+    let samples = panels.iter().flat_map(|(outcome, r)| &outcome.receivers[*r].samples);
+    let used = samples.map(|s| s.estimate.max(s.media + s.padding)).max().unwrap_or(0);
+    let most = (used as f64 * 1.1).max(100_000.0);
     let mut top = 0.0;
     for panel in panels {
-        draw(&mut svg, panel.0, panel.1, top);
+        draw(&mut svg, panel.0, panel.1, top, most);
         top += tall(panel);
     }
     legend(&mut svg, top + 8.0);
     svg + "</svg>"
 }
 
-fn draw(svg: &mut String, outcome: &Outcome, r: usize, top: f64) {
+fn draw(svg: &mut String, outcome: &Outcome, r: usize, top: f64, most: f64) {
     let receiver = &outcome.receivers[r];
     let seconds = outcome.duration.as_secs_f64().max(1e-9);
     let x = |time: f64| LEFT + (WIDTH - LEFT - RIGHT) * (time / seconds).clamp(0.0, 1.0);
-    // Peaks of the capacity that nobody could use are cut off.
-    let used = receiver.samples.iter().map(|s| s.estimate.max(s.media + s.padding)).max().unwrap_or(0);
-    let most = (used as f64 * 1.25).max(100_000.0);
     let base = top + 30.0 + CHART;
     let y = |bitrate: u64| base - CHART * (bitrate as f64 / most).min(1.0);
-    let stalled: f64 = receiver.windows.iter().map(|(_, seen)| seen.stalled.as_secs_f64()).sum();
-    text(svg, LEFT, top + 20.0, "start", &format!("{}: {stalled:.1} s stalled", outcome.policy.name()));
+    let summary = Summary::new(outcome);
+    let (stalled, seen) = (summary.stalled_share * 100.0, summary.seen);
+    let title = format!("{}: {stalled:.1} % of the time stalled, {seen:.3} SSIM seen", name(outcome));
+    text(svg, LEFT, top + 20.0, "start", &title);
     let half = seconds / receiver.samples.len().max(1) as f64;
     let line = |get: &dyn Fn(usize) -> u64| {
         let points = (0..receiver.samples.len())
@@ -319,7 +337,7 @@ mod tests {
         let table = report.to_string();
         assert_eq!(table.lines().count(), 2 + Policy::ALL.len());
         let bars: Vec<usize> = table.lines().map(|line| line.matches('|').count()).collect();
-        assert!(bars.iter().all(|&count| count == COLUMNS.len() + 2), "{table}");
+        assert!(bars.iter().all(|&count| count == brief().count() + 2), "{table}");
         let page = report.html("a < b & \"c\"");
         assert!(page.contains("<title>a &lt; b &amp; &quot;c&quot;</title>"));
         assert!(!page.contains("NaN") && !page.contains("inf") && !page.contains("http://www.w3.org/1999"));
@@ -330,7 +348,7 @@ mod tests {
                 page.matches(&format!("{opened} ")).count() + page.matches(&format!("{opened}>")).count();
             assert_eq!(opened, page.matches(&closed).count(), "{element}");
         }
-        assert_eq!(report.svg().matches("stalled</text>").count(), Policy::ALL.len());
+        assert_eq!(report.svg().matches("SSIM seen</text>").count(), Policy::ALL.len());
         assert_eq!(page, report.html("a < b & \"c\""));
     }
 }

@@ -69,8 +69,8 @@ impl Call {
     /// A call of `people` (2 to 25), each of whom sends a camera and sees all others: for a third of the time
     /// in a gallery, then with one of them pinned at 1280x720 and the others small, then with somebody's screen
     /// at 1280x720 (which is one more stream) beside a column of four, the others scrolled out of sight. Every
-    /// path carries `bitrate` on average, with the fades of [`Trace::lte`].
-    pub fn meeting(people: u32, bitrate: u64, duration: Duration, on_demand: bool) -> Self {
+    /// path carries `bitrate` on average, with fades of its own as [`Trace::lte`] draws them from `seed`.
+    pub fn meeting(people: u32, bitrate: u64, seed: u64, duration: Duration, on_demand: bool) -> Self {
         let people = people.clamp(2, 25);
         let columns = (1..6).find(|n| n * n >= people - 1).unwrap_or(5);
         let (pinned, then) = (duration / 3, duration / 3 * 2);
@@ -95,8 +95,9 @@ impl Call {
                 let screen = vec![(Duration::ZERO, hidden()), (then, window(1280, Priority::ScreenShare))];
                 watches.push((StreamId(people), screen));
             }
-            let link = LinkConfig { seed: u64::from(r), ..LinkConfig::default() };
-            ReceiverSpec { trace: Trace::lte(u64::from(r) + 1, bitrate, duration), link, watches }
+            let seed = seed.wrapping_mul(1000).wrapping_add(u64::from(r));
+            let link = LinkConfig { seed, ..LinkConfig::default() };
+            ReceiverSpec { trace: Trace::lte(seed, bitrate, duration), link, watches }
         };
         let receivers = (0..people).map(receiver).collect();
         let call = Self::to_one(Trace::constant(bitrate), LinkConfig::default(), duration, vec![]);
@@ -107,7 +108,7 @@ impl Call {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulate::Policy;
+    use crate::simulate::{Policy, Summary};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -152,6 +153,29 @@ mod tests {
     }
 
     #[test]
+    fn over_lte_the_selector_stalls_least_shows_most_and_switches_seldom() {
+        // Sums over links: stalled share, SSIM seen.
+        let mut sums = Policy::ALL.map(|policy| (policy, 0.0, 0.0));
+        for seed in [21, 22, 23] {
+            let trace = Trace::lte(seed, 4_000_000, 60 * SECOND);
+            let call = Call::gallery(trace, LinkConfig::default(), 60 * SECOND, 9);
+            for (policy, stalled, seen) in &mut sums {
+                let summary = Summary::new(&run(&call, *policy));
+                assert!(*policy != Policy::Selector || summary.decided_switches <= 4.0);
+                assert!(summary.net_share <= summary.stalled_share);
+                *stalled += summary.stalled_share;
+                *seen += summary.seen;
+            }
+        }
+        let (_, stalled, seen) = sums[0];
+        for (policy, other_stalled, other_seen) in &sums[1..] {
+            let lowest = *policy == Policy::Lowest;
+            assert!(lowest || stalled < other_stalled / 2.0, "{policy:?}: {stalled} {other_stalled}");
+            assert!(seen > *other_seen, "{policy:?}: {seen} {other_seen}");
+        }
+    }
+
+    #[test]
     fn the_same_call_has_the_same_outcome() {
         let link = LinkConfig { loss: 0.02, ..LinkConfig::default() };
         let call = Call::speakers(Trace::lte(7, 3_000_000, 30 * SECOND), link, 30 * SECOND, 9);
@@ -186,7 +210,8 @@ mod tests {
 
     #[test]
     fn demand_saves_what_nobody_watches() {
-        let outcome = |on_demand| run(&Call::meeting(6, 3_000_000, 30 * SECOND, on_demand), Policy::Selector);
+        let outcome =
+            |on_demand| run(&Call::meeting(6, 3_000_000, 1, 30 * SECOND, on_demand), Policy::Selector);
         let (demand, all) = (outcome(true), outcome(false));
         let sum = |outcome: &crate::simulate::Outcome| outcome.sent_bytes.iter().sum::<u64>();
         assert!(sum(&demand) < sum(&all) * 7 / 10, "{} of {}", sum(&demand), sum(&all));

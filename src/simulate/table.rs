@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use super::call::{HEADERS, PAYLOAD};
 use crate::select::{LayerQuality, Offer};
 use crate::structure::{DecodeTarget, LayerId, ScalabilityMode};
 
@@ -141,7 +142,7 @@ impl Table {
         &fits.unwrap_or(&ssim[ssim.len() - 1]).1
     }
 
-    /// Mean bit/s of a decode target, all that it needs included, key pictures apart.
+    /// Mean bit/s of a decode target, all that it needs and the packets' [`HEADERS`] included, key pictures apart.
     pub fn bitrate(&self, target: DecodeTarget) -> u64 {
         let structure = self.mode.structure();
         let bytes: u64 = (0..self.pictures())
@@ -149,11 +150,24 @@ impl Table {
                 let picture = structure.cycle[n % structure.cycle.len()];
                 (0..self.layers.len() as u8)
                     .filter(|&s| structure.needed_by(picture, s).contains(target))
-                    .map(|s| u64::from(self.frame_bytes(s, n)))
+                    .map(|s| wire_bytes(self.frame_bytes(s, n)))
                     .sum::<u64>()
             })
             .sum();
         (bytes as f64 * 8.0 / self.pictures() as f64 * f64::from(self.frame_rate)) as u64
+    }
+
+    /// Bytes of the smallest picture of the lowest decode target, with its headers.
+    pub(super) fn least_bytes(&self) -> usize {
+        let lowest = (0..self.pictures()).filter(|&n| self.is_lowest(n));
+        lowest.map(|n| wire_bytes(self.frame_bytes(0, n)) as usize).min().unwrap_or(HEADERS)
+    }
+
+    /// Whether a picture after the key picture belongs to the lowest decode target.
+    fn is_lowest(&self, picture: usize) -> bool {
+        let structure = self.mode.structure();
+        let picture = structure.cycle[picture % structure.cycle.len()];
+        structure.needed_by(picture, 0).contains(LayerId::new(0, 0))
     }
 
     /// What a sender of the video offers.
@@ -250,6 +264,12 @@ impl FromStr for Table {
     }
 }
 
+/// Bytes of a frame with the headers of its packets.
+fn wire_bytes(bytes: u32) -> u64 {
+    let bytes = bytes as usize;
+    (bytes + bytes.div_ceil(PAYLOAD) * HEADERS) as u64
+}
+
 fn video(fields: &[&str]) -> Option<Table> {
     let &[mode, width, height, frame_rate] = fields else { return None };
     let mode: ScalabilityMode = mode.trim().parse().ok()?;
@@ -281,8 +301,8 @@ mod tests {
     #[test]
     fn a_table_is_read_and_offers_its_bitrates() {
         let table: Table = small().parse().unwrap();
-        assert_eq!(table.bitrate(LayerId::new(0, 0)), 300 * 8 * 5);
-        assert_eq!(table.bitrate(LayerId::new(0, 1)), 400 * 8 * 5);
+        assert_eq!(table.bitrate(LayerId::new(0, 0)), (300 + 80) * 8 * 5);
+        assert_eq!(table.bitrate(LayerId::new(0, 1)), (400 + 160) * 8 * 5);
         assert_eq!(table.refresh_bytes(0), 900);
         assert_eq!(table.ssim(0, 1000)[1], 0.89);
         assert_eq!(table.offer().layers[1].frame_rate, 10.0);
