@@ -24,8 +24,8 @@ test: setup ## Runs all tests, doctests and the README's examples too
 bless: setup ## Writes test-vectors anew after the coder was changed on purpose
 	LAYERCAST_BLESS=1 $(CARGO) test --locked --test vectors
 
-bench: setup ## Measures the coder beside rav1e's: speed, bits, quality; writes target/bench
-	$(CARGO) bench --locked --bench encode
+bench: setup ## Measures packets, decisions, and the coder beside rav1e's; writes target/bench
+	$(CARGO) bench --locked --bench packets --bench select --bench encode
 	$(CARGO) bench --locked --bench compare -- $(COMPARE)
 
 bench-peer: ## The same comparison beside libaom's real-time mode too, which it builds
@@ -36,8 +36,9 @@ lint: setup ## Checks the formatting, and clippy with each set of features
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --all-targets --no-default-features -- -D warnings
-	$(CARGO) clippy --locked --all-targets --no-default-features --features encoder -- -D warnings
-	$(CARGO) clippy --locked --all-targets --no-default-features --features decoder -- -D warnings
+	for feature in encoder decoder rtp e2ee select simulate; do \
+		$(CARGO) clippy --locked --all-targets --no-default-features --features $$feature -- -D warnings || exit; \
+	done
 	./.ci/relay-tree
 
 doc: setup ## Builds the documentation

@@ -1,7 +1,10 @@
 //! A real-time AV1 Scalable Video Coding (SVC) engine for video calls that stay end-to-end encrypted.
 //!
-//! The modules are the stages of the pipeline: a [`picture`] goes in at one end, is coded as the
-//! layers of a scalability [`structure`], and comes out as the OBUs of a [`bitstream`].
+//! The modules are the stages of the pipeline. A [`picture`] goes in at one end and is coded by the `encoder` as the
+//! layers of a scalability [`structure`], each a frame of a [`bitstream`]. `e2ee` seals the frames, `rtp` puts them
+//! into packets and gets them out again, the `decoder` makes pictures of them. `select` says which layers who gets,
+//! and which are coded at all; `simulate` lives whole calls through. Each of those not linked here is a feature of its
+//! name, on by default.
 
 #![deny(unsafe_code)]
 
@@ -24,11 +27,6 @@ pub mod simulate;
 pub mod structure;
 
 /// The README's examples are tests.
-#[cfg(all(doctest, feature = "encoder", feature = "decoder"))]
+#[cfg(all(doctest, feature = "encoder", feature = "decoder", feature = "e2ee", feature = "select"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
-
-/// So are those of the draft about the selector.
-#[cfg(all(doctest, feature = "select"))]
-#[doc = include_str!("../docs/select-draft.md")]
-struct SelectDraft;
