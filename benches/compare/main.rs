@@ -65,7 +65,9 @@ const QUALITY_LEVELS: [u8; 6] = [16, 24, 32, 40, 48, 56];
 #[cfg(feature = "peer-libaom")]
 const BITRATES: [u32; 5] = [150, 300, 600, 1200, 2400];
 
-/// The encoder of this crate as it is measured: name of the preset and what it sets. All are compared with the first.
+/// The encoder of this crate.
+const LAYERCAST: &str = "layercast";
+/// It as it is measured: name of the preset and what it sets. All are compared with the first.
 const PRESETS: [(&str, SetPreset); 4] =
     [("2", |_| ()), ("0", |c| c.speed = 0), ("1", |c| c.speed = 1), ("3", |c| c.speed = 3)];
 /// The modes that it is measured in.
@@ -152,7 +154,7 @@ fn layercast_series() -> Vec<Series> {
             (format!("q{quantizer}"), Box::new(make))
         };
         let settings = QUANTIZERS.map(setting).into();
-        Series { encoder: "layercast".into(), speed: preset.into(), mode, settings }
+        Series { encoder: LAYERCAST.into(), speed: preset.into(), mode, settings }
     };
     PRESETS.iter().flat_map(|&preset| MODES.map(|mode| series(preset, mode))).collect()
 }

@@ -30,7 +30,8 @@ const COLOURS: [RGBColor; 7] = [
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 type Figure = fn(&Point) -> f64;
 
-/// Writes a chart of Y-PSNR and one of SSIM over the rate for every clip.
+/// Writes a chart of Y-PSNR and one of SSIM over the rate for every clip. Of this crate's encoder the first preset
+/// is drawn alone: the others' curves lie too close to be told apart.
 pub fn svg(path: &Path, measured: &[(&Clip, Vec<Curve<'_>>)]) -> Result<()> {
     let figures: [(&str, Figure); 2] =
         [("Y-PSNR, dB", |p| p.quality.y_psnr()), ("SSIM", |p| p.quality.y_ssim())];
@@ -39,7 +40,12 @@ pub fn svg(path: &Path, measured: &[(&Clip, Vec<Curve<'_>>)]) -> Result<()> {
     let area = SVGBackend::new(path, size).into_drawing_area();
     area.fill(&WHITE)?;
     let (legend, charts) = area.split_vertically(LEGEND);
-    draw_legend(&legend, measured)?;
+    let drawn = |curve: &&Curve<'_>| {
+        curve.series.encoder != crate::LAYERCAST || curve.series.speed == crate::PRESETS[0].0
+    };
+    let measured: Vec<(&Clip, Vec<&Curve<'_>>)> =
+        measured.iter().map(|(clip, curves)| (*clip, curves.iter().filter(drawn).collect())).collect();
+    draw_legend(&legend, encoders(measured.iter().flat_map(|(_, curves)| curves.iter().copied())))?;
     let charts = charts.split_evenly((figures.len(), measured.len()));
     for (row, (name, figure)) in figures.into_iter().enumerate() {
         for (column, (clip, curves)) in measured.iter().enumerate() {
@@ -72,13 +78,13 @@ fn encoders<'a>(curves: impl Iterator<Item = &'a Curve<'a>>) -> Vec<String> {
 fn draw_chart<DB: DrawingBackend>(
     area: &DrawingArea<DB, plotters::coord::Shift>,
     title: &str,
-    curves: &[Curve<'_>],
+    curves: &[&Curve<'_>],
     figure: Figure,
 ) -> Result<()>
 where
     DB::ErrorType: 'static,
 {
-    let points = || curves.iter().flat_map(|curve| &curve.points).filter(|p| figure(p).is_finite());
+    let points = || curves.iter().flat_map(|curve| curve.points.iter()).filter(|p| figure(p).is_finite());
     let range = |of: &dyn Fn(&Point) -> f64| {
         let start = (f64::INFINITY, f64::NEG_INFINITY);
         points().map(of).fold(start, |(low, high), value| (low.min(value), high.max(value)))
@@ -109,7 +115,7 @@ where
         .axis_desc_style(font(13))
         .x_label_formatter(&|kbps| format!("{kbps:.0}"))
         .draw()?;
-    let names = encoders(curves.iter());
+    let names = encoders(curves.iter().copied());
     for curve in curves {
         let colour = colour(&names, &curve.series.encoder());
         let mut line = curve.pairs(|p| p.kbps, figure);
@@ -146,13 +152,12 @@ fn dashes(mode: ScalabilityMode) -> Option<(u32, u32)> {
 /// Colours are encoders, dashes are modes.
 fn draw_legend<DB: DrawingBackend>(
     area: &DrawingArea<DB, plotters::coord::Shift>,
-    measured: &[(&Clip, Vec<Curve<'_>>)],
+    names: Vec<String>,
 ) -> Result<()>
 where
     DB::ErrorType: 'static,
 {
     let style = ("sans-serif", 14).into_font().color(&INK).pos(Pos::new(HPos::Left, VPos::Center));
-    let names = encoders(measured.iter().flat_map(|(_, curves)| curves));
     for (n, name) in names.iter().enumerate() {
         let x = 24 + 200 * n as i32;
         area.draw(&PathElement::new([(x, 26), (x + 30, 26)], colour(&names, name).stroke_width(3)))?;

@@ -31,7 +31,7 @@ impl Curve<'_> {
     }
 
     fn ours(&self) -> bool {
-        self.series.encoder == "layercast"
+        self.series.encoder == crate::LAYERCAST
     }
 }
 

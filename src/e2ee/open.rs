@@ -76,7 +76,7 @@ pub enum OpenError {
     #[error("not authentic")]
     NotAuthentic,
     /// The payload is the sender's, but what came with it is not what the sender said.
-    #[error("relabelled: the {0} is not the sender's")]
+    #[error("relabelled: another {0} than the sender sealed")]
     Relabelled(#[from] Relabelled),
 }
 
