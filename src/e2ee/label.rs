@@ -46,7 +46,7 @@ pub enum Relabelled {
     #[error("temporal layer")]
     TemporalLayer,
     /// Template, decode target indications, frame differences or chain differences.
-    #[error("dependencies")]
+    #[error("set of dependencies")]
     Dependencies,
     /// The place of a packet in its frame, or that it is one.
     #[error("place in the frame")]
