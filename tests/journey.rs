@@ -92,13 +92,15 @@ fn receive(
     pictures
 }
 
-/// The pictures of every mode, sealed in this way, or not.
-fn journey(agreed: Option<Agreement>) {
+/// The pictures of every mode, sealed in this way, or not; by frame or by packet.
+fn journey(agreed: Option<Agreement>, by_packet: bool) {
     for mode in ScalabilityMode::all() {
         let describer = Describer::new(mode, SIZE.0 as u32, SIZE.1 as u32);
         let mut keys = agreed.map(|agreed| (agreed, SenderKeys::fresh(agreed, 3, 0).unwrap()));
         let sealer = keys.as_mut().map(|(_, keys)| keys.video(0).unwrap());
-        let sent = send(mode, &mut Outgoing::new(describer.clone(), sealer, 65_500));
+        let mut outgoing = Outgoing::new(describer.clone(), sealer, 65_500);
+        outgoing.by_packet = by_packet;
+        let sent = send(mode, &mut outgoing);
         for target in mode.structure().decode_targets() {
             let opener = keys.as_ref().map(|(agreed, keys)| {
                 let mut ring = KeyRing::new(*agreed, Duration::from_secs(1));
@@ -125,15 +127,20 @@ fn journey(agreed: Option<Agreement>) {
 
 #[test]
 fn sealed_pictures_arrive_as_they_were_coded() {
-    journey(Some(Agreement::default()));
+    journey(Some(Agreement::default()), false);
+}
+
+#[test]
+fn so_do_those_sealed_packet_by_packet() {
+    journey(Some(Agreement::default()), true);
 }
 
 #[test]
 fn so_do_those_bound_by_metadata() {
-    journey(Some(Agreement { binding: Binding::Metadata, ..Agreement::default() }));
+    journey(Some(Agreement { binding: Binding::Metadata, ..Agreement::default() }), false);
 }
 
 #[test]
 fn so_do_those_in_the_clear() {
-    journey(None);
+    journey(None, false);
 }

@@ -19,9 +19,7 @@ use layercast::rtp::packet::{RtpPacket, RtpPacketMut};
 use layercast::rtp::packetizer::{
     OutgoingFrame, Packetizer, PacketizerConfig, Packets, PayloadFormat, SentPackets,
 };
-use layercast::rtp::reassembler::{
-    self, Abandoned, Accepted, Reassembler, ReassemblerConfig, ReceivedFrame, Rejected,
-};
+use layercast::rtp::reassembler::{self, Abandoned, Accepted, Reassembler, ReassemblerConfig, Rejected};
 use layercast::structure::{
     DecodeTarget, DecodeTargets, FramePlan, LayerId, PictureRequest, Planner, ScalabilityMode,
 };
@@ -482,19 +480,9 @@ impl Receiver {
     fn run(&mut self, now: Duration) -> Result<(), TestCaseError> {
         while let Some(event) = self.reassembler.poll(now) {
             let reassembler::Event::Frame(frame) = event else { continue };
-            let ReceivedFrame { descriptor, structure, dependencies, payload, timestamp, marker } = frame;
-            prop_assert_eq!(self.payloads.get(&descriptor.frame_number), Some(&payload));
-            let frame = Frame {
-                frame_number: descriptor.frame_number,
-                timestamp,
-                end_of_picture: marker,
-                starts_sequence: descriptor.structure.is_some(),
-                active_decode_targets: descriptor.active_decode_targets,
-                structure,
-                dependencies,
-                payload,
-            };
-            let inserted = self.buffer.insert(frame, now);
+            let sent = self.payloads.get(&frame.descriptor.frame_number);
+            prop_assert_eq!(sent, Some(&frame.payload));
+            let inserted = self.buffer.insert(frame.into(), now);
             prop_assert!(matches!(inserted, Ok(()) | Err(DropReason::Late)), "{:?}", inserted);
         }
         if let Some(settled) = self.reassembler.settled() {

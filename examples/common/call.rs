@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use layercast::e2ee::{KeyRing, OpenError, SealError, Unit as Sealed, VideoOpener, VideoSealer};
+use layercast::rtp::av1;
 use layercast::rtp::descriptor::Describer;
 use layercast::rtp::frame_buffer::{self, DropReason, Frame, FrameBuffer, FrameBufferConfig, Request, Unit};
 use layercast::rtp::packetizer::{self, OutgoingFrame, Packetizer, PacketizerConfig, Packets, PayloadFormat};
@@ -28,12 +29,17 @@ pub enum SendError {
     /// A frame cannot be put into packets.
     #[error(transparent)]
     Packetize(#[from] packetizer::Error),
+    /// A frame is not made of OBUs.
+    #[error(transparent)]
+    Av1(#[from] av1::Error),
 }
 
 /// The sending end.
 pub struct Outgoing {
     describer: Describer,
     sealer: Option<VideoSealer>,
+    /// Whether each packet's payload is sealed on its own, and not the whole frame.
+    pub by_packet: bool,
     packetizer: Packetizer,
     sealed: BytesMut,
 }
@@ -44,7 +50,7 @@ impl Outgoing {
         let format = if sealer.is_some() { PayloadFormat::Sframe } else { PayloadFormat::Av1 };
         let config = PacketizerConfig::new(format, DESCRIPTOR_ID, PAYLOAD_TYPE, SSRC);
         let packetizer = Packetizer::new(PacketizerConfig { sequence_number, ..config });
-        Self { describer, sealer, packetizer, sealed: BytesMut::new() }
+        Self { describer, sealer, by_packet: false, packetizer, sealed: BytesMut::new() }
     }
 
     /// Appends the packets of a picture: its frames' bytes are `payloads`, in the plan's order.
@@ -59,19 +65,38 @@ impl Outgoing {
         let descriptors = self.describer.describe(plan, wanted);
         let count = descriptors.len();
         for (index, (descriptor, payload)) in descriptors.iter().zip(payloads).enumerate() {
-            let payload = match &mut self.sealer {
+            let end_of_picture = index + 1 == count;
+            let frame = OutgoingFrame { payload, descriptor, timestamp, end_of_picture };
+            match &mut self.sealer {
+                Some(_) if self.by_packet => self.seal_by_packet(&frame, packets)?,
                 Some(sealer) => {
                     self.sealed.clear();
                     sealer.seal(descriptor, Sealed::Frame, payload, &mut self.sealed)?;
-                    &self.sealed
+                    self.packetizer.packetize(&OutgoingFrame { payload: &self.sealed, ..frame }, packets)?;
                 }
-                None => payload,
-            };
-            let end_of_picture = index + 1 == count;
-            let frame = OutgoingFrame { payload, descriptor, timestamp, end_of_picture };
-            self.packetizer.packetize(&frame, packets)?;
+                None => self.packetizer.packetize(&frame, packets)?,
+            }
         }
         Ok(())
+    }
+
+    fn seal_by_packet(&mut self, frame: &OutgoingFrame<'_>, packets: &mut Packets) -> Result<(), SendError> {
+        let Some(sealer) = &mut self.sealer else { return Ok(()) };
+        let descriptor = frame.descriptor;
+        let room = self.packetizer.room(descriptor)?;
+        let overhead = sealer.overhead(descriptor, Sealed::Packet { index: 0, last: true })?;
+        let payloads = av1::packetize(
+            frame.payload,
+            room.saturating_sub(overhead).max(2),
+            descriptor.structure.is_some(),
+        )?;
+        let mut sealed = vec![];
+        for (index, payload) in (0..).zip(&payloads) {
+            let unit = Sealed::Packet { index, last: usize::from(index) + 1 == payloads.len() };
+            sealer.seal(descriptor, unit, payload, &mut self.sealed)?;
+            sealed.push(self.sealed.split().freeze());
+        }
+        Ok(self.packetizer.packetize_sealed(frame, &sealed, packets)?)
     }
 }
 

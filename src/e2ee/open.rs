@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use sframe::frame::validation::{
     FrameValidation, ReplayAttackProtection, ReplayAttackProtectionError, ReplayToken, Tolerance,
     UnvalidatedFrame,
@@ -15,6 +15,7 @@ use super::header::{Context, Header};
 use super::keys::KeySource;
 use super::label::{Described, Relabelled, Unit, difference, label_of};
 use super::{Agreement, Binding};
+use crate::rtp::av1;
 use crate::rtp::descriptor::{self, DependencyDescriptor, DependencyStructure};
 use crate::rtp::frame_buffer::Frame;
 use crate::rtp::reassembler::ReceivedFrame;
@@ -60,6 +61,9 @@ pub enum OpenError {
     /// The descriptor does not fit the structure.
     #[error(transparent)]
     Descriptor(#[from] descriptor::Error),
+    /// What was sealed packet by packet is no frame.
+    #[error(transparent)]
+    Payload(#[from] av1::Error),
     /// It was opened before.
     #[error("replayed: counter {counter} was opened before")]
     Replayed {
@@ -208,12 +212,39 @@ impl VideoOpener {
         now: Duration,
         mut received: ReceivedFrame,
     ) -> Result<Frame, OpenError> {
-        let mut payload = BytesMut::from(received.payload);
-        self.open(source, now, &received.descriptor, Unit::Frame, &mut payload)?;
-        received.payload = payload.freeze();
+        if received.pieces.is_empty() {
+            received.payload =
+                self.open_shared(source, now, &received.descriptor, Unit::Frame, received.payload)?;
+        } else {
+            let mut payloads = std::mem::take(&mut received.pieces);
+            let last = payloads.len() - 1;
+            for (index, payload) in payloads.iter_mut().enumerate() {
+                let place = u16::try_from(index).map_err(|_| OpenError::Malformed)?;
+                let unit = Unit::Packet { index: place, last: index == last };
+                *payload =
+                    self.open_shared(source, now, &received.descriptor, unit, std::mem::take(payload))?;
+            }
+            let mut obus = Vec::with_capacity(payloads.iter().map(Bytes::len).sum());
+            av1::depacketize(&payloads, &mut obus)?;
+            received.payload = obus.into();
+        }
         received.structure = Arc::clone(self.structure().ok_or(OpenError::NoStructure)?);
         received.dependencies = received.descriptor.dependencies(&received.structure)?;
         Ok(received.into())
+    }
+
+    /// Opens an SFrame in place where nobody else has a share of its bytes.
+    fn open_shared(
+        &mut self,
+        source: &impl KeySource,
+        now: Duration,
+        descriptor: &DependencyDescriptor,
+        unit: Unit,
+        sframe: Bytes,
+    ) -> Result<Bytes, OpenError> {
+        let mut sframe = BytesMut::from(sframe);
+        self.open(source, now, descriptor, unit, &mut sframe)?;
+        Ok(sframe.freeze())
     }
 }
 

@@ -167,6 +167,16 @@ impl VideoSealer {
         self.described.as_ref().map(Described::structure)
     }
 
+    /// By how many bytes at most an SFrame is longer than the frame or packet's payload that is sealed in it.
+    ///
+    /// # Errors
+    /// [`SealError::NoStructure`], [`SealError::Descriptor`].
+    pub fn overhead(&mut self, descriptor: &DependencyDescriptor, unit: Unit) -> Result<usize, SealError> {
+        let (spatial_id, _) = self.prepare(descriptor, unit)?;
+        let (_, label) = self.binding.place(&self.label);
+        Ok(MAX_HEADER + label.len() + self.layers[spatial_id].tag_size)
+    }
+
     /// Seals a frame, or the payload of one packet, and appends the SFrame to `out`. `descriptor` is the one that
     /// goes with its (first) packet. Whether that is the frame's first or last packet, and which decode targets
     /// are active, are for a relay to say and not bound.

@@ -89,7 +89,7 @@ pub struct Frame {
 /// A frame that was not sealed: what it came with is taken at its word.
 impl From<ReceivedFrame> for Frame {
     fn from(received: ReceivedFrame) -> Self {
-        let ReceivedFrame { descriptor, structure, dependencies, payload, timestamp, marker } = received;
+        let ReceivedFrame { descriptor, structure, dependencies, payload, timestamp, marker, .. } = received;
         Self {
             frame_number: descriptor.frame_number,
             timestamp,

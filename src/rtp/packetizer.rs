@@ -75,6 +75,15 @@ pub enum Error {
         /// The largest packet, in bytes.
         max_packet: usize,
     },
+    /// A payload that was encrypted on its own does not fit a packet.
+    #[error("a sealed payload of {size} bytes, which is more than there is room")]
+    TooLarge {
+        /// Its size in bytes.
+        size: usize,
+    },
+    /// The packets are for frames in the clear, and the payloads were encrypted.
+    #[error("sealed payloads among packets in the clear")]
+    Clear,
     /// The descriptor cannot be written.
     #[error(transparent)]
     Descriptor(#[from] descriptor::Error),
@@ -166,8 +175,54 @@ impl Packetizer {
     /// # Errors
     /// [`Error`]; there are no packets then.
     pub fn packetize(&mut self, frame: &OutgoingFrame<'_>, packets: &mut Packets) -> Result<(), Error> {
+        self.append(frame, None, packets)
+    }
+
+    /// Appends a packet for each payload of a frame that was encrypted on its own: the T bit of
+    /// draft-ietf-avtcore-rtp-sframe. The payloads are those of the frame's packets in the clear
+    /// ([`av1::packetize`](super::av1::packetize)), encrypted; the frame's own payload is not looked at.
+    ///
+    /// # Errors
+    /// [`Error`], and [`Error::TooLarge`] for a payload above [`room`](Self::room); there are no packets then.
+    pub fn packetize_sealed(
+        &mut self,
+        frame: &OutgoingFrame<'_>,
+        payloads: &[Bytes],
+        packets: &mut Packets,
+    ) -> Result<(), Error> {
+        self.append(frame, Some(payloads), packets)
+    }
+
+    /// Bytes of payload at most in each packet of a frame with this descriptor, behind the payload header of
+    /// [`PayloadFormat::Sframe`].
+    ///
+    /// # Errors
+    /// [`Error`], where such a frame cannot be put into packets.
+    pub fn room(&self, descriptor: &DependencyDescriptor) -> Result<usize, Error> {
+        let structure =
+            descriptor.structure.as_ref().or(self.structure.as_ref()).ok_or(Error::NoStructure)?;
+        let mut bytes = Vec::new();
+        descriptor.write(structure, &mut bytes)?;
+        Ok(self.room_of(&RtpHeader::default(), &bytes)?.1)
+    }
+
+    /// Bytes of the headers, that of the payload included, and of the room behind them.
+    fn room_of(&self, header: &RtpHeader, descriptor: &[u8]) -> Result<(usize, usize), Error> {
+        let PacketizerConfig { format, descriptor_id, max_packet, .. } = self.config;
+        let payload_header = usize::from(format == PayloadFormat::Sframe);
+        let headers = header.size(&[(descriptor_id, descriptor)])? + payload_header;
+        let room = max_packet.checked_sub(headers).filter(|room| *room >= MIN_ROOM);
+        room.map(|room| (headers, room)).ok_or(Error::Room { headers, max_packet })
+    }
+
+    fn append(
+        &mut self,
+        frame: &OutgoingFrame<'_>,
+        sealed: Option<&[Bytes]>,
+        packets: &mut Packets,
+    ) -> Result<(), Error> {
         let before = packets.len();
-        if let Err(error) = self.write(frame, packets) {
+        if let Err(error) = self.write(frame, sealed, packets) {
             packets.truncate(before);
             return Err(error);
         }
@@ -179,7 +234,12 @@ impl Packetizer {
         Ok(())
     }
 
-    fn write(&mut self, frame: &OutgoingFrame<'_>, packets: &mut Packets) -> Result<(), Error> {
+    fn write(
+        &mut self,
+        frame: &OutgoingFrame<'_>,
+        sealed: Option<&[Bytes]>,
+        packets: &mut Packets,
+    ) -> Result<(), Error> {
         let descriptor = frame.descriptor;
         let structure =
             descriptor.structure.as_ref().or(self.structure.as_ref()).ok_or(Error::NoStructure)?;
@@ -193,65 +253,52 @@ impl Packetizer {
             DependencyDescriptor { structure: None, ..descriptor.clone() }.write(structure, rest)?;
         }
 
-        let PacketizerConfig { format, descriptor_id, payload_type, ssrc, sequence_number, max_packet } =
-            self.config;
+        let PacketizerConfig { format, descriptor_id, payload_type, ssrc, sequence_number, .. } = self.config;
         let (timestamp, csrcs) = (frame.timestamp, Default::default());
         let header = RtpHeader { marker: false, payload_type, sequence_number, timestamp, ssrc, csrcs };
-        let room = |descriptor: &[u8]| {
-            let headers = header.size(&[(descriptor_id, descriptor)])?;
-            let room = max_packet.checked_sub(headers).filter(|room| *room >= MIN_ROOM);
-            room.map(|room| (headers, room)).ok_or(Error::Room { headers, max_packet })
-        };
-        let (first_headers, first_room) = room(first)?;
-        let (headers, room) = if new_sequence { room(rest)? } else { (first_headers, first_room) };
+        let [first, rest] = &self.descriptors;
+        let (first_headers, first_room) = self.room_of(&header, first)?;
+        let (headers, room) =
+            if new_sequence { self.room_of(&header, rest)? } else { (first_headers, first_room) };
         let mut writer = Writer {
             header,
             end_of_picture: frame.end_of_picture,
             format,
+            packetized: sealed.is_some(),
             descriptor_id,
             head: &mut self.head,
             descriptor_at: 0,
             packets,
         };
         writer.head(first)?;
-        let reserve = |packets: &mut Packets, payload: usize, count: usize| {
-            packets.block.reserve(payload + first_headers + (count - 1) * headers);
-        };
-        match format {
-            PayloadFormat::Sframe => {
-                let len = frame.payload.len();
-                if len == 0 {
-                    return Err(Error::Empty);
-                }
-                let (first_room, room) = (first_room - 1, room - 1);
+        let rest = new_sequence.then_some(&rest[..]);
+        match (format, sealed) {
+            (PayloadFormat::Sframe, None) => {
+                let (mut payload, len) = (frame.payload, frame.payload.len());
                 let count = 1 + len.saturating_sub(first_room).div_ceil(room);
-                reserve(writer.packets, len + count, count);
+                writer.packets.block.reserve(len + first_headers + (count - 1) * headers);
                 // Pieces of about the same size.
-                let mut payload = frame.payload;
-                for index in 0..count {
+                let pieces = (0..count).map(|index| {
                     let size = payload.len().div_ceil(count - index);
                     let (piece, after) =
                         payload.split_at(size.min(if index == 0 { first_room } else { room }));
                     payload = after;
-                    if index == 1 && new_sequence {
-                        writer.head(rest)?;
-                    }
-                    writer.packet(index == 0, index + 1 == count, piece)?;
-                }
+                    piece
+                });
+                writer.write(rest, pieces.filter(|piece| !piece.is_empty()))
             }
-            PayloadFormat::Av1 => {
+            (PayloadFormat::Sframe, Some(payloads)) => {
+                if let Some(payload) = payloads.iter().find(|payload| payload.len() > first_room.min(room)) {
+                    return Err(Error::TooLarge { size: payload.len() });
+                }
+                writer.write(rest, payloads.iter().map(|payload| &payload[..]))
+            }
+            (PayloadFormat::Av1, None) => {
                 let payloads = av1::packetize(frame.payload, first_room.min(room), new_sequence)?;
-                let last = payloads.len().checked_sub(1).ok_or(Error::Empty)?;
-                reserve(writer.packets, payloads.iter().map(|payload| payload.len()).sum(), payloads.len());
-                for (index, payload) in payloads.iter().enumerate() {
-                    if index == 1 && new_sequence {
-                        writer.head(rest)?;
-                    }
-                    writer.packet(index == 0, index == last, payload)?;
-                }
+                writer.write(rest, payloads.iter().map(|payload| &payload[..]))
             }
+            (PayloadFormat::Av1, Some(_)) => Err(Error::Clear),
         }
-        Ok(())
     }
 }
 
@@ -260,6 +307,8 @@ struct Writer<'a> {
     header: RtpHeader,
     end_of_picture: bool,
     format: PayloadFormat,
+    /// Each packet's payload was encrypted on its own.
+    packetized: bool,
     descriptor_id: u8,
     head: &'a mut Vec<u8>,
     /// Where in the head the descriptor begins.
@@ -280,6 +329,25 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// Writes a packet for each payload. From the second one on the descriptor is `rest`, if that is given.
+    fn write<'p>(
+        &mut self,
+        rest: Option<&[u8]>,
+        payloads: impl Iterator<Item = &'p [u8]>,
+    ) -> Result<(), Error> {
+        let mut payloads = payloads.peekable();
+        payloads.peek().ok_or(Error::Empty)?;
+        let mut start = true;
+        while let Some(payload) = payloads.next() {
+            self.packet(start, payloads.peek().is_none(), payload)?;
+            if let Some(rest) = rest.filter(|_| start) {
+                self.head(rest)?;
+            }
+            start = false;
+        }
+        Ok(())
+    }
+
     /// Writes the next packet; `start` for the first of the frame, `end` for the last.
     fn packet(&mut self, start: bool, end: bool, payload: &[u8]) -> Result<(), Error> {
         let mut header = RtpPacketMut::new(self.head)?;
@@ -289,7 +357,10 @@ impl Writer<'_> {
         let flags = &mut self.head[self.descriptor_at];
         *flags = *flags & 0x3f | u8::from(start) << 7 | u8::from(end) << 6;
         if let (PayloadFormat::Sframe, Some(byte)) = (self.format, self.head.last_mut()) {
-            *byte = sframe::PayloadHeader { start, end, packetized: false }.to_byte();
+            let packetized = self.packetized;
+            let header =
+                sframe::PayloadHeader { start: start || packetized, end: end || packetized, packetized };
+            *byte = header.to_byte();
         }
         let Packets { block, ends } = &mut *self.packets;
         block.extend_from_slice(self.head);

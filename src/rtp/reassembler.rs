@@ -109,8 +109,10 @@ pub struct ReceivedFrame {
     pub structure: Arc<DependencyStructure>,
     /// What the frame means.
     pub dependencies: FrameDependencies,
-    /// The frame's bytes: an SFrame ciphertext, or OBUs.
+    /// The frame's bytes: an SFrame ciphertext, or OBUs; none where there are `pieces`.
     pub payload: Bytes,
+    /// Where each packet's payload was encrypted on its own: the ciphertexts, in their order.
+    pub pieces: Vec<Bytes>,
     /// RTP timestamp.
     pub timestamp: u32,
     /// Whether its last packet has the marker bit.
@@ -265,6 +267,13 @@ struct Waiting {
     marker: bool,
     descriptor: Bytes,
     payload: Bytes,
+    pieces: Vec<Bytes>,
+}
+
+impl Waiting {
+    fn bytes(&self) -> usize {
+        self.payload.len() + self.pieces.iter().map(Bytes::len).sum::<usize>()
+    }
 }
 
 /// Makes whole frames of packets.
@@ -419,7 +428,7 @@ impl Reassembler {
         self.structures.truncate(MAX_STRUCTURES - 1);
         self.structures.push_front(structure);
         for waiting in std::mem::take(&mut self.waiting) {
-            self.bytes -= waiting.payload.len();
+            self.bytes -= waiting.bytes();
             self.finish(waiting, now);
         }
     }
@@ -623,45 +632,55 @@ impl Reassembler {
             marker: end.marker,
             descriptor: start.packet.slice(start.descriptor.clone()),
             payload: Bytes::new(),
+            pieces: Vec::new(),
         };
-        let payload = self.join(packets.clone());
+        let joined = self.join(packets.clone(), &mut waiting);
         for entry in self.entries.range_mut(packets) {
             if let Entry::Received(received) = entry {
                 self.bytes -= received.payload.len();
             }
             *entry = Entry::Done(Some(frame_number));
         }
-        match payload {
-            Some(payload) => {
-                waiting.payload = payload;
-                self.finish(waiting, now);
-            }
+        match joined {
+            Some(()) => self.finish(waiting, now),
             None => self.report(frame_number, Abandoned::Payload),
         }
     }
 
-    /// The payload of a frame.
-    fn join(&mut self, packets: RangeInclusive<usize>) -> Option<Bytes> {
+    /// Puts the payload of a frame together, if that can be done.
+    fn join(&mut self, packets: RangeInclusive<usize>, frame: &mut Waiting) -> Option<()> {
         let received = self.entries.range(packets).filter_map(|entry| match entry {
             Entry::Received(received) => Some(received),
             _ => None,
         });
+        if self.config.format == PayloadFormat::Sframe
+            && sframe::check(received.clone().map(Received::payload)) == Ok(false)
+        {
+            let size = received.clone().map(|received| received.payload.len() - 1).sum();
+            let mut payload = BytesMut::with_capacity(size);
+            received.for_each(|received| payload.extend_from_slice(&received.payload()[1..]));
+            frame.payload = payload.freeze();
+            return Some(());
+        }
+        self.payloads.clear();
+        self.payloads.extend(received.map(|received| received.packet.slice(received.payload.clone())));
         match self.config.format {
             PayloadFormat::Sframe => {
-                sframe::check(received.clone().map(Received::payload)).ok()?;
-                let size = received.clone().map(|received| received.payload.len() - 1).sum();
-                let mut payload = BytesMut::with_capacity(size);
-                received.for_each(|received| payload.extend_from_slice(&received.payload()[1..]));
-                Some(payload.freeze())
+                let is_last = |payload: &Bytes| {
+                    payload.first().is_some_and(|byte| sframe::PayloadHeader::from_byte(*byte).end)
+                };
+                for payloads in self.payloads.split_inclusive(is_last) {
+                    let (piece, packetized) = sframe::join(payloads).ok()?;
+                    frame.pieces.push(packetized.then_some(piece)?);
+                }
             }
             PayloadFormat::Av1 => {
-                self.payloads.clear();
-                self.payloads
-                    .extend(received.map(|received| received.packet.slice(received.payload.clone())));
                 let mut obus = Vec::with_capacity(self.payloads.iter().map(Bytes::len).sum());
-                av1::depacketize(&self.payloads, &mut obus).ok().map(|_| obus.into())
+                av1::depacketize(&self.payloads, &mut obus).ok()?;
+                frame.payload = obus.into();
             }
         }
+        Some(())
     }
 
     /// Reads the descriptor of a whole frame and gives it out, or lets it wait for its structure.
@@ -682,8 +701,9 @@ impl Reassembler {
             Err(error) => self.report(frame_number, error.into()),
             Ok(dependencies) => {
                 let adopted = descriptor.structure.is_some().then(|| structure.clone());
-                let Waiting { payload, timestamp, marker, .. } = waiting;
-                let frame = ReceivedFrame { descriptor, structure, dependencies, payload, timestamp, marker };
+                let Waiting { payload, pieces, timestamp, marker, .. } = waiting;
+                let frame =
+                    ReceivedFrame { descriptor, structure, dependencies, payload, pieces, timestamp, marker };
                 self.statistics.frames += 1;
                 self.events.push_back(Event::Frame(frame));
                 if let Some(structure) = adopted.filter(|_| self.config.adopt_structures) {
@@ -694,7 +714,7 @@ impl Reassembler {
     }
 
     fn wait(&mut self, waiting: Waiting) {
-        self.bytes += waiting.payload.len();
+        self.bytes += waiting.bytes();
         self.waiting.push_back(waiting);
         while self.waiting.len() > self.config.max_waiting || self.bytes > self.config.max_bytes {
             self.drop_waiting();
@@ -704,7 +724,7 @@ impl Reassembler {
     /// Drops the frame that has waited longest for its structure.
     fn drop_waiting(&mut self) {
         if let Some(waiting) = self.waiting.pop_front() {
-            self.bytes -= waiting.payload.len();
+            self.bytes -= waiting.bytes();
             self.report(waiting.frame_number, Abandoned::NoStructure);
         }
     }
