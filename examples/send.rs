@@ -24,8 +24,8 @@ use common::{Result, at, control, exit_code, video};
 /// Codes a Y4M video (or takes the layers of an IVF file that `encode` wrote), seals each layer by SFrame and sends
 /// it over UDP as fast as it plays. The keys are agreed on by MLS with `receive`, which is to be started first.
 ///
-/// Packets are sent again when asked for; where a key frame or a refresh is asked for, the next picture is a key
-/// picture.
+/// Packets are sent again when asked for. Where a key frame is asked for, the next picture is a key picture; where a
+/// layer's refresh is, the layer is left out of one picture and then predicted from the layers below it.
 #[derive(Parser)]
 struct Args {
     /// The video.
@@ -59,6 +59,8 @@ fn main() -> ExitCode {
 /// A picture's layers.
 struct Coded {
     plan: PicturePlan,
+    /// What it was coded for.
+    wanted: DecodeTargets,
     payloads: Vec<Vec<u8>>,
 }
 
@@ -95,15 +97,15 @@ impl Source {
         Ok((Self::Video { reader, encoder, pictures: 0 }, size, interval))
     }
 
-    fn next(&mut self, key: bool) -> Result<Option<Coded>> {
+    fn next(&mut self, key: bool, wanted: DecodeTargets) -> Result<Option<Coded>> {
         match self {
             Self::Video { reader, encoder, pictures } => {
                 let Some(picture) = reader.next().transpose()? else { return Ok(None) };
-                let options = EncodeOptions { key, ..EncodeOptions::default() };
+                let options = EncodeOptions { key, wanted: Some(wanted) };
                 let unit = encoder.encode(&picture.view(), *pictures as i64, options)?;
                 *pictures += 1;
                 let payloads = unit.frames.iter().map(|frame| frame.data.to_vec()).collect();
-                Ok(Some(Coded { plan: unit.plan(), payloads }))
+                Ok(Some(Coded { plan: unit.plan(), wanted, payloads }))
             }
             Self::File { units, headers, planner } => {
                 let Some(unit) = units.next() else { return Ok(None) };
@@ -122,12 +124,13 @@ impl Source {
                     payloads.push(unit[start..frame.range.end].to_vec());
                     start = frame.range.end;
                 }
-                let plan = planner.next(PictureRequest { key, wanted: DecodeTargets::all(structure) });
+                let wanted = DecodeTargets::all(structure);
+                let plan = planner.next(PictureRequest { key, wanted });
                 let planned: Vec<_> = plan.frames.iter().map(|frame| frame.layer).collect();
                 if planned != layers || plan.key != key {
                     return Err(format!("picture {} is not of mode {}", plan.picture, structure.mode).into());
                 }
-                Ok(Some(Coded { plan, payloads }))
+                Ok(Some(Coded { plan, wanted, payloads }))
             }
         }
     }
@@ -160,17 +163,19 @@ fn run(args: &Args) -> Result<()> {
     let all = DecodeTargets::all(args.mode.structure());
     let start = Instant::now();
     let mut packets = Packets::new();
-    let mut key = false;
+    let mut refresh = Refresh::default();
     for n in 0..args.frames.unwrap_or(usize::MAX) {
         let due = start + interval * u32::try_from(n)?;
-        key |= listen(&mut network, due, &sent, &mut counts)?;
-        let Some(coded) = at(&args.input, source.next(key))? else { break };
-        key &= !coded.plan.key;
+        listen(&mut network, due, &sent, &mut counts, &mut refresh)?;
+        let highest = refresh.above.take().unwrap_or(u8::MAX);
+        let wanted = all.iter().filter(|target| target.spatial_id <= highest).collect();
+        let Some(coded) = at(&args.input, source.next(refresh.key, wanted))? else { break };
+        refresh.key &= !coded.plan.key;
         counts.pictures += 1;
         counts.keys += u64::from(coded.plan.key);
         let timestamp = (interval.as_secs_f64() * n as f64 * 90_000.0) as u64 as u32;
         let payloads = coded.payloads.iter().map(Vec::as_slice);
-        outgoing.send(&coded.plan, payloads, all, timestamp, &mut packets)?;
+        outgoing.send(&coded.plan, payloads, coded.wanted, timestamp, &mut packets)?;
         for packet in packets.drain() {
             counts.packets += 1;
             counts.bytes += packet.len();
@@ -179,7 +184,7 @@ fn run(args: &Args) -> Result<()> {
         }
     }
     let seconds = start.elapsed().as_secs_f64();
-    listen(&mut network, Instant::now() + LINGER, &sent, &mut counts)?;
+    listen(&mut network, Instant::now() + LINGER, &sent, &mut counts, &mut refresh)?;
     let Counts { pictures, keys, packets, bytes, again, requests } = counts;
     println!(
         "{pictures} pictures ({keys} key) in {packets} packets, {:.1} kbit/s",
@@ -189,9 +194,22 @@ fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Waits until `until` and does what the receiver asks for; says whether that is a refresh.
-fn listen(network: &mut Network, until: Instant, sent: &SentPackets, counts: &mut Counts) -> Result<bool> {
-    let mut refresh = false;
+/// What the receiver asks of the next picture.
+#[derive(Default)]
+struct Refresh {
+    key: bool,
+    /// The spatial layers above this one are to be decodable anew.
+    above: Option<u8>,
+}
+
+/// Waits until `until` and does what the receiver asks for, or notes it for the next picture.
+fn listen(
+    network: &mut Network,
+    until: Instant,
+    sent: &SentPackets,
+    counts: &mut Counts,
+    refresh: &mut Refresh,
+) -> Result<()> {
     while let Some((packet, _)) = network.receive(until)? {
         if !is_rtcp(&packet) {
             continue;
@@ -206,13 +224,25 @@ fn listen(network: &mut Network, until: Instant, sent: &SentPackets, counts: &mu
                         }
                     }
                 }
-                Message::Pli { .. } | Message::Fir { .. } | Message::Lrr { .. } => {
+                Message::Pli { .. } | Message::Fir { .. } => {
                     counts.requests += 1;
-                    refresh = true;
+                    refresh.key = true;
+                }
+                Message::Lrr { requests, .. } => {
+                    counts.requests += 1;
+                    for request in requests {
+                        match request.current {
+                            Some(have) => {
+                                refresh.above =
+                                    Some(refresh.above.unwrap_or(have.spatial_id).min(have.spatial_id));
+                            }
+                            None => refresh.key = true,
+                        }
+                    }
                 }
                 Message::Other { .. } => {}
             }
         }
     }
-    Ok(refresh)
+    Ok(())
 }
