@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use layercast::rtp::frame_buffer::{Frame, FrameBuffer, FrameBufferConfig};
+use layercast::rtp::frame_buffer::{FrameBuffer, FrameBufferConfig};
 use layercast::rtp::packetizer::PayloadFormat;
-use layercast::rtp::reassembler::{Event, Reassembler, ReassemblerConfig, ReceivedFrame};
+use layercast::rtp::reassembler::{Event, Reassembler, ReassemblerConfig};
 use layercast::structure::LayerId;
 use libfuzzer_sys::fuzz_target;
 

@@ -180,7 +180,7 @@ impl Packetizer {
 
     /// Appends a packet for each payload of a frame that was encrypted on its own: the T bit of
     /// draft-ietf-avtcore-rtp-sframe. The payloads are those of the frame's packets in the clear
-    /// ([`av1::packetize`](super::av1::packetize)), encrypted; the frame's own payload is not looked at.
+    /// ([`av1::packetize`]), encrypted; the frame's own payload is not looked at.
     ///
     /// # Errors
     /// [`Error`], and [`Error::TooLarge`] for a payload above [`room`](Self::room); there are no packets then.
