@@ -135,7 +135,9 @@ impl Proxy<'_> {
             Some(Tamper::FrameNumber) if chosen => {
                 changed[1..3].copy_from_slice(&number.wrapping_add(1000).to_be_bytes());
             }
-            Some(Tamper::Template) if chosen => changed[0] = changed[0] & 0xc0 | (changed[0] + 1) & 0x3f,
+            Some(Tamper::Template) if chosen => {
+                changed[0] = changed[0] & 0xc0 | changed[0].wrapping_add(1) & 0x3f
+            }
             Some(Tamper::Structure) if descriptor.len() > 20 => changed[20] ^= 1,
             Some(Tamper::Swap) if whole_frame => {
                 if let Some(held) = self.held.take() {

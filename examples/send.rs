@@ -167,10 +167,14 @@ fn run(args: &Args) -> Result<()> {
     for n in 0..args.frames.unwrap_or(usize::MAX) {
         let due = start + interval * u32::try_from(n)?;
         listen(&mut network, due, &sent, &mut counts, &mut refresh)?;
-        let highest = refresh.above.take().unwrap_or(u8::MAX);
+        let highest = refresh.above.unwrap_or(u8::MAX);
         let wanted = all.iter().filter(|target| target.spatial_id <= highest).collect();
         let Some(coded) = at(&args.input, source.next(refresh.key, wanted))? else { break };
         refresh.key &= !coded.plan.key;
+        // Only the lowest temporal layer's pictures are what the later ones refer to.
+        if coded.plan.frames.iter().any(|frame| frame.layer.temporal_id == 0) {
+            refresh.above = None;
+        }
         counts.pictures += 1;
         counts.keys += u64::from(coded.plan.key);
         let timestamp = (interval.as_secs_f64() * n as f64 * 90_000.0) as u64 as u32;

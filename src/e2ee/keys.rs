@@ -264,12 +264,16 @@ impl KeyRing {
     }
 
     /// Adds a grant at the time `now`. Those of the same scope and earlier epochs end `overlap` later, and at
-    /// once where a key id cannot tell them from the new one, or where more than four are held.
+    /// once where a key id cannot tell them from the new one, or where more than four are held. A grant older
+    /// than one that is held comes too late and is not taken.
     pub fn add(&mut self, grant: Grant, now: Duration) {
         self.expire(now);
         let (agreed, until) = (self.agreed, now + self.overlap);
         let low_bits = |epoch| agreed.layout.key_id(Context(0), 0, epoch).expect("0 fits");
         let follows = |held: &Held| held.grant.is_followed_by(&agreed, &grant);
+        if self.held.iter().any(|held| follows(held) && held.grant.epoch > grant.epoch) {
+            return;
+        }
         self.held.retain(|held| !follows(held) || low_bits(held.grant.epoch) != low_bits(grant.epoch));
         for held in self.held.iter_mut().filter(|held| follows(held)) {
             held.until.get_or_insert(until);

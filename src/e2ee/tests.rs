@@ -469,7 +469,7 @@ fn epochs_end() {
     let agreed = Agreement::default();
     let at = Duration::from_secs;
     let mut ring = KeyRing::new(agreed, at(5));
-    let mut senders: Vec<_> = (0..18).map(|epoch| SenderKeys::fresh(agreed, 1, epoch).unwrap()).collect();
+    let mut senders: Vec<_> = (0..23).map(|epoch| SenderKeys::fresh(agreed, 1, epoch).unwrap()).collect();
     let mut opener = Opener::new(agreed, 1, Context::data(0));
     let mut sealers: Vec<_> = senders.iter_mut().map(|keys| keys.sealer(Context::data(0)).unwrap()).collect();
     let mut open = |ring: &KeyRing, epoch: usize, now| {
@@ -493,15 +493,15 @@ fn epochs_end() {
     assert!(open(&ring, 17, at(107)).is_ok());
     assert_eq!(open(&ring, 1, at(107)), Err(OpenError::NotAuthentic));
     // No more than four are held, whatever the overlap.
-    for sender in &senders[2..7] {
+    for sender in &senders[18..23] {
         ring.add(sender.grant().clone(), at(107));
     }
     let key_id = |epoch| agreed.layout.key_id(Context::data(0), 1, epoch).unwrap();
-    let held: Vec<_> = (0..18).filter(|&epoch| ring.base_key(key_id(epoch), epoch).is_some()).collect();
-    assert_eq!(held, [3, 4, 5, 6]);
+    let held: Vec<_> = (0..23).filter(|&epoch| ring.base_key(key_id(epoch), epoch).is_some()).collect();
+    assert_eq!(held, [19, 20, 21, 22]);
     ring.expire(at(200));
-    let held: Vec<_> = (0..18).filter(|&epoch| ring.base_key(key_id(epoch), epoch).is_some()).collect();
-    assert_eq!(held, [6]);
+    let held: Vec<_> = (0..23).filter(|&epoch| ring.base_key(key_id(epoch), epoch).is_some()).collect();
+    assert_eq!(held, [22]);
 }
 
 /// Packets may come late, but not that late; and what was never opened leaves no trace.
@@ -773,4 +773,21 @@ fn one_in_the_middle_is_seen() {
     let bob = bob.join(agreed, &to_bob.welcome).unwrap();
     assert_ne!(alice.code().unwrap(), bob.code().unwrap());
     assert_ne!(alice.code().unwrap().to_string(), bob.code().unwrap().to_string());
+}
+
+/// A grant that a key server sends again, or late, does not end the one that holds.
+#[test]
+fn a_late_grant_does_not_end_the_newest() {
+    let agreed = Agreement::default();
+    let mut ring = KeyRing::new(agreed, OVERLAP);
+    let mut senders: Vec<_> = [5, 6].map(|epoch| SenderKeys::fresh(agreed, 1, epoch).unwrap()).into();
+    ring.add(senders[1].grant().clone(), NOW);
+    ring.add(senders[0].grant().clone(), NOW);
+    let mut opener = Opener::new(agreed, 1, Context::data(0));
+    let mut sealer = senders[1].sealer(Context::data(0)).unwrap();
+    for now in [NOW, NOW + 2 * OVERLAP] {
+        let mut sealed = BytesMut::new();
+        sealer.seal(b"", b"data", &mut sealed).unwrap();
+        assert_eq!(opener.open(&ring, now, b"", &mut sealed), Ok(()));
+    }
 }

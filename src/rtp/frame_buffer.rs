@@ -474,8 +474,13 @@ impl FrameBuffer {
             match self.judge(picture.clone(), (target, layer), now, full) {
                 Verdict::Broken => {}
                 Verdict::Ready(decodable) => {
-                    if let Some((_, want)) = targets.first().filter(|(wanted, _)| *wanted != target) {
-                        self.request(Request::LayerRefresh { have: layer, want: *want }, now);
+                    if let Some(&(_, want)) = targets.first().filter(|(wanted, _)| *wanted != target) {
+                        // A refresh goes up, and no target may lie between: what is there of the wanted rate.
+                        let temporal_id = layer.temporal_id.min(want.temporal_id);
+                        let have = LayerId { temporal_id, ..layer };
+                        if have != want {
+                            self.request(Request::LayerRefresh { have, want }, now);
+                        }
                     }
                     self.hand_on(picture, decodable, (wanted, target), layer);
                     return true;

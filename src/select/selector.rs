@@ -342,7 +342,8 @@ impl Selector {
             stream.fresh |= window.width > old.width
                 || window.height > old.height
                 || window.priority > old.priority
-                || window.max_frame_rate > old.max_frame_rate;
+                || window.max_frame_rate.unwrap_or(f32::INFINITY)
+                    > old.max_frame_rate.unwrap_or(f32::INFINITY);
             stream.window = window;
             stream.stale = true;
         }
@@ -439,7 +440,7 @@ impl Selector {
         let in_use: u64 =
             self.streams.iter().filter_map(|stream| Some(stream.held_in(stream.within_cpu)?.bitrate)).sum();
         self.set_ceilings(now, budget.map(|budget| budget.proven.map(|bits| bits.min(cap))), &worth);
-        let fits = self.share_minimum(now, bits, &worth);
+        let fits = self.share_minimum(now, bits, cap, &worth);
 
         let total = self.allocator.spent;
         let spare = bits.saturating_sub(total);
@@ -534,15 +535,16 @@ impl Selector {
         self.allocator.share(self.streams.len(), bits)
     }
 
-    /// Shares `bits` out. Where the minimum does not fit for once, what there is of it stays for a while.
-    fn share_minimum(&mut self, now: Duration, bits: u64, worth: &Worth) -> bool {
+    /// Shares `bits` out. Where the minimum does not fit for once, what there is of it stays for a while, if `cap`
+    /// lets it.
+    fn share_minimum(&mut self, now: Duration, bits: u64, cap: u64, worth: &Worth) -> bool {
         if self.share_bits(bits, worth) {
             self.short_since = None;
             return true;
         }
         let since = *self.short_since.get_or_insert(now);
         let minimum = self.minimum_in_use();
-        if minimum > bits && now.saturating_sub(since) < self.config.patience {
+        if minimum > bits && minimum <= cap && now.saturating_sub(since) < self.config.patience {
             self.allocator.share(self.streams.len(), minimum);
         }
         false

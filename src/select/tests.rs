@@ -487,3 +487,14 @@ proptest! {
         }
     }
 }
+
+/// What is there of the minimum outlives a path that fell below it, but not a cap that did.
+#[test]
+fn the_minimum_does_not_outlive_a_cap() {
+    let mut s = selector();
+    assert_eq!(at(&mut s, ms(0), 1000).target, layer(2, 2));
+    let cap = Cap { max_bitrate: Some(30_000), ..Cap::default() };
+    s.set_cap(ms(100), None, cap);
+    let decided = s.decide(ms(100));
+    assert!(decided.total_bitrate <= 30_000, "{}", decided.total_bitrate);
+}
