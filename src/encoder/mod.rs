@@ -94,8 +94,8 @@ pub struct SvcConfig {
     pub mode: ScalabilityMode,
     /// `base_q_idx` (AV1 specification, section 6.8.11) of the lowest temporal layer, 1 (best) to 255.
     pub quantizer: u8,
-    /// log2 of the tile columns of the highest spatial layer: 0 codes best, 1 and more lets that many
-    /// threads share a frame. Lower layers get as many as are at least 320 samples wide.
+    /// log2 of the tile columns of the highest spatial layer: 0 codes best, n lets up to 2^n threads
+    /// share a frame, of the rayon pool that `encode` is called in. Lower layers get as many as are at least 320 samples wide.
     pub tile_columns_log2: u8,
     /// How hard the coder tries, 0 (fewest bits) to 3 (fastest).
     pub speed: u8,
