@@ -25,6 +25,9 @@ pub mod select;
 #[cfg(feature = "simulate")]
 pub mod simulate;
 pub mod structure;
+mod time;
+
+pub use time::Time;
 
 /// The README's examples are tests.
 #[cfg(all(doctest, feature = "encoder", feature = "decoder", feature = "e2ee", feature = "select"))]
