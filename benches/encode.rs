@@ -30,8 +30,7 @@ fn bytes(clip: &Clip, mut coder: impl Coder) -> usize {
 }
 
 fn layercast(clip: &Clip, mode: ScalabilityMode) -> usize {
-    let (width, height) = clip.size();
-    let mut config = SvcConfig::new(width, height, mode);
+    let mut config = SvcConfig::new(clip.size(), mode);
     config.quantizer = QUANTIZER;
     bytes(clip, Layercast::new(config).expect("a configuration that the coder takes"))
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use criterion::{Bencher, Criterion, Throughput, criterion_group, criterion_main};
+use layercast::Size;
 use layercast::e2ee::*;
 use layercast::rtp::descriptor::{DependencyDescriptor, Describer};
 use layercast::rtp::packetizer::{OutgoingFrame, Packetizer, PacketizerConfig, Packets, PayloadFormat};
@@ -24,13 +25,13 @@ struct Call(Planner, Describer);
 
 impl Call {
     fn new() -> Self {
-        Self(Planner::new(ScalabilityMode::L1T3), Describer::new(ScalabilityMode::L1T3, 1280, 720))
+        Self(Planner::new(ScalabilityMode::L1T3, Size::new(1280, 720)), Describer::new())
     }
 
     fn next(&mut self) -> DependencyDescriptor {
         let wanted = DecodeTargets::all(ScalabilityMode::L1T3.structure());
-        let picture = self.0.next(PictureRequest { key: false, wanted });
-        self.1.describe(&picture, wanted).remove(0)
+        let picture = self.0.next(PictureRequest { wanted, ..Default::default() });
+        self.1.describe(&picture).expect("a key picture came first").remove(0)
     }
 }
 

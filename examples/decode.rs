@@ -50,7 +50,7 @@ fn run(args: &Args) -> Result<()> {
         bar.inc(1);
         let Some(picture) = at(&args.input, receiver.receive(&unit.data))? else { continue };
         pictures += 1;
-        let size = (picture.width(), picture.height());
+        let size = picture.size();
         let output = match &mut output {
             Some(output) => output,
             none => none.insert(video::Writer::create(&args.output, size, frame_rate)?),
@@ -60,8 +60,7 @@ fn run(args: &Args) -> Result<()> {
     bar.finish_and_clear();
     match output {
         Some(output) => {
-            let (width, height) = output.size();
-            println!("{pictures} pictures of {width}x{height}, {} bytes of {target}", receiver.received());
+            println!("{pictures} pictures of {}, {} bytes of {target}", output.size(), receiver.received());
             at(&args.output, output.finish())
         }
         None => at(&args.input, Err("no pictures")),

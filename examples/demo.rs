@@ -57,9 +57,9 @@ fn run(args: &Args) -> Result<()> {
     }
     bar.finish_and_clear();
     let duration = Duration { pictures: demo.pictures, frame_rate: source.frame_rate };
-    let (width, height) = source.size;
+    let size = source.size;
     println!(
-        "{} pictures of {width}x{height}, coded once as L3T3, and what each decode target is:\n",
+        "{} pictures of {size}, coded once as L3T3, and what each decode target is:\n",
         demo.pictures
     );
     report::print(&demo.rows, duration);
@@ -73,7 +73,7 @@ fn run(args: &Args) -> Result<()> {
 
 /// The video that is coded.
 struct Source {
-    size: (usize, usize),
+    size: layercast::Size,
     frame_rate: Ratio,
     pictures: Box<dyn Iterator<Item = Result<Picture>>>,
 }
@@ -85,8 +85,8 @@ impl Source {
             let (size, frame_rate) = (reader.size(), reader.frame_rate());
             return Ok(Self { size, frame_rate, pictures: Box::new(reader) });
         }
-        let size = (1280, 720);
-        let scene = Scene::new(size.0, size.1);
+        let size = layercast::Size::new(1280, 720);
+        let scene = Scene::new(size);
         let pictures = (0..).map(move |n| Ok(scene.picture(n)));
         Ok(Self { size, frame_rate: Ratio::new(FRAME_RATE as usize, 1), pictures: Box::new(pictures) })
     }
@@ -106,12 +106,12 @@ struct Demo {
 impl Demo {
     fn new(args: &Args, source: &Source, stream: &Path) -> Result<Self> {
         let mode = ScalabilityMode::L3T3;
-        let (width, height) = source.size;
-        let mut config = SvcConfig::new(width, height, mode);
+        let size = source.size;
+        let mut config = SvcConfig::new(size, mode);
         config.quantizer = args.qp;
         let header = IvfHeader {
-            width: u16::try_from(width)?,
-            height: u16::try_from(height)?,
+            width: u16::try_from(size.width)?,
+            height: u16::try_from(size.height)?,
             timebase_denominator: u32::try_from(source.frame_rate.num)?,
             timebase_numerator: u32::try_from(source.frame_rate.den)?,
             frame_count: 0,
@@ -153,24 +153,24 @@ const TEXT: Rgb<u8> = Rgb([235, 235, 235]);
 
 /// All decode targets at their true sizes: a column for each temporal layer, a row for each spatial layer, the
 /// largest on top.
-fn sheet(demo: &Demo, duration: Duration, size: (usize, usize)) -> RgbImage {
-    let zoom = (size.0 as u32 / 420).max(1);
+fn sheet(demo: &Demo, duration: Duration, size: layercast::Size) -> RgbImage {
+    let zoom = (size.width / 420).max(1);
     let (gap, label) = (12 * zoom, 28 * zoom);
     let structure = demo.encoder.config().mode.structure();
     let columns = u32::from(structure.temporal_layers);
-    let heights = demo.rows.iter().filter(|row| row.target.temporal_id == 0).map(|row| row.size.1 as u32);
+    let heights = demo.rows.iter().filter(|row| row.target.temporal_id == 0).map(|row| row.size.height);
     let height = heights.map(|height| label + height + gap).sum::<u32>() + gap;
-    let mut image = RgbImage::from_pixel(columns * (size.0 as u32 + gap) + gap, height, BACKGROUND);
+    let mut image = RgbImage::from_pixel(columns * (size.width + gap) + gap, height, BACKGROUND);
     let mut top = gap;
     for spatial_id in (0..structure.spatial_layers).rev() {
         let row = demo.rows.iter().zip(&demo.shown).filter(|(row, _)| row.target.spatial_id == spatial_id);
         let mut bottom = top;
         for (row, picture) in row {
-            let left = gap + u32::from(row.target.temporal_id) * (size.0 as u32 + gap);
+            let left = gap + u32::from(row.target.temporal_id) * (size.width + gap);
             let mut text = Canvas { image: &mut image, origin: (left, top), zoom };
             text.write(&caption(row, duration));
             draw(&mut image, (left, top + label), picture);
-            bottom = top + label + row.size.1 as u32 + gap;
+            bottom = top + label + row.size.height + gap;
         }
         top = bottom;
     }
@@ -178,16 +178,15 @@ fn sheet(demo: &Demo, duration: Duration, size: (usize, usize)) -> RgbImage {
 }
 
 fn caption(row: &Row, duration: Duration) -> String {
-    let (width, height) = row.size;
     let (rate, kbps) = (duration.rate(row), duration.kbps(row.bytes));
-    format!("{} {width}x{height} {rate:.1} fps {kbps:.0} kbit/s", row.target)
+    format!("{} {} {rate:.1} fps {kbps:.0} kbit/s", row.target, row.size)
 }
 
 /// Draws a picture (ITU-R BT.601, limited range) at the place of its upper left corner.
 fn draw(image: &mut RgbImage, origin: (u32, u32), picture: &Picture) {
     let view = picture.view();
     let [luma, cb, cr] = view.planes();
-    for y in 0..picture.height() {
+    for y in 0..view.size().height as usize {
         let (luma, cb, cr) = (luma.row(y), cb.row(y / 2), cr.row(y / 2));
         for (x, &luma) in luma.iter().enumerate() {
             let luma = (f32::from(luma) - 16.0) * 1.164;

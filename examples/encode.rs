@@ -136,8 +136,8 @@ struct Session {
 
 impl Session {
     fn new(args: &Args, input: &video::Reader) -> Result<Self> {
-        let (width, height) = input.size();
-        let mut config = SvcConfig::new(width, height, args.mode);
+        let size = input.size();
+        let mut config = SvcConfig::new(size, args.mode);
         config.quantizer = args.qp;
         config.speed = args.speed;
         if let Some(log2) = args.tile_columns_log2 {
@@ -146,8 +146,8 @@ impl Session {
         let encoder = SvcEncoder::new(config)?;
         let rate = input.frame_rate();
         let header = IvfHeader {
-            width: u16::try_from(width)?,
-            height: u16::try_from(height)?,
+            width: u16::try_from(size.width)?,
+            height: u16::try_from(size.height)?,
             timebase_denominator: u32::try_from(rate.num)?,
             timebase_numerator: u32::try_from(rate.den)?,
             frame_count: 0,

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use clap::Parser;
+use layercast::Size;
 use layercast::decoder::{Decoder, DecoderConfig, Output};
 use layercast::e2ee::{Agreement, KeyRing, VideoOpener};
 use layercast::rtp::frame_buffer::{DropReason, Request, Unit};
@@ -141,7 +142,7 @@ struct Receiver {
     totals: Totals,
     /// As of the last report.
     before: (Totals, Statistics),
-    shown: Option<(LayerId, (usize, usize))>,
+    shown: Option<(LayerId, Size)>,
     /// What went wrong, how often.
     troubles: BTreeMap<String, u64>,
     requests: u8,
@@ -228,16 +229,13 @@ impl Receiver {
         };
         let Some(layer) = unit.frames.last().map(|frame| frame.layer) else { return Ok(()) };
         for shown in pictures {
-            let size = (shown.picture.width(), shown.picture.height());
+            let size = shown.picture.size();
             self.totals.pictures += 1;
             self.shown = Some((layer, size));
             if self.tell_pictures {
                 let bytes: usize = unit.frames.iter().map(|frame| frame.payload.len()).sum();
                 let seconds = now.as_secs_f64();
-                println!(
-                    "{seconds:6.3} | picture at {:10} | {layer} {}x{} | {bytes} bytes",
-                    unit.timestamp, size.0, size.1
-                );
+                println!("{seconds:6.3} | picture at {:10} | {layer} {size} | {bytes} bytes", unit.timestamp);
             }
             let Some((path, writer)) = &mut self.output else { continue };
             let writer = match writer {
@@ -261,7 +259,7 @@ impl Receiver {
         let statistics = self.incoming.reassembler.statistics();
         let (before, packets_before) = self.before;
         let (layer, size) = match self.shown.take() {
-            Some((layer, (width, height))) => (layer.to_string(), format!("{width}x{height}")),
+            Some((layer, size)) => (layer.to_string(), size.to_string()),
             None => ("-".into(), "-".into()),
         };
         println!(

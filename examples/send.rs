@@ -8,13 +8,15 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use layercast::Size;
 use layercast::bitstream::{FrameType, HeaderReader, ObuType, obus};
 use layercast::e2ee::Agreement;
 use layercast::encoder::{EncodeOptions, SvcConfig, SvcEncoder};
-use layercast::rtp::descriptor::Describer;
 use layercast::rtp::packetizer::{Packets, SentPackets};
 use layercast::rtp::rtcp::{self, Message};
-use layercast::structure::{DecodeTargets, LayerId, PicturePlan, PictureRequest, Planner, ScalabilityMode};
+use layercast::structure::{
+    DecodeTargets, LayerId, PicturePlan, PictureRequest, Planner, Refresh, ScalabilityMode,
+};
 
 use common::call::Outgoing;
 use common::network::{Faults, Network, is_rtcp};
@@ -24,8 +26,8 @@ use common::{Result, at, control, exit_code, video};
 /// Codes a Y4M video (or takes the layers of an IVF file that `encode` wrote), seals each layer by SFrame and sends
 /// it over UDP as fast as it plays. The keys are agreed on by MLS with `receive`, which is to be started first.
 ///
-/// Packets are sent again when asked for. Where a key frame is asked for, the next picture is a key picture; where a
-/// layer's refresh is, the layer is left out of one picture and then predicted from the layers below it.
+/// It sends packets again when asked to. If a key frame is asked for, the next picture is a key picture; if a layer's
+/// refresh is, the layer's next frame of temporal layer 0 is predicted from the layer below it alone.
 #[derive(Parser)]
 struct Args {
     /// The video.
@@ -59,8 +61,6 @@ fn main() -> ExitCode {
 /// A picture's layers.
 struct Coded {
     plan: PicturePlan,
-    /// What it was coded for.
-    wanted: DecodeTargets,
     payloads: Vec<Vec<u8>>,
 }
 
@@ -71,8 +71,8 @@ enum Source {
 }
 
 impl Source {
-    /// Opens the input: its pictures, their size, and the time from one to the next.
-    fn open(args: &Args) -> Result<(Self, (u32, u32), Duration)> {
+    /// Opens the input: its pictures, and the time from one to the next.
+    fn open(args: &Args) -> Result<(Self, Duration)> {
         if args.input.extension().is_some_and(|extension| extension == "ivf") {
             let stream = Stream::read(&args.input)?;
             let (num, den) = stream.time_base;
@@ -80,32 +80,30 @@ impl Source {
             let first = stream.units.first().ok_or("no pictures")?;
             let frames = headers.temporal_unit(&first.data).collect::<std::result::Result<Vec<_>, _>>()?;
             let top = frames.last().ok_or("no frames")?;
-            let size = (top.header.upscaled_width, top.header.frame_height);
+            let size = Size::new(top.header.upscaled_width, top.header.frame_height);
             let units = stream.units.into_iter().map(|unit| unit.data).collect::<Vec<_>>().into_iter();
-            let planner = Planner::new(args.mode);
+            let planner = Planner::new(args.mode, size);
             let source = Self::File { units, headers: Box::default(), planner };
-            return Ok((source, size, Duration::from_secs_f64(num as f64 / den as f64)));
+            return Ok((source, Duration::from_secs_f64(num as f64 / den as f64)));
         }
         let reader = video::Reader::open(&args.input)?;
-        let (width, height) = reader.size();
-        let mut config = SvcConfig::new(width, height, args.mode);
+        let mut config = SvcConfig::new(reader.size(), args.mode);
         config.quantizer = args.qp;
         let encoder = Box::new(SvcEncoder::new(config)?);
         let interval = reader.frame_rate();
         let interval = Duration::from_secs_f64(interval.den as f64 / interval.num as f64);
-        let size = (u32::try_from(width)?, u32::try_from(height)?);
-        Ok((Self::Video { reader, encoder, pictures: 0 }, size, interval))
+        Ok((Self::Video { reader, encoder, pictures: 0 }, interval))
     }
 
-    fn next(&mut self, key: bool, wanted: DecodeTargets) -> Result<Option<Coded>> {
+    fn next(&mut self, refresh: Refresh) -> Result<Option<Coded>> {
         match self {
             Self::Video { reader, encoder, pictures } => {
                 let Some(picture) = reader.next().transpose()? else { return Ok(None) };
-                let options = EncodeOptions { key, wanted: Some(wanted) };
+                let options = EncodeOptions { refresh, wanted: None };
                 let unit = encoder.encode(&picture.view(), *pictures as i64, options)?;
                 *pictures += 1;
                 let payloads = unit.frames.iter().map(|frame| frame.data.to_vec()).collect();
-                Ok(Some(Coded { plan: unit.plan(), wanted, payloads }))
+                Ok(Some(Coded { plan: unit.plan, payloads }))
             }
             Self::File { units, headers, planner } => {
                 let Some(unit) = units.next() else { return Ok(None) };
@@ -125,12 +123,15 @@ impl Source {
                     start = frame.range.end;
                 }
                 let wanted = DecodeTargets::all(structure);
-                let plan = planner.next(PictureRequest { key, wanted });
+                let refresh = if key { Refresh::KEY } else { Refresh::NONE };
+                let plan = planner.next(PictureRequest { refresh, wanted });
                 let planned: Vec<_> = plan.frames.iter().map(|frame| frame.layer).collect();
                 if planned != layers || plan.key != key {
-                    return Err(format!("picture {} is not of mode {}", plan.picture, structure.mode).into());
+                    return Err(
+                        format!("picture {} is not of mode {}", plan.picture_number, structure.mode).into()
+                    );
                 }
-                Ok(Some(Coded { plan, wanted, payloads }))
+                Ok(Some(Coded { plan, payloads }))
             }
         }
     }
@@ -148,38 +149,29 @@ struct Counts {
 }
 
 fn run(args: &Args) -> Result<()> {
-    let (mut source, size, interval) = at(&args.input, Source::open(args))?;
+    let (mut source, interval) = at(&args.input, Source::open(args))?;
     let mut stream = at(args.control.to_string().as_ref(), TcpStream::connect(args.control))?;
     let agreed = Agreement::default();
     let mut group = control::invite(&mut stream, agreed)?;
     println!("code to compare: {}", group.code()?);
     let sealer = group.sender_keys()?.video(0)?;
-    let describer = Describer::new(args.mode, size.0, size.1);
-    let mut outgoing = Outgoing::new(describer, Some(sealer), args.faults.seed as u16);
+    let mut outgoing = Outgoing::new(Some(sealer), args.faults.seed as u16);
     let mut network = Network::new(UdpSocket::bind("127.0.0.1:0")?, args.to, args.faults.clone());
     let mut sent = SentPackets::new(4096);
     let mut counts = Counts::default();
 
-    let all = DecodeTargets::all(args.mode.structure());
     let start = Instant::now();
     let mut packets = Packets::new();
-    let mut refresh = Refresh::default();
+    let mut refresh = Refresh::NONE;
     for n in 0..args.frames.unwrap_or(usize::MAX) {
         let due = start + interval * u32::try_from(n)?;
         listen(&mut network, due, &sent, &mut counts, &mut refresh)?;
-        let highest = refresh.above.unwrap_or(u8::MAX);
-        let wanted = all.iter().filter(|target| target.spatial_id <= highest).collect();
-        let Some(coded) = at(&args.input, source.next(refresh.key, wanted))? else { break };
-        refresh.key &= !coded.plan.key;
-        // Only the lowest temporal layer's pictures are what the later ones refer to.
-        if coded.plan.frames.iter().any(|frame| frame.layer.temporal_id == 0) {
-            refresh.above = None;
-        }
+        let Some(coded) = at(&args.input, source.next(std::mem::take(&mut refresh)))? else { break };
         counts.pictures += 1;
         counts.keys += u64::from(coded.plan.key);
         let timestamp = (interval.as_secs_f64() * n as f64 * 90_000.0) as u64 as u32;
         let payloads = coded.payloads.iter().map(Vec::as_slice);
-        outgoing.send(&coded.plan, payloads, coded.wanted, timestamp, &mut packets)?;
+        outgoing.send(&coded.plan, payloads, timestamp, &mut packets)?;
         for packet in packets.drain() {
             counts.packets += 1;
             counts.bytes += packet.len();
@@ -196,14 +188,6 @@ fn run(args: &Args) -> Result<()> {
     );
     println!("{} lost on purpose, {again} sent again, {requests} requests for a refresh", network.lost);
     Ok(())
-}
-
-/// What the receiver asks of the next picture.
-#[derive(Default)]
-struct Refresh {
-    key: bool,
-    /// The spatial layers above this one are to be decodable anew.
-    above: Option<u8>,
 }
 
 /// Waits until `until` and does what the receiver asks for, or notes it for the next picture.
@@ -230,18 +214,15 @@ fn listen(
                 }
                 Message::Pli { .. } | Message::Fir { .. } => {
                     counts.requests += 1;
-                    refresh.key = true;
+                    *refresh = Refresh::KEY;
                 }
                 Message::Lrr { requests, .. } => {
                     counts.requests += 1;
                     for request in requests {
-                        match request.current {
-                            Some(have) => {
-                                refresh.above =
-                                    Some(refresh.above.unwrap_or(have.spatial_id).min(have.spatial_id));
-                            }
-                            None => refresh.key = true,
-                        }
+                        let asked = request.current.map_or(Refresh::KEY, |have| {
+                            Refresh::layers(have.spatial_id + 1..=request.target.spatial_id)
+                        });
+                        *refresh = refresh.union(asked);
                     }
                 }
                 Message::Other { .. } => {}

@@ -11,11 +11,12 @@ use std::time::Instant;
 use clap::Parser;
 use image::GrayImage;
 use image::imageops::{self, FilterType};
+use layercast::Size;
 use layercast::encoder::{EncodeOptions, SvcConfig, SvcEncoder, TemporalUnit};
 use layercast::picture::Picture;
 use layercast::quality::Quality;
 use layercast::scene::{FRAME_RATE, Scene};
-use layercast::structure::{DecodeTargets, LayerId, ScalabilityMode};
+use layercast::structure::{DecodeTargets, LayerId, Refresh, ScalabilityMode};
 
 use common::{Result, at, exit_code, progress, video};
 
@@ -62,7 +63,7 @@ fn run(args: &Args) -> Result<()> {
             (pictures, rate.num as f64 / rate.den as f64, name)
         }
         None => {
-            let scene = Scene::new(1280, 720);
+            let scene = Scene::new(Size::new(1280, 720));
             let pictures = (0..count as u64).map(|n| scene.picture(n)).collect();
             (pictures, f64::from(FRAME_RATE), "scene".to_owned())
         }
@@ -73,7 +74,8 @@ fn run(args: &Args) -> Result<()> {
     }
     let pictures = &pictures[..usize::try_from(whole)? + 1];
     let mut out = at(&args.output, std::fs::File::create(&args.output))?;
-    let (width, height) = (pictures[0].width(), pictures[0].height());
+    let size = pictures[0].size();
+    let Size { width, height } = size;
     let mut text = format!(
         "# {name}, {} pictures, quantizer index {}, coded by layercast {}\n\
          # table --mode {} --qp {} --frames {}\n\
@@ -87,7 +89,7 @@ fn run(args: &Args) -> Result<()> {
         args.mode,
     );
     let new = || -> Result<SvcEncoder> {
-        let mut config = SvcConfig::new(width, height, args.mode);
+        let mut config = SvcConfig::new(size, args.mode);
         config.quantizer = args.qp;
         Ok(SvcEncoder::new(config)?)
     };
@@ -111,9 +113,8 @@ fn join(values: impl Iterator<Item = String>) -> String {
 /// reconstructions look like in windows of the layers' sizes when the scene is 0 to 12 pictures further.
 fn sizes_and_quality(mut encoder: SvcEncoder, pictures: &[Picture]) -> Result<String> {
     let structure = encoder.config().mode.structure();
-    let (width, height) = (pictures[0].width() as u32, pictures[0].height() as u32);
-    let windows: Vec<(u32, u32)> =
-        (0..structure.spatial_layers).map(|s| structure.layer_size(width, height, s)).collect();
+    let size = pictures[0].size();
+    let windows: Vec<Size> = (0..structure.spatial_layers).map(|s| structure.layer_size(size, s)).collect();
     let layers = usize::from(structure.spatial_layers);
     let mut sizes = vec![Vec::new(); layers];
     let mut keys = vec![0; layers];
@@ -157,19 +158,18 @@ fn sizes_and_quality(mut encoder: SvcEncoder, pictures: &[Picture]) -> Result<St
     for (s, quality) in quality.iter().enumerate() {
         for (w, quality) in quality.iter().enumerate() {
             let values = join(quality.iter().map(|quality| format!("{:.4}", quality.y_ssim())));
-            text += &format!("ssim,{s},{},{values}\n", windows[w].1);
+            text += &format!("ssim,{s},{},{values}\n", windows[w].height);
         }
     }
     Ok(text)
 }
 
 /// The luma of a picture at another size; chroma is not compared.
-fn scaled(picture: &Picture, (width, height): (u32, u32)) -> Result<Picture> {
-    let luma =
-        GrayImage::from_raw(picture.width() as u32, picture.height() as u32, picture.plane(0).to_vec())
-            .ok_or("a plane that is no picture")?;
-    let scaled = imageops::resize(&luma, width, height, FilterType::CatmullRom);
-    let mut picture = Picture::new(width as usize, height as usize);
+fn scaled(picture: &Picture, size: Size) -> Result<Picture> {
+    let luma = GrayImage::from_raw(picture.size().width, picture.size().height, picture.plane(0).to_vec())
+        .ok_or("a plane that is no picture")?;
+    let scaled = imageops::resize(&luma, size.width, size.height, FilterType::CatmullRom);
+    let mut picture = Picture::new(size);
     picture.plane_mut(0).copy_from_slice(scaled.as_raw());
     Ok(picture)
 }
@@ -180,14 +180,10 @@ fn refresh(mut encoder: SvcEncoder, pictures: &[Picture], spatial_id: u8) -> Res
     let cycle = structure.cycle.len();
     let (mut sum, mut count) = (0, 0);
     for (n, picture) in pictures.iter().enumerate() {
-        // Every fourth cycle leaves the layer out, so that the next begins with a refresh of it.
-        let out = n > 0 && (n - 1) / cycle % 4 == 2;
-        let mut wanted = DecodeTargets::all(structure);
-        if out && spatial_id > 0 {
-            wanted = structure.decode_targets().filter(|target| target.spatial_id < spatial_id).collect();
-        }
-        let key = spatial_id == 0 && n > 0 && n % (4 * cycle) == 0;
-        let unit = encoder.encode(&picture.view(), n as i64, EncodeOptions { key, wanted: Some(wanted) })?;
+        // Every fourth cycle begins with a refresh.
+        let refresh = n > 0 && n % (4 * cycle) == 0;
+        let refresh = if refresh { Refresh::layer(spatial_id) } else { Refresh::NONE };
+        let unit = encoder.encode(&picture.view(), n as i64, EncodeOptions { refresh, wanted: None })?;
         let fresh = unit.frames.iter().find(|frame| frame.plan.layer.spatial_id == spatial_id);
         if let Some(fresh) = fresh
             && n > 0
@@ -210,7 +206,7 @@ fn times(new: &dyn Fn() -> Result<SvcEncoder>, pictures: &[Picture]) -> Result<S
     let predicted = structure.cycle.iter().any(|p| p.iter().any(|frame| frame.inter_layer_ref.is_some()));
     for spatial_id in 0..structure.spatial_layers {
         let top = LayerId::new(spatial_id, structure.temporal_layers - 1);
-        let options = EncodeOptions { key: false, wanted: Some(DecodeTargets::only(&[top])) };
+        let options = EncodeOptions { wanted: Some(DecodeTargets::only(&[top])), ..EncodeOptions::default() };
         let mut encoder = new()?;
         let mut total = 0;
         for (n, picture) in pictures.iter().enumerate() {

@@ -27,6 +27,7 @@ pub mod simulate;
 pub mod structure;
 mod time;
 
+pub use picture::Size;
 pub use time::Time;
 
 /// The README's examples are tests.

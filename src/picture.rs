@@ -3,17 +3,48 @@
 //! A [`PictureView`] borrows three planes wherever they lie, each with a stride of its own, so a camera
 //! pipeline hands over its buffers as they are. A [`Picture`] owns its samples.
 
+use std::fmt;
+
+/// Width and height of a picture, a layer or a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[allow(clippy::exhaustive_structs)] // There is nothing more to a size.
+pub struct Size {
+    /// In luma samples, or in the pixels of a window.
+    pub width: u32,
+    /// In luma samples, or in the pixels of a window.
+    pub height: u32,
+}
+
+impl Size {
+    /// `width` x `height`.
+    pub const fn new(width: u32, height: u32) -> Self {
+        Self { width, height }
+    }
+
+    /// Number of samples: the width times the height.
+    pub const fn samples(self) -> u64 {
+        self.width as u64 * self.height as u64
+    }
+
+    /// Whether it is the size of a picture that AV1 can code: 1 to 65536 samples wide and high.
+    pub const fn is_codable(self) -> bool {
+        1 <= self.width && self.width <= 1 << 16 && 1 <= self.height && self.height <= 1 << 16
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.width, self.height)
+    }
+}
+
 /// Why three planes do not make a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PictureError {
     /// The width or height is zero or above 65536, the largest that AV1 can code.
-    #[error("a picture is 1 to 65536 samples wide and high, not {width}x{height}")]
-    Size {
-        /// Width asked for, in samples.
-        width: usize,
-        /// Height asked for, in samples.
-        height: usize,
-    },
+    #[error("a picture is 1 to 65536 samples wide and high, not {0}")]
+    Size(Size),
     /// A row is longer than the distance between two rows.
     #[error("plane {plane}: a stride of {stride} is less than its width of {width}")]
     Stride {
@@ -79,21 +110,16 @@ pub struct PictureView<'a> {
 }
 
 impl<'a> PictureView<'a> {
-    /// A picture of `width` x `height` luma samples over planes Y, U, V, each with its stride in samples.
+    /// A picture of `size` luma samples over planes Y, U, V, each with its stride in samples.
     ///
     /// # Errors
     /// [`PictureError`], where the planes cannot hold such a picture.
-    pub fn new(
-        width: usize,
-        height: usize,
-        planes: [&'a [u8]; 3],
-        strides: [usize; 3],
-    ) -> Result<Self, PictureError> {
-        if !(1..=65536).contains(&width) || !(1..=65536).contains(&height) {
-            return Err(PictureError::Size { width, height });
+    pub fn new(size: Size, planes: [&'a [u8]; 3], strides: [usize; 3]) -> Result<Self, PictureError> {
+        if !size.is_codable() {
+            return Err(PictureError::Size(size));
         }
         let view = |plane: usize| {
-            let (width, height) = plane_size(width, height, plane);
+            let (width, height) = plane_size(size, plane);
             let (data, stride) = (planes[plane], strides[plane]);
             if stride < width {
                 return Err(PictureError::Stride { plane, stride, width });
@@ -107,14 +133,9 @@ impl<'a> PictureView<'a> {
         Ok(Self { planes: [view(0)?, view(1)?, view(2)?] })
     }
 
-    /// Width in luma samples.
-    pub fn width(&self) -> usize {
-        self.planes[0].width
-    }
-
-    /// Height in luma samples.
-    pub fn height(&self) -> usize {
-        self.planes[0].height
+    /// Width and height in luma samples.
+    pub fn size(&self) -> Size {
+        Size::new(self.planes[0].width as u32, self.planes[0].height as u32)
     }
 
     /// Luma, then the two chroma planes.
@@ -124,7 +145,7 @@ impl<'a> PictureView<'a> {
 
     /// A copy that owns its samples.
     pub fn to_picture(&self) -> Picture {
-        let mut picture = Picture::new(self.width(), self.height());
+        let mut picture = Picture::new(self.size());
         for (to, from) in picture.planes.iter_mut().zip(&self.planes) {
             for (to, from) in to.chunks_exact_mut(from.width).zip(from.rows()) {
                 to.copy_from_slice(from);
@@ -134,22 +155,22 @@ impl<'a> PictureView<'a> {
     }
 }
 
-/// Width and height of plane 0, 1 or 2 of a 4:2:0 picture.
-pub const fn plane_size(width: usize, height: usize, plane: usize) -> (usize, usize) {
+/// Width and height in samples of plane 0, 1 or 2 of a 4:2:0 picture.
+pub const fn plane_size(size: Size, plane: usize) -> (usize, usize) {
+    let (width, height) = (size.width as usize, size.height as usize);
     if plane == 0 { (width, height) } else { (width.div_ceil(2), height.div_ceil(2)) }
 }
 
 /// A picture that owns its samples; rows follow each other without a gap.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Picture {
-    width: usize,
-    height: usize,
+    size: Size,
     planes: [Vec<u8>; 3],
 }
 
-impl std::fmt::Debug for Picture {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Picture({}x{})", self.width, self.height)
+impl fmt::Debug for Picture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Picture({})", self.size)
     }
 }
 
@@ -158,23 +179,18 @@ impl Picture {
     ///
     /// # Panics
     /// Where the size is not in that range.
-    pub fn new(width: usize, height: usize) -> Self {
-        assert!((1..=65536).contains(&width) && (1..=65536).contains(&height), "{width}x{height}");
+    pub fn new(size: Size) -> Self {
+        assert!(size.is_codable(), "{size}");
         let plane = |p| {
-            let (w, h) = plane_size(width, height, p);
+            let (w, h) = plane_size(size, p);
             vec![128; w * h]
         };
-        Self { width, height, planes: [plane(0), plane(1), plane(2)] }
+        Self { size, planes: [plane(0), plane(1), plane(2)] }
     }
 
-    /// Width in luma samples.
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
-    /// Height in luma samples.
-    pub fn height(&self) -> usize {
-        self.height
+    /// Width and height in luma samples.
+    pub fn size(&self) -> Size {
+        self.size
     }
 
     /// The samples of plane 0, 1 or 2; the stride is the plane's width.
@@ -195,7 +211,7 @@ impl Picture {
     /// A borrowed view of the whole picture.
     pub fn view(&self) -> PictureView<'_> {
         let view = |plane: usize| {
-            let (width, height) = plane_size(self.width, self.height, plane);
+            let (width, height) = plane_size(self.size, plane);
             PlaneView { data: &self.planes[plane], stride: width, width, height }
         };
         PictureView { planes: [view(0), view(1), view(2)] }
@@ -209,7 +225,7 @@ mod tests {
     #[test]
     fn a_view_reads_rows_by_stride() {
         let y: Vec<u8> = (0..32).collect();
-        let view = PictureView::new(3, 3, [&y, &y, &y], [8, 4, 2]).unwrap();
+        let view = PictureView::new(Size::new(3, 3), [&y, &y, &y], [8, 4, 2]).unwrap();
         assert_eq!(view.planes()[0].row(2), [16, 17, 18]);
         assert_eq!(view.planes()[1].row(1), [4, 5]);
         let copy = view.to_picture();
@@ -221,8 +237,8 @@ mod tests {
     #[test]
     fn planes_that_hold_no_picture_are_refused() {
         let d = [0u8; 16];
-        let new = |w, h, strides| PictureView::new(w, h, [&d, &d, &d], strides).err();
-        assert_eq!(new(0, 4, [4; 3]), Some(PictureError::Size { width: 0, height: 4 }));
+        let new = |w, h, strides| PictureView::new(Size::new(w, h), [&d, &d, &d], strides).err();
+        assert_eq!(new(0, 4, [4; 3]), Some(PictureError::Size(Size::new(0, 4))));
         assert_eq!(new(4, 4, [3, 4, 4]), Some(PictureError::Stride { plane: 0, stride: 3, width: 4 }));
         assert_eq!(new(4, 4, [4, 15, 4]), Some(PictureError::Short { plane: 1, len: 16, needed: 17 }));
         assert_eq!(new(4, 4, [4, 14, 2]), None);

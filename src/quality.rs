@@ -1,30 +1,26 @@
 //! How close decoded pictures are to their originals: PSNR and SSIM of luma, as the filters `psnr` and `ssim` of
 //! ffmpeg define them, so that figures can be compared.
 
-use crate::picture::{PictureView, PlaneView};
+use crate::picture::{PictureView, PlaneView, Size};
 
 /// Samples a side of the blocks whose sums SSIM is made of; its windows are two blocks a side.
 const BLOCK: usize = 4;
 
 /// Why two pictures cannot be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum QualityError {
     /// The pictures have different sizes.
-    #[error("a picture of {test:?} samples is compared with one of {reference:?}")]
+    #[error("a picture of {test} samples is compared with one of {reference}")]
     Size {
         /// Width and height of the reference, in luma samples.
-        reference: (usize, usize),
+        reference: Size,
         /// Width and height of the picture under test, in luma samples.
-        test: (usize, usize),
+        test: Size,
     },
     /// The pictures hold no window of SSIM.
-    #[error("a picture of {width}x{height} is smaller than SSIM's window of 8x8")]
-    Small {
-        /// Width in luma samples.
-        width: usize,
-        /// Height in luma samples.
-        height: usize,
-    },
+    #[error("a picture of {0} is smaller than SSIM's window of 8x8")]
+    Small(Size),
 }
 
 /// The quality of the pictures added so far. They may have different sizes, as those of layers do; each counts the
@@ -43,16 +39,14 @@ impl Quality {
     /// # Errors
     /// [`QualityError`] where they differ in size or are below 8x8; nothing is added then.
     pub fn add(&mut self, reference: PictureView<'_>, test: PictureView<'_>) -> Result<(), QualityError> {
-        let size = |picture: PictureView<'_>| (picture.width(), picture.height());
-        let (reference_size, test_size) = (size(reference), size(test));
-        if reference_size != test_size {
-            return Err(QualityError::Size { reference: reference_size, test: test_size });
-        }
-        let (width, height) = test_size;
-        if width.min(height) < 2 * BLOCK {
-            return Err(QualityError::Small { width, height });
+        let size = test.size();
+        if reference.size() != size {
+            return Err(QualityError::Size { reference: reference.size(), test: size });
         }
         let (reference, test) = (reference.planes()[0], test.planes()[0]);
+        if test.width().min(test.height()) < 2 * BLOCK {
+            return Err(QualityError::Small(size));
+        }
         self.frames += 1;
         self.squared_error += mean_squared_error(reference, test);
         self.ssim += mean_ssim(reference, test);
@@ -154,7 +148,7 @@ mod tests {
 
     /// A slope with a waviness, of which `coarse` loses the lower bits.
     fn picture(width: usize, height: usize, t: usize, coarse: u8) -> Picture {
-        let mut picture = Picture::new(width, height);
+        let mut picture = Picture::new(Size::new(width as u32, height as u32));
         for (i, sample) in picture.plane_mut(0).iter_mut().enumerate() {
             let (x, y) = (i % width, i / width);
             *sample = (x + 2 * y + (x * x + y * (t + 3)) % 61) as u8 & !coarse;
@@ -192,7 +186,7 @@ mod tests {
     #[test]
     fn black_and_white_are_as_far_apart_as_can_be() {
         let plain = |value| {
-            let mut picture = Picture::new(8, 8);
+            let mut picture = Picture::new(Size::new(8, 8));
             picture.plane_mut(0).fill(value);
             picture
         };
@@ -206,9 +200,9 @@ mod tests {
         let mut quality = Quality::default();
         let mut add = |a: Picture, b: Picture| quality.add(a.view(), b.view());
         let error = add(picture(64, 48, 0, 0), picture(64, 46, 0, 0));
-        assert_eq!(error, Err(QualityError::Size { reference: (64, 48), test: (64, 46) }));
+        assert_eq!(error, Err(QualityError::Size { reference: Size::new(64, 48), test: Size::new(64, 46) }));
         let error = add(picture(8, 7, 0, 0), picture(8, 7, 0, 0));
-        assert_eq!(error, Err(QualityError::Small { width: 8, height: 7 }));
+        assert_eq!(error, Err(QualityError::Small(Size::new(8, 7))));
         assert_eq!(quality.frames(), 0);
     }
 }

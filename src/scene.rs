@@ -7,7 +7,7 @@
 //! A picture is a function of its size and number alone, to the bit, on every machine: only operations that
 //! IEEE 754 defines exactly are used, so no `sin` of the platform's library.
 
-use crate::picture::{Picture, plane_size};
+use crate::picture::{Picture, Size, plane_size};
 
 /// Pictures per second that the motion is made for.
 pub const FRAME_RATE: u32 = 30;
@@ -20,15 +20,14 @@ const CHROMA_NOISE: f32 = 0.7;
 /// The scene in one picture size.
 #[derive(Clone)]
 pub struct Scene {
-    width: usize,
-    height: usize,
+    size: Size,
     /// All that does not move, drawn once.
     still: Vec<Colour>,
 }
 
 impl std::fmt::Debug for Scene {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Scene({}x{})", self.width, self.height)
+        write!(f, "Scene({})", self.size)
     }
 }
 
@@ -37,8 +36,9 @@ impl Scene {
     ///
     /// # Panics
     /// Where the size is not in that range.
-    pub fn new(width: usize, height: usize) -> Self {
-        assert!((1..=65536).contains(&width) && (1..=65536).contains(&height), "{width}x{height}");
+    pub fn new(size: Size) -> Self {
+        assert!(size.is_codable(), "{size}");
+        let (width, height) = plane_size(size, 0);
         let mut canvas = Canvas { width, height, pixels: vec![[0.0; 3]; width * height] };
         let quarter = 0.25 / canvas.scale();
         canvas.paint(Area::EVERYWHERE, |x, y| {
@@ -46,22 +46,18 @@ impl Scene {
             let colours = corners.map(|(dx, dy)| room(x + dx * quarter, y + dy * quarter));
             (colours.into_iter().fold([0.0; 3], |sum, colour| mix(sum, colour, 1.0, 0.25)), 1.0)
         });
-        Self { width, height, still: canvas.pixels }
+        Self { size, still: canvas.pixels }
     }
 
-    /// Width in luma samples.
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
-    /// Height in luma samples.
-    pub fn height(&self) -> usize {
-        self.height
+    /// Width and height in luma samples.
+    pub fn size(&self) -> Size {
+        self.size
     }
 
     /// Picture `n`, the first being 0, at [`FRAME_RATE`].
     pub fn picture(&self, n: u64) -> Picture {
-        let mut canvas = Canvas { width: self.width, height: self.height, pixels: self.still.clone() };
+        let (width, height) = plane_size(self.size, 0);
+        let mut canvas = Canvas { width, height, pixels: self.still.clone() };
         let time = n as f64 / f64::from(FRAME_RATE);
         let body = Body::at(time);
         body.paint_torso(&mut canvas);
@@ -74,8 +70,8 @@ impl Scene {
 
     /// Adds the sensor's noise and rounds to samples.
     fn expose(&self, pixels: &[Colour], n: u64) -> Picture {
-        let (width, height) = (self.width, self.height);
-        let mut picture = Picture::new(width, height);
+        let (width, _) = plane_size(self.size, 0);
+        let mut picture = Picture::new(self.size);
         let seed = hash(n as u32) ^ hash(!(n >> 32) as u32);
         let mut number = 0u32;
         let mut sample = |value: f32, noise: f32| {
@@ -85,7 +81,7 @@ impl Scene {
         for (to, from) in picture.plane_mut(0).iter_mut().zip(pixels) {
             *to = sample(from[0].clamp(16.0, 235.0), LUMA_NOISE);
         }
-        let (chroma_width, _) = plane_size(width, height, 1);
+        let (chroma_width, _) = plane_size(self.size, 1);
         for plane in [1, 2] {
             let rows = picture.plane_mut(plane).chunks_exact_mut(chroma_width);
             for (to, rows) in rows.zip(pixels.chunks(2 * width)) {
@@ -770,7 +766,7 @@ mod tests {
             (90, 160, 3, "3ab54b05efe47a1edbbadabf304d58e1"),
             (1, 1, 0, "b7e17a58543bc4c876445f915bc1af16"),
         ] {
-            let scene = Scene::new(width, height);
+            let scene = Scene::new(Size::new(width, height));
             let picture = scene.picture(n);
             assert_eq!(md5(&picture), expected, "{width}x{height}, picture {n}");
             assert_eq!(scene.picture(n), picture);
@@ -780,18 +776,19 @@ mod tests {
     #[test]
     fn every_size_works() {
         for (width, height) in [(1, 1), (1, 64), (64, 1), (2, 3), (17, 9), (66, 66), (318, 182), (181, 321)] {
-            let scene = Scene::new(width, height);
-            assert_eq!((scene.width(), scene.height()), (width, height));
+            let size = Size::new(width, height);
+            let scene = Scene::new(size);
+            assert_eq!(scene.size(), size);
             for n in [0, 1, u64::from(u32::MAX), u64::MAX] {
                 let picture = scene.picture(n);
-                assert_eq!((picture.width(), picture.height()), (width, height));
+                assert_eq!(picture.size(), size);
             }
         }
     }
 
     #[test]
     fn the_wall_has_noise_only_and_the_person_moves() {
-        let scene = Scene::new(320, 180);
+        let scene = Scene::new(Size::new(320, 180));
         let pictures: Vec<_> = (0..90).map(|n| scene.picture(n)).collect();
         let noise = f64::from(2.0 * LUMA_NOISE * LUMA_NOISE);
         for pair in pictures.windows(2) {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use layercast::Size;
 use layercast::rtp::descriptor::Describer;
 use layercast::rtp::frame_buffer::{Event, FrameBuffer, FrameBufferConfig};
 use layercast::rtp::packetizer::{OutgoingFrame, Packetizer, PacketizerConfig, Packets, PayloadFormat};
@@ -19,7 +20,7 @@ const FRAMES: u64 = 1000;
 fn allocations(size: usize) -> ([u64; 3], usize) {
     let mode = ScalabilityMode::L1T3;
     let wanted = DecodeTargets::all(mode.structure());
-    let (mut planner, mut describer) = (Planner::new(mode), Describer::new(mode, 64, 64));
+    let (mut planner, mut describer) = (Planner::new(mode, Size::new(64, 64)), Describer::new());
     let mut packetizer = Packetizer::new(PacketizerConfig::new(PayloadFormat::Sframe, 4, 45, 1));
     let config = ReassemblerConfig::new(PayloadFormat::Sframe, 4);
     let mut reassembler = Reassembler::new(ReassemblerConfig { adopt_structures: true, ..config });
@@ -33,8 +34,8 @@ fn allocations(size: usize) -> ([u64; 3], usize) {
             counts = [0; 3];
         }
         let now = Duration::from_millis(33 * n);
-        let plan = planner.next(PictureRequest { key: false, wanted });
-        let descriptor = describer.describe(&plan, wanted).remove(0);
+        let plan = planner.next(PictureRequest { wanted, ..Default::default() });
+        let descriptor = describer.describe(&plan).unwrap().remove(0);
         let frame = OutgoingFrame {
             payload: &payload,
             descriptor: &descriptor,

@@ -3,13 +3,14 @@
 mod common;
 
 use common::receivers::Receivers;
+use layercast::Size;
 use layercast::encoder::{EncodeOptions, SvcConfig, SvcEncoder};
 use layercast::picture::Picture;
 use layercast::scene::Scene;
 use layercast::structure::ScalabilityMode;
 
-fn scene(size: (usize, usize), pictures: u64) -> Vec<Picture> {
-    let scene = Scene::new(size.0, size.1);
+fn scene(size: Size, pictures: u64) -> Vec<Picture> {
+    let scene = Scene::new(size);
     (0..pictures).map(|n| scene.picture(n)).collect()
 }
 
@@ -19,14 +20,14 @@ fn check(mut encoder: SvcEncoder, pictures: &[Picture]) {
     let mut receivers = Receivers::new(mode).unwrap();
     for (n, picture) in pictures.iter().enumerate() {
         let unit = encoder.encode(&picture.view(), n as i64, EncodeOptions::default()).unwrap();
-        assert_eq!(unit.key, n == 0);
+        assert_eq!(unit.plan.key, n == 0);
         let shown = receivers.receive(&encoder, &unit, &unit.to_bytes()).unwrap();
         assert!(!shown.is_empty(), "{mode}: picture {n} shows nothing");
     }
     receivers.verdict().unwrap_or_else(|error| panic!("{:?}: {error}", encoder.config()));
 }
 
-fn check_all_modes(size: (usize, usize), pictures: u64, quantizer: u8) {
+fn check_all_modes(size: Size, pictures: u64, quantizer: u8) {
     let pictures = scene(size, pictures);
     for mode in ScalabilityMode::all() {
         check(common::encoder(size, mode, quantizer), &pictures);
@@ -35,27 +36,28 @@ fn check_all_modes(size: (usize, usize), pictures: u64, quantizer: u8) {
 
 #[test]
 fn at_a_fine_quantizer() {
-    check_all_modes((66, 66), 9, 20);
+    check_all_modes(Size::new(66, 66), 9, 20);
 }
 
 #[test]
 fn at_a_middling_quantizer() {
-    check_all_modes((66, 66), 9, 100);
+    check_all_modes(Size::new(66, 66), 9, 100);
 }
 
 #[test]
 fn at_a_coarse_quantizer() {
-    check_all_modes((66, 66), 9, 200);
+    check_all_modes(Size::new(66, 66), 9, 200);
 }
 
 #[test]
 fn at_an_odd_size_of_many_superblocks() {
-    check_all_modes((318, 182), 9, 100);
+    check_all_modes(Size::new(318, 182), 9, 100);
 }
 
 #[test]
 fn at_the_smallest_and_other_odd_sizes() {
     for (size, quantizer) in [((16, 16), 60), ((17, 23), 100), ((131, 65), 20), ((65, 129), 200)] {
+        let size = Size::new(size.0, size.1);
         let pictures = scene(size, 5);
         for mode in
             [ScalabilityMode::L1T1, ScalabilityMode::L3T3, ScalabilityMode::L3T3Key, ScalabilityMode::S3T3]
@@ -67,12 +69,12 @@ fn at_the_smallest_and_other_odd_sizes() {
 
 #[test]
 fn with_two_tile_columns() {
-    let size = (1282, 66);
+    let size = Size::new(1282, 66);
     let pictures = scene(size, 5);
     for mode in
         [ScalabilityMode::L1T2, ScalabilityMode::L3T3, ScalabilityMode::L2T3Key, ScalabilityMode::S2T1]
     {
-        let mut config = SvcConfig::new(size.0, size.1, mode);
+        let mut config = SvcConfig::new(size, mode);
         config.tile_columns_log2 = 1;
         check(SvcEncoder::new(config).unwrap(), &pictures);
     }
@@ -80,10 +82,10 @@ fn with_two_tile_columns() {
 
 #[test]
 fn at_every_speed() {
-    let size = (130, 98);
+    let size = Size::new(130, 98);
     let pictures = scene(size, 5);
     for speed in 0..4 {
-        let mut config = SvcConfig::new(size.0, size.1, ScalabilityMode::L3T2);
+        let mut config = SvcConfig::new(size, ScalabilityMode::L3T2);
         config.speed = speed;
         check(SvcEncoder::new(config).unwrap(), &pictures);
     }
@@ -91,7 +93,7 @@ fn at_every_speed() {
 
 #[test]
 fn the_number_of_threads_changes_no_bit() {
-    let size = (1280, 72);
+    let size = Size::new(1280, 72);
     let pictures = scene(size, 4);
     let coded = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -110,7 +112,7 @@ fn the_number_of_threads_changes_no_bit() {
 
 #[test]
 fn with_a_quantizer_that_changes_and_key_pictures_within() {
-    let size = (98, 66);
+    let size = Size::new(98, 66);
     let pictures = scene(size, 24);
     for mode in
         [ScalabilityMode::L1T3, ScalabilityMode::L3T3, ScalabilityMode::L3T2KeyShift, ScalabilityMode::S3T2]
@@ -120,9 +122,10 @@ fn with_a_quantizer_that_changes_and_key_pictures_within() {
         let mut chance = common::chance::Chance(7);
         for (n, picture) in pictures.iter().enumerate() {
             encoder.set_quantizer(1 + chance.below(255) as u8).unwrap();
-            let options = EncodeOptions { key: chance.once_in(7), ..EncodeOptions::default() };
+            let options =
+                EncodeOptions { refresh: common::key_if(chance.once_in(7)), ..EncodeOptions::default() };
             let unit = encoder.encode(&picture.view(), n as i64, options).unwrap();
-            assert_eq!(unit.key, n == 0 || options.key);
+            assert_eq!(unit.plan.key, n == 0 || options.refresh.is_key());
             receivers.receive(&encoder, &unit, &unit.to_bytes()).unwrap();
         }
         receivers.verdict().unwrap_or_else(|error| panic!("{mode}: {error}"));

@@ -3,6 +3,7 @@
 mod common;
 
 use common::chance::Chance;
+use layercast::Size;
 use layercast::bitstream::write_temporal_delimiter;
 use layercast::decoder::{Decoder, DecoderConfig, Output};
 use layercast::encoder::{EncodeOptions, LayerFrame, SvcEncoder, TemporalUnit};
@@ -20,7 +21,7 @@ impl Relay {
     /// at a key picture.
     fn switch(&mut self, unit: &TemporalUnit) {
         let LayerId { spatial_id, temporal_id } = &mut self.target;
-        if unit.key {
+        if unit.plan.key {
             *spatial_id = 2;
         } else if self.chance.once_in(12) {
             *spatial_id = self.chance.below(u64::from(*spatial_id) + 1) as u8;
@@ -64,14 +65,15 @@ fn receive(decoder: &mut Decoder, frames: &[&LayerFrame], encoder: &SvcEncoder, 
 
 #[test]
 fn random_drops_do_no_harm() {
-    let scene = Scene::new(320, 180);
-    let mut encoder = common::encoder((320, 180), ScalabilityMode::L3T3, 120);
+    let scene = Scene::new(Size::new(320, 180));
+    let mut encoder = common::encoder(Size::new(320, 180), ScalabilityMode::L3T3, 120);
     let config = DecoderConfig { output: Output::AllLayers, ..DecoderConfig::default() };
     let mut decoder = Decoder::new(config).unwrap();
     let mut relay = Relay { chance: Chance(1), target: LayerId::new(2, 2) };
     let (mut shown, mut targets) = (0, std::collections::BTreeSet::new());
     for n in 0..300 {
-        let options = EncodeOptions { key: relay.chance.once_in(25), ..EncodeOptions::default() };
+        let options =
+            EncodeOptions { refresh: common::key_if(relay.chance.once_in(25)), ..EncodeOptions::default() };
         let unit = encoder.encode(&scene.picture(n).view(), n as i64, options).unwrap();
         relay.switch(&unit);
         targets.insert(relay.target);

@@ -10,17 +10,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::call::{DESCRIPTOR_ID, Happened, Incoming, Outgoing};
 use common::chance::Chance;
+use layercast::Size;
 use layercast::decoder::{Decoder, DecoderConfig, Output};
 use layercast::e2ee::{Agreement, Binding, KeyRing, SenderKeys, VideoOpener};
 use layercast::picture::Picture;
-use layercast::rtp::descriptor::Describer;
+use layercast::rtp::descriptor::DependencyStructure;
 use layercast::rtp::packetizer::Packets;
 use layercast::rtp::reassembler::Rejected;
 use layercast::scene::Scene;
 use layercast::structure::{DecodeTarget, DecodeTargets, ScalabilityMode};
 use relay::Relay;
 
-const SIZE: (usize, usize) = (128, 72);
+const SIZE: Size = Size::new(128, 72);
 const PICTURES: u64 = 10;
 const PICTURE: Duration = Duration::from_millis(33);
 /// The same in ticks of the RTP clock.
@@ -34,15 +35,14 @@ struct Sent {
 
 /// Codes and sends the pictures; the second key picture comes unasked for.
 fn send(mode: ScalabilityMode, outgoing: &mut Outgoing) -> Vec<Sent> {
-    let scene = Scene::new(SIZE.0, SIZE.1);
+    let scene = Scene::new(SIZE);
     let mut encoder = common::encoder(SIZE, mode, 60);
     let code = |n: u64| {
-        let options = layercast::encoder::EncodeOptions { key: n == 6, wanted: None };
+        let options = layercast::encoder::EncodeOptions { refresh: common::key_if(n == 6), wanted: None };
         let unit = encoder.encode(&scene.picture(n).view(), n as i64, options).unwrap();
         let mut packets = Packets::new();
         let payloads = unit.frames.iter().map(|frame| &frame.data[..]);
-        let all = DecodeTargets::all(mode.structure());
-        outgoing.send(&unit.plan(), payloads, all, n as u32 * TICKS, &mut packets).unwrap();
+        outgoing.send(&unit.plan, payloads, n as u32 * TICKS, &mut packets).unwrap();
         let packets: Vec<Bytes> = packets.drain().collect();
         assert!(packets.iter().all(|packet| packet.len() <= 1200));
         let layers = unit.frames.iter().map(|frame| frame.plan.layer);
@@ -55,7 +55,7 @@ fn send(mode: ScalabilityMode, outgoing: &mut Outgoing) -> Vec<Sent> {
 /// What a receiver of a decode target shows, by the RTP timestamp.
 fn receive(
     sent: &[Sent],
-    describer: &Describer,
+    structure: &DependencyStructure,
     mut incoming: Incoming,
     target: DecodeTarget,
 ) -> Vec<(u32, Picture)> {
@@ -63,7 +63,7 @@ fn receive(
     let mut relay = Relay::new(DESCRIPTOR_ID, 0xfffa, 0);
     let mut arrivals = vec![];
     for (n, picture) in (0..).zip(sent) {
-        for packet in relay.forward(&picture.packets, describer.structure(), target) {
+        for packet in relay.forward(&picture.packets, structure, target) {
             for _ in 0..1 + chance.below(2) {
                 let delay = Duration::from_micros(chance.below(60_000));
                 arrivals.push((PICTURE * n + delay, packet.clone()));
@@ -95,10 +95,10 @@ fn receive(
 /// The pictures of every mode, sealed in this way, or not; by frame or by packet.
 fn journey(agreed: Option<Agreement>, by_packet: bool) {
     for mode in ScalabilityMode::all() {
-        let describer = Describer::new(mode, SIZE.0 as u32, SIZE.1 as u32);
+        let structure = DependencyStructure::of_mode(mode, SIZE);
         let mut keys = agreed.map(|agreed| (agreed, SenderKeys::fresh(agreed, 3, 0).unwrap()));
         let sealer = keys.as_mut().map(|(_, keys)| keys.video(0).unwrap());
-        let mut outgoing = Outgoing::new(describer.clone(), sealer, 65_500);
+        let mut outgoing = Outgoing::new(sealer, 65_500);
         outgoing.by_packet = by_packet;
         let sent = send(mode, &mut outgoing);
         for target in mode.structure().decode_targets() {
@@ -107,7 +107,7 @@ fn journey(agreed: Option<Agreement>, by_packet: bool) {
                 ring.add(keys.grant().clone(), Duration::ZERO);
                 (VideoOpener::new(*agreed, 3, 0), ring)
             });
-            let pictures = receive(&sent, &describer, Incoming::new(target, opener), target);
+            let pictures = receive(&sent, &structure, Incoming::new(target, opener), target);
             let shows = |layer: DecodeTarget| {
                 layer.spatial_id == target.spatial_id && layer.temporal_id <= target.temporal_id
             };

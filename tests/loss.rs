@@ -3,13 +3,14 @@
 mod common;
 
 use common::chance::Chance;
+use layercast::Size;
 use layercast::decoder::{Decoder, DecoderConfig, Error};
 use layercast::encoder::{EncodeOptions, SvcEncoder};
 use layercast::picture::Picture;
 use layercast::scene::Scene;
 use layercast::structure::ScalabilityMode;
 
-const SIZE: (usize, usize) = (98, 66);
+const SIZE: Size = Size::new(98, 66);
 /// Pictures from one key picture to the next.
 const KEY_INTERVAL: u64 = 10;
 const PICTURES: u64 = 60;
@@ -22,16 +23,21 @@ struct Coded {
 }
 
 fn clip(mode: ScalabilityMode) -> Vec<Coded> {
-    let scene = Scene::new(SIZE.0, SIZE.1);
+    let scene = Scene::new(SIZE);
     let mut encoder = common::encoder(SIZE, mode, 100);
     (0..PICTURES).map(|n| code(&mut encoder, &scene, n)).collect()
 }
 
 fn code(encoder: &mut SvcEncoder, scene: &Scene, n: u64) -> Coded {
-    let options = EncodeOptions { key: n.is_multiple_of(KEY_INTERVAL), ..EncodeOptions::default() };
+    let options =
+        EncodeOptions { refresh: common::key_if(n.is_multiple_of(KEY_INTERVAL)), ..EncodeOptions::default() };
     let unit = encoder.encode(&scene.picture(n).view(), n as i64, options).unwrap();
     let top = encoder.config().mode.structure().spatial_layers - 1;
-    Coded { key: unit.key, bytes: unit.to_bytes().to_vec(), picture: encoder.reconstruction(top).unwrap() }
+    Coded {
+        key: unit.plan.key,
+        bytes: unit.to_bytes().to_vec(),
+        picture: encoder.reconstruction(top).unwrap(),
+    }
 }
 
 /// The decoder's picture, which is the coder's while all is well.
@@ -76,7 +82,7 @@ fn a_loss_that_nobody_knows_of_is_over_at_the_next_key_frame() {
             } else if n > lost {
                 // There may be an error or a wrong picture of the right size.
                 if let Ok(shown) = decoder.decode(&coded.bytes, 0) {
-                    assert_eq!((shown[0].picture.width(), shown[0].picture.height()), SIZE);
+                    assert_eq!(shown[0].picture.size(), SIZE);
                 }
             }
         }

@@ -5,13 +5,14 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::chance::Chance;
+use layercast::Size;
 use layercast::bitstream::write_temporal_delimiter;
 use layercast::decoder::{Decoder, DecoderConfig, Output};
 use layercast::encoder::{EncodeOptions, LayerFrame, SvcEncoder, TemporalUnit};
 use layercast::scene::Scene;
 use layercast::structure::{DecodeTarget, DecodeTargets, LayerId, ScalabilityMode, Structure};
 
-const SIZE: (usize, usize) = (98, 66);
+const SIZE: Size = Size::new(98, 66);
 
 /// Takes the frames that its decode target needs as soon as it has what they refer to.
 struct Receiver {
@@ -51,7 +52,7 @@ impl Receiver {
         if layers.is_empty() {
             return false;
         }
-        let (target, number) = (self.target, unit.picture);
+        let (target, number) = (self.target, unit.plan.picture_number);
         let decoded = self.decoder.decode(&bytes, 0);
         let decoded = decoded.unwrap_or_else(|error| panic!("picture {number}, {target}: {error}"));
         assert!(decoded.iter().map(|shown| shown.spatial_id).eq(layers.iter().copied()));
@@ -72,7 +73,7 @@ fn random_targets(structure: &Structure, chance: &mut Chance) -> DecodeTargets {
 /// Codes 150 pictures for wanted sets that change now and then.
 fn check(mode: ScalabilityMode) {
     let structure = mode.structure();
-    let scene = Scene::new(SIZE.0, SIZE.1);
+    let scene = Scene::new(SIZE);
     let mut chance = Chance(mode as u64);
     let mut encoder = common::encoder(SIZE, mode, 120);
     let mut receivers: Vec<Receiver> = structure.decode_targets().map(Receiver::new).collect();
@@ -135,7 +136,7 @@ fn simulcast_modes() {
 fn a_spatial_layer_comes_back_without_a_key_frame() {
     for mode in [ScalabilityMode::L2T1, ScalabilityMode::L3T1, ScalabilityMode::L2T3, ScalabilityMode::L3T3] {
         let structure = mode.structure();
-        let scene = Scene::new(SIZE.0, SIZE.1);
+        let scene = Scene::new(SIZE);
         let mut encoder = common::encoder(SIZE, mode, 100);
         let highest = LayerId::new(structure.spatial_layers - 1, structure.temporal_layers - 1);
         let lowest = LayerId::new(0, structure.temporal_layers - 1);
@@ -145,7 +146,7 @@ fn a_spatial_layer_comes_back_without_a_key_frame() {
             let wanted = DecodeTargets::only(&[if (5..12).contains(&n) { lowest } else { highest }]);
             let options = EncodeOptions { wanted: Some(wanted), ..EncodeOptions::default() };
             let unit = encoder.encode(&scene.picture(n).view(), n as i64, options).unwrap();
-            assert_eq!(unit.key, n == 0, "{mode}: picture {n}");
+            assert_eq!(unit.plan.key, n == 0, "{mode}: picture {n}");
             shows.push(receiver.receive(&encoder, &unit));
         }
         assert!(shows[..5].iter().all(|&shows| shows), "{mode}");
@@ -156,11 +157,11 @@ fn a_spatial_layer_comes_back_without_a_key_frame() {
 
 #[test]
 fn nothing_is_coded_for_nobody() {
-    let scene = Scene::new(SIZE.0, SIZE.1);
+    let scene = Scene::new(SIZE);
     let mut encoder = common::encoder(SIZE, ScalabilityMode::L3T3, 100);
     let nobody = EncodeOptions { wanted: Some(DecodeTargets::NONE), ..EncodeOptions::default() };
     let unit = encoder.encode(&scene.picture(0).view(), 0, nobody).unwrap();
-    assert!(unit.frames.is_empty() && unit.to_bytes().is_empty() && !unit.key);
+    assert!(unit.frames.is_empty() && unit.to_bytes().is_empty() && !unit.plan.key);
     let unit = encoder.encode(&scene.picture(1).view(), 1, EncodeOptions::default()).unwrap();
-    assert!(unit.key && unit.frames.len() == 3);
+    assert!(unit.plan.key && unit.frames.len() == 3);
 }

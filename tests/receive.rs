@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chance::Chance;
+use layercast::Size;
 use layercast::rtp::descriptor::{
     DecodeTargetIndication, DependencyDescriptor, Describer, FrameDependencies,
 };
@@ -21,7 +22,7 @@ use layercast::rtp::packetizer::{
 };
 use layercast::rtp::reassembler::{self, Abandoned, Accepted, Reassembler, ReassemblerConfig, Rejected};
 use layercast::structure::{
-    DecodeTarget, DecodeTargets, FramePlan, LayerId, PictureRequest, Planner, ScalabilityMode,
+    DecodeTarget, DecodeTargets, FramePlan, LayerId, PictureRequest, Planner, Refresh, ScalabilityMode,
 };
 use proptest::prelude::*;
 use relay::Relay;
@@ -53,14 +54,16 @@ struct Sender {
 
 impl Sender {
     fn new(mode: ScalabilityMode, first_number: u16) -> Self {
-        let describer = Describer::new(mode, 1280, 720);
-        Self { planner: Planner::new(mode), describer, slots: [u64::MAX; 8], first_number, timestamp: 0 }
+        let planner = Planner::new(mode, Size::new(1280, 720));
+        Self { planner, describer: Describer::new(), slots: [u64::MAX; 8], first_number, timestamp: 0 }
     }
 
     fn picture(&mut self, key: bool, wanted: DecodeTargets) -> Vec<Sent> {
-        let plan = self.planner.next(PictureRequest { key, wanted });
-        let descriptors = self.describer.describe(&plan, wanted);
-        let structure = self.describer.structure().clone();
+        let plan = self
+            .planner
+            .next(PictureRequest { refresh: if key { Refresh::KEY } else { Refresh::NONE }, wanted });
+        let descriptors = self.describer.describe(&plan).unwrap();
+        let Some(structure) = self.describer.structure().cloned() else { return vec![] };
         self.timestamp = self.timestamp.wrapping_add(TICKS);
         let last = plan.frames.len().saturating_sub(1);
         let mut frames = vec![];
@@ -915,7 +918,7 @@ fn any_frame() -> impl Strategy<Value = (Frame, u16, bool)> {
                 end_of_picture: end,
                 starts_sequence: key,
                 active_decode_targets: active,
-                structure: Describer::new(mode, 64, 64).structure().clone(),
+                structure: Arc::new(DependencyStructure::of_mode(mode, Size::new(64, 64))),
                 dependencies,
                 payload: vec![0; size].into(),
             };

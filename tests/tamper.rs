@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use layercast::Size;
 use layercast::e2ee::*;
 use layercast::rtp::descriptor::{DependencyDescriptor, DependencyStructure, Describer};
 use layercast::rtp::packet::{RtpPacket, RtpPacketMut};
@@ -50,12 +51,12 @@ fn send(agreed: Agreement, sender: u32, epoch: u64, random: &mut Random) -> (Gra
     };
     let mut packetizer = Packetizer::new(config);
     let mode = MODES[epoch as usize % 2];
-    let (mut planner, mut describer) = (Planner::new(mode), Describer::new(mode, 640, 360));
+    let (mut planner, mut describer) = (Planner::new(mode, Size::new(640, 360)), Describer::new());
     let wanted = DecodeTargets::all(mode.structure());
     let mut frames = Vec::new();
     for _ in 0..12 {
-        let picture = planner.next(PictureRequest { key: false, wanted });
-        for descriptor in describer.describe(&picture, wanted) {
+        let picture = planner.next(PictureRequest { wanted, ..Default::default() });
+        for descriptor in describer.describe(&picture).unwrap() {
             let payload: Vec<u8> = (0..1 + random.below(200)).map(|_| random.below(256) as u8).collect();
             let mut sealed = BytesMut::new();
             sealer.seal(&descriptor, Unit::Frame, &payload, &mut sealed).unwrap();

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use common::receiver::Receiver;
+use layercast::Size;
 use layercast::bitstream::section5;
 use layercast::encoder::EncodeOptions;
 use layercast::picture::Picture;
@@ -14,7 +15,7 @@ use layercast::scene::Scene;
 use layercast::structure::ScalabilityMode;
 use md5::{Digest, Md5};
 
-const SIZE: (usize, usize) = (186, 110);
+const SIZE: Size = Size::new(186, 110);
 /// A key picture and two periods of the longest cycle.
 const PICTURES: u64 = 9;
 /// Pictures of the scene from one that is coded to the next: there has to be motion.
@@ -66,7 +67,7 @@ fn manifest(mode: ScalabilityMode, stream: &[u8]) -> String {
 
 #[test]
 fn streams_and_their_pictures_are_as_ever() {
-    let scene = Scene::new(SIZE.0, SIZE.1);
+    let scene = Scene::new(SIZE);
     let pictures: Vec<Picture> = (0..PICTURES).map(|n| scene.picture(n * STEP)).collect();
     let coded = ScalabilityMode::all().map(|mode| (mode, encode(mode, &pictures)));
     let path = folder().join("MANIFEST");

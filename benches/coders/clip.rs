@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use layercast::Size;
 use layercast::picture::Picture;
 use layercast::scene::{FRAME_RATE, Scene};
 use y4m::Ratio;
@@ -18,8 +19,8 @@ pub struct Clip {
 
 impl Clip {
     /// Width and height in luma samples.
-    pub fn size(&self) -> (usize, usize) {
-        (self.pictures[0].width(), self.pictures[0].height())
+    pub fn size(&self) -> Size {
+        self.pictures[0].size()
     }
 }
 
@@ -29,15 +30,15 @@ pub fn clips(pictures: usize) -> Result<Vec<Clip>> {
     if let Some(paths) = std::env::var_os("LAYERCAST_Y4M") {
         return std::env::split_paths(&paths).map(|path| read(&path, pictures)).collect();
     }
-    let scene = |(width, height)| {
-        let scene = Scene::new(width, height);
+    let scene = |size: Size| {
+        let scene = Scene::new(size);
         Ok(Clip {
-            name: format!("scene-{height}p"),
+            name: format!("scene-{}p", size.height),
             pictures: (0..pictures as u64).map(|n| scene.picture(n)).collect(),
             frame_rate: Ratio::new(FRAME_RATE as usize, 1),
         })
     };
-    [(640, 360), (1280, 720)].into_iter().map(scene).collect()
+    [Size::new(640, 360), Size::new(1280, 720)].into_iter().map(scene).collect()
 }
 
 fn read(path: &Path, pictures: usize) -> Result<Clip> {

@@ -20,10 +20,9 @@ pub struct Rav1e {
 impl Rav1e {
     /// Ready for the clip's first picture; the quantizer index is 1 to 255.
     pub fn new(clip: &Clip, quantizer: u8) -> Result<Self> {
-        let (width, height) = clip.size();
         let encoder = EncoderConfig {
-            width,
-            height,
+            width: clip.size().width as usize,
+            height: clip.size().height as usize,
             time_base: Rational::new(clip.frame_rate.den as u64, clip.frame_rate.num as u64),
             low_latency: true,
             error_resilient: false,

@@ -13,6 +13,7 @@ use std::mem::MaybeUninit;
 use std::ptr;
 
 use bytes::Bytes;
+use layercast::Size;
 use layercast::picture::Picture;
 use libaom_sys as aom;
 
@@ -160,7 +161,7 @@ impl Libaom {
 
     /// Codes one layer frame and appends its bytes.
     fn frame(&mut self, picture: &Picture, out: &mut Vec<u8>) -> Result<()> {
-        let (width, height) = (picture.width() as c_uint, picture.height() as c_uint);
+        let Size { width, height } = picture.size();
         let mut image = MaybeUninit::<aom::aom_image_t>::zeroed();
         // SAFETY: the image lives through this function, as do the planes, which the encoder copies and does not
         // write to. Each plane has the rows of 4:2:0 at the stride given. Zeros are a value of an image.
@@ -232,9 +233,8 @@ fn default_config(clip: &Clip) -> Result<aom::aom_codec_enc_cfg_t> {
         (error, config.assume_init())
     };
     told("aom_codec_enc_config_default", error)?;
-    let (width, height) = clip.size();
-    config.g_w = c_uint::try_from(width)?;
-    config.g_h = c_uint::try_from(height)?;
+    config.g_w = clip.size().width;
+    config.g_h = clip.size().height;
     config.g_timebase = aom::aom_rational {
         num: c_int::try_from(clip.frame_rate.den)?,
         den: c_int::try_from(clip.frame_rate.num)?,

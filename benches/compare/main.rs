@@ -145,8 +145,7 @@ fn layercast_series() -> Vec<Series> {
     let series = |(preset, set): (&str, SetPreset), mode: ScalabilityMode| {
         let setting = |quantizer: u8| -> (String, MakeCoder) {
             let make = move |clip: &Clip| -> Result<Box<dyn Coder>> {
-                let (width, height) = clip.size();
-                let mut config = SvcConfig::new(width, height, mode);
+                let mut config = SvcConfig::new(clip.size(), mode);
                 config.quantizer = quantizer;
                 set(&mut config);
                 Ok(Box::new(Layercast::new(config)?))
@@ -188,10 +187,9 @@ fn libaom_series(clip: &Clip, speed: u8) -> [Series; 2] {
             move |clip: &Clip| -> Result<Box<dyn Coder>> { Ok(Box::new(Libaom::l3t3(clip, speed, kbps)?)) };
         (format!("{kbps} kbit/s"), Box::new(make))
     };
-    let (width, height) = clip.size();
-    let samples = |width, height, rate: f64| (width * height) as f64 * rate;
+    let samples = |size: Size, rate: f64| size.samples() as f64 * rate;
     let rate_of_pictures = clip.frame_rate.num as f64 / clip.frame_rate.den as f64;
-    let scale = samples(width, height, rate_of_pictures) / samples(640, 360, 30.0);
+    let scale = samples(clip.size(), rate_of_pictures) / samples(Size::new(640, 360), 30.0);
     let bitrates = BITRATES.map(|kbps| (f64::from(kbps) * scale).round() as u32);
     let series = |mode, settings| Series {
         encoder: format!("libaom {}", version()),

@@ -44,10 +44,7 @@ pub fn markdown(measured: &[(&Clip, Vec<Curve<'_>>)], repeat: usize) -> String {
 }
 
 fn write_series(out: &mut String, measured: &[(&Clip, Vec<Curve<'_>>)], repeat: usize) -> std::fmt::Result {
-    let sizes: Vec<_> = measured
-        .iter()
-        .map(|(clip, _)| format!("{} ({}x{})", clip.name, clip.size().0, clip.size().1))
-        .collect();
+    let sizes: Vec<_> = measured.iter().map(|(clip, _)| format!("{} ({})", clip.name, clip.size())).collect();
     let pictures = measured.first().map_or(0, |(clip, _)| clip.pictures.len());
     writeln!(out, "{}: {pictures} pictures, one thread, fastest of {repeat} runs.\n", sizes.join(", "))?;
     writeln!(out, "| clip | encoder | mode | kbit/s | Y-PSNR dB | SSIM | pictures/s |")?;

@@ -5,13 +5,13 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use layercast::e2ee::{KeyRing, OpenError, SealError, Unit as Sealed, VideoOpener, VideoSealer};
 use layercast::rtp::av1;
-use layercast::rtp::descriptor::Describer;
+use layercast::rtp::descriptor::{self, Describer};
 use layercast::rtp::frame_buffer::{self, DropReason, Frame, FrameBuffer, FrameBufferConfig, Request, Unit};
 use layercast::rtp::packetizer::{self, OutgoingFrame, Packetizer, PacketizerConfig, Packets, PayloadFormat};
 use layercast::rtp::reassembler::{
     self, Abandoned, Accepted, Reassembler, ReassemblerConfig, ReceivedFrame, Rejected,
 };
-use layercast::structure::{DecodeTarget, DecodeTargets, PicturePlan};
+use layercast::structure::{DecodeTarget, PicturePlan};
 
 /// Identifier of the Dependency Descriptor's header extension, which sender and receiver agree on.
 pub const DESCRIPTOR_ID: u8 = 4;
@@ -26,6 +26,9 @@ pub enum SendError {
     /// A frame cannot be sealed.
     #[error(transparent)]
     Seal(#[from] SealError),
+    /// A picture cannot be described.
+    #[error(transparent)]
+    Describe(#[from] descriptor::Error),
     /// A frame cannot be put into packets.
     #[error(transparent)]
     Packetize(#[from] packetizer::Error),
@@ -46,11 +49,11 @@ pub struct Outgoing {
 
 impl Outgoing {
     /// An end that seals, or sends in the clear where there is no sealer.
-    pub fn new(describer: Describer, sealer: Option<VideoSealer>, sequence_number: u16) -> Self {
+    pub fn new(sealer: Option<VideoSealer>, sequence_number: u16) -> Self {
         let format = if sealer.is_some() { PayloadFormat::Sframe } else { PayloadFormat::Av1 };
         let config = PacketizerConfig::new(format, DESCRIPTOR_ID, PAYLOAD_TYPE, SSRC);
         let packetizer = Packetizer::new(PacketizerConfig { sequence_number, ..config });
-        Self { describer, sealer, by_packet: false, packetizer, sealed: BytesMut::new() }
+        Self { describer: Describer::new(), sealer, by_packet: false, packetizer, sealed: BytesMut::new() }
     }
 
     /// Appends the packets of a picture: its frames' bytes are `payloads`, in the plan's order.
@@ -58,11 +61,10 @@ impl Outgoing {
         &mut self,
         plan: &PicturePlan,
         payloads: impl IntoIterator<Item = &'a [u8]>,
-        wanted: DecodeTargets,
         timestamp: u32,
         packets: &mut Packets,
     ) -> Result<(), SendError> {
-        let descriptors = self.describer.describe(plan, wanted);
+        let descriptors = self.describer.describe(plan)?;
         let count = descriptors.len();
         for (index, (descriptor, payload)) in descriptors.iter().zip(payloads).enumerate() {
             let end_of_picture = index + 1 == count;

@@ -32,7 +32,7 @@ impl Receivers {
         let mut all = vec![];
         for receiver in &mut self.receivers {
             let target = receiver.target();
-            let number = unit.picture;
+            let number = unit.plan.picture_number;
             let shown = receiver.receive(bytes).map_err(|e| format!("picture {number}: {target}: {e}"))?;
             let coded = unit.frames.iter().any(|frame| {
                 let layer = frame.plan.layer;

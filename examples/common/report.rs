@@ -1,6 +1,7 @@
 //! The table of what each decode target costs and what it looks like.
 
 #[cfg(feature = "encoder")]
+use layercast::Size;
 use layercast::encoder::TemporalUnit;
 use layercast::picture::Picture;
 use layercast::quality::{Quality, QualityError};
@@ -12,7 +13,7 @@ pub struct Row {
     /// What the receiver shows.
     pub target: DecodeTarget,
     /// Width and height in luma samples.
-    pub size: (usize, usize),
+    pub size: Size,
     /// Bytes of the frames of this very layer.
     pub own_bytes: usize,
     /// Bytes of all frames that the decode target needs.
@@ -24,7 +25,7 @@ pub struct Row {
 impl Row {
     /// Nothing received yet.
     pub fn new(target: DecodeTarget) -> Self {
-        Self { target, size: (0, 0), own_bytes: 0, bytes: 0, quality: Quality::default() }
+        Self { target, size: Size::default(), own_bytes: 0, bytes: 0, quality: Quality::default() }
     }
 
     /// Adds the frames of a temporal unit that the decode target needs.
@@ -42,7 +43,7 @@ impl Row {
 
     /// Adds a picture that is shown, and what it is made from.
     pub fn show(&mut self, source: &Picture, shown: &Picture) -> Result<(), QualityError> {
-        self.size = (shown.width(), shown.height());
+        self.size = shown.size();
         self.quality.add(source.view(), shown.view())
     }
 }
@@ -81,7 +82,7 @@ pub fn print(rows: &[Row], duration: Duration) {
         println!(
             "| {:6} | {:9} | {:4.1} | {:12.1} | {:6.1} | {:9.2} | {:.4} |",
             row.target.to_string(),
-            format!("{}x{}", row.size.0, row.size.1),
+            row.size.to_string(),
             duration.rate(row),
             duration.kbps(row.own_bytes),
             duration.kbps(row.bytes),

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
 use std::path::Path;
 
+use layercast::Size;
 use layercast::picture::{Picture, PictureView};
 use y4m::{Colorspace, Decoder, Ratio};
 
@@ -31,8 +32,8 @@ impl Reader {
     }
 
     /// Width and height in luma samples.
-    pub fn size(&self) -> (usize, usize) {
-        (self.decoder.get_width(), self.decoder.get_height())
+    pub fn size(&self) -> Size {
+        Size::new(self.decoder.get_width() as u32, self.decoder.get_height() as u32)
     }
 
     /// Pictures per second.
@@ -41,7 +42,8 @@ impl Reader {
     }
 
     fn read(&mut self) -> Result<Option<Picture>> {
-        let (width, height) = self.size();
+        let size = self.size();
+        let width = size.width as usize;
         let strides = [width, width.div_ceil(2), width.div_ceil(2)];
         let frame = match self.decoder.read_frame() {
             Ok(frame) => frame,
@@ -49,7 +51,7 @@ impl Reader {
             Err(error) => return Err(error.into()),
         };
         let planes = [frame.get_y_plane(), frame.get_u_plane(), frame.get_v_plane()];
-        Ok(Some(PictureView::new(width, height, planes, strides)?.to_picture()))
+        Ok(Some(PictureView::new(size, planes, strides)?.to_picture()))
     }
 }
 
@@ -63,32 +65,30 @@ impl Iterator for Reader {
 
 /// Writes pictures of one size to a Y4M file.
 pub struct Writer {
-    size: (usize, usize),
+    size: Size,
     file: BufWriter<File>,
 }
 
 impl Writer {
     /// Writes the file's header; `frame_rate` is in pictures per second.
-    pub fn create(path: &Path, size: (usize, usize), frame_rate: Ratio) -> Result<Self> {
+    pub fn create(path: &Path, size: Size, frame_rate: Ratio) -> Result<Self> {
         let mut file = BufWriter::new(at(path, File::create(path))?);
         let Ratio { num, den } = frame_rate;
-        let header = writeln!(file, "YUV4MPEG2 W{} H{} F{num}:{den} Ip C420jpeg", size.0, size.1);
+        let header = writeln!(file, "YUV4MPEG2 W{} H{} F{num}:{den} Ip C420jpeg", size.width, size.height);
         at(path, header)?;
         Ok(Self { size, file })
     }
 
     /// Width and height in luma samples.
-    pub fn size(&self) -> (usize, usize) {
+    pub fn size(&self) -> Size {
         self.size
     }
 
     /// Appends a picture.
     pub fn write(&mut self, picture: &Picture) -> Result<()> {
-        let size = (picture.width(), picture.height());
+        let size = picture.size();
         if size != self.size {
-            return Err(
-                format!("a picture of {size:?} after one of {:?}: Y4M has one size", self.size).into()
-            );
+            return Err(format!("a picture of {size} after one of {}: Y4M has one size", self.size).into());
         }
         self.file.write_all(b"FRAME\n")?;
         for plane in 0..3 {

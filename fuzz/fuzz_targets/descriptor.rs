@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
+use layercast::Size;
 use layercast::rtp::descriptor::{DependencyDescriptor, Describer};
 use layercast::structure::ScalabilityMode;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    let describer = Describer::new(ScalabilityMode::L3T3KeyShift, 1280, 720);
+    let describer = DependencyStructure::of_mode(ScalabilityMode::L3T3KeyShift, Size::new(1280, 720));
     for known in [None, Some(describer.structure())] {
         let Ok(read) = DependencyDescriptor::read(data, known.map(|known| &**known)) else { continue };
         let holds = read.structure.clone().unwrap_or_else(|| Arc::clone(describer.structure()));

@@ -22,7 +22,7 @@
 mod unit;
 
 use crate::bitstream;
-use crate::picture::{Picture, PictureError, PictureView};
+use crate::picture::{Picture, PictureError, PictureView, Size};
 use bytes::Bytes;
 // Never both: rav1d exports the symbols of libdav1d too, and is linked only where it is named.
 #[cfg(feature = "dav1d")]
@@ -263,8 +263,8 @@ fn copy_out(picture: &backend::Picture) -> Result<Picture, Error> {
     let planes = components.map(|component| picture.plane(component));
     let strides = components.map(|component| picture.stride(component) as usize);
     let [y, u, v] = &planes;
-    let (width, height) = (picture.width() as usize, picture.height() as usize);
-    Ok(PictureView::new(width, height, [y, u, v], strides)?.to_picture())
+    let size = Size::new(picture.width(), picture.height());
+    Ok(PictureView::new(size, [y, u, v], strides)?.to_picture())
 }
 
 #[cfg(all(test, feature = "encoder"))]

@@ -133,7 +133,7 @@ fn every_temporal_unit_gives_its_picture_at_once() {
     let pictures = decode_all(&mut decoder(Output::HighestLayer), &CLIP);
     assert_eq!(pictures.len(), 8);
     for (t, DecodedPicture { picture, spatial_id, .. }) in pictures.iter().enumerate() {
-        assert_eq!((picture.width(), picture.height(), *spatial_id), (SIZE, SIZE, 0));
+        assert_eq!((picture.size(), *spatial_id), (Size::new(SIZE as u32, SIZE as u32), 0));
         let error: usize = (0..SIZE * SIZE)
             .map(|i| ((i % SIZE * 2 + t * 3 + i / SIZE) % 200).abs_diff(picture.plane(0)[i].into()))
             .sum();

@@ -207,13 +207,13 @@ proptest! {
 
 /// The descriptors of a call's first pictures, and who described them.
 fn call(mode: ScalabilityMode, pictures: usize) -> (Describer, Vec<DependencyDescriptor>) {
-    let mut planner = Planner::new(mode);
-    let mut describer = Describer::new(mode, 1280, 720);
+    let mut planner = Planner::new(mode, crate::Size::new(1280, 720));
+    let mut describer = Describer::new();
     let wanted = DecodeTargets::all(mode.structure());
     let descriptors = (0..pictures)
         .flat_map(|_| {
-            let picture = planner.next(PictureRequest { key: false, wanted });
-            describer.describe(&picture, wanted)
+            let picture = planner.next(PictureRequest { wanted, ..Default::default() });
+            describer.describe(&picture).unwrap()
         })
         .collect();
     (describer, descriptors)
@@ -298,14 +298,14 @@ fn relabelled_frames_are_named() {
     // A structure of somebody else's making.
     let mut forged = descriptors[0].clone();
     let mut structure = (**forged.structure.as_ref().unwrap()).clone();
-    structure.resolutions[0] = (16, 16);
+    structure.resolutions[0] = crate::Size::new(16, 16);
     forged.structure = Some(Arc::new(structure));
     assert_eq!(open(&forged, Unit::Frame, &sealed[0]), Err(R(Relabelled::Structure)));
     assert_eq!(open(&descriptors[4], Unit::Frame, &sealed[4]), Err(OpenError::NoStructure));
     open(&descriptors[0], Unit::Frame, &sealed[0]).unwrap();
 
     let template = |spatial_id, temporal_id, than| {
-        let structure = describer.structure();
+        let structure = describer.structure().unwrap();
         let layer = crate::structure::LayerId::new(spatial_id, temporal_id);
         let found = structure.templates.iter().enumerate().position(|(index, template)| {
             template.layer == layer && structure.template_id_offset + index as u8 != than
@@ -350,10 +350,9 @@ fn relabelled_frames_are_named() {
     assert_eq!(open(&allowed, Unit::Frame, &sealed[3]), Ok(()));
 
     // Another structure holds from another key frame on; frames of the last one are not read by it.
-    describer.restart(ScalabilityMode::L3T3, 640, 360);
-    let mut planner = Planner::new(ScalabilityMode::L3T3);
+    let mut planner = Planner::new(ScalabilityMode::L3T3, crate::Size::new(640, 360));
     let wanted = DecodeTargets::all(ScalabilityMode::L3T3.structure());
-    let next = describer.describe(&planner.next(PictureRequest { key: true, wanted }), wanted);
+    let next = describer.describe(&planner.next(PictureRequest { wanted, ..Default::default() })).unwrap();
     open(&next[0], Unit::Frame, &seal(&mut sealer, &next[0], b"key")).unwrap();
     let late = open(&descriptors[4], Unit::Frame, &sealed[4]);
     assert!(matches!(late, Err(OpenError::Descriptor(_) | R(Relabelled::Structure))), "{late:?}");
@@ -365,7 +364,7 @@ struct LayerOf {
 }
 
 fn layer_of(describer: &Describer, descriptor: &DependencyDescriptor) -> LayerOf {
-    let layer = describer.structure().template(descriptor.template_id).unwrap().layer;
+    let layer = describer.structure().unwrap().template(descriptor.template_id).unwrap().layer;
     LayerOf { spatial_id: layer.spatial_id, temporal_id: layer.temporal_id }
 }
 

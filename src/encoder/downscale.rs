@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 
 use super::kernels::wide;
-use crate::picture::{Picture, PictureView, PlaneView, plane_size};
+use crate::picture::{Picture, PictureView, PlaneView, Size, plane_size};
 
 /// Most taps of a filter: 2:1 takes eight, 5:2 ten.
 const TAPS: usize = 10;
@@ -62,9 +62,9 @@ pub(crate) struct Downscaler {
 
 impl Downscaler {
     /// From and to in luma samples.
-    pub(crate) fn new(from: (usize, usize), to: (usize, usize)) -> Self {
+    pub(crate) fn new(from: Size, to: Size) -> Self {
         let plane = |p: usize| {
-            let (from, to) = (plane_size(from.0, from.1, p), plane_size(to.0, to.1, p));
+            let (from, to) = (plane_size(from, p), plane_size(to, p));
             (taps(from.0, to.0), taps(from.1, to.1), Vec::new())
         };
         Self { planes: [plane(0), plane(1), plane(2)] }
@@ -169,12 +169,12 @@ mod tests {
 
     #[test]
     fn a_flat_picture_stays_flat_and_a_ramp_a_ramp() {
-        let mut from = Picture::new(66, 34);
+        let mut from = Picture::new(Size::new(66, 34));
         for (i, s) in from.plane_mut(0).iter_mut().enumerate() {
             *s = (i % 66) as u8 * 3;
         }
-        let mut to = Picture::new(33, 17);
-        Downscaler::new((66, 34), (33, 17)).scale(&from.view(), &mut to);
+        let mut to = Picture::new(Size::new(33, 17));
+        Downscaler::new(from.size(), to.size()).scale(&from.view(), &mut to);
         assert!(to.plane(1).iter().all(|&s| s == 128));
         for row in to.plane(0).chunks_exact(33) {
             for (x, &s) in row.iter().enumerate().take(30).skip(3) {

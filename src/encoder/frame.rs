@@ -10,7 +10,7 @@ use super::interlayer::{self, Upsampled};
 use super::kernels::*;
 use super::quantizer::Quantizer;
 use super::tile::{Below, FrameContext, MotionField, code_tile};
-use crate::picture::{Picture, PictureView, plane_size};
+use crate::picture::{Picture, PictureView, Size, plane_size};
 
 /// Samples around a reference that blocks may reach: a superblock, the filter's taps, and some.
 const PADDING: usize = 88;
@@ -272,9 +272,9 @@ impl LayerCoder {
 
 /// A copy of the visible samples.
 pub(crate) fn to_picture(frame: &Frame<u8>, size: (usize, usize)) -> Picture {
-    let mut picture = Picture::new(size.0, size.1);
+    let mut picture = Picture::new(Size::new(size.0 as u32, size.1 as u32));
     for (p, plane) in frame.planes.iter().enumerate() {
-        let (width, _) = plane_size(size.0, size.1, p);
+        let (width, _) = plane_size(picture.size(), p);
         for (y, row) in picture.plane_mut(p).chunks_exact_mut(width).enumerate() {
             row.copy_from_slice(&plane.row(y as isize)[..width]);
         }

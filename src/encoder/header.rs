@@ -10,7 +10,7 @@ use crate::structure::{FrameKind, FramePlan};
 
 /// The sequence header of all layers: its size is the highest layer's.
 pub(super) fn sequence(config: &SvcConfig) -> SequenceHeader {
-    let mut sequence = SequenceHeader::new(config.width as u32, config.height as u32);
+    let mut sequence = SequenceHeader::new(config.size.width, config.size.height);
     sequence.enable_intra_edge_filter = true;
     sequence.enable_cdef = true;
     let template = sequence.operating_points[0];

@@ -36,9 +36,9 @@ use bytes::Bytes;
 use rayon::prelude::*;
 
 use crate::bitstream::{self, RefSlots, SequenceHeader};
-use crate::picture::{Picture, PictureView};
+use crate::picture::{Picture, PictureView, Size, plane_size};
 use crate::structure::{
-    DecodeTargets, FrameKind, FramePlan, PicturePlan, PictureRequest, Planner, ScalabilityMode,
+    DecodeTargets, FrameKind, FramePlan, PicturePlan, PictureRequest, Planner, Refresh, ScalabilityMode,
 };
 use downscale::Downscaler;
 use effort::effort;
@@ -46,21 +46,16 @@ use frame::{CodedFrame, Job, LayerCoder, Reference};
 use quantizer::Quantizer;
 
 /// The smallest width and height of a picture, in luma samples.
-pub const MIN_SIZE: usize = 16;
+pub const MIN_SIZE: u32 = 16;
 /// The largest width and height of a picture, in luma samples.
-pub const MAX_SIZE: usize = 16384;
+pub const MAX_SIZE: u32 = 16384;
 
 /// Why a coder cannot be made or cannot take a picture.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The size is not one that the coder takes.
-    #[error("a picture is {MIN_SIZE} to {MAX_SIZE} samples wide and high, not {width}x{height}")]
-    Size {
-        /// Width asked for, in luma samples.
-        width: usize,
-        /// Height asked for, in luma samples.
-        height: usize,
-    },
+    #[error("a picture is {MIN_SIZE} to {MAX_SIZE} samples wide and high, not {0}")]
+    Size(Size),
     /// Quantizer index 0 would be lossless coding, which the coder does not know.
     #[error("the quantizer index is 1 to 255")]
     Quantizer,
@@ -71,12 +66,12 @@ pub enum Error {
     #[error("speed is 0 to 3, not {0}")]
     Speed(u8),
     /// The picture does not have the size that the coder was made for.
-    #[error("the coder takes {expected:?}, not {given:?}")]
+    #[error("the coder takes {expected}, not {given}")]
     PictureSize {
-        /// Width and height that the coder was made for.
-        expected: (usize, usize),
-        /// Width and height of the picture.
-        given: (usize, usize),
+        /// The size that the coder was made for.
+        expected: Size,
+        /// The size of the picture.
+        given: Size,
     },
     /// A header could not be written.
     #[error("header: {0}")]
@@ -86,10 +81,8 @@ pub enum Error {
 /// What a coder is made for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SvcConfig {
-    /// Width of the pictures, and of the highest spatial layer, in luma samples.
-    pub width: usize,
-    /// Height of the pictures, and of the highest spatial layer, in luma samples.
-    pub height: usize,
+    /// Size of the pictures, and of the highest spatial layer, in luma samples.
+    pub size: Size,
     /// Which layers there are, and what refers to what.
     pub mode: ScalabilityMode,
     /// `base_q_idx` (AV1 specification, section 6.8.11) of the lowest temporal layer, 1 (best) to 255.
@@ -105,20 +98,21 @@ pub struct SvcConfig {
 pub const DEFAULT_SPEED: u8 = 2;
 
 impl SvcConfig {
-    /// `width` x `height` pictures at a middling quantizer and [`DEFAULT_SPEED`]; four tile columns where they
+    /// Pictures of this size at a middling quantizer and [`DEFAULT_SPEED`]; four tile columns where they
     /// are at least 320 samples wide each, one in smaller pictures.
-    pub fn new(width: usize, height: usize, mode: ScalabilityMode) -> Self {
-        let tile_columns_log2 = if width >= 1280 { 2 } else { 0 };
-        Self { width, height, mode, quantizer: 100, tile_columns_log2, speed: DEFAULT_SPEED }
+    pub fn new(size: Size, mode: ScalabilityMode) -> Self {
+        let tile_columns_log2 = if size.width >= 1280 { 2 } else { 0 };
+        Self { size, mode, quantizer: 100, tile_columns_log2, speed: DEFAULT_SPEED }
     }
 }
 
 /// What one picture is coded for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EncodeOptions {
-    /// Whether the picture has to be a key picture, at which a receiver can begin.
-    pub key: bool,
-    /// The decode targets that somebody watches; all, where it is `None`. Layers that none of them needs
+    /// What is to be coded anew, such as by a key picture, at which a receiver can begin. The coder keeps it in mind
+    /// until it is done.
+    pub refresh: Refresh,
+    /// The decode targets that somebody watches; all, if it is `None`. Layers that none of them needs
     /// are neither coded nor referred to.
     pub wanted: Option<DecodeTargets>,
 }
@@ -130,10 +124,8 @@ pub struct LayerFrame {
     pub data: Bytes,
     /// Its place in the structure.
     pub plan: FramePlan,
-    /// Width in luma samples.
-    pub width: usize,
-    /// Height in luma samples.
-    pub height: usize,
+    /// Its size in luma samples.
+    pub size: Size,
 }
 
 /// All that one picture was coded as.
@@ -141,21 +133,13 @@ pub struct LayerFrame {
 pub struct TemporalUnit {
     /// The time that came with the picture.
     pub timestamp: i64,
-    /// Number of the picture, from 0.
-    pub picture: u64,
-    /// Whether a receiver can begin here.
-    pub key: bool,
-    /// The layer frames, lowest spatial layer first; none where nothing was wanted.
+    /// What the planner decided for the picture, as a `Describer` takes it.
+    pub plan: PicturePlan,
+    /// The layer frames, lowest spatial layer first; none if nothing was wanted.
     pub frames: Vec<LayerFrame>,
 }
 
 impl TemporalUnit {
-    /// What the planner decided for the picture, as a `Describer` takes it.
-    pub fn plan(&self) -> PicturePlan {
-        let frames = self.frames.iter().map(|frame| frame.plan.clone()).collect();
-        PicturePlan { picture: self.picture, key: self.key, frames }
-    }
-
     /// The temporal unit as a decoder takes it: a temporal delimiter, then every frame. Empty where there are
     /// no frames.
     pub fn to_bytes(&self) -> Bytes {
@@ -173,7 +157,7 @@ impl TemporalUnit {
 
 /// One spatial layer: its scaled picture, its coder, and what it last reconstructed.
 struct Layer {
-    size: (usize, usize),
+    size: Size,
     coder: LayerCoder,
     /// From the layer above, and where the scaled picture goes; the highest layer codes the caller's picture.
     scaled: Option<(Downscaler, Picture)>,
@@ -183,9 +167,9 @@ struct Layer {
 /// Codes pictures as layers.
 ///
 /// ```
-/// # use layercast::{encoder::*, picture::Picture, structure::ScalabilityMode};
-/// let mut encoder = SvcEncoder::new(SvcConfig::new(64, 64, ScalabilityMode::L2T1))?;
-/// let picture = Picture::new(64, 64);
+/// # use layercast::{Size, encoder::*, picture::Picture, structure::ScalabilityMode};
+/// let mut encoder = SvcEncoder::new(SvcConfig::new(Size::new(64, 64), ScalabilityMode::L2T1))?;
+/// let picture = Picture::new(Size::new(64, 64));
 /// let unit = encoder.encode(&picture.view(), 0, EncodeOptions::default())?;
 /// assert_eq!(unit.frames.len(), 2);
 /// # Ok::<(), layercast::encoder::Error>(())
@@ -208,9 +192,9 @@ impl SvcEncoder {
     /// # Errors
     /// [`Error`], where the configuration asks for what there is not.
     pub fn new(config: SvcConfig) -> Result<Self, Error> {
-        let SvcConfig { width, height, mode, quantizer, tile_columns_log2, speed } = config;
-        if !(MIN_SIZE..=MAX_SIZE).contains(&width) || !(MIN_SIZE..=MAX_SIZE).contains(&height) {
-            return Err(Error::Size { width, height });
+        let SvcConfig { size, mode, quantizer, tile_columns_log2, speed } = config;
+        if ![size.width, size.height].iter().all(|side| (MIN_SIZE..=MAX_SIZE).contains(side)) {
+            return Err(Error::Size(size));
         }
         if quantizer == 0 {
             return Err(Error::Quantizer);
@@ -219,14 +203,12 @@ impl SvcEncoder {
             return Err(Error::Tiles(tile_columns_log2));
         }
         let structure = mode.structure();
-        let size = |spatial_id: u8| {
-            let (w, h) = structure.layer_size(width as u32, height as u32, spatial_id);
-            (w as usize, h as usize)
-        };
         let layers = (0..structure.spatial_layers)
             .map(|spatial_id| {
-                let own = size(spatial_id);
-                let above = (spatial_id + 1 < structure.spatial_layers).then(|| size(spatial_id + 1));
+                let layer_size = |spatial_id| structure.layer_size(size, spatial_id);
+                let own_size = layer_size(spatial_id);
+                let own = plane_size(own_size, 0);
+                let above = (spatial_id + 1 < structure.spatial_layers).then(|| layer_size(spatial_id + 1));
                 // Tiles narrower than this cost more than they win.
                 let mut tiles = tile_columns_log2;
                 while tiles > 0 && own.0 >> tiles < 320 {
@@ -234,9 +216,9 @@ impl SvcEncoder {
                 }
                 let effort = effort(speed, own).ok_or(Error::Speed(speed))?;
                 Ok(Layer {
-                    size: own,
+                    size: own_size,
                     coder: LayerCoder::new(own, tiles, effort),
-                    scaled: above.map(|a| (Downscaler::new(a, own), Picture::new(own.0, own.1))),
+                    scaled: above.map(|a| (Downscaler::new(a, own_size), Picture::new(own_size))),
                     last: None,
                 })
             })
@@ -247,7 +229,7 @@ impl SvcEncoder {
         Ok(Self {
             sequence,
             sequence_obu: obu.into(),
-            planner: Planner::new(mode),
+            planner: Planner::new(mode, size),
             layers,
             slots: Default::default(),
             header_slots: RefSlots::new(),
@@ -290,18 +272,17 @@ impl SvcEncoder {
         timestamp: i64,
         options: EncodeOptions,
     ) -> Result<TemporalUnit, Error> {
-        let expected = (self.config.width, self.config.height);
-        let given = (picture.width(), picture.height());
+        let (expected, given) = (self.config.size, picture.size());
         if given != expected {
             return Err(Error::PictureSize { expected, given });
         }
         let structure = self.planner.structure();
         let wanted = options.wanted.unwrap_or_else(|| DecodeTargets::all(structure));
-        let plan = self.planner.next(PictureRequest { key: options.key, wanted });
+        let plan = self.planner.next(PictureRequest { refresh: options.refresh, wanted });
         self.set_sources(picture, &plan.frames);
         let coded = self.code(&plan);
         let mut frames = Vec::with_capacity(plan.frames.len());
-        for (frame, coded) in plan.frames.into_iter().zip(coded) {
+        for (frame, coded) in plan.frames.iter().zip(coded) {
             let layer = &self.layers[usize::from(frame.layer.spatial_id)];
             let mut data = Vec::new();
             if frame.kind == FrameKind::Key {
@@ -311,15 +292,14 @@ impl SvcEncoder {
                 &mut data,
                 &self.sequence,
                 &mut self.header_slots,
-                &frame,
-                plan.picture,
+                frame,
+                plan.picture_number,
                 &coded,
                 layer.coder.tiling(),
             )?;
-            let (width, height) = layer.size;
-            frames.push(LayerFrame { data: data.into(), plan: frame, width, height });
+            frames.push(LayerFrame { data: data.into(), plan: frame.clone(), size: layer.size });
         }
-        Ok(TemporalUnit { timestamp, picture: plan.picture, key: plan.key, frames })
+        Ok(TemporalUnit { timestamp, plan, frames })
     }
 
     /// What a decoder shows of a spatial layer after the last picture: the coder's own reconstruction.
@@ -378,7 +358,7 @@ impl SvcEncoder {
             }
             let coded: Vec<_> = jobs
                 .into_par_iter()
-                .map(|(layer, plan)| code_frame(layer, plan, slots, quantizer(plan), picture.picture))
+                .map(|(layer, plan)| code_frame(layer, plan, slots, quantizer(plan), picture.picture_number))
                 .collect();
             for (plan, coded) in frames.iter().zip(&coded) {
                 self.keep(plan, coded);
@@ -388,7 +368,7 @@ impl SvcEncoder {
         let mut all = Vec::with_capacity(frames.len());
         for plan in frames {
             let layer = &mut self.layers[usize::from(plan.layer.spatial_id)];
-            let coded = code_frame(layer, plan, &self.slots, quantizer(plan), picture.picture);
+            let coded = code_frame(layer, plan, &self.slots, quantizer(plan), picture.picture_number);
             self.keep(plan, &coded);
             all.push(coded);
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
+use crate::picture::Size;
 use crate::structure::{DecodeTarget, ScalabilityMode};
 
 /// The most decode targets that one stream offers.
@@ -83,16 +84,16 @@ impl Offer {
     ) -> Self {
         let structure = mode.structure();
         let cycle = structure.cycle;
+        let layer_size = |spatial_id| structure.layer_size(Size::new(width, height), spatial_id);
         let layers = structure.decode_targets().map(|target| {
-            let (layer_width, layer_height) = structure.layer_size(width, height, target.spatial_id);
+            let Size { width: layer_width, height: layer_height } = layer_size(target.spatial_id);
             let needed =
                 |picture: &&[_], spatial_id| structure.needed_by(picture, spatial_id).contains(target);
             let shown = cycle.iter().filter(|picture| needed(picture, target.spatial_id)).count();
             let samples: u64 = (0..=target.spatial_id)
                 .map(|spatial_id| {
-                    let (width, height) = structure.layer_size(width, height, spatial_id);
                     let frames = cycle.iter().filter(|picture| needed(picture, spatial_id)).count();
-                    u64::from(width) * u64::from(height) * frames as u64
+                    layer_size(spatial_id).samples() * frames as u64
                 })
                 .sum();
             let cycles = frame_rate / cycle.len() as f32;
@@ -107,12 +108,12 @@ impl Offer {
             }
         });
         let layers = layers.collect();
-        let inter_layer = |picture: &[crate::structure::FrameTemplate]| {
+        let inter_layer = |picture: &&[crate::structure::FrameTemplate]| {
             picture.iter().any(|frame| frame.inter_layer_ref.is_some())
         };
-        let (up, down) = if cycle.iter().any(|picture| inter_layer(picture)) {
+        let (up, down) = if cycle.iter().any(inter_layer) {
             (Switch::LayerRefresh, Switch::Free)
-        } else if inter_layer(structure.key) {
+        } else if structure.key.iter().any(|frame| frame.inter_layer_ref.is_some()) {
             (Switch::KeyFrame, Switch::KeyFrame)
         } else {
             (Switch::LayerRefresh, Switch::LayerRefresh)

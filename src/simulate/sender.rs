@@ -6,7 +6,8 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 
 use super::Table;
-use crate::structure::{DecodeTargets, LayerId, PictureRequest, Planner};
+use crate::picture::Size;
+use crate::structure::{DecodeTargets, LayerId, PictureRequest, Planner, Refresh};
 
 /// One frame, as the relay gets it.
 #[derive(Debug, Clone)]
@@ -29,9 +30,8 @@ pub(super) struct Sender {
     planner: Planner,
     /// Where in the table it starts, so that senders do not move in step.
     offset: usize,
-    key: bool,
-    /// Spatial layers whose next frame of temporal layer 0 shall not refer to earlier pictures of the layer.
-    refresh: [bool; 4],
+    /// What was asked for since the last picture.
+    refresh: Refresh,
     /// Number of the next picture, of the last key picture, and pictures since that.
     pictures: u64,
     last_key: Option<u64>,
@@ -49,12 +49,13 @@ impl Sender {
     pub fn new(table: Arc<Table>, offset: usize) -> Self {
         // Whole cycles, so that sizes stay with their temporal layers.
         let cycle = table.mode().structure().cycle.len();
+        let (width, height) = table.size();
+        let size = Size::new(width, height);
         Self {
             simulcast: table.is_simulcast(),
-            planner: Planner::new(table.mode()),
+            planner: Planner::new(table.mode(), size),
             offset: offset * cycle,
-            key: false,
-            refresh: [false; 4],
+            refresh: Refresh::NONE,
             pictures: 0,
             last_key: None,
             since_key: 0,
@@ -68,38 +69,31 @@ impl Sender {
     /// A receiver cannot go on, or start, without a frame of this spatial layer that refers to no earlier one.
     /// Of the lowest layer that is a key picture, unless the layers are encodings of their own.
     pub fn request(&mut self, spatial_id: u8) {
-        if spatial_id == 0 && !self.simulcast {
-            self.key = true;
-        } else {
-            self.refresh[usize::from(spatial_id)] = true;
-        }
+        let key = spatial_id == 0 && !self.simulcast;
+        self.refresh = self.refresh.union(if key { Refresh::KEY } else { Refresh::layer(spatial_id) });
     }
 
     /// Codes the picture of now; the frames are in `frames`.
     pub fn capture(&mut self, now: Duration, wanted: DecodeTargets) {
         self.frames.clear();
-        let key = self.key && self.last_key.is_none_or(|last| self.pictures >= last + KEY_DISTANCE);
-        let plan = self.planner.next(PictureRequest { key, wanted });
+        let waits =
+            self.refresh.is_key() && self.last_key.is_some_and(|last| self.pictures < last + KEY_DISTANCE);
+        let refresh = if waits { Refresh::NONE } else { std::mem::take(&mut self.refresh) };
+        let plan = self.planner.next(PictureRequest { refresh, wanted });
         self.pictures += 1;
         if plan.key {
-            self.last_key = Some(plan.picture);
-            self.key = false;
-            self.refresh = [false; 4];
+            self.last_key = Some(plan.picture_number);
+            self.refresh = Refresh::NONE;
             self.since_key = 0;
         }
         for frame in plan.frames {
-            let LayerId { spatial_id, temporal_id } = frame.layer;
-            let s = usize::from(spatial_id);
+            let LayerId { spatial_id, .. } = frame.layer;
             let mut depends_on: ArrayVec<u64, 2> = frame.depends_on.iter().copied().collect();
-            let mut fresh = frame.temporal_ref.is_none();
-            if self.refresh[s] && temporal_id == 0 {
-                self.refresh[s] = false;
-                if !fresh {
-                    // The planner names the earlier picture's frame first.
-                    depends_on.remove(0);
-                    fresh = true;
-                }
+            if self.simulcast && plan.key {
+                // The encodings of a simulcast are streams of their own, each with its own key frame.
+                depends_on.clear();
             }
+            let fresh = frame.temporal_ref.is_none();
             let bytes = match (plan.key, fresh) {
                 (true, _) => self.table.key_bytes(spatial_id),
                 (false, true) => self.table.refresh_bytes(spatial_id),
@@ -114,7 +108,7 @@ impl Sender {
             self.encode_us += u64::from(self.table.encode_us(spatial_id));
             self.frames.push(Frame {
                 number: frame.frame_number,
-                picture: plan.picture,
+                picture: plan.picture_number,
                 captured: now,
                 layer: frame.layer,
                 bytes: bytes as usize,

@@ -5,6 +5,7 @@
 //! same table; a [`Planner`] walks it picture by picture and codes only what somebody wants.
 
 mod planner;
+mod refresh;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -12,7 +13,9 @@ mod tests;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::picture::Size;
 pub use planner::{FrameKind, FramePlan, GOLDEN_FRAME, LAST_FRAME, PicturePlan, PictureRequest, Planner};
+pub use refresh::Refresh;
 
 /// A spatial and a temporal layer, as an OBU extension header names them (AV1 5.3.3); the base layer by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -224,6 +227,11 @@ impl Structure {
         (0..spatial).flat_map(move |s| (0..temporal).map(move |t| LayerId::new(s, t)))
     }
 
+    /// Whether the spatial layers never refer to each other, as in the `S` modes.
+    pub fn has_separate_layers(&self) -> bool {
+        self.spatial_layers > 1 && self.key.iter().all(|frame| frame.inter_layer_ref.is_none())
+    }
+
     /// The decode targets that need the frame of spatial layer `spatial_id` in `picture`, which is `key` or
     /// one of `cycle`; none where the picture has no such frame.
     ///
@@ -249,20 +257,22 @@ impl Structure {
             .collect()
     }
 
-    /// Width and height in luma samples of spatial layer `spatial_id` of a `width` x `height` picture: all of
-    /// it at the top, and a layer below is smaller by the ratio, rounded up, at least 1.
+    /// Size in luma samples of spatial layer `spatial_id` of a picture: all of it at the top, and a layer below
+    /// is smaller by the ratio, rounded up, at least 1.
     ///
     /// A reference is then never larger than the frame, nor smaller by more than the ratio, which AV1 6.8.6
     /// lets be anything up to 16.
     ///
     /// # Panics
     /// Where the structure has no such spatial layer.
-    pub fn layer_size(&self, width: u32, height: u32, spatial_id: u8) -> (u32, u32) {
+    pub fn layer_size(&self, size: Size, spatial_id: u8) -> Size {
         assert!(spatial_id < self.spatial_layers, "no spatial layer {spatial_id}");
         let (num, den) = self.ratio;
-        let below = |size: u32| (u64::from(size) * u64::from(den)).div_ceil(u64::from(num)) as u32;
+        let below = |side: u32| (u64::from(side) * u64::from(den)).div_ceil(u64::from(num)) as u32;
         (spatial_id + 1..self.spatial_layers)
-            .fold((width.max(1), height.max(1)), |(width, height), _| (below(width), below(height)))
+            .fold(Size::new(size.width.max(1), size.height.max(1)), |Size { width, height }, _| {
+                Size::new(below(width), below(height))
+            })
     }
 
     /// `operating_point_idc` (AV1 6.4.1) of each decode target, highest quality first: bit t for temporal

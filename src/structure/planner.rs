@@ -1,6 +1,7 @@
 //! The planner: which frames the next picture is coded as, and what they refer to.
 
-use super::{DecodeTargets, FrameTemplate, LayerId, ScalabilityMode, Structure};
+use super::{DecodeTargets, FrameTemplate, LayerId, Refresh, ScalabilityMode, Structure};
+use crate::picture::Size;
 
 /// Index into `ref_frame_idx` (AV1 5.9.2) of LAST_FRAME, which is the frame's own spatial layer in an earlier
 /// picture; where the frame does not refer to that, it is the layer below.
@@ -10,28 +11,41 @@ pub const LAST_FRAME: usize = 0;
 pub const GOLDEN_FRAME: usize = 3;
 
 /// What the next picture is coded for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(clippy::exhaustive_structs)] // The two things that can be asked of a picture.
 pub struct PictureRequest {
-    /// Whether it has to be a key picture.
-    pub key: bool,
-    /// The decode targets that somebody receives. Where there are none, nothing is coded.
+    /// What is to be coded anew. The planner keeps it in mind until it is done.
+    pub refresh: Refresh,
+    /// The decode targets that somebody receives. If there are none, nothing is coded.
     pub wanted: DecodeTargets,
 }
 
 /// The frames of one picture, or temporal unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PicturePlan {
     /// Number of the picture: the first that the planner was asked for is 0, and pictures without frames
     /// count.
-    pub picture: u64,
+    pub picture_number: u64,
+    /// The mode that it is of.
+    pub mode: ScalabilityMode,
+    /// The size of the highest spatial layer in luma samples.
+    pub size: Size,
     /// Whether it is a key picture. It may be one that was not asked for.
     pub key: bool,
+    /// Its place in the structure: 0 for the key picture, n for picture n - 1 of the [cycle](Structure::cycle).
+    pub position: usize,
+    /// The decode targets that it was coded for.
+    pub wanted: DecodeTargets,
+    /// The decode targets of which every frame is coded from here on, as long as the same are wanted.
+    pub available: DecodeTargets,
     /// What to code, lowest spatial layer first, at most one frame of each.
     pub frames: Vec<FramePlan>,
 }
 
 /// The kind of a frame, by which `frame_type` is coded (AV1 6.8.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums)] // AV1's kinds that the planner uses: whoever codes frames has to know all of them.
 pub enum FrameKind {
     /// KEY_FRAME, shown.
     Key,
@@ -43,8 +57,11 @@ pub enum FrameKind {
 
 /// One frame to be coded.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FramePlan {
-    /// Number of the frame among all frames of all layers: the first is 0, each next one is higher by 1.
+    /// Number of the frame among all frames of all layers, the first being 0. Frames are numbered as if none was
+    /// ever left out, so that those which are coded keep the distances of the structure; a pause of many pictures
+    /// counts as one cycle. Its lowest 16 bits are the frame_number of the Dependency Descriptor.
     pub frame_number: u64,
     /// The frame's layer.
     pub layer: LayerId,
@@ -63,7 +80,8 @@ pub struct FramePlan {
     pub ref_slots: [u8; 7],
     /// `primary_ref_frame`: the index into `ref_slots` whose probabilities the frame starts from, or none.
     pub primary_ref: Option<usize>,
-    /// Numbers of the frames that it refers to: at most two.
+    /// Numbers of the frames that it needs: at most two that it refers to. An intra-only frame of a key picture
+    /// needs the key frame, since no decoder starts without one.
     pub depends_on: Vec<u64>,
     /// The decode targets that need it, wanted or not.
     pub needed_by: DecodeTargets,
@@ -80,6 +98,14 @@ struct Held {
     spatial_id: u8,
 }
 
+/// What is to be had, kept from one picture to the next.
+#[derive(Debug, Clone, Copy, Default)]
+struct Available {
+    /// The decode targets wanted and the spatial layers present.
+    asked: (DecodeTargets, u8),
+    targets: DecodeTargets,
+}
+
 /// How a spatial layer whose earlier frames are gone can be coded again.
 enum WayBack {
     /// From the layer below, at a frame of temporal layer 0.
@@ -94,32 +120,56 @@ enum WayBack {
 ///
 /// A frame that was left out is never referred to. A temporal layer comes back when it is wanted; a spatial
 /// layer comes back with its next frame of temporal layer 0, predicted from the layer below it (or intra-only
-/// in the S modes). Where the structure has no such prediction, as in the `_KEY` modes or for spatial layer
-/// 0, the picture becomes a key picture unasked, lest a wanted layer stay away for ever. A key picture starts
-/// the structure's cycle anew.
+/// in the S modes). If the structure has no such prediction, as in the `_KEY` modes or for spatial layer 0 of the
+/// `L` modes, the picture becomes a key picture unasked, lest a wanted layer stay away for ever. A key picture
+/// starts the structure's cycle anew.
+///
+/// A [`Refresh`] does the same to layers that are there: the planner forgets what they could refer to just before
+/// their next frame of temporal layer 0, so that no picture is left out for it.
 #[derive(Debug, Clone)]
 pub struct Planner {
     structure: &'static Structure,
+    size: Size,
     /// Pictures since the key picture, modulo the cycle: the next one is this one of the cycle.
     position: usize,
-    picture: u64,
-    frame_number: u64,
-    /// A key picture was coded, and none asked for since.
-    started: bool,
+    picture_number: u64,
+    /// The last picture that has frames: its number, and that of its frame of spatial layer 0, coded or not.
+    last: Option<(u64, u64)>,
+    /// The first frame number of a planner that goes on where another one ended.
+    first_frame_number: u64,
+    /// What was asked for and is still to be done.
+    refresh: Refresh,
+    /// Spatial layers that were not left out since they were last begun: bit `spatial_id`.
+    present: u8,
+    /// What is available of the layers that are present, for the decode targets wanted last.
+    available: Available,
     slots: [Option<Held>; 8],
 }
 
 impl Planner {
-    /// A planner whose first picture will be a key picture.
-    pub fn new(mode: ScalabilityMode) -> Self {
+    /// A planner of a mode for pictures of a size, which is the highest layer's, in luma samples. Its first picture
+    /// will be a key picture.
+    pub fn new(mode: ScalabilityMode, size: Size) -> Self {
         Self {
             structure: mode.structure(),
+            size,
             position: 0,
-            picture: 0,
-            frame_number: 0,
-            started: false,
+            picture_number: 0,
+            last: None,
+            first_frame_number: 0,
+            refresh: Refresh::KEY,
+            present: 0,
+            available: Available::default(),
             slots: [None; 8],
         }
+    }
+
+    /// Goes on with another mode or size, with a key picture. The numbers of pictures and frames go on, so that
+    /// receivers see one stream.
+    pub fn restart(&mut self, mode: ScalabilityMode, size: Size) {
+        let first_frame_number = self.next_frame_number();
+        let picture_number = self.picture_number;
+        *self = Self { picture_number, first_frame_number, ..Self::new(mode, size) };
     }
 
     /// The structure that the planner walks.
@@ -130,46 +180,106 @@ impl Planner {
     /// Plans the next picture. Every frame of the plan has to be coded, or the next picture be asked for as a
     /// key picture.
     ///
-    /// Where nothing is wanted there are no frames; a key picture asked for then comes as soon as something
-    /// is.
+    /// If nothing is wanted there are no frames; a refresh asked for then comes as soon as its layer is wanted.
     pub fn next(&mut self, request: PictureRequest) -> PicturePlan {
-        let wanted = request.wanted.intersection(DecodeTargets::all(self.structure));
-        self.started &= !request.key;
-        let key =
-            !wanted.is_empty() && (!self.started || wanted.iter().any(|t| self.key_needed(t.spatial_id)));
-        let template = if key {
-            self.started = true;
+        let structure = self.structure;
+        let wanted = request.wanted.intersection(DecodeTargets::all(structure));
+        self.refresh = self.refresh.union(request.refresh);
+        let key = !wanted.is_empty()
+            && (self.refresh.is_key() || wanted.iter().any(|target| self.key_needed(target.spatial_id)));
+        let (position, template) = if key {
+            self.refresh = Refresh::NONE;
             self.slots = [None; 8];
-            self.position = 0;
-            self.structure.key
+            (0, structure.key)
         } else {
-            let template = self.structure.cycle[self.position];
-            self.position = (self.position + 1) % self.structure.cycle.len();
-            template
+            (self.position + 1, structure.cycle[self.position])
         };
+        self.position = position % structure.cycle.len();
+        let base = self.frame_number(key);
         let mut frames = Vec::with_capacity(template.len());
         for frame in template {
-            let needed_by = self.structure.needed_by(template, frame.layer.spatial_id);
+            let LayerId { spatial_id, temporal_id } = frame.layer;
+            if temporal_id == 0 && !self.refresh.is_key() && self.refresh.contains(spatial_id) {
+                self.refresh = self.refresh.without(spatial_id);
+                self.forget(spatial_id);
+            }
+            let needed_by = structure.needed_by(template, spatial_id);
             let planned = if needed_by.intersection(wanted).is_empty() {
                 None
             } else {
-                self.plan(frame, frames.last(), needed_by)
+                self.plan(frame, base, frames.first(), frames.last(), needed_by)
             };
+            if temporal_id == 0 {
+                self.present = self.present & !(1 << spatial_id) | u8::from(planned.is_some()) << spatial_id;
+            }
             match planned {
                 Some(plan) => frames.push(plan),
                 None => self.leave_out(frame),
             }
         }
-        let picture = self.picture;
-        self.picture += 1;
-        PicturePlan { picture, key, frames }
+        let picture_number = self.picture_number;
+        self.picture_number += 1;
+        if !frames.is_empty() {
+            self.last = Some((picture_number, base));
+        }
+        let asked = (wanted, self.present);
+        if self.available.asked != asked {
+            self.available = Available { asked, targets: self.available(wanted) };
+        }
+        PicturePlan {
+            picture_number,
+            mode: structure.mode,
+            size: self.size,
+            key,
+            position,
+            wanted,
+            available: self.available.targets,
+            frames,
+        }
     }
 
-    /// The frame of a template, or nothing where what it refers to was left out. `below` is the last frame
-    /// planned for this picture.
+    /// The first number that no frame of the last picture has.
+    fn next_frame_number(&self) -> u64 {
+        let layers = u64::from(self.structure.spatial_layers);
+        self.last.map_or(self.first_frame_number, |(_, number)| number + layers)
+    }
+
+    /// The number of the next picture's frame of spatial layer 0.
+    fn frame_number(&self, key: bool) -> u64 {
+        match self.last {
+            Some((picture, number)) if !key => {
+                // Nothing refers back by more than the cycle, so that a longer pause needs no more numbers: 2^15
+                // of them cannot be told from a step back.
+                let elapsed = (self.picture_number - picture).min(self.structure.cycle.len() as u64);
+                number + elapsed * u64::from(self.structure.spatial_layers)
+            }
+            _ => self.next_frame_number(),
+        }
+    }
+
+    /// The decode targets of which every frame is coded if `wanted` are wanted.
+    fn available(&self, wanted: DecodeTargets) -> DecodeTargets {
+        let structure = self.structure;
+        let pictures = || [structure.key].into_iter().chain(structure.cycle.iter().copied());
+        let missing = |target| {
+            pictures().any(|picture| {
+                picture.iter().any(|frame| {
+                    let needed_by = structure.needed_by(picture, frame.layer.spatial_id);
+                    needed_by.contains(target) && needed_by.intersection(wanted).is_empty()
+                })
+            })
+        };
+        let present = |spatial_id: u8| self.present >> spatial_id & 1 != 0;
+        structure.decode_targets().filter(|&target| present(target.spatial_id) && !missing(target)).collect()
+    }
+
+    /// The frame of a template, or nothing if what it refers to was left out. `base` is the number of the picture's
+    /// frame of spatial layer 0; `lowest` and `below` are the first and the last frame planned for this picture.
     fn plan(
         &mut self,
         template: &FrameTemplate,
+        base: u64,
+        lowest: Option<&FramePlan>,
         below: Option<&FramePlan>,
         needed_by: DecodeTargets,
     ) -> Option<FramePlan> {
@@ -196,9 +306,13 @@ impl Planner {
             ref_slots[GOLDEN_FRAME] = slot;
         }
         let refers_to = [temporal_ref, inter_layer_ref].into_iter().flatten();
-        let depends_on = refers_to.filter_map(|slot| Some(self.slots[slot as usize]?.frame_number)).collect();
-        let frame_number = self.frame_number;
-        self.frame_number += 1;
+        let mut depends_on: Vec<u64> =
+            refers_to.filter_map(|slot| Some(self.slots[slot as usize]?.frame_number)).collect();
+        if kind == FrameKind::IntraOnly {
+            depends_on
+                .extend(lowest.filter(|frame| frame.kind == FrameKind::Key).map(|key| key.frame_number));
+        }
+        let frame_number = base + u64::from(spatial_id);
         for (slot, held) in self.slots.iter_mut().enumerate() {
             if template.refresh >> slot & 1 != 0 {
                 *held = Some(Held { frame_number, spatial_id });
@@ -241,36 +355,45 @@ impl Planner {
     /// of temporal layer 0 takes its whole spatial layer with it, as all later ones follow from it.
     fn leave_out(&mut self, template: &FrameTemplate) {
         let LayerId { spatial_id, temporal_id } = template.layer;
+        if temporal_id == 0 {
+            return self.forget(spatial_id);
+        }
         for (slot, held) in self.slots.iter_mut().enumerate() {
-            let of_layer = held.is_some_and(|held| held.spatial_id == spatial_id);
-            if of_layer && (temporal_id == 0 || template.refresh >> slot & 1 != 0) {
+            if held.is_some_and(|held| held.spatial_id == spatial_id) && template.refresh >> slot & 1 != 0 {
                 *held = None;
             }
         }
     }
 
-    /// Whether no frame but that of a key picture can bring a spatial layer that is wanted.
+    /// Forgets all frames of a spatial layer, so that nothing refers to them.
+    fn forget(&mut self, spatial_id: u8) {
+        for held in &mut self.slots {
+            *held = held.filter(|held| held.spatial_id != spatial_id);
+        }
+    }
+
+    /// Whether no frame but that of a key picture can bring a spatial layer that is wanted, anew if a refresh was
+    /// asked for.
     fn key_needed(&self, spatial_id: u8) -> bool {
-        let present = self.slots.iter().flatten().any(|held| held.spatial_id == spatial_id);
-        !present
-            && match self.way_back(spatial_id) {
-                WayBack::Below => self.key_needed(spatial_id - 1),
-                WayBack::IntraOnly => false,
-                WayBack::Key => true,
+        match self.way_back(spatial_id) {
+            WayBack::Below => self.key_needed(spatial_id - 1),
+            WayBack::IntraOnly => false,
+            WayBack::Key => {
+                self.refresh.contains(spatial_id)
+                    || !self.slots.iter().flatten().any(|held| held.spatial_id == spatial_id)
             }
+        }
     }
 
     fn way_back(&self, spatial_id: u8) -> WayBack {
-        let of_layer = |picture: &'static [FrameTemplate]| {
-            picture.iter().find(|frame| frame.layer.spatial_id == spatial_id)
+        let refers_below = |picture: &[FrameTemplate], temporal_id| {
+            picture.iter().any(|frame| {
+                frame.layer == LayerId::new(spatial_id, temporal_id) && frame.inter_layer_ref.is_some()
+            })
         };
-        let base = self.structure.cycle.iter().filter_map(|picture| of_layer(picture));
-        let mut base = base.filter(|frame| frame.layer.temporal_id == 0);
-        if base.any(|frame| frame.inter_layer_ref.is_some()) {
+        if self.structure.cycle.iter().any(|picture| refers_below(picture, 0)) {
             WayBack::Below
-        } else if of_layer(self.structure.key)
-            .is_some_and(|frame| !frame.is_key() && frame.inter_layer_ref.is_none())
-        {
+        } else if self.structure.has_separate_layers() {
             WayBack::IntraOnly
         } else {
             WayBack::Key

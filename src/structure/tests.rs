@@ -6,6 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// The size of the pictures planned for; no plan depends on it.
+const SIZE: Size = Size::new(1280, 720);
+
 /// The dependency diagrams of W3C `webrtc-svc`, section 9, as facts: a line for each picture of the diagram,
 /// and in it the frames that it shows. `<4` is an arrow from picture 4's frame of the same spatial layer, `+`
 /// one from the same picture's frame of the spatial layer below.
@@ -377,16 +380,20 @@ fn operating_points_are_highest_quality_first() {
 #[test]
 fn layers_halve_and_round_up() {
     let structure = ScalabilityMode::L3T3.structure();
-    let sizes = |w, h| [2, 1, 0].map(|s| structure.layer_size(w, h, s));
+    let pair = |size: Size| (size.width, size.height);
+    let sizes = |w, h| [2, 1, 0].map(|s| pair(structure.layer_size(Size::new(w, h), s)));
     assert_eq!(sizes(1280, 720), [(1280, 720), (640, 360), (320, 180)]);
     assert_eq!(sizes(1279, 5), [(1279, 5), (640, 3), (320, 2)]);
     assert_eq!(sizes(65536, 1), [(65536, 1), (32768, 1), (16384, 1)]);
-    assert_eq!(ScalabilityMode::S2T1.structure().layer_size(7, 9, 0), (4, 5));
-    assert_eq!(ScalabilityMode::L1T1.structure().layer_size(7, 9, 0), (7, 9));
+    assert_eq!(pair(ScalabilityMode::S2T1.structure().layer_size(Size::new(7, 9), 0)), (4, 5));
+    assert_eq!(pair(ScalabilityMode::L1T1.structure().layer_size(Size::new(7, 9), 0)), (7, 9));
     let three_to_two = Structure { ratio: (3, 2), ..*structure };
-    assert_eq!([1, 0].map(|s| three_to_two.layer_size(1280, 720, s)), [(854, 480), (570, 320)]);
-    let edge = Structure { ratio: (3, 2), ..*structure }.layer_size(u32::MAX, 0, 0);
-    assert_eq!(edge, (1_908_874_354, 1));
+    assert_eq!(
+        [1, 0].map(|s| pair(three_to_two.layer_size(Size::new(1280, 720), s))),
+        [(854, 480), (570, 320)]
+    );
+    let edge = three_to_two.layer_size(Size::new(u32::MAX, 0), 0);
+    assert_eq!(pair(edge), (1_908_874_354, 1));
 }
 
 /// The layers of the frames of a plan.
@@ -396,19 +403,19 @@ fn layers(plan: &PicturePlan) -> Vec<(u8, u8)> {
 
 fn only(targets: &[(u8, u8)]) -> PictureRequest {
     let wanted = targets.iter().map(|&(s, t)| LayerId::new(s, t)).collect();
-    PictureRequest { key: false, wanted }
+    PictureRequest { wanted, ..PictureRequest::default() }
 }
 
 #[test]
 fn all_wanted_is_the_table() {
     for structure in modes() {
-        let mut planner = Planner::new(structure.mode);
-        let request = PictureRequest { key: false, wanted: DecodeTargets::all(structure) };
+        let mut planner = Planner::new(structure.mode, SIZE);
+        let request = PictureRequest { wanted: DecodeTargets::all(structure), ..PictureRequest::default() };
         let frames = unroll(structure, 20);
         let numbers: Vec<_> = frames.iter().map(Unrolled::id).collect();
         for (picture, templates) in pictures(structure).take(20).enumerate() {
             let plan = planner.next(request);
-            assert_eq!((plan.key, plan.picture), (picture == 0, picture as u64));
+            assert_eq!((plan.key, plan.picture_number), (picture == 0, picture as u64));
             assert_eq!(plan.frames.len(), templates.len());
             for (frame, template) in plan.frames.iter().zip(templates) {
                 let unrolled = &frames[frame.frame_number as usize];
@@ -418,8 +425,12 @@ fn all_wanted_is_the_table() {
                 assert_eq!(frame.refresh_frame_flags, template.refresh);
                 let depends_on: Vec<_> =
                     frame.depends_on.iter().map(|number| numbers[*number as usize]).collect();
-                let refers_to = unrolled.temporal.into_iter().chain(unrolled.inter_layer);
-                assert_eq!(depends_on, refers_to.collect::<Vec<_>>());
+                let mut refers_to: Vec<_> =
+                    unrolled.temporal.into_iter().chain(unrolled.inter_layer).collect();
+                if frame.kind == FrameKind::IntraOnly {
+                    refers_to.push(numbers[0]);
+                }
+                assert_eq!(depends_on, refers_to);
             }
         }
     }
@@ -427,8 +438,8 @@ fn all_wanted_is_the_table() {
 
 #[test]
 fn a_frame_names_no_slots_but_those_it_refers_to() {
-    let mut planner = Planner::new(ScalabilityMode::L3T3);
-    let all = PictureRequest { key: false, wanted: DecodeTargets::all(planner.structure()) };
+    let mut planner = Planner::new(ScalabilityMode::L3T3, SIZE);
+    let all = PictureRequest { wanted: DecodeTargets::all(planner.structure()), ..PictureRequest::default() };
     planner.next(all);
     let frames = planner.next(all).frames;
     assert_eq!(frames[0].ref_slots, [0; 7]);
@@ -439,7 +450,7 @@ fn a_frame_names_no_slots_but_those_it_refers_to() {
 
 #[test]
 fn a_spatial_layer_comes_back_from_the_one_below() {
-    let mut planner = Planner::new(ScalabilityMode::L3T3);
+    let mut planner = Planner::new(ScalabilityMode::L3T3, SIZE);
     assert_eq!(layers(&planner.next(only(&[(2, 2)]))), [(0, 0), (1, 0), (2, 0)]);
     // Picture 1 is T2: nobody wants it, and nothing is lost by that.
     assert_eq!(layers(&planner.next(only(&[(2, 0)]))), []);
@@ -461,7 +472,7 @@ fn a_spatial_layer_comes_back_from_the_one_below() {
 
 #[test]
 fn a_temporal_layer_comes_back_without_a_key_picture() {
-    let mut planner = Planner::new(ScalabilityMode::L1T3);
+    let mut planner = Planner::new(ScalabilityMode::L1T3, SIZE);
     let base = planner.next(only(&[(0, 2)])).frames[0].frame_number;
     planner.next(only(&[(0, 2)]));
     // T1 is left out, so the T2 after it refers to T0.
@@ -473,7 +484,7 @@ fn a_temporal_layer_comes_back_without_a_key_picture() {
 
 #[test]
 fn the_key_modes_code_what_is_below_at_key_pictures_only() {
-    let mut planner = Planner::new(ScalabilityMode::L3T3Key);
+    let mut planner = Planner::new(ScalabilityMode::L3T3Key, SIZE);
     let plan = planner.next(only(&[(2, 2)]));
     assert_eq!((plan.key, layers(&plan)), (true, vec![(0, 0), (1, 0), (2, 0)]));
     for temporal_id in [2, 1, 2, 0] {
@@ -487,7 +498,7 @@ fn the_key_modes_code_what_is_below_at_key_pictures_only() {
 
 #[test]
 fn the_simulcast_modes_come_back_intra_only() {
-    let mut planner = Planner::new(ScalabilityMode::S3T2);
+    let mut planner = Planner::new(ScalabilityMode::S3T2, SIZE);
     let plan = planner.next(only(&[(1, 1)]));
     assert_eq!((plan.key, layers(&plan)), (true, vec![(0, 0), (1, 0)]));
     assert_eq!((plan.frames[1].kind, plan.frames[1].refresh_frame_flags), (FrameKind::IntraOnly, 2));
@@ -496,16 +507,82 @@ fn the_simulcast_modes_come_back_intra_only() {
     assert_eq!((plan.key, layers(&plan)), (false, vec![(1, 0), (2, 0)]));
     assert_eq!([0, 1].map(|at| plan.frames[at].kind), [FrameKind::Inter, FrameKind::IntraOnly]);
     assert!(plan.frames[1].is_switch_point && plan.frames[1].primary_ref.is_none());
-    assert!(planner.next(only(&[(0, 0)])).key);
+    // Spatial layer 0 was left out too, and comes back without a key picture for the others.
+    planner.next(only(&[(0, 0)]));
+    let plan = planner.next(only(&[(0, 0)]));
+    assert_eq!((plan.key, plan.frames[0].kind, layers(&plan)), (false, FrameKind::IntraOnly, vec![(0, 0)]));
+}
+
+#[test]
+fn a_refresh_leaves_no_picture_out() {
+    for structure in modes().filter(|structure| structure.spatial_layers > 1) {
+        let all = DecodeTargets::all(structure);
+        for spatial_id in 0..structure.spatial_layers {
+            for at in 1..=structure.cycle.len() {
+                let mut planner = Planner::new(structure.mode, SIZE);
+                let mut refreshed = false;
+                for n in 0..3 * structure.cycle.len() {
+                    let refresh = if n == at { Refresh::layer(spatial_id) } else { Refresh::NONE };
+                    let plan = planner.next(PictureRequest { refresh, wanted: all });
+                    // All frames of all pictures are there, and are available to all.
+                    assert_eq!(
+                        plan.frames.len(),
+                        usize::from(structure.spatial_layers),
+                        "{}",
+                        structure.name
+                    );
+                    assert_eq!(plan.available, all, "{}", structure.name);
+                    let anew = |frame: &FramePlan| {
+                        frame.layer == LayerId::new(spatial_id, 0) && frame.temporal_ref.is_none()
+                    };
+                    let is_anew = plan.frames.iter().any(anew);
+                    assert_eq!(
+                        is_anew && n > 0,
+                        n >= at && !refreshed && is_anew,
+                        "{}: once",
+                        structure.name
+                    );
+                    refreshed |= n >= at && is_anew;
+                    let has_key = !structure.has_separate_layers()
+                        && (spatial_id == 0 || structure.name.contains("KEY"));
+                    assert_eq!(plan.key, n == 0 || n == at && has_key, "{}, picture {n}", structure.name);
+                    if n >= at + structure.cycle.len() {
+                        assert!(refreshed, "{}: S{spatial_id} at picture {n}", structure.name);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_refresh_of_the_lowest_layer_is_of_use_to_those_above() {
+    let mut planner = Planner::new(ScalabilityMode::L3T1, SIZE);
+    planner.next(only(&[(2, 0)]));
+    assert!(planner.next(PictureRequest { refresh: Refresh::layer(0), ..only(&[(2, 0)]) }).key);
+    // What there is not is not refreshed.
+    let plan = planner.next(PictureRequest { refresh: Refresh::layer(3), ..only(&[(2, 0)]) });
+    assert!(!plan.key && plan.frames.iter().all(|frame| frame.temporal_ref.is_some()));
+}
+
+#[test]
+fn another_mode_goes_on_with_the_numbers() {
+    let mut planner = Planner::new(ScalabilityMode::L3T3, SIZE);
+    planner.next(only(&[(2, 2)]));
+    planner.next(only(&[(2, 2)]));
+    planner.restart(ScalabilityMode::L2T1, Size::new(640, 360));
+    let plan = planner.next(only(&[(1, 0)]));
+    assert_eq!((plan.key, plan.mode, plan.size), (true, ScalabilityMode::L2T1, Size::new(640, 360)));
+    assert_eq!((plan.picture_number, plan.frames[0].frame_number), (2, 6));
 }
 
 #[test]
 fn a_key_picture_waits_until_something_is_wanted() {
-    let mut planner = Planner::new(ScalabilityMode::L1T2);
+    let mut planner = Planner::new(ScalabilityMode::L1T2, SIZE);
     assert!(planner.next(only(&[])).frames.is_empty());
     assert!(planner.next(only(&[(0, 1)])).key);
     assert!(!planner.next(only(&[(0, 1)])).key);
-    assert!(!planner.next(PictureRequest { key: true, ..only(&[]) }).key);
+    assert!(!planner.next(PictureRequest { refresh: Refresh::KEY, ..only(&[]) }).key);
     assert!(planner.next(only(&[(0, 1)])).key);
     // A target that the structure does not have is nothing to code for.
     assert!(planner.next(only(&[(3, 7)])).frames.is_empty());
@@ -522,16 +599,16 @@ struct Receiver {
 /// target, then up by switch points and down in temporal layers whenever it likes.
 fn simulate(mode: ScalabilityMode, requests: &[PictureRequest]) -> Result<(), TestCaseError> {
     let structure = mode.structure();
-    let mut planner = Planner::new(mode);
+    let mut planner = Planner::new(mode, SIZE);
     let mut sender = [None; 8];
     let mut receivers: BTreeSet<Receiver> = BTreeSet::new();
-    let mut numbers = 0..;
+    let mut last_number = None;
     // For each decode target, for how many pictures it was wanted, and whether since a key picture.
     let mut wanted_for = [(0, false); 32];
     let mut templates = structure.cycle.iter().cycle();
     for (picture, request) in requests.iter().enumerate() {
         let plan = planner.next(*request);
-        prop_assert_eq!(plan.picture, picture as u64);
+        prop_assert_eq!(plan.picture_number, picture as u64);
         let template = if plan.key {
             templates = structure.cycle.iter().cycle();
             structure.key
@@ -539,7 +616,7 @@ fn simulate(mode: ScalabilityMode, requests: &[PictureRequest]) -> Result<(), Te
             *templates.next().unwrap()
         };
         let wanted = request.wanted.intersection(DecodeTargets::all(structure));
-        prop_assert!(plan.key || !request.key || wanted.is_empty());
+        prop_assert!(plan.key || !request.refresh.is_key() || wanted.is_empty());
 
         if plan.key {
             receivers =
@@ -563,12 +640,16 @@ fn simulate(mode: ScalabilityMode, requests: &[PictureRequest]) -> Result<(), Te
         }
 
         for frame in &plan.frames {
-            prop_assert_eq!(Some(frame.frame_number), numbers.next());
+            prop_assert!(last_number < Some(frame.frame_number));
+            last_number = Some(frame.frame_number);
             prop_assert!(!frame.needed_by.intersection(request.wanted).is_empty());
             let at_sender = |slot: &u8| sender[usize::from(*slot)];
             let refers_to: Vec<u8> = frame.temporal_ref.into_iter().chain(frame.inter_layer_ref).collect();
             let depends_on: Vec<_> = refers_to.iter().filter_map(at_sender).collect();
-            prop_assert_eq!(&depends_on, &frame.depends_on);
+            // An intra-only frame beside a key frame needs it too.
+            let key = plan.frames[0].frame_number;
+            let key = (plan.key && frame.kind == FrameKind::IntraOnly).then_some(key);
+            prop_assert!(depends_on.iter().copied().chain(key).eq(frame.depends_on.iter().copied()));
             prop_assert_eq!(depends_on.len(), refers_to.len(), "an empty slot is referred to");
             prop_assert_eq!(frame.kind == FrameKind::Inter, !refers_to.is_empty());
             prop_assert_eq!(frame.kind == FrameKind::Key, frame.refresh_frame_flags == 0xff);
@@ -629,12 +710,18 @@ fn any_mode() -> impl Strategy<Value = ScalabilityMode> {
     (0..25usize).prop_map(|at| table::TABLE[at].mode)
 }
 
-/// Pictures in runs that want the same, with a key picture asked for at the start of some.
+/// Pictures in runs that want the same, with something asked for at the start of some.
 fn any_requests() -> impl Strategy<Value = Vec<PictureRequest>> {
     let target = (0..3u8, 0..3u8).prop_map(|(s, t)| LayerId::new(s, t));
     let wanted = proptest::collection::vec(target, 0..4).prop_map(DecodeTargets::from_iter);
-    let run = (wanted, proptest::bool::weighted(0.1), 1..6usize).prop_map(|(wanted, key, pictures)| {
-        (0..pictures).map(move |at| PictureRequest { key: key && at == 0, wanted }).collect::<Vec<_>>()
+    let refresh = prop_oneof![
+        7 => Just(Refresh::NONE),
+        1 => Just(Refresh::KEY),
+        2 => proptest::collection::vec(0..4u8, 1..3).prop_map(Refresh::layers),
+    ];
+    let run = (wanted, refresh, 1..6usize).prop_map(|(wanted, refresh, pictures)| {
+        let refresh = move |at| if at == 0 { refresh } else { Refresh::NONE };
+        (0..pictures).map(move |at| PictureRequest { refresh: refresh(at), wanted }).collect::<Vec<_>>()
     });
     proptest::collection::vec(run, 1..24).prop_map(|runs| runs.concat())
 }

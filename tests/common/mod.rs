@@ -11,12 +11,18 @@ pub mod receiver;
 #[path = "../../examples/common/receivers.rs"]
 pub mod receivers;
 
+use layercast::Size;
 use layercast::encoder::{SvcConfig, SvcEncoder};
-use layercast::structure::ScalabilityMode;
+use layercast::structure::{Refresh, ScalabilityMode};
+
+/// A key picture, or nothing to be coded anew.
+pub fn key_if(key: bool) -> Refresh {
+    if key { Refresh::KEY } else { Refresh::NONE }
+}
 
 /// A coder with one tile.
-pub fn encoder(size: (usize, usize), mode: ScalabilityMode, quantizer: u8) -> SvcEncoder {
-    let mut config = SvcConfig::new(size.0, size.1, mode);
+pub fn encoder(size: Size, mode: ScalabilityMode, quantizer: u8) -> SvcEncoder {
+    let mut config = SvcConfig::new(size, mode);
     config.quantizer = quantizer;
     SvcEncoder::new(config).expect("a configuration that the coder takes")
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 
 use super::{
-    ChainDiffs, DecodeTargetIndication, DependencyDescriptor, DependencyStructure, FrameDiffs, Indications,
-    Template,
+    ChainDiffs, DecodeTargetIndication, DependencyDescriptor, DependencyStructure, Error, FrameDiffs,
+    Indications, Template,
 };
+use crate::picture::Size;
 use crate::structure::{
-    DecodeTarget, DecodeTargets, FrameKind, FramePlan, FrameTemplate, LayerId, PicturePlan, PictureRequest,
-    Planner, ScalabilityMode, Structure,
+    DecodeTarget, DecodeTargets, FrameKind, FramePlan, LayerId, PicturePlan, PictureRequest, Planner,
+    ScalabilityMode, Structure,
 };
 
 /// At most this many spatial layers, and so frames of a picture.
@@ -21,130 +22,149 @@ const MAX_SPATIAL: usize = 4;
 /// The decode targets are the mode's, highest first, as the examples of A.10.2 have them. There is one chain
 /// for each spatial layer: the frames that its decode target of temporal layer 0 needs.
 ///
-/// Frames are numbered as if none was ever left out, so that those which are coded keep the distances of the
-/// templates. The frames of a mode whose layers are all wanted take three bytes each, those of a key picture's
-/// first frame excepted; only where a layer comes back is something custom.
-#[derive(Debug, Clone)]
+/// Mode, size, frame numbers and references are the plan's own. The describer remembers only what the receivers were
+/// told: the structure, the active decode targets, and where the chains are. The frames of a mode whose layers are all
+/// wanted take three bytes each, those of a key picture's first frame excepted; only when a layer comes back is
+/// something custom.
+#[derive(Debug, Clone, Default)]
 pub struct Describer {
-    walk: Walk,
-    dependency_structure: Arc<DependencyStructure>,
-    /// What the frames of the key picture and of each picture of the cycle are to the decode targets, by
-    /// spatial layer.
-    indications: Vec<[Indications; MAX_SPATIAL]>,
+    sequence: Option<Sequence>,
     /// Decode targets that the receivers were last told to be active.
     active: u32,
     /// Chains in which no frame has said so yet.
     untold: u32,
+    chains: Chains,
+}
+
+/// What holds for pictures of one mode and size.
+#[derive(Debug, Clone)]
+struct Sequence {
+    mode: ScalabilityMode,
+    size: Size,
+    structure: Arc<DependencyStructure>,
+    /// What the frames of the key picture and of each picture of the cycle are to the decode targets, by
+    /// spatial layer.
+    indications: Vec<[Indications; MAX_SPATIAL]>,
+}
+
+impl Sequence {
+    /// The template ids begin with `template_id_offset`.
+    fn new(mode: ScalabilityMode, size: Size, template_id_offset: u8) -> Self {
+        let (structure, indications) = derive(mode.structure(), size, template_id_offset);
+        Self { mode, size, structure: Arc::new(structure), indications }
+    }
+}
+
+impl DependencyStructure {
+    /// The structure of a mode, as a [`Describer`] announces it at first, for pictures whose highest layer has
+    /// this size in luma samples.
+    ///
+    /// # Panics
+    /// If the width or height is not from 1 to 65536.
+    pub fn of_mode(mode: ScalabilityMode, size: Size) -> Self {
+        derive(mode.structure(), size, 0).0
+    }
 }
 
 impl Describer {
-    /// For the frames of a planner of the same mode, from its first picture on, whose top layer is `width` x
-    /// `height` samples.
-    ///
-    /// # Panics
-    /// Where the width or height is not from 1 to 65536.
-    pub fn new(mode: ScalabilityMode, width: u32, height: u32) -> Self {
-        let structure = mode.structure();
-        let (dependency_structure, indications) = derive(structure, (width, height), 0);
-        Self {
-            walk: Walk::new(structure),
-            dependency_structure: Arc::new(dependency_structure),
-            indications,
-            active: 0,
-            untold: 0,
-        }
+    /// A describer whose first picture has to be a key picture.
+    pub fn new() -> Self {
+        Self::default()
     }
 
-    /// Goes on with another mode or size: for the frames of a new planner, from its first picture on. Frame
-    /// numbers go on, and the template ids are not those that held so far.
-    ///
-    /// # Panics
-    /// As [`new`](Self::new).
-    pub fn restart(&mut self, mode: ScalabilityMode, width: u32, height: u32) {
-        let before = &self.dependency_structure;
-        let offset = (before.template_id_offset + before.templates.len() as u8) % 64;
-        let structure = mode.structure();
-        let (dependency_structure, indications) = derive(structure, (width, height), offset);
-        let number = self.walk.next_number();
-        self.walk = Walk { number, ..Walk::new(structure) };
-        self.dependency_structure = Arc::new(dependency_structure);
-        self.indications = indications;
-        (self.active, self.untold) = (0, 0);
+    /// The structure by which the descriptors are written and read; `None` before the first key picture.
+    pub fn structure(&self) -> Option<&Arc<DependencyStructure>> {
+        self.sequence.as_ref().map(|sequence| &sequence.structure)
     }
 
-    /// The structure by which the descriptors are written and read.
-    pub fn structure(&self) -> &Arc<DependencyStructure> {
-        &self.dependency_structure
-    }
-
-    /// The descriptors of a picture's frames, in their order, each as of a frame of a single packet. `wanted`
-    /// is what the picture was requested for. The pictures are to come in the planner's order; those without
-    /// frames may be left out.
+    /// The descriptors of a picture's frames, in their order, each as of a frame of a single packet. The pictures are
+    /// to come in the planner's order; those without frames may be left out.
     ///
     /// The first frame of a key picture brings the structure along. When the decode targets that are to be
     /// had change, the descriptors say so up to the next frame of each of their chains: a receiver that misses
-    /// it finds its chain broken.
-    pub fn describe(
-        &mut self,
-        picture: &PicturePlan,
-        wanted: DecodeTargets,
-    ) -> ArrayVec<DependencyDescriptor, MAX_SPATIAL> {
-        let mut descriptors = ArrayVec::new();
+    /// it finds its chain broken. A key picture of another mode or size brings a new structure, whose template ids
+    /// are not those that held so far.
+    ///
+    /// # Errors
+    /// [`Error::NoStructure`] if no key picture of this mode and size came before: receivers could not read the
+    /// descriptors. The planner is to be asked for a key picture then.
+    ///
+    /// # Panics
+    /// If the width or height of the pictures is not from 1 to 65536.
+    pub fn describe(&mut self, picture: &PicturePlan) -> Result<Vec<DependencyDescriptor>, Error> {
         if picture.frames.is_empty() {
-            return descriptors;
+            return Ok(Vec::new());
         }
-        let position = self.walk.begin(picture);
-        let active = self.walk.available(wanted);
+        let holds = |sequence: &Sequence| (sequence.mode, sequence.size) == (picture.mode, picture.size);
+        let sequence = match self.sequence.take() {
+            Some(sequence) if holds(&sequence) => sequence,
+            before if picture.key => {
+                let offset = before.map_or(0, |before| before.structure.template_ids().end % 64);
+                Sequence::new(picture.mode, picture.size, offset)
+            }
+            before => {
+                self.sequence = before;
+                return Err(Error::NoStructure);
+            }
+        };
+        let structure = &sequence.structure;
+        let active = active_targets(picture);
         if picture.key || active != self.active {
             self.active = active;
-            let told = picture.key && active == self.dependency_structure.all_decode_targets();
-            self.untold = if told { 0 } else { self.dependency_structure.active_chains(active) };
+            let told = picture.key && active == structure.all_decode_targets();
+            self.untold = if told { 0 } else { structure.active_chains(active) };
         }
+        let mut descriptors = Vec::with_capacity(picture.frames.len());
         for (index, plan) in picture.frames.iter().enumerate() {
-            let frame = self.walk.frame(plan, picture.key);
-            let spatial_id = usize::from(plan.layer.spatial_id);
-            let mut descriptor = self.choose(&frame, plan.layer, &self.indications[position][spatial_id]);
-            descriptor.structure =
-                (picture.key && index == 0).then(|| Arc::clone(&self.dependency_structure));
+            let frame = self.chains.frame(picture, plan);
+            let indications = &sequence.indications[picture.position][usize::from(plan.layer.spatial_id)];
+            let mut descriptor = choose(structure, active, &frame, plan.layer, indications);
+            descriptor.structure = (picture.key && index == 0).then(|| Arc::clone(structure));
             descriptor.active_decode_targets = (self.untold != 0).then_some(active);
             self.untold &= !frame.in_chains;
             descriptors.push(descriptor);
         }
-        descriptors
+        self.sequence = Some(sequence);
+        Ok(descriptors)
     }
+}
 
-    /// The descriptor that says the frame in the fewest bits.
-    fn choose(&self, frame: &Frame, layer: LayerId, indications: &Indications) -> DependencyDescriptor {
-        let structure = &self.dependency_structure;
-        let chains = structure.active_chains(self.active);
-        let describe = |(index, template): (usize, &Template)| {
-            let same_chains = (0..).zip(frame.chain_diffs.iter().zip(&template.chain_diffs));
-            let same_chains = same_chains.filter(|(chain, _)| chains >> chain & 1 != 0);
-            let same_chains = same_chains.into_iter().all(|(_, (is, would_be))| is == would_be);
-            let differs = [
-                template.decode_target_indications != *indications,
-                template.frame_diffs != frame.frame_diffs,
-                !same_chains,
-            ];
-            let bits = [2 * indications.len(), 2 + 6 * frame.frame_diffs.len(), 8 * frame.chain_diffs.len()];
-            let bits: usize = differs.iter().zip(bits).filter(|(differs, _)| **differs).map(|(_, n)| n).sum();
-            (bits, index, differs)
-        };
-        let of_layer = structure.templates.iter().enumerate().filter(|(_, template)| template.layer == layer);
-        // Every layer of a mode has a template.
-        let (_, index, [dtis, frame_diffs, chain_diffs]) =
-            of_layer.map(describe).min().unwrap_or((0, 0, [true; 3]));
-        DependencyDescriptor {
-            start_of_frame: true,
-            end_of_frame: true,
-            template_id: (structure.template_id_offset + index as u8) % 64,
-            frame_number: frame.number as u16,
-            structure: None,
-            active_decode_targets: None,
-            custom_indications: dtis.then(|| indications.clone()),
-            custom_frame_diffs: frame_diffs.then(|| frame.frame_diffs.clone()),
-            custom_chain_diffs: chain_diffs.then(|| frame.chain_diffs.clone()),
-        }
+/// The descriptor that says the frame in the fewest bits.
+fn choose(
+    structure: &DependencyStructure,
+    active: u32,
+    frame: &Frame,
+    layer: LayerId,
+    indications: &Indications,
+) -> DependencyDescriptor {
+    let chains = structure.active_chains(active);
+    let describe = |(index, template): (usize, &Template)| {
+        let same_chains = (0..).zip(frame.chain_diffs.iter().zip(&template.chain_diffs));
+        let same_chains = same_chains.filter(|(chain, _)| chains >> chain & 1 != 0);
+        let same_chains = same_chains.into_iter().all(|(_, (is, would_be))| is == would_be);
+        let differs = [
+            template.decode_target_indications != *indications,
+            template.frame_diffs != frame.frame_diffs,
+            !same_chains,
+        ];
+        let bits = [2 * indications.len(), 2 + 6 * frame.frame_diffs.len(), 8 * frame.chain_diffs.len()];
+        let bits: usize = differs.iter().zip(bits).filter(|(differs, _)| **differs).map(|(_, n)| n).sum();
+        (bits, index, differs)
+    };
+    let of_layer = structure.templates.iter().enumerate().filter(|(_, template)| template.layer == layer);
+    // Every layer of a mode has a template.
+    let (_, index, [dtis, frame_diffs, chain_diffs]) =
+        of_layer.map(describe).min().unwrap_or((0, 0, [true; 3]));
+    DependencyDescriptor {
+        start_of_frame: true,
+        end_of_frame: true,
+        template_id: (structure.template_id_offset + index as u8) % 64,
+        frame_number: frame.number as u16,
+        structure: None,
+        active_decode_targets: None,
+        custom_indications: dtis.then(|| indications.clone()),
+        custom_frame_diffs: frame_diffs.then(|| frame.frame_diffs.clone()),
+        custom_chain_diffs: chain_diffs.then(|| frame.chain_diffs.clone()),
     }
 }
 
@@ -157,116 +177,19 @@ struct Frame {
     in_chains: u32,
 }
 
-/// Follows planned pictures: frame numbers, what the slots hold and where the chains are.
-#[derive(Debug, Clone)]
-struct Walk {
-    structure: &'static Structure,
-    /// Number of the frame of spatial layer 0 in the last picture, be it coded or not.
-    number: u64,
-    /// The planner's numbers of the last picture and of the last key picture.
-    pictures: Option<(u64, u64)>,
-    /// Number of the last key frame.
-    key_frame: u64,
-    /// Number of the frame that each slot holds.
-    slots: [u64; 8],
-    /// Number of the last frame of each chain.
-    chains: [u64; MAX_SPATIAL],
-    /// Spatial layers that were not left out since they were last begun.
-    present: [bool; MAX_SPATIAL],
-}
+/// Where the chains are: the number of the last frame of each.
+#[derive(Debug, Clone, Default)]
+struct Chains([u64; MAX_SPATIAL]);
 
-impl Walk {
-    fn new(structure: &'static Structure) -> Self {
-        Self {
-            structure,
-            number: 0,
-            pictures: None,
-            key_frame: 0,
-            slots: [0; 8],
-            chains: [0; MAX_SPATIAL],
-            present: [false; MAX_SPATIAL],
-        }
-    }
-
-    /// The first number that no frame of the last picture has.
-    fn next_number(&self) -> u64 {
-        self.number + self.pictures.map_or(0, |_| u64::from(self.structure.spatial_layers))
-    }
-
-    /// Goes on to a picture: gives 0 for a key picture, 1 for the first of the cycle and so on.
-    fn begin(&mut self, picture: &PicturePlan) -> usize {
-        let cycle = self.structure.cycle;
-        let (last, key) = self.pictures.unwrap_or((picture.picture, picture.picture));
-        let elapsed = picture.picture.saturating_sub(last);
-        let layers = u64::from(self.structure.spatial_layers);
-        if picture.key {
-            self.number = self.next_number();
-            self.pictures = Some((picture.picture, picture.picture));
-        } else {
-            // Nothing refers back by more than the cycle, so that a longer pause needs no more numbers: 2^15 of
-            // them cannot be told from a step back.
-            self.number += elapsed.min(cycle.len() as u64) * layers;
-            self.pictures = Some((picture.picture, key));
-        }
-        // Pictures without frames in between left out all that they had.
-        for missed in 1..elapsed.min(cycle.len() as u64 + 1) {
-            let position = (picture.picture - missed).checked_sub(key + 1);
-            let Some(position) = position else { break };
-            self.begin_layers(cycle[position as usize % cycle.len()], &[]);
-        }
-        if picture.key {
-            self.begin_layers(self.structure.key, &picture.frames);
-            return 0;
-        }
-        let position = (picture.picture - key).saturating_sub(1) as usize % cycle.len();
-        self.begin_layers(cycle[position], &picture.frames);
-        position + 1
-    }
-
-    /// A spatial layer is present from its frame of temporal layer 0 on, until one is left out.
-    fn begin_layers(&mut self, picture: &[FrameTemplate], coded: &[FramePlan]) {
-        for frame in picture.iter().filter(|frame| frame.layer.temporal_id == 0) {
-            self.present[usize::from(frame.layer.spatial_id)] =
-                coded.iter().any(|plan| plan.layer == frame.layer);
-        }
-    }
-
-    /// The decode targets, as bits, of which every frame is coded where `wanted` are wanted.
-    fn available(&self, wanted: DecodeTargets) -> u32 {
-        let structure = self.structure;
-        let pictures = || [structure.key].into_iter().chain(structure.cycle.iter().copied());
-        let missing = |target: DecodeTarget| {
-            pictures().any(|picture| {
-                picture.iter().any(|frame| {
-                    let needed_by = structure.needed_by(picture, frame.layer.spatial_id);
-                    needed_by.contains(target) && needed_by.intersection(wanted).is_empty()
-                })
-            })
-        };
-        targets(structure).enumerate().fold(0, |bits, (index, target)| {
-            let available = self.present[usize::from(target.spatial_id)] && !missing(target);
-            bits | u32::from(available) << index
-        })
-    }
-
-    /// Goes on to a frame of the picture.
-    fn frame(&mut self, plan: &FramePlan, key_picture: bool) -> Frame {
+impl Chains {
+    /// Goes on to a frame of a picture.
+    fn frame(&mut self, picture: &PicturePlan, plan: &FramePlan) -> Frame {
         let LayerId { spatial_id, temporal_id } = plan.layer;
-        let number = self.number + u64::from(spatial_id);
-        if plan.kind == FrameKind::Key {
-            self.key_frame = number;
-        }
-        let refers_to = [plan.temporal_ref, plan.inter_layer_ref].into_iter().flatten();
-        let mut refers_to: ArrayVec<u64, 2> = refers_to.map(|slot| self.slots[usize::from(slot)]).collect();
-        // An intra-only frame beside a key frame is of its coded video sequence: no decoder starts without.
-        if key_picture && plan.kind == FrameKind::IntraOnly {
-            refers_to.push(self.key_frame);
-        }
-        let begins_anew = !key_picture && temporal_id == 0 && plan.temporal_ref.is_none();
+        let number = plan.frame_number;
+        let begins_anew = !picture.key && temporal_id == 0 && plan.temporal_ref.is_none();
         let mut in_chains = 0;
         let mut chain_diffs = ChainDiffs::new();
-        for chain in 0..self.structure.spatial_layers {
-            let last = &mut self.chains[usize::from(chain)];
+        for (chain, last) in (0..picture.mode.structure().spatial_layers).zip(&mut self.0) {
             let is_new = plan.kind == FrameKind::Key || begins_anew && chain == spatial_id;
             // What is too far to be said is of a chain that protects nothing active.
             let diff = if is_new { 0 } else { number.saturating_sub(*last).min(255) as u8 };
@@ -276,14 +199,15 @@ impl Walk {
                 *last = number;
             }
         }
-        for (slot, held) in self.slots.iter_mut().enumerate() {
-            if plan.refresh_frame_flags >> slot & 1 != 0 {
-                *held = number;
-            }
-        }
-        let frame_diffs = refers_to.iter().map(|&other| (number - other) as u16).collect();
+        let frame_diffs = plan.depends_on.iter().map(|&other| (number - other) as u16).collect();
         Frame { number, frame_diffs, chain_diffs, in_chains }
     }
+}
+
+/// The active decode targets of a picture, as bits.
+fn active_targets(picture: &PicturePlan) -> u32 {
+    let available = targets(picture.mode.structure()).map(|target| picture.available.contains(target));
+    available.enumerate().fold(0, |bits, (index, available)| bits | u32::from(available) << index)
 }
 
 /// The decode targets of a structure in the order of the descriptor, highest first.
@@ -296,25 +220,22 @@ fn targets(structure: &Structure) -> impl Iterator<Item = DecodeTarget> + use<> 
 /// are to the decode targets. Both come of a walk through the structure with all its layers.
 fn derive(
     structure: &'static Structure,
-    (width, height): (u32, u32),
+    size: Size,
     template_id_offset: u8,
 ) -> (DependencyStructure, Vec<[Indications; MAX_SPATIAL]>) {
-    for side in [width, height] {
-        assert!((1..=65536).contains(&side), "a picture of {width}x{height}");
-    }
-    let mut planner = Planner::new(structure.mode);
-    let mut walk = Walk::new(structure);
+    assert!(size.is_codable(), "a picture of {size}");
+    let mut planner = Planner::new(structure.mode, size);
+    let mut chains = Chains::default();
     let all = DecodeTargets::all(structure);
     let cycle = structure.cycle.len();
     let mut frames = Vec::new();
     // The templates are those of the key picture and the first two cycles, after which they repeat; two more
     // show what is referred to later on.
     for position in 0..=4 * cycle {
-        let picture = planner.next(PictureRequest { key: position == 0, wanted: all });
-        walk.begin(&picture);
-        for plan in picture.frames {
-            let frame = walk.frame(&plan, picture.key);
-            frames.push((position, plan, frame));
+        let picture = planner.next(PictureRequest { wanted: all, ..PictureRequest::default() });
+        for plan in &picture.frames {
+            let frame = chains.frame(&picture, plan);
+            frames.push((position, plan.clone(), frame));
         }
     }
     let mut templates: Vec<Template> = Vec::new();
@@ -345,7 +266,7 @@ fn derive(
         templates,
         chains: structure.spatial_layers,
         protected_by: targets(structure).map(|target| target.spatial_id).collect(),
-        resolutions: (0..structure.spatial_layers).map(|s| structure.layer_size(width, height, s)).collect(),
+        resolutions: (0..structure.spatial_layers).map(|s| structure.layer_size(size, s)).collect(),
     };
     (dependency_structure, by_position)
 }

@@ -18,6 +18,7 @@ use arrayvec::ArrayVec;
 
 pub use describer::Describer;
 
+use crate::picture::Size;
 use crate::structure::LayerId;
 
 /// Where the extension is negotiated, it has this name (A.9).
@@ -85,7 +86,7 @@ pub struct DependencyStructure {
     /// decode_target_protected_by: the chain of each decode target; empty where there are no chains.
     pub protected_by: ArrayVec<u8, MAX_DECODE_TARGETS>,
     /// The largest width and height of each spatial layer's frames, 1 to 65536; empty where it is not told.
-    pub resolutions: ArrayVec<(u32, u32), 4>,
+    pub resolutions: ArrayVec<Size, 4>,
 }
 
 /// The descriptor of one packet (A.8.2), as it stands there: what its template says is not repeated.
@@ -124,7 +125,7 @@ pub struct FrameDependencies {
     /// Where the previous frame of each chain is.
     pub chain_diffs: ChainDiffs,
     /// The largest width and height of the frames of its spatial layer.
-    pub resolution: Option<(u32, u32)>,
+    pub resolution: Option<Size>,
 }
 
 /// Why bytes are no descriptor, or a descriptor is not to be written.
@@ -133,7 +134,8 @@ pub enum Error {
     /// The bytes end within the descriptor.
     #[error("the descriptor ends too early")]
     End,
-    /// It cannot be read without the structure, which is not known.
+    /// It cannot be read without the structure, which is not known; or no frame can be described, since no key
+    /// picture has announced a structure for it.
     #[error("the descriptor needs a structure that is not known")]
     NoStructure,
     /// The structure has no such template; it may be of a later one that was lost.
@@ -170,6 +172,11 @@ impl DependencyStructure {
     pub fn template(&self, id: u8) -> Option<&Template> {
         let index = id.checked_add(64)?.checked_sub(self.template_id_offset)? % 64;
         self.templates.get(usize::from(index))
+    }
+
+    /// The template ids, not yet wrapped: from the offset on.
+    fn template_ids(&self) -> std::ops::Range<u8> {
+        self.template_id_offset..self.template_id_offset + self.templates.len().min(64) as u8
     }
 
     /// Every decode target, as bits: the mask of active ones that a structure begins with.

@@ -10,6 +10,7 @@ use super::{
     Indications, MAX_DECODE_TARGETS, MAX_TEMPLATES, Template,
 };
 use crate::bitstream::BitReader;
+use crate::picture::Size;
 use crate::structure::LayerId;
 
 impl DependencyDescriptor {
@@ -224,7 +225,7 @@ impl Reader<'_> {
         if self.flag()? {
             let highest = templates.last().map_or(0, |template| template.layer.spatial_id);
             for _ in 0..=highest {
-                resolutions.push((self.f(16)? + 1, self.f(16)? + 1));
+                resolutions.push(Size::new(self.f(16)? + 1, self.f(16)? + 1));
             }
         }
         Ok(DependencyStructure {
@@ -366,7 +367,7 @@ impl<F: FnMut(u8)> Writer<F> {
         if present && structure.resolutions.len() != usize::from(highest) + 1 {
             return Err(Error::Value { field: "render_resolutions" });
         }
-        for &(width, height) in &structure.resolutions {
+        for &Size { width, height } in &structure.resolutions {
             self.less_one("max_render_width_minus_1", 16, width)?;
             self.less_one("max_render_height_minus_1", 16, height)?;
         }
