@@ -58,10 +58,7 @@ fn run(args: &Args) -> Result<()> {
     bar.finish_and_clear();
     let duration = Duration { pictures: demo.pictures, frame_rate: source.frame_rate };
     let size = source.size;
-    println!(
-        "{} pictures of {size}, coded once as L3T3, and what each decode target is:\n",
-        demo.pictures
-    );
+    println!("{} pictures of {size}, coded once as L3T3, and what each decode target is:\n", demo.pictures);
     report::print(&demo.rows, duration);
     println!("\n{}", demo.receivers.verdict()?);
     let picture = args.output.join("L3T3.png");

@@ -918,7 +918,10 @@ fn any_frame() -> impl Strategy<Value = (Frame, u16, bool)> {
                 end_of_picture: end,
                 starts_sequence: key,
                 active_decode_targets: active,
-                structure: Arc::new(DependencyStructure::of_mode(mode, Size::new(64, 64))),
+                structure: std::sync::Arc::new(layercast::rtp::descriptor::DependencyStructure::of_mode(
+                    mode,
+                    Size::new(64, 64),
+                )),
                 dependencies,
                 payload: vec![0; size].into(),
             };
