@@ -18,7 +18,7 @@ use layercast::rtp::descriptor::DependencyStructure;
 use layercast::rtp::packetizer::Packets;
 use layercast::rtp::reassembler::Rejected;
 use layercast::scene::Scene;
-use layercast::structure::{DecodeTarget, DecodeTargets, ScalabilityMode};
+use layercast::structure::{DecodeTarget, ScalabilityMode};
 use relay::Relay;
 
 const SIZE: Size = Size::new(128, 72);
