@@ -17,6 +17,8 @@ pub mod e2ee;
 pub mod encoder;
 pub mod picture;
 pub mod quality;
+#[cfg(feature = "relay")]
+pub mod relay;
 #[cfg(feature = "rtp")]
 pub mod rtp;
 pub mod scene;

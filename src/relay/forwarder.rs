@@ -1,0 +1,325 @@
+//! Which frames of a stream go on to a receiver.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::frames::{MAX_FRAME_DIFF, RelayFrame, Sequence};
+use crate::Time;
+use crate::rtp::descriptor::DecodeTargetIndication;
+use crate::structure::{DecodeTarget, LayerId, Refresh};
+
+/// How a forwarder asks for what it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs)] // Users build it by a literal.
+pub struct ForwarderConfig {
+    /// The shortest time from one request for a refresh to the next.
+    pub request_interval: Duration,
+}
+
+impl Default for ForwarderConfig {
+    /// A request every 300 ms.
+    fn default() -> Self {
+        Self { request_interval: Duration::from_millis(300) }
+    }
+}
+
+/// What becomes of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums)] // A packet goes on or does not.
+pub enum Forward {
+    /// The receiver does not get it.
+    Drop,
+    /// The receiver gets it.
+    Send {
+        /// Whether the packet is the last of its picture for this receiver, so that its marker bit is to be set. A
+        /// marker bit that the sender set stays set.
+        end_of_picture: bool,
+    },
+}
+
+/// Decides for one receiver of a stream which frames it gets.
+///
+/// A frame goes on if the receiver's decode target needs it and the receiver has been given all that the frame refers
+/// to. So no decoder ever waits for a frame that was dropped on purpose.
+///
+/// - A target whose frames are all forwarded already, such as a lower layer of an `L` mode, is taken at once.
+/// - Any other target is entered at a frame with a switch indication (A.7) whose references were forwarded. Until
+///   then the former target goes on, and [`poll`](Self::poll) says which refresh to ask the sender for.
+/// - A frame that is lost on the way to the relay may still come. What refers to it goes on all the same, since the
+///   receiver will get the lost frame by retransmission, late as it is, or ask for a refresh itself.
+///
+/// The decision on a frame is made with the first of its packets, and holds for the others and for retransmissions.
+#[derive(Debug, Clone)]
+pub struct Forwarder {
+    config: ForwarderConfig,
+    target: Option<DecodeTarget>,
+    sequence: Option<Arc<Sequence>>,
+    /// The frame that started the sequence that the receiver is in.
+    started: Option<u64>,
+    /// The decode target that goes on now, and the one that is to.
+    current: Option<usize>,
+    wanted: Option<usize>,
+    decided: Decided,
+    /// Spatial layers whose last frame of temporal layer 0 was dropped: bit `spatial_id`.
+    dropped_layers: u32,
+    /// From when on a refresh is to be asked for, if one is needed.
+    ask_at: Time,
+    /// What is needed to enter the target.
+    needs: Refresh,
+}
+
+impl Forwarder {
+    /// A forwarder that drops everything until it has a target.
+    pub fn new(config: ForwarderConfig) -> Self {
+        Self {
+            config,
+            target: None,
+            sequence: None,
+            started: None,
+            current: None,
+            wanted: None,
+            decided: Decided::default(),
+            dropped_layers: 0,
+            ask_at: Time::ZERO,
+            needs: Refresh::NONE,
+        }
+    }
+
+    /// What the receiver is to get from the next frame on; `None` pauses the stream.
+    ///
+    /// A structure that has no such decode target, or none that is active, is taken at the best of no higher layer.
+    pub fn set_target(&mut self, now: Time, target: Option<DecodeTarget>) {
+        if target == self.target {
+            return;
+        }
+        self.target = target;
+        match target {
+            None => (self.current, self.needs) = (None, Refresh::NONE),
+            // The sequence may be known already, or not.
+            Some(target) => match self.sequence.clone() {
+                Some(sequence) => {
+                    if let Some(wanted) = sequence.target(target, u32::MAX) {
+                        self.approach(now, &sequence, wanted);
+                        self.ask_at = now;
+                    }
+                }
+                None => (self.needs, self.ask_at) = (Refresh::KEY, now + self.config.request_interval),
+            },
+        }
+    }
+
+    /// What the receiver is to get.
+    pub fn target(&self) -> Option<DecodeTarget> {
+        self.target
+    }
+
+    /// The decode target that goes on now: another one than [`target`](Self::target) until that can be entered.
+    pub fn current(&self) -> Option<DecodeTarget> {
+        self.sequence.as_ref()?.targets.get(self.current?).copied()
+    }
+
+    /// Decides on a packet of a frame.
+    pub fn handle_frame(&mut self, now: Time, frame: &RelayFrame) -> Forward {
+        let mut decision = self.decided.get(frame.number);
+        if decision == Decision::Unknown {
+            let LayerId { spatial_id, temporal_id } = frame.dependencies.layer;
+            decision = match self.decide(now, frame) {
+                true => Decision::Forwarded { ends_picture: self.ends_picture(frame) },
+                false => Decision::Dropped,
+            };
+            self.decided.insert(frame.number, decision);
+            if temporal_id == 0 {
+                let dropped = u32::from(decision == Decision::Dropped);
+                self.dropped_layers = self.dropped_layers & !(1 << spatial_id) | dropped << spatial_id;
+            }
+        }
+        match decision {
+            Decision::Forwarded { ends_picture } => {
+                Forward::Send { end_of_picture: frame.end_of_frame && ends_picture }
+            }
+            Decision::Dropped | Decision::Unknown => Forward::Drop,
+        }
+    }
+
+    /// The refresh to ask the sender for at `now`, if there is one. It is said again after
+    /// [`request_interval`](ForwarderConfig::request_interval) while it is still needed.
+    pub fn poll(&mut self, now: Time) -> Option<Refresh> {
+        if self.needs.is_none() || now < self.ask_at {
+            return None;
+        }
+        self.ask_at = now + self.config.request_interval;
+        Some(self.needs)
+    }
+
+    /// When to poll again, if nothing comes before.
+    pub fn next_timeout(&self) -> Option<Time> {
+        (!self.needs.is_none()).then_some(self.ask_at)
+    }
+
+    fn decide(&mut self, now: Time, frame: &RelayFrame) -> bool {
+        let is_known = self.sequence.as_ref().is_some_and(|sequence| Arc::ptr_eq(sequence, &frame.sequence));
+        if self.started.is_none_or(|started| frame.number > started) && (frame.key || !is_known) {
+            // Only a key frame takes the receiver into another sequence.
+            self.sequence = Some(Arc::clone(&frame.sequence));
+            self.started = None;
+            self.current = None;
+        }
+        let Some(target) = self.target else { return false };
+        let Some(wanted) = frame.sequence.target(target, frame.active_decode_targets) else { return false };
+        self.wanted = Some(wanted);
+        if frame.key && self.started.is_none() {
+            self.started = Some(frame.number);
+            (self.current, self.needs) = (Some(wanted), Refresh::NONE);
+            return frame.is_needed(wanted);
+        }
+        if self.started.is_none_or(|started| frame.number < started) {
+            self.approach(now, &frame.sequence, wanted);
+            return false;
+        }
+        if self.current != Some(wanted) {
+            self.approach(now, &frame.sequence, wanted);
+        }
+        let goes_on = self.current.is_some_and(|current| {
+            frame.is_needed(current) && frame.refers_to().all(|number| self.may_come(number))
+        });
+        let enters = self.current != Some(wanted)
+            && frame.is_needed(wanted)
+            && frame.refers_to().all(|number| self.decided.get(number).is_forwarded());
+        let at_target = frame.dependencies.layer.spatial_id == frame.sequence.targets[wanted].spatial_id;
+        if enters && at_target && frame.indication(wanted) == DecodeTargetIndication::Switch {
+            (self.current, self.needs) = (Some(wanted), Refresh::NONE);
+        }
+        goes_on || enters
+    }
+
+    /// Whether a frame was forwarded, or will be when it comes.
+    fn may_come(&self, number: u64) -> bool {
+        let is_later = self.started.is_some_and(|started| number > started);
+        match self.decided.get(number) {
+            Decision::Forwarded { .. } => true,
+            Decision::Unknown => is_later,
+            Decision::Dropped => false,
+        }
+    }
+
+    /// Goes over to a target whose frames are all forwarded already, or notes what is needed to enter it.
+    fn approach(&mut self, now: Time, sequence: &Sequence, wanted: usize) {
+        if self.current.is_some_and(|current| sequence.contains(current, wanted)) {
+            (self.current, self.needs) = (Some(wanted), Refresh::NONE);
+            return;
+        }
+        let before = self.needs;
+        self.needs = self.refresh_for(sequence, wanted);
+        if before.is_none() && !self.needs.is_none() {
+            // The sender may bring the layer by itself.
+            self.ask_at = self.ask_at.max(now + self.config.request_interval);
+        }
+    }
+
+    /// What a receiver of the current target needs to enter another.
+    fn refresh_for(&self, sequence: &Sequence, wanted: usize) -> Refresh {
+        if self.started.is_none() {
+            return Refresh::KEY;
+        }
+        let to = sequence.targets[wanted].spatial_id;
+        let from =
+            self.current.and_then(|current| sequence.targets.get(current)).map(|layer| layer.spatial_id);
+        match from {
+            // Higher temporal layers come by themselves.
+            Some(from) if from == to => Refresh::NONE,
+            from => {
+                let first = from.filter(|from| *from < to).map_or(0, |from| from + 1);
+                let lacks = |spatial_id: &u8| {
+                    self.dropped_layers >> spatial_id & 1 != 0 && sequence.needs_layer(wanted, *spatial_id)
+                };
+                Refresh::layers((first..=to).filter(lacks))
+            }
+        }
+    }
+
+    /// Whether no frame after this one of its picture goes to the receiver.
+    fn ends_picture(&self, frame: &RelayFrame) -> bool {
+        let LayerId { spatial_id, temporal_id } = frame.dependencies.layer;
+        let targets = &frame.sequence.targets;
+        let Some(current) = self.current.and_then(|current| targets.get(current)) else { return false };
+        // At temporal layer 0 a layer that is waited for may follow.
+        let waits = temporal_id == 0
+            && self.wanted != self.current
+            && self.wanted.is_some_and(|wanted| targets[wanted].spatial_id > spatial_id);
+        spatial_id >= current.spatial_id && !waits
+    }
+}
+
+/// What was decided on a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decision {
+    /// Nothing: no packet of it has come.
+    Unknown,
+    Dropped,
+    Forwarded {
+        /// No frame after it of its picture is forwarded.
+        ends_picture: bool,
+    },
+}
+
+impl Decision {
+    fn is_forwarded(self) -> bool {
+        matches!(self, Self::Forwarded { .. })
+    }
+}
+
+const WORDS: usize = (MAX_FRAME_DIFF / 64) as usize;
+
+/// The decisions on the last [`MAX_FRAME_DIFF`] frames. Older ones count as dropped.
+#[derive(Debug, Clone)]
+struct Decided {
+    /// Whether a frame is decided on, whether it was forwarded, and whether it ends its picture.
+    bits: Box<[[u64; 3]; WORDS]>,
+    /// The number after the highest that was decided on; 0 if there is none.
+    end: u64,
+}
+
+impl Default for Decided {
+    fn default() -> Self {
+        Self { bits: Box::new([[0; 3]; WORDS]), end: 0 }
+    }
+}
+
+impl Decided {
+    fn place(number: u64) -> (usize, u64) {
+        ((number % MAX_FRAME_DIFF / 64) as usize, 1 << (number % 64))
+    }
+
+    fn get(&self, number: u64) -> Decision {
+        let (word, bit) = Self::place(number);
+        let [known, forwarded, ends] = self.bits[word];
+        if number >= self.end {
+            Decision::Unknown
+        } else if self.end - number > MAX_FRAME_DIFF {
+            Decision::Dropped
+        } else if known & bit == 0 {
+            Decision::Unknown
+        } else if forwarded & bit == 0 {
+            Decision::Dropped
+        } else {
+            Decision::Forwarded { ends_picture: ends & bit != 0 }
+        }
+    }
+
+    fn insert(&mut self, number: u64, decision: Decision) {
+        // A jump of the numbers clears no more than there is.
+        let from = self.end.max(number.saturating_sub(MAX_FRAME_DIFF));
+        for passed in from..=number {
+            let (word, bit) = Self::place(passed);
+            self.bits[word].iter_mut().for_each(|bits| *bits &= !bit);
+        }
+        self.end = self.end.max(number + 1);
+        if self.end - number <= MAX_FRAME_DIFF {
+            let (word, bit) = Self::place(number);
+            let is = [true, decision.is_forwarded(), decision == Decision::Forwarded { ends_picture: true }];
+            for (bits, is) in self.bits[word].iter_mut().zip(is) {
+                *bits = *bits & !bit | if is { bit } else { 0 };
+            }
+        }
+    }
+}

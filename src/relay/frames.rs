@@ -1,0 +1,200 @@
+//! The frames of a stream as a relay sees them.
+
+use std::sync::Arc;
+
+use crate::rtp::descriptor::{
+    DecodeTargetIndication, DependencyDescriptor, DependencyStructure, Error as DescriptorError,
+    FrameDependencies,
+};
+use crate::structure::LayerId;
+
+/// How far back a frame can refer: a frame difference has 12 bits at most (A.8.2).
+pub(super) const MAX_FRAME_DIFF: u64 = 1 << 12;
+
+/// A structure, and what a relay has to look up in it for every frame.
+#[derive(Debug)]
+pub(super) struct Sequence {
+    pub structure: Arc<DependencyStructure>,
+    /// The layer that each decode target shows.
+    pub targets: Vec<LayerId>,
+    /// For each decode target the set of those that need all of its frames, as bits.
+    contained_in: Vec<u32>,
+}
+
+impl Sequence {
+    fn new(structure: Arc<DependencyStructure>) -> Self {
+        let targets: Vec<_> = (0..structure.decode_targets.min(32))
+            .map(|target| structure.decode_target_layer(target))
+            .collect();
+        let needs = |target: usize| {
+            structure.templates.iter().map(move |template| {
+                let indication = template.decode_target_indications.get(target).copied();
+                indication.is_some_and(|indication| indication != DecodeTargetIndication::NotPresent)
+            })
+        };
+        let contains =
+            |outer: usize, inner: usize| needs(inner).zip(needs(outer)).all(|(inner, outer)| outer || !inner);
+        let contained_in = (0..targets.len())
+            .map(|inner| {
+                let outer = (0..targets.len()).filter(|&outer| contains(outer, inner));
+                outer.fold(0, |bits, outer| bits | 1 << outer)
+            })
+            .collect();
+        Self { structure, targets, contained_in }
+    }
+
+    /// Whether every frame that decode target `inner` needs is one that `outer` needs too.
+    pub fn contains(&self, outer: usize, inner: usize) -> bool {
+        self.contained_in.get(inner).is_some_and(|outers| outers >> outer & 1 != 0)
+    }
+
+    /// The decode target to forward for a receiver that wants a layer: the best of those that are active and of no
+    /// higher spatial or temporal layer, and the lowest of all if there is none.
+    pub fn target(&self, wanted: LayerId, active: u32) -> Option<usize> {
+        let targets = || self.targets.iter().copied().enumerate();
+        let of_no_higher =
+            |layer: LayerId| layer.spatial_id <= wanted.spatial_id && layer.temporal_id <= wanted.temporal_id;
+        let best = |mask: u32| {
+            targets()
+                .filter(|&(at, layer)| mask >> at & 1 != 0 && of_no_higher(layer))
+                .max_by_key(|(_, layer)| *layer)
+        };
+        let target =
+            best(active).or_else(|| best(u32::MAX)).or_else(|| targets().min_by_key(|(_, layer)| *layer));
+        target.map(|(at, _)| at)
+    }
+
+    /// Whether a decode target needs any frame of a spatial layer.
+    pub fn needs_layer(&self, target: usize, spatial_id: u8) -> bool {
+        self.structure.templates.iter().any(|template| {
+            template.layer.spatial_id == spatial_id
+                && template
+                    .decode_target_indications
+                    .get(target)
+                    .is_some_and(|&indication| indication != DecodeTargetIndication::NotPresent)
+        })
+    }
+}
+
+/// The frame that a packet belongs to, as its Dependency Descriptor tells it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RelayFrame {
+    /// The frame number, counted on beyond the descriptor's 16 bits.
+    pub number: u64,
+    /// Whether the packet is the last of its frame.
+    pub end_of_frame: bool,
+    /// What the frame means.
+    pub dependencies: FrameDependencies,
+    /// Whether a coded video sequence starts with the frame, and a decoder can.
+    pub key: bool,
+    /// Decode targets that are active from here on, as bits.
+    pub active_decode_targets: u32,
+    pub(super) sequence: Arc<Sequence>,
+}
+
+impl RelayFrame {
+    pub(super) fn indication(&self, target: usize) -> DecodeTargetIndication {
+        let indications = &self.dependencies.decode_target_indications;
+        indications.get(target).copied().unwrap_or(DecodeTargetIndication::NotPresent)
+    }
+
+    pub(super) fn is_needed(&self, target: usize) -> bool {
+        self.indication(target) != DecodeTargetIndication::NotPresent
+    }
+
+    /// Numbers of the frames that it refers to.
+    pub(super) fn refers_to(&self) -> impl Iterator<Item = u64> {
+        self.dependencies.frame_diffs.iter().map(|&diff| self.number.saturating_sub(diff.into()))
+    }
+
+    /// The structure that the descriptors of this frame's packets are read by.
+    pub fn structure(&self) -> &Arc<DependencyStructure> {
+        &self.sequence.structure
+    }
+}
+
+/// Reads the descriptors of one sender's stream, in the order in which its packets come in.
+#[derive(Debug, Clone, Default)]
+pub struct FrameReader {
+    sequence: Option<Arc<Sequence>>,
+    /// The highest frame number seen.
+    highest: u64,
+    /// The number of the frame that told the active decode targets, and what it told.
+    active: (u64, u32),
+}
+
+impl FrameReader {
+    /// A reader that waits for the first structure.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The structure that holds now, by which a descriptor is read.
+    pub fn structure(&self) -> Option<&Arc<DependencyStructure>> {
+        self.sequence.as_ref().map(|sequence| &sequence.structure)
+    }
+
+    /// Reads the descriptor of a packet, which is the content of its header extension.
+    ///
+    /// # Errors
+    /// As [`handle_descriptor`](Self::handle_descriptor), and whatever makes bytes no descriptor.
+    pub fn read(&mut self, descriptor: &[u8]) -> Result<RelayFrame, DescriptorError> {
+        let descriptor =
+            DependencyDescriptor::read(descriptor, self.structure().map(|structure| &**structure))?;
+        self.handle_descriptor(&descriptor)
+    }
+
+    /// Takes the descriptor of a packet.
+    ///
+    /// # Errors
+    /// [`NoStructure`](DescriptorError::NoStructure) if no structure came yet, and
+    /// [`Template`](DescriptorError::Template) if the one that holds lacks the template. A packet like that is of no
+    /// use to anybody; it may be late, or the structure's packet was lost and will be sent again.
+    pub fn handle_descriptor(
+        &mut self,
+        descriptor: &DependencyDescriptor,
+    ) -> Result<RelayFrame, DescriptorError> {
+        let fresh = descriptor.structure.as_ref();
+        let sequence = match (fresh, &self.sequence) {
+            (Some(fresh), Some(sequence)) if **fresh == *sequence.structure => Arc::clone(sequence),
+            (Some(fresh), _) => Arc::new(Sequence::new(Arc::clone(fresh))),
+            (None, Some(sequence)) => Arc::clone(sequence),
+            (None, None) => return Err(DescriptorError::NoStructure),
+        };
+        let dependencies = descriptor.dependencies(&sequence.structure)?;
+        let key = fresh.is_some() && dependencies.frame_diffs.is_empty();
+        let mut number = match self.sequence {
+            None => (1 << 16) + u64::from(descriptor.frame_number),
+            Some(_) => unwrap(descriptor.frame_number, self.highest),
+        };
+        if key && number + MAX_FRAME_DIFF < self.highest {
+            // A sender that starts anew may begin at any number.
+            number += 1 << 16;
+        }
+        let all = sequence.structure.all_decode_targets();
+        if let Some(active) = descriptor.active_decode_targets.or(fresh.map(|_| all))
+            && number >= self.active.0
+        {
+            self.active = (number, active);
+        }
+        if number >= self.highest {
+            self.highest = number;
+            self.sequence = Some(Arc::clone(&sequence));
+        }
+        Ok(RelayFrame {
+            number,
+            end_of_frame: descriptor.end_of_frame,
+            dependencies,
+            key,
+            active_decode_targets: self.active.1,
+            sequence,
+        })
+    }
+}
+
+/// The number nearest to `highest` whose lowest 16 bits are these.
+fn unwrap(number: u16, highest: u64) -> u64 {
+    let ahead = number.wrapping_sub(highest as u16) as i16;
+    highest.saturating_add_signed(ahead.into())
+}

@@ -1,0 +1,42 @@
+//! What a relay (SFU) does: it forwards to each receiver the layers that this receiver wants, and asks the sender for
+//! what a switch of layers needs.
+//!
+//! A relay holds no key and looks at no payload. All that it goes by is the Dependency Descriptor of each packet (AV1
+//! RTP specification, Appendix A). This module works on descriptors alone, without the packets' bytes:
+//!
+//! - A [`FrameReader`] stands where a sender's packets come in. It keeps the structure that the descriptors are read
+//!   by, and says of each packet which frame it belongs to ([`RelayFrame`]).
+//! - A [`Forwarder`] stands before each receiver of the stream. It says of each packet whether to forward it, and
+//!   which [`Refresh`](crate::structure::Refresh) to ask the sender for.
+//!
+//! ```
+//! # use layercast::{Size, Time};
+//! # use layercast::relay::{Forward, Forwarder, ForwarderConfig, FrameReader};
+//! # use layercast::rtp::descriptor::Describer;
+//! # use layercast::structure::{DecodeTargets, LayerId, PictureRequest, Planner, ScalabilityMode::L3T3};
+//! # let mut planner = Planner::new(L3T3, Size::new(1280, 720));
+//! # let wanted = DecodeTargets::all(L3T3.structure());
+//! # let descriptors = Describer::new().describe(&planner.next(PictureRequest { wanted, ..Default::default() }))?;
+//! # let now = Time::ZERO;
+//! let mut reader = FrameReader::new();
+//! let mut receiver = Forwarder::new(ForwarderConfig::default());
+//! receiver.set_target(now, Some(LayerId::new(1, 2)));
+//! let mut forwarded = 0;
+//! for descriptor in &descriptors { // Of each packet, as it comes.
+//!     let frame = reader.handle_descriptor(descriptor)?;
+//!     if let Forward::Send { .. } = receiver.handle_frame(now, &frame) {
+//!         forwarded += 1;
+//!     }
+//! }
+//! assert_eq!(forwarded, 2); // Spatial layers 0 and 1 of three.
+//! assert_eq!(receiver.poll(now), None); // No refresh is needed.
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod forwarder;
+mod frames;
+#[cfg(test)]
+mod tests;
+
+pub use forwarder::{Forward, Forwarder, ForwarderConfig};
+pub use frames::{FrameReader, RelayFrame};
