@@ -1,8 +1,8 @@
 //! Sequence and frame headers of the coder's streams.
 
 use super::SvcConfig;
-use super::frame::CodedFrame;
 use super::kernels::TilingInfo;
+use super::layer::CodedFrame;
 use crate::bitstream::{
     self, CdefStrength, FrameHeader, FrameType, OperatingPoint, PRIMARY_REF_NONE, RefSlots, SequenceHeader,
 };
@@ -25,7 +25,7 @@ pub(super) fn write_frame(
     sequence: &SequenceHeader,
     slots: &mut RefSlots,
     plan: &FramePlan,
-    picture: u64,
+    picture_number: u64,
     coded: &CodedFrame,
     tiling: &TilingInfo,
 ) -> Result<(), bitstream::Error> {
@@ -37,7 +37,7 @@ pub(super) fn write_frame(
     }
     header.refresh_frame_flags = plan.refresh_frame_flags;
     header.primary_ref_frame = plan.primary_ref.map_or(PRIMARY_REF_NONE, |i| i as u8);
-    header.order_hint = (picture & ((1 << sequence.order_hint_bits) - 1)) as u32;
+    header.order_hint = (picture_number & ((1 << sequence.order_hint_bits) - 1)) as u32;
     let (width, height) = coded.reference.size;
     header.set_frame_size(sequence, width as u32, height as u32);
     if plan.kind == FrameKind::Inter && header.frame_size_override_flag {

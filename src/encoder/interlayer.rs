@@ -10,6 +10,9 @@ use rayon::prelude::*;
 
 use super::kernels::*;
 
+/// The reference that is the picture of the layer below.
+pub(crate) const INTER_LAYER: RefType = RefType::GOLDEN_FRAME;
+
 /// The two filters that matter (section 7.11.3.4): the regular one, and the one for 4 samples or fewer.
 #[rustfmt::skip]
 static FILTERS: [[[i16; 8]; 16]; 2] = [

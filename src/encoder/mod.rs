@@ -20,10 +20,12 @@ mod block;
 mod deblock;
 mod downscale;
 mod effort;
-mod frame;
 mod header;
+mod inter;
 mod interlayer;
+mod intra;
 mod kernels;
+mod layer;
 mod motion;
 mod quantizer;
 mod residual;
@@ -42,7 +44,7 @@ use crate::structure::{
 };
 use downscale::Downscaler;
 use effort::effort;
-use frame::{CodedFrame, Job, LayerCoder, Reference};
+use layer::{CodedFrame, Job, LayerCoder, Reference};
 use quantizer::Quantizer;
 
 /// The smallest width and height of a picture, in luma samples.
@@ -306,7 +308,7 @@ impl SvcEncoder {
     /// `None` before the layer's first frame.
     pub fn reconstruction(&self, spatial_id: u8) -> Option<Picture> {
         let reference = self.layers.get(usize::from(spatial_id))?.last.as_ref()?;
-        Some(frame::to_picture(&reference.frame, reference.size))
+        Some(layer::to_picture(&reference.frame, reference.size))
     }
 
     /// The last picture scaled down to spatial layer `spatial_id`, to compare its reconstruction with. `None` for
@@ -399,7 +401,7 @@ fn code_frame(
     layer.coder.code(&Job {
         intra: plan.kind != FrameKind::Inter,
         q,
-        picture,
+        picture_number: picture,
         temporal: plan.temporal_ref.and_then(held),
         below: plan.inter_layer_ref.and_then(held),
         primary: plan.primary_ref.and_then(|i| held(plan.ref_slots[i])),

@@ -6,6 +6,9 @@ use super::kernels::*;
 /// Vectors are in 1/8 sample, as the bitstream has them; only quarters are used.
 pub(crate) const QUARTER: i16 = 2;
 
+/// The reference that is a picture of the layer's own size.
+pub(crate) const TEMPORAL: RefType = RefType::LAST_FRAME;
+
 /// The block that is searched for.
 pub(crate) struct Target<'a> {
     /// Source samples, beginning at the block.
@@ -168,6 +171,46 @@ impl Target<'_> {
             }
         }
         best
+    }
+}
+
+/// Vectors of a frame's temporal prediction, one for each 8x8 luma samples.
+#[derive(Debug, Clone)]
+pub(crate) struct MotionField {
+    cols: usize,
+    vectors: Vec<MotionVector>,
+    /// How many pictures ago the reference was, at least 1.
+    distance: u64,
+}
+
+impl MotionField {
+    /// Of the frame that `blocks` describe, whose temporal reference was `distance` pictures ago.
+    pub(crate) fn new(blocks: &FrameBlocks, distance: u64) -> Self {
+        let cols = blocks.cols / 2;
+        let vector = |b: &Block| if b.ref_frames[0] == TEMPORAL { b.mv[0] } else { MotionVector::default() };
+        let rows = (0..blocks.rows).step_by(2);
+        let vectors = rows.flat_map(|row| blocks[row][..cols * 2].iter().step_by(2).map(vector)).collect();
+        Self { cols, vectors, distance }
+    }
+
+    fn at(&self, col: usize, row: usize) -> Option<MotionVector> {
+        self.vectors.get(row * self.cols + col.min(self.cols.saturating_sub(1))).copied()
+    }
+
+    /// The vector at a luma position, stretched to a reference `distance` pictures ago.
+    pub(crate) fn stretched(&self, x: usize, y: usize, distance: u64) -> Option<MotionVector> {
+        let mv = self.at(x / 8, y / 8)?;
+        let stretch = |v: i16| {
+            let quarters = i64::from(v / QUARTER) * distance as i64 / self.distance as i64;
+            quarters.clamp(-4000, 4000) as i16 * QUARTER
+        };
+        Some(MotionVector { row: stretch(mv.row), col: stretch(mv.col) })
+    }
+
+    /// The vector at a luma position of the layer above, at that layer's scale.
+    pub(crate) fn doubled(&self, x: usize, y: usize) -> Option<MotionVector> {
+        let mv = self.at(x / 16, y / 16)?;
+        Some(MotionVector { row: mv.row.saturating_mul(2), col: mv.col.saturating_mul(2) })
     }
 }
 

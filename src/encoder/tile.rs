@@ -1,18 +1,12 @@
 //! One tile of a layer frame: for each superblock first the decisions, with reconstruction, then the
 //! symbols.
 
-use super::block::Tried;
 use super::effort::Effort;
 use super::interlayer::Upsampled;
 use super::kernels::*;
-use super::motion::QUARTER;
+use super::motion::{MotionField, TEMPORAL};
 use super::quantizer::Quantizer;
-use super::residual;
-
-/// The reference that is a picture of the layer's own size.
-pub(crate) const TEMPORAL: RefType = RefType::LAST_FRAME;
-/// The reference that is the picture of the layer below.
-pub(crate) const INTER_LAYER: RefType = RefType::GOLDEN_FRAME;
+use super::residual::{self, coded_area};
 
 /// The picture of the layer below, as the layer above predicts from it.
 pub(crate) struct Below<'a> {
@@ -39,46 +33,6 @@ pub(crate) struct FrameContext<'a> {
     pub(crate) earlier: Option<&'a MotionField>,
 }
 
-/// Vectors of a frame's temporal prediction, one for each 8x8 luma samples.
-#[derive(Debug, Clone)]
-pub(crate) struct MotionField {
-    cols: usize,
-    vectors: Vec<MotionVector>,
-    /// How many pictures ago the reference was, at least 1.
-    distance: u64,
-}
-
-impl MotionField {
-    /// Of the frame that `blocks` describe, whose temporal reference was `distance` pictures ago.
-    pub(crate) fn new(blocks: &FrameBlocks, distance: u64) -> Self {
-        let cols = blocks.cols / 2;
-        let vector = |b: &Block| if b.ref_frames[0] == TEMPORAL { b.mv[0] } else { MotionVector::default() };
-        let rows = (0..blocks.rows).step_by(2);
-        let vectors = rows.flat_map(|row| blocks[row][..cols * 2].iter().step_by(2).map(vector)).collect();
-        Self { cols, vectors, distance }
-    }
-
-    fn at(&self, col: usize, row: usize) -> Option<MotionVector> {
-        self.vectors.get(row * self.cols + col.min(self.cols.saturating_sub(1))).copied()
-    }
-
-    /// The vector at a luma position, stretched to a reference `distance` pictures ago.
-    pub(super) fn stretched(&self, x: usize, y: usize, distance: u64) -> Option<MotionVector> {
-        let mv = self.at(x / 8, y / 8)?;
-        let stretch = |v: i16| {
-            let quarters = i64::from(v / QUARTER) * distance as i64 / self.distance as i64;
-            quarters.clamp(-4000, 4000) as i16 * QUARTER
-        };
-        Some(MotionVector { row: stretch(mv.row), col: stretch(mv.col) })
-    }
-
-    /// The vector at a luma position of the layer above, at that layer's scale.
-    pub(super) fn doubled(&self, x: usize, y: usize) -> Option<MotionVector> {
-        let mv = self.at(x / 16, y / 16)?;
-        Some(MotionVector { row: mv.row.saturating_mul(2), col: mv.col.saturating_mul(2) })
-    }
-}
-
 /// One coded block: everything that its symbols say.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Leaf {
@@ -95,6 +49,33 @@ pub(super) struct Leaf {
     pub(super) eob: [u16; 3],
     /// Where the block's coefficients lie: luma, U, V one after the other.
     pub(super) coefficients: usize,
+}
+
+impl Leaf {
+    /// Where the coefficients of a plane begin.
+    pub(super) fn coefficients_of(&self, plane: usize) -> usize {
+        let luma = coded_area(self.bsize.tx_size());
+        let chroma = coded_area(self.bsize.largest_chroma_tx_size(1, 1));
+        self.coefficients + [0, luma, luma + chroma][plane]
+    }
+}
+
+/// One way to predict a block, and the estimate of what it costs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Choice {
+    pub(super) mode: PredictionMode,
+    pub(super) ref_frame: RefType,
+    pub(super) mv: MotionVector,
+    pub(super) bits: f32,
+    pub(super) cost: f32,
+}
+
+/// What became of a block that was tried.
+pub(super) enum Tried {
+    /// It is coded, at this squared error and rate together.
+    Coded(f32),
+    /// It is predicted so badly that smaller blocks are better for certain; they may begin their search here.
+    Hopeless(Option<MotionVector>),
 }
 
 /// The coder of one tile.
@@ -218,6 +199,17 @@ impl TileCoder<'_, '_> {
             _ => effort.stop[2],
         };
         cost < self.frame.q.lambda * enough * (leaf.bsize.area() / 64) as f32
+    }
+
+    /// The cost of a prediction from which smaller blocks nearly always win.
+    pub(super) fn hopeless_cost(&self, bsize: BlockSize) -> f32 {
+        let effort = self.frame.effort;
+        let bits_a_sample = match bsize {
+            BlockSize::BLOCK_64X64 => effort.hopeless[0],
+            BlockSize::BLOCK_32X32 => effort.hopeless[1],
+            _ => return f32::MAX,
+        };
+        self.frame.q.lambda_satd * bits_a_sample * bsize.area() as f32
     }
 
     fn level(bsize: BlockSize) -> usize {

@@ -8,8 +8,9 @@ use super::deblock::{self, Levels};
 use super::effort::Effort;
 use super::interlayer::{self, Upsampled};
 use super::kernels::*;
+use super::motion::MotionField;
 use super::quantizer::Quantizer;
-use super::tile::{Below, FrameContext, MotionField, code_tile};
+use super::tile::{Below, FrameContext, code_tile};
 use crate::picture::{Picture, PictureView, Size, plane_size};
 
 /// Samples around a reference that blocks may reach: a superblock, the filter's taps, and some.
@@ -22,7 +23,7 @@ pub(crate) struct Reference {
     pub(crate) frame: Arc<Frame<u8>>,
     pub(crate) cdfs: Box<CDFContext>,
     /// Number of the picture that it is a frame of.
-    pub(crate) picture: u64,
+    pub(crate) picture_number: u64,
     /// Its vectors, where it has a temporal reference.
     pub(crate) motion: Option<Arc<MotionField>>,
 }
@@ -52,7 +53,7 @@ pub(crate) struct Job<'a> {
     pub(crate) intra: bool,
     pub(crate) q: Quantizer,
     /// Number of the picture.
-    pub(crate) picture: u64,
+    pub(crate) picture_number: u64,
     pub(crate) temporal: Option<&'a Reference>,
     pub(crate) below: Option<&'a Reference>,
     /// Whose probabilities the frame starts from.
@@ -137,7 +138,7 @@ impl LayerCoder {
     /// Codes one frame of the samples last set.
     pub(crate) fn code(&mut self, job: &Job<'_>) -> CodedFrame {
         let q = job.q;
-        let distance = job.temporal.map_or(0, |t| job.picture - t.picture);
+        let distance = job.temporal.map_or(0, |t| job.picture_number - t.picture_number);
         self.fi.base_q_idx = q.qindex;
         self.fs.rec = match self.frames.iter().position(|f| Arc::strong_count(f) == 1) {
             Some(i) => self.frames.swap_remove(i),
@@ -214,7 +215,7 @@ impl LayerCoder {
                 frame: Arc::clone(&self.fs.rec),
                 cdfs: adapted,
                 motion,
-                picture: job.picture,
+                picture_number: job.picture_number,
             }),
         }
     }
