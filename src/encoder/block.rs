@@ -1,17 +1,19 @@
-//! The decisions for one block: what it is predicted from, and what is left to code.
+//! The decision for one block: which prediction it takes, and whether it is coded at all.
 //!
-//! Predictions are compared by transformed difference and a rate model; the best is then coded once.
+//! Predictions are compared by their transformed difference and a model of their rate; the best one is then
+//! coded once.
 
 use super::kernels::*;
 use super::motion::TEMPORAL;
 use super::residual::{self, coded_area};
 use super::tile::{Choice, Leaf, TileCoder, Tried, set_block};
 
-/// Bits of the flag that a block has coefficients, roughly.
+/// About how many bits a block takes to say that it has coefficients.
 const CODED_BITS: f32 = 1.0;
 
 impl TileCoder<'_, '_> {
-    /// Codes one block and appends its leaf, unless that is hopeless.
+    /// Codes one block and appends its leaf, unless its prediction is hopeless. `parent` is the vector of the
+    /// block around it, from which the search also starts.
     pub(super) fn code_block(
         &mut self,
         cw: &mut ContextWriter<'_>,
@@ -86,7 +88,7 @@ impl TileCoder<'_, '_> {
         Tried::Coded(distortion + q.lambda * rate)
     }
 
-    /// Codes what one plane of a block has left after prediction.
+    /// Codes the difference that prediction has left in one plane of a block.
     fn code_plane(&mut self, leaf: &mut Leaf, plane: usize, tx_size: TxSize) -> residual::Coded {
         let tx_type = if plane == 0 { leaf.tx_type } else { leaf.uv_tx_type };
         let dec = usize::from(plane > 0);

@@ -7,7 +7,7 @@ use super::kernels::*;
 use super::motion::{self, TEMPORAL, Target, mv_bits};
 use super::tile::{Choice, Leaf, TileCoder};
 
-/// Bits that a mode takes, roughly; vectors come on top.
+/// About how many bits each mode takes, without the bits of its vector.
 mod bits {
     pub(super) const GLOBAL: f32 = 1.5;
     pub(super) const NEAREST: f32 = 1.5;
@@ -18,7 +18,7 @@ mod bits {
 }
 
 impl TileCoder<'_, '_> {
-    /// The best prediction from another picture, if there is one to predict from.
+    /// The best prediction from another picture; nothing if there is no picture to predict from.
     pub(super) fn choose_inter(
         &mut self,
         cw: &ContextWriter<'_>,
@@ -81,8 +81,8 @@ impl TileCoder<'_, '_> {
                 starts.extend(field.and_then(|m| m.doubled(centre_x, centre_y)));
                 starts.extend(frame.earlier.and_then(|m| m.stretched(centre_x, centre_y, frame.distance)));
                 let whole = target.search_whole(reference, &starts, predicted);
-                // Where the larger block's vector is still the best, it needs no halves again; and where whole
-                // samples are far off, fractions will not save the block.
+                // If the vector of the block around is still the best, its halves need not be tried again;
+                // and if the best vector of whole samples is far off, fractions will not save the block.
                 let near = |p: &MotionVector| {
                     (p.row - whole.mv.row).abs() < 8
                         && (p.col - whole.mv.col).abs() < 8
@@ -122,7 +122,7 @@ impl TileCoder<'_, '_> {
                     get_satd(&target.source, &region, block.0, block.1, 8, self.cpu)
                 }
             };
-            // An upsampled picture is smooth: it differs less than what it leaves to code would say.
+            // An upsampled picture is smooth, so that its difference understates what is left to code.
             let difference = (difference as f32 * 1.2) as u32;
             let bits = bits::INTER_LAYER + bits::GLOBAL;
             consider(PredictionMode::GLOBALMV, INTER_LAYER, MotionVector::default(), bits, difference);
@@ -130,7 +130,7 @@ impl TileCoder<'_, '_> {
         best
     }
 
-    /// Predicts all planes of a block from another picture, into the reconstruction.
+    /// Predicts all planes of a block from another picture and writes them into the reconstruction.
     pub(super) fn predict_inter(&mut self, leaf: &Leaf) {
         let frame = self.frame;
         let at = self.ts.to_frame_block_offset(leaf.bo);
@@ -165,7 +165,7 @@ impl TileCoder<'_, '_> {
     }
 }
 
-/// Transformed difference over the part of a block that lies within the upsampled picture.
+/// Transformed difference of the part of a block that lies within the upsampled picture.
 fn get_satd_clipped(
     a: &PlaneRegion<'_, u8>,
     b: &PlaneRegion<'_, u8>,

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use super::kernels::*;
 use super::tile::{Choice, Leaf, TileCoder};
 
-/// Bits that a mode takes, roughly.
+/// About how many bits each choice takes.
 mod bits {
     pub(super) const INTRA_IN_INTER: f32 = 5.0;
     pub(super) const UV_AS_LUMA: f32 = 1.5;
@@ -25,9 +25,10 @@ const INTRA_MODES: [(PredictionMode, f32); 7] = [
 ];
 
 impl TileCoder<'_, '_> {
-    /// The best intra mode; its prediction is not left anywhere.
+    /// The best intra mode; the reconstruction holds the prediction of the mode that was tried last.
     ///
-    /// Where the first mode is far dearer than `rival`, the others are not tried: they seldom save that much.
+    /// If the first mode costs far more than `rival`, the others are not tried, since they seldom save that
+    /// much.
     pub(super) fn choose_intra(
         &mut self,
         bsize: BlockSize,
@@ -59,7 +60,7 @@ impl TileCoder<'_, '_> {
         best.expect("there are intra modes")
     }
 
-    /// Transformed difference of the source and what stands in the reconstruction.
+    /// Transformed difference between the source and the samples in the reconstruction.
     fn satd_of_reconstruction(&self, bsize: BlockSize, bo: TileBlockOffset, plane: usize) -> u32 {
         let dec = usize::from(plane > 0);
         let area = Area::BlockRect { bo: bo.0, width: bsize.width() >> dec, height: bsize.height() >> dec };
@@ -68,7 +69,7 @@ impl TileCoder<'_, '_> {
         get_satd(&source, &made, bsize.width() >> dec, bsize.height() >> dec, 8, self.cpu)
     }
 
-    /// Chooses the chroma mode of an intra block and predicts with it; gives the mode's bits.
+    /// Chooses the chroma mode of an intra block, predicts with it, and returns the bits of the mode.
     pub(super) fn choose_and_predict_chroma(&mut self, leaf: &mut Leaf, tx_size: TxSize) -> f32 {
         let lambda = self.frame.q.lambda_satd;
         let (mut best, mut best_bits) = (f32::MAX, 0.0);
@@ -103,7 +104,7 @@ impl TileCoder<'_, '_> {
         best_bits
     }
 
-    /// Predicts both chroma planes and gives the transformed difference to the source.
+    /// Predicts both chroma planes and returns their transformed difference from the source.
     fn try_chroma(
         &mut self,
         leaf: &Leaf,
@@ -120,8 +121,8 @@ impl TileCoder<'_, '_> {
             .sum()
     }
 
-    /// The scales of luma's shape `ac` that fit U and V best, by least squares over the flat prediction; in 1/8,
-    /// as the shape is.
+    /// The factors, in 1/8, by which the shape of luma `ac` (itself in 1/8 sample) fits U and V best on top
+    /// of the flat prediction, by least squares.
     fn cfl_scales(&mut self, leaf: &Leaf, tx_size: TxSize, ac: &[i16]) -> [i16; 2] {
         let energy: i64 = ac.iter().map(|&a| i64::from(a) * i64::from(a)).sum();
         if energy == 0 {
@@ -162,7 +163,7 @@ impl TileCoder<'_, '_> {
         self.predict_intra_at(leaf.bsize, leaf.bo, plane, mode, tx_size, ac, alpha);
     }
 
-    /// Predicts a block of one plane from its neighbours, into the reconstruction.
+    /// Predicts a block of one plane from its neighbours and writes it into the reconstruction.
     #[allow(clippy::too_many_arguments)]
     fn predict_intra_at(
         &mut self,

@@ -1,15 +1,15 @@
-//! Motion search: whole samples by absolute difference, then halves and quarters by transformed
-//! difference of the interpolated block.
+//! Motion search, first of whole samples by absolute difference, then of halves and quarters by the
+//! transformed difference of the interpolated block; and the vectors of earlier frames, where searches start.
 
 use super::kernels::*;
 
 /// Vectors are in 1/8 sample, as the bitstream has them; only quarters are used.
 pub(crate) const QUARTER: i16 = 2;
 
-/// The reference that is a picture of the layer's own size.
+/// The reference that is an earlier picture of the layer itself.
 pub(crate) const TEMPORAL: RefType = RefType::LAST_FRAME;
 
-/// The block that is searched for.
+/// The block whose motion is searched for.
 pub(crate) struct Target<'a> {
     /// Source samples, beginning at the block.
     pub(crate) source: PlaneRegion<'a, u8>,
@@ -21,15 +21,16 @@ pub(crate) struct Target<'a> {
     /// Size of the picture, in luma samples, rounded up to 8.
     pub(crate) picture_width: usize,
     pub(crate) picture_height: usize,
-    /// What a bit is worth in absolute (transformed) difference.
+    /// The value of a bit in absolute (transformed) difference.
     pub(crate) lambda: f32,
     pub(crate) cpu: CpuFeatureLevel,
 }
 
-/// How far a block may reach beyond the picture, in samples: less than the references' padding.
+/// The distance, in samples, that a block may lie beyond the picture: less than the padding of the
+/// references.
 const BORDER: isize = 12;
 
-/// A vector and what it costs: difference and rate.
+/// A vector and its cost: difference and rate together.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {
     pub(crate) mv: MotionVector,
@@ -65,7 +66,7 @@ impl Target<'_> {
         get_sad(&self.source, &region, self.width, self.height, 8, self.cpu)
     }
 
-    /// Transformed difference of the block predicted by `mv`, which it leaves in `scratch`.
+    /// Transformed difference of the block predicted by `mv`; `scratch` is working memory.
     pub(crate) fn satd(&self, reference: &Plane<u8>, mv: MotionVector, scratch: &mut Plane<u8>) -> u32 {
         if (mv.row | mv.col) & 7 == 0 {
             let region = reference.region(Area::StartingAt {
@@ -79,7 +80,7 @@ impl Target<'_> {
         get_satd(&self.source, &scratch.as_region(), self.width, self.height, 8, self.cpu)
     }
 
-    /// The best vector that is near one of `starts`, by whole samples.
+    /// The best vector of whole samples near one of `starts`.
     pub(crate) fn search_whole(
         &self,
         reference: &Plane<u8>,
@@ -127,7 +128,7 @@ impl Target<'_> {
         best
     }
 
-    /// Refines `from` by `steps` in eighths: 4 for halves, 2 for quarters.
+    /// Refines `from` by `steps` in 1/8 sample: 4 for halves, 2 for quarters.
     pub(crate) fn refine(
         &self,
         reference: &Plane<u8>,
@@ -161,7 +162,7 @@ impl Target<'_> {
                     }
                 }
             }
-            // The corner between the better sides of both axes.
+            // The corner between the better side of each axis.
             let corner = MotionVector { row: along[0].row, col: along[1].col };
             if corner != centre && best.mv != centre && self.in_range(corner) {
                 let found = Found { mv: corner, cost: cost(corner) };
@@ -184,7 +185,7 @@ pub(crate) struct MotionField {
 }
 
 impl MotionField {
-    /// Of the frame that `blocks` describe, whose temporal reference was `distance` pictures ago.
+    /// The vectors of the frame that `blocks` describe, whose temporal reference was `distance` pictures ago.
     pub(crate) fn new(blocks: &FrameBlocks, distance: u64) -> Self {
         let cols = blocks.cols / 2;
         let vector = |b: &Block| if b.ref_frames[0] == TEMPORAL { b.mv[0] } else { MotionVector::default() };

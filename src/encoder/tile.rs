@@ -1,4 +1,4 @@
-//! One tile of a layer frame: for each superblock first the decisions, with reconstruction, then the
+//! One tile of a layer frame: the coder first decides and reconstructs each superblock, then writes its
 //! symbols.
 
 use super::effort::Effort;
@@ -12,9 +12,9 @@ use super::residual::{self, coded_area};
 pub(crate) struct Below<'a> {
     pub(crate) frame: &'a Frame<u8>,
     pub(crate) size: (usize, usize),
-    /// There where the layer below has exactly half the size.
+    /// Present if the layer below has exactly half the size.
     pub(crate) upsampled: Option<&'a Upsampled>,
-    /// Vectors of the layer below to its temporal reference, one an 8x8 block, where they help.
+    /// Vectors of the layer below to its temporal reference; absent if it has no such reference.
     pub(crate) motion: Option<&'a MotionField>,
 }
 
@@ -23,13 +23,13 @@ pub(crate) struct FrameContext<'a> {
     pub(crate) fi: &'a FrameInvariants<u8>,
     pub(crate) q: Quantizer,
     pub(crate) effort: &'static Effort,
-    /// No block refers to another picture: key frames and intra-only frames.
+    /// Whether no block may refer to another picture, as in key frames and intra-only frames.
     pub(crate) intra: bool,
     pub(crate) temporal: Option<&'a Frame<u8>>,
     pub(crate) below: Option<Below<'a>>,
-    /// How many pictures ago the temporal reference was.
+    /// How many pictures ago the temporal reference was; 0 if there is none.
     pub(crate) distance: u64,
-    /// Vectors of the frame of this layer that was coded last.
+    /// Vectors of the last frame of this layer that has any.
     pub(crate) earlier: Option<&'a MotionField>,
 }
 
@@ -47,12 +47,12 @@ pub(super) struct Leaf {
     pub(super) tx_type: TxType,
     pub(super) uv_tx_type: TxType,
     pub(super) eob: [u16; 3],
-    /// Where the block's coefficients lie: luma, U, V one after the other.
+    /// Index of the block's first coefficient; luma, U and V follow each other.
     pub(super) coefficients: usize,
 }
 
 impl Leaf {
-    /// Where the coefficients of a plane begin.
+    /// Index of the first coefficient of a plane.
     pub(super) fn coefficients_of(&self, plane: usize) -> usize {
         let luma = coded_area(self.bsize.tx_size());
         let chroma = coded_area(self.bsize.largest_chroma_tx_size(1, 1));
@@ -70,11 +70,12 @@ pub(super) struct Choice {
     pub(super) cost: f32,
 }
 
-/// What became of a block that was tried.
+/// The outcome of trying to code a block whole.
 pub(super) enum Tried {
-    /// It is coded, at this squared error and rate together.
+    /// The block is coded, at this cost: squared error and rate together.
     Coded(f32),
-    /// It is predicted so badly that smaller blocks are better for certain; they may begin their search here.
+    /// The block is predicted so badly that smaller ones are better for certain; they may start their search
+    /// at this vector.
     Hopeless(Option<MotionVector>),
 }
 
@@ -88,12 +89,12 @@ pub(super) struct TileCoder<'a, 'f> {
     /// The blocks of a superblock in coding order.
     pub(super) leaves: Vec<Leaf>,
     pub(super) coefficients: Vec<i16>,
-    /// Reconstructions that a finer partition may overwrite, one a level.
+    /// For each block size, the reconstruction of a block while smaller ones overwrite it.
     saved: [Vec<u8>; 4],
     pub(super) cpu: CpuFeatureLevel,
 }
 
-/// Codes a tile and gives its bytes; `cdfs` are left as the tile's symbols adapted them.
+/// Codes a tile and returns its bytes; the tile's symbols adapt `cdfs`.
 pub(crate) fn code_tile<'a>(
     frame: &FrameContext<'_>,
     ts: TileStateMut<'_, u8>,
@@ -129,8 +130,8 @@ pub(crate) fn code_tile<'a>(
 }
 
 impl TileCoder<'_, '_> {
-    /// Decides how to code the square at `bo`, reconstructs it, and gives what that costs: squared error
-    /// and rate together.
+    /// Decides how to code the square at `bo`, reconstructs it, and returns its cost: squared error and rate
+    /// together.
     fn decide(
         &mut self,
         cw: &mut ContextWriter<'_>,
@@ -201,7 +202,7 @@ impl TileCoder<'_, '_> {
         cost < self.frame.q.lambda * enough * (leaf.bsize.area() / 64) as f32
     }
 
-    /// The cost of a prediction from which smaller blocks nearly always win.
+    /// The cost above which a block's prediction is so bad that smaller blocks nearly always win.
     pub(super) fn hopeless_cost(&self, bsize: BlockSize) -> f32 {
         let effort = self.frame.effort;
         let bits_a_sample = match bsize {
@@ -244,7 +245,7 @@ impl TileCoder<'_, '_> {
     }
 }
 
-/// Tells the contexts of later blocks, and the loop filters, what a block is.
+/// Notes a block for the contexts of later blocks and for the loop filters.
 pub(super) fn set_block(cw: &mut ContextWriter<'_>, leaf: &Leaf) {
     let tx_size = leaf.bsize.tx_size();
     cw.bc.blocks.for_each(leaf.bo, leaf.bsize, |b| {
