@@ -73,7 +73,8 @@ wide! {
                     let before =
                         if VERTICAL { &blocks[row * 2][col * 2 - 1] } else { &blocks[row * 2 - 1][col * 2] };
                     let length = size.min(side(before)) >> dec;
-                    let edge = Edge { data, offset: ((row * 8) >> dec) * stride + ((col * 8) >> dec), stride };
+                    let offset = ((row * 8) >> dec) * stride + ((col * 8) >> dec);
+                    let edge = Edge { data, offset, stride };
                     match (chroma, length, short(if VERTICAL { row } else { col })) {
                         (true, ..=4, _) => edge.filter::<VERTICAL, 4, 2>(limits),
                         (true, _, _) => edge.filter::<VERTICAL, 4, 3>(limits),

@@ -1,6 +1,6 @@
-//! Sequence and frame headers of the coder's streams.
+//! Sequence and frame headers of the encoder's streams.
 
-use super::SvcConfig;
+use super::config::SvcConfig;
 use super::kernels::TilingInfo;
 use super::layer::CodedFrame;
 use crate::bitstream::{
@@ -8,7 +8,7 @@ use crate::bitstream::{
 };
 use crate::structure::{FrameKind, FramePlan};
 
-/// The sequence header of all layers: its size is the highest layer's.
+/// The sequence header that all layers share, with the size of the highest one.
 pub(super) fn sequence(config: &SvcConfig) -> SequenceHeader {
     let mut sequence = SequenceHeader::new(config.size.width, config.size.height);
     sequence.enable_intra_edge_filter = true;
@@ -19,7 +19,7 @@ pub(super) fn sequence(config: &SvcConfig) -> SequenceHeader {
     sequence
 }
 
-/// Appends a frame OBU and takes note of it in `slots`.
+/// Appends a frame OBU to `out` and updates `slots` with it.
 pub(super) fn write_frame(
     out: &mut Vec<u8>,
     sequence: &SequenceHeader,

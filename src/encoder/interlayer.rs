@@ -207,7 +207,8 @@ wide! {
                 upsample_row(ring, padded, from, row + 4, (from_width, from_height), halves);
             }
             let taps = &FILTERS[0][PHASES[y % 2]];
-            let tap_line = |t: usize| &ring[((row + t as isize - 3) & 7) as usize * 2 * halves..][..2 * halves];
+            let tap_line =
+                |t: usize| &ring[((row + t as isize - 3) & 7) as usize * 2 * halves..][..2 * halves];
             let sources: [&[i16]; 8] = std::array::from_fn(tap_line);
             let stride = to.cfg.stride;
             let out = &mut to.data_origin_mut()[y * stride..][..width];
