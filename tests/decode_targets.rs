@@ -95,19 +95,22 @@ fn at_every_speed() {
 fn the_number_of_threads_changes_no_bit() {
     let size = Size::new(1280, 72);
     let pictures = scene(size, 4);
-    let coded = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| {
-            let mut encoder = common::encoder(size, ScalabilityMode::L3T3, 80);
+    for mode in [ScalabilityMode::L3T3, ScalabilityMode::S3T3] {
+        let coded = |threads| {
+            let mut config = SvcConfig::new(size, mode);
+            config.threads = threads;
+            let mut encoder = SvcEncoder::new(config).unwrap();
             let units = pictures.iter().enumerate().map(|(n, picture)| {
                 encoder.encode(&picture.view(), n as i64, EncodeOptions::default()).unwrap().to_bytes()
             });
             units.collect::<Vec<_>>()
-        })
-    };
-    let one = coded(1);
-    assert_eq!(one, coded(2));
-    assert_eq!(one, coded(5));
+        };
+        // One thread, several, and those of rayon's global pool.
+        let one = coded(1);
+        for threads in [2, 5, 0] {
+            assert_eq!(one, coded(threads), "{mode}, {threads} threads");
+        }
+    }
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub(crate) fn filter_frame(
 wide! {
     /// Filters all edges of one direction; `VERTICAL` edges run down, and are filtered across columns.
     ///
-    /// Blocks are 8x8 luma samples at least, so edges come in pieces of 8 luma or 4 chroma samples.
+    /// Blocks are at least 8x8 luma samples, so that edges come in pieces of 8 luma or 4 chroma samples.
     fn filter_plane<const VERTICAL: bool>(
         plane: &mut Plane<u8>,
         blocks: &FrameBlocks,
@@ -73,7 +73,8 @@ wide! {
                     let before =
                         if VERTICAL { &blocks[row * 2][col * 2 - 1] } else { &blocks[row * 2 - 1][col * 2] };
                     let length = size.min(side(before)) >> dec;
-                    let edge = Edge { data, offset: ((row * 8) >> dec) * stride + ((col * 8) >> dec), stride };
+                    let offset = ((row * 8) >> dec) * stride + ((col * 8) >> dec);
+                    let edge = Edge { data, offset, stride };
                     match (chroma, length, short(if VERTICAL { row } else { col })) {
                         (true, ..=4, _) => edge.filter::<VERTICAL, 4, 2>(limits),
                         (true, _, _) => edge.filter::<VERTICAL, 4, 3>(limits),
@@ -102,8 +103,8 @@ const P0: usize = 6;
 const Q0: usize = 7;
 
 impl Edge<'_> {
-    /// Filters `N` places; at each, `REACH` samples on either side are looked at: 2 and 3 in chroma for
-    /// filter sizes 4 and 8, 4 and 7 in luma for 8 and 16.
+    /// Filters `N` places and looks at `REACH` samples on either side of each: in chroma 2 and 3 for filter
+    /// sizes 4 and 8, in luma 4 and 7 for 8 and 16.
     #[inline(always)]
     #[allow(clippy::needless_range_loop)] // Lanes index the samples' second dimension.
     fn filter<const VERTICAL: bool, const N: usize, const REACH: usize>(self, l: Limits) {
@@ -146,7 +147,7 @@ impl Edge<'_> {
     }
 }
 
-/// Per place: whether all of some differences are at most a limit, as 0 or -1.
+/// For each place, -1 if all differences are at most the limit, otherwise 0.
 #[inline(always)]
 fn within<const N: usize>(limit: i16, pairs: &[(&[i16; N], &[i16; N])]) -> [i16; N] {
     let mut most = [0i16; N];
@@ -168,7 +169,7 @@ fn none<const N: usize>(mask: &[i16; N]) -> bool {
     mask.iter().fold(0, |a, m| a | m) == 0
 }
 
-/// Section 7.14.6 at `N` places at once; gives how many samples on either side may have changed.
+/// Section 7.14.6 at `N` places at once; returns how many samples on either side may have changed.
 #[inline(always)]
 fn filter_across<const N: usize, const REACH: usize>(s: &mut Across<N>, l: Limits) -> usize {
     let (p, q) = (|k: usize| P0 - k, |k: usize| Q0 + k);

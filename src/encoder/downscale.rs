@@ -1,7 +1,7 @@
-//! Scaling pictures down for the lower layers.
+//! Pictures scaled down for the lower layers.
 //!
 //! The filter is the Catmull-Rom cubic stretched to the ratio, eight taps for 2:1, centred as AV1 upsamples
-//! (section 7.11.3.3): the picture's corners stay where they are. Its weights are rational, so every machine
+//! (section 7.11.3.3): the corners of the picture stay in place. Its weights are rational, so every machine
 //! makes the same picture.
 
 use rayon::prelude::*;
@@ -9,13 +9,13 @@ use rayon::prelude::*;
 use super::kernels::wide;
 use crate::picture::{Picture, PictureView, PlaneView, Size, plane_size};
 
-/// Most taps of a filter: 2:1 takes eight, 5:2 ten.
+/// The most taps that a filter has: eight for 2:1, ten for 5:2.
 const TAPS: usize = 10;
 /// Weights sum to 1 << WEIGHT_BITS.
 const WEIGHT_BITS: u32 = 10;
 
-/// Where one output sample comes from: the first input sample, which may lie before the picture, and the
-/// weights from there on.
+/// The source of one output sample: the first input sample, which may lie before the picture, and the weights
+/// from there on.
 #[derive(Clone, Copy, Debug)]
 struct Tap {
     first: isize,
@@ -43,7 +43,7 @@ fn taps(from: usize, to: usize) -> Vec<Tap> {
         let sum: f64 = exact.iter().sum();
         let one = f64::from(1 << WEIGHT_BITS);
         let mut weights = exact.map(|w| (w / sum * one).round() as i16);
-        // What rounding took or added goes to the largest weight.
+        // The largest weight makes up for the rounding of all.
         let rest = (1 << WEIGHT_BITS) - weights.iter().sum::<i16>();
         if let Some(largest) = weights.iter_mut().max() {
             *largest += rest;
@@ -61,7 +61,7 @@ pub(crate) struct Downscaler {
 }
 
 impl Downscaler {
-    /// From and to in luma samples.
+    /// A scaler of pictures of size `from` to size `to`.
     pub(crate) fn new(from: Size, to: Size) -> Self {
         let plane = |p: usize| {
             let (from, to) = (plane_size(from, p), plane_size(to, p));
@@ -80,8 +80,8 @@ impl Downscaler {
 wide! {
     fn scale_plane(from: &PlaneView<'_>, to: &mut [u8], columns: &[Tap], rows: &[Tap], line: &mut Vec<i32>) {
         let (width, last) = (from.width(), from.height() as isize - 1);
-        // The filtered column sums of one output row, with the edges repeated on both sides; then their even and
-        // their odd samples.
+        // The filtered column sums of one output row, with the edges repeated on both sides; then their even
+        // and their odd samples.
         let length = width + 2 * TAPS;
         line.resize(2 * length, 0);
         let (line, halves) = line.split_at_mut(length);
@@ -99,8 +99,10 @@ wide! {
             let (left, right) = (middle[0], middle[width - 1]);
             line[..TAPS].fill(left);
             line[TAPS + width..].fill(right);
-            // No sum is more than 255 * 1024 * 1024 and half of that: the weights' magnitudes sum to less than 1.5.
-            let round = |sum: i32| ((sum + (1 << (2 * WEIGHT_BITS - 1))) >> (2 * WEIGHT_BITS)).clamp(0, 255) as u8;
+            // No sum is more than 255 * 1024 * 1024 and half of that: the magnitudes of the weights sum to
+            // less than 1.5.
+            let half = 1 << (2 * WEIGHT_BITS - 1);
+            let round = |sum: i32| ((sum + half) >> (2 * WEIGHT_BITS)).clamp(0, 255) as u8;
             if let Some(Tap { first, weights }) = by_two {
                 for (pair, (even, odd)) in line.chunks_exact(2).zip(even.iter_mut().zip(odd.iter_mut())) {
                     (*even, *odd) = (pair[0], pair[1]);
@@ -130,7 +132,8 @@ wide! {
     }
 }
 
-/// The first tap of an axis where every sample has the same eight weights, two samples on from the one before.
+/// The first tap of an axis, if all samples have the same eight weights and each begins two samples after the
+/// one before.
 fn by_two(taps: &[Tap]) -> Option<Tap> {
     let first = *taps.first()?;
     let same =
@@ -138,7 +141,7 @@ fn by_two(taps: &[Tap]) -> Option<Tap> {
     (first.weights[8..] == [0; TAPS - 8] && taps.iter().enumerate().all(same)).then_some(first)
 }
 
-/// Adds up `N` rows by their weights.
+/// Sums `N` rows by their weights.
 #[inline(always)]
 fn sum_rows<const N: usize>(sums: &mut [i32], rows: &[&[u8]; TAPS], weights: &[i16; TAPS]) {
     for (x, sum) in sums.iter_mut().enumerate() {

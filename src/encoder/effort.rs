@@ -1,6 +1,6 @@
-//! How much is tried before a block is decided: one row of numbers a speed.
+//! The effort that goes into deciding a block: a row of thresholds for each speed.
 
-/// Where the decisions for a block stop.
+/// Thresholds at which the decisions for a block stop.
 #[derive(Debug)]
 pub(crate) struct Effort {
     /// A block of 64x64, 32x32, 16x16 that costs fewer bits than this for each 64 samples is not tried in
@@ -10,22 +10,23 @@ pub(crate) struct Effort {
     pub(crate) hopeless: [f32; 2],
     /// A block that another picture predicts at fewer bits a sample than this is not tried as an intra block.
     pub(crate) good: f32,
-    /// Where the first intra mode costs more than this many times the inter prediction, no other is tried.
+    /// If the first intra mode costs more than this many times the inter prediction, no other mode is tried.
     pub(crate) rival: f32,
-    /// Where whole samples of motion cost more than this many times what is hopeless, fractions are not tried.
+    /// If the best vector of whole samples costs more than this many times the hopeless cost, fractions are
+    /// not tried.
     pub(crate) fractions: f32,
 }
 
-/// Pictures of so many samples and more have their detail in larger blocks.
+/// Pictures with at least this many samples have their detail in larger blocks.
 const LARGE: usize = 1280 * 720;
 
-/// What is tried at `speed` in pictures of `size`; None for a speed that is not.
+/// The effort at `speed` for pictures of `size`; nothing if there is no such speed.
 pub(crate) fn effort(speed: u8, size: (usize, usize)) -> Option<&'static Effort> {
     Some(&EFFORTS.get(usize::from(speed))?[usize::from(size.0 * size.1 >= LARGE)])
 }
 
-/// For each speed, slow to fast, one for pictures below `LARGE` and one for others. Read off logs of what won, and
-/// chosen by the curve of bits over time that they make on real clips.
+/// For each speed, slow to fast, one for pictures below `LARGE` and one for the others. The thresholds come
+/// from logs of which choices won, and were selected by bits over coding time on real clips.
 static EFFORTS: [[Effort; 2]; 4] = [
     [
         Effort { stop: [1.5, 6.0, 16.0], hopeless: [0.45, 0.8], good: 0.04, rival: 2.5, fractions: 2.5 },

@@ -1,14 +1,14 @@
-//! Sequence and frame headers of the coder's streams.
+//! Sequence and frame headers of the encoder's streams.
 
-use super::SvcConfig;
-use super::frame::CodedFrame;
+use super::config::SvcConfig;
 use super::kernels::TilingInfo;
+use super::layer::CodedFrame;
 use crate::bitstream::{
     self, CdefStrength, FrameHeader, FrameType, OperatingPoint, PRIMARY_REF_NONE, RefSlots, SequenceHeader,
 };
 use crate::structure::{FrameKind, FramePlan};
 
-/// The sequence header of all layers: its size is the highest layer's.
+/// The sequence header that all layers share, with the size of the highest one.
 pub(super) fn sequence(config: &SvcConfig) -> SequenceHeader {
     let mut sequence = SequenceHeader::new(config.size.width, config.size.height);
     sequence.enable_intra_edge_filter = true;
@@ -19,13 +19,13 @@ pub(super) fn sequence(config: &SvcConfig) -> SequenceHeader {
     sequence
 }
 
-/// Appends a frame OBU and takes note of it in `slots`.
+/// Appends a frame OBU to `out` and updates `slots` with it.
 pub(super) fn write_frame(
     out: &mut Vec<u8>,
     sequence: &SequenceHeader,
     slots: &mut RefSlots,
     plan: &FramePlan,
-    picture: u64,
+    picture_number: u64,
     coded: &CodedFrame,
     tiling: &TilingInfo,
 ) -> Result<(), bitstream::Error> {
@@ -37,7 +37,7 @@ pub(super) fn write_frame(
     }
     header.refresh_frame_flags = plan.refresh_frame_flags;
     header.primary_ref_frame = plan.primary_ref.map_or(PRIMARY_REF_NONE, |i| i as u8);
-    header.order_hint = (picture & ((1 << sequence.order_hint_bits) - 1)) as u32;
+    header.order_hint = (picture_number & ((1 << sequence.order_hint_bits) - 1)) as u32;
     let (width, height) = coded.reference.size;
     header.set_frame_size(sequence, width as u32, height as u32);
     if plan.kind == FrameKind::Inter && header.frame_size_override_flag {

@@ -1,16 +1,19 @@
 //! Prediction from the layer below: a reference of another size and a zero vector (AV1 specification,
 //! sections 7.11.3.3 and 7.11.3.4).
 //!
-//! Where the layer below has exactly half the width and height, the sample positions do not depend on
-//! the block, so every block's prediction is a crop of one picture, the reference upsampled once
-//! ([`Upsampled`]). Where it has not, or where a block is so small that the standard takes shorter
-//! filters, [`predict_block`] works as the standard says, block by block.
+//! If the layer below has exactly half the width and height, the sample positions do not depend on the block,
+//! so that every block's prediction is a crop of one picture: the reference upsampled once ([`Upsampled`]).
+//! If it has another size, or a block is so small that the standard takes shorter filters, [`predict_block`]
+//! predicts block by block as the standard says.
 
 use rayon::prelude::*;
 
 use super::kernels::*;
 
-/// The two filters that matter (section 7.11.3.4): the regular one, and the one for 4 samples or fewer.
+/// The reference that is the picture of the layer below.
+pub(crate) const INTER_LAYER: RefType = RefType::GOLDEN_FRAME;
+
+/// The two filters used here (section 7.11.3.4): the regular one, and the one for 4 samples or fewer.
 #[rustfmt::skip]
 static FILTERS: [[[i16; 8]; 16]; 2] = [
     [
@@ -35,7 +38,7 @@ static FILTERS: [[[i16; 8]; 16]; 2] = [
     ],
 ];
 
-/// Where the samples of one axis are read from, with all constants of section 7.11.3.3.
+/// The positions in the reference from which the samples of one axis are read (section 7.11.3.3).
 #[derive(Clone, Copy)]
 struct Axis {
     /// Reference size relative to the picture's, 14 fractional bits.
@@ -50,7 +53,7 @@ impl Axis {
         Self { scale, last: ((reference + subsampled) >> subsampled) as i64 - 1 }
     }
 
-    /// Position of sample `at` of a block's corner, 10 fractional bits.
+    /// Position in the reference of a block that begins at sample `at`, 10 fractional bits.
     fn start(&self, at: usize) -> i64 {
         let base = ((at as i64) * 16 + 8) * self.scale - (8 << 14);
         // Round2Signed by REF_SCALE_SHIFT + SUBPEL_BITS - SCALE_SUBPEL_BITS, then the filter's offset.
@@ -58,7 +61,7 @@ impl Axis {
         rounded + 32
     }
 
-    /// Distance of two samples, 10 fractional bits.
+    /// Distance between two samples in the reference, 10 fractional bits.
     fn step(&self) -> i64 {
         (self.scale + 8) >> 4
     }
@@ -116,7 +119,7 @@ pub(crate) fn halves(reference: (usize, usize), size: (usize, usize)) -> bool {
 #[derive(Debug)]
 pub(crate) struct Upsampled {
     pub(crate) planes: [Plane<u8>; 3],
-    /// Working memory, one a plane.
+    /// Working memory of each plane.
     lines: [Vec<i16>; 3],
 }
 
@@ -143,10 +146,10 @@ impl Upsampled {
     }
 }
 
-/// Samples by which a row is repeated at its edges.
+/// The number of samples by which a row is extended at each end.
 const EDGE: usize = 8;
 
-/// Upsamples one row of `from` into its place of the ring of eight.
+/// Upsamples one row of `from` into its place in the ring of eight.
 #[inline(always)]
 fn upsample_row(
     ring: &mut [i16],
@@ -204,7 +207,8 @@ wide! {
                 upsample_row(ring, padded, from, row + 4, (from_width, from_height), halves);
             }
             let taps = &FILTERS[0][PHASES[y % 2]];
-            let tap_line = |t: usize| &ring[((row + t as isize - 3) & 7) as usize * 2 * halves..][..2 * halves];
+            let tap_line =
+                |t: usize| &ring[((row + t as isize - 3) & 7) as usize * 2 * halves..][..2 * halves];
             let sources: [&[i16]; 8] = std::array::from_fn(tap_line);
             let stride = to.cfg.stride;
             let out = &mut to.data_origin_mut()[y * stride..][..width];

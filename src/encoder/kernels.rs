@@ -1,5 +1,5 @@
-//! Every name that is taken from rav1e's kernels, which are no stable API: nothing else in the crate
-//! names rav1e. What they ask for beyond safe Rust is here too, and nowhere else.
+//! Every name that the encoder takes from rav1e's kernels, which are no stable API: no other file of the
+//! encoder names rav1e. The unsafe code that they need is here too, and nowhere else.
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
@@ -28,7 +28,7 @@ pub(crate) use rav1e::bench::tiling::{
 pub(crate) use rav1e::bench::transform::{TxSize, TxType, inverse_transform_add};
 pub(crate) use rav1e::bench::util::Aligned;
 
-/// The forward transform, into memory that is there already.
+/// The forward transform, into memory that is already initialized.
 pub(crate) fn transform(
     input: &[i16],
     output: &mut [i16],
@@ -36,14 +36,16 @@ pub(crate) fn transform(
     tx_type: TxType,
     cpu: CpuFeatureLevel,
 ) {
-    // SAFETY: `MaybeUninit<i16>` has the layout of `i16`, and the kernel writes initialized coefficients only.
+    // SAFETY: `MaybeUninit<i16>` has the layout of `i16`, and the kernel writes initialized coefficients
+    // only.
     let output = unsafe { &mut *(std::ptr::from_mut(output) as *mut [MaybeUninit<i16>]) };
     forward_transform(input, output, tx_size.width(), tx_size, tx_type, 8, cpu);
 }
 
-/// Defines a function that is compiled twice, the second time for AVX2, where plain loops are twice as wide; a machine
-/// that has it runs that one. What the body calls has to be `#[inline(always)]`. No other instruction set: fused
-/// multiplication would round otherwise, and every machine is to code the same bits.
+/// Defines a function that is compiled twice, the second time for AVX2, with which plain loops are twice as
+/// wide; machines that have AVX2 run that one. All functions that the body calls have to be
+/// `#[inline(always)]`. No further instruction set is enabled: fused multiplication rounds differently, and
+/// every machine has to code the same bits.
 macro_rules! wide {
     (
         $(#[$meta:meta])*

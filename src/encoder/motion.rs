@@ -1,12 +1,15 @@
-//! Motion search: whole samples by absolute difference, then halves and quarters by transformed
-//! difference of the interpolated block.
+//! Motion search, first of whole samples by absolute difference, then of halves and quarters by the
+//! transformed difference of the interpolated block; and the vectors of earlier frames, where searches start.
 
 use super::kernels::*;
 
 /// Vectors are in 1/8 sample, as the bitstream has them; only quarters are used.
 pub(crate) const QUARTER: i16 = 2;
 
-/// The block that is searched for.
+/// The reference that is an earlier picture of the layer itself.
+pub(crate) const TEMPORAL: RefType = RefType::LAST_FRAME;
+
+/// The block whose motion is searched for.
 pub(crate) struct Target<'a> {
     /// Source samples, beginning at the block.
     pub(crate) source: PlaneRegion<'a, u8>,
@@ -18,15 +21,16 @@ pub(crate) struct Target<'a> {
     /// Size of the picture, in luma samples, rounded up to 8.
     pub(crate) picture_width: usize,
     pub(crate) picture_height: usize,
-    /// What a bit is worth in absolute (transformed) difference.
+    /// The value of a bit in absolute (transformed) difference.
     pub(crate) lambda: f32,
     pub(crate) cpu: CpuFeatureLevel,
 }
 
-/// How far a block may reach beyond the picture, in samples: less than the references' padding.
+/// The distance, in samples, that a block may lie beyond the picture: less than the padding of the
+/// references.
 const BORDER: isize = 12;
 
-/// A vector and what it costs: difference and rate.
+/// A vector and its cost: difference and rate together.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {
     pub(crate) mv: MotionVector,
@@ -62,7 +66,7 @@ impl Target<'_> {
         get_sad(&self.source, &region, self.width, self.height, 8, self.cpu)
     }
 
-    /// Transformed difference of the block predicted by `mv`, which it leaves in `scratch`.
+    /// Transformed difference of the block predicted by `mv`; `scratch` is working memory.
     pub(crate) fn satd(&self, reference: &Plane<u8>, mv: MotionVector, scratch: &mut Plane<u8>) -> u32 {
         if (mv.row | mv.col) & 7 == 0 {
             let region = reference.region(Area::StartingAt {
@@ -76,7 +80,7 @@ impl Target<'_> {
         get_satd(&self.source, &scratch.as_region(), self.width, self.height, 8, self.cpu)
     }
 
-    /// The best vector that is near one of `starts`, by whole samples.
+    /// The best vector of whole samples near one of `starts`.
     pub(crate) fn search_whole(
         &self,
         reference: &Plane<u8>,
@@ -124,7 +128,7 @@ impl Target<'_> {
         best
     }
 
-    /// Refines `from` by `steps` in eighths: 4 for halves, 2 for quarters.
+    /// Refines `from` by `steps` in 1/8 sample: 4 for halves, 2 for quarters.
     pub(crate) fn refine(
         &self,
         reference: &Plane<u8>,
@@ -158,7 +162,7 @@ impl Target<'_> {
                     }
                 }
             }
-            // The corner between the better sides of both axes.
+            // The corner between the better side of each axis.
             let corner = MotionVector { row: along[0].row, col: along[1].col };
             if corner != centre && best.mv != centre && self.in_range(corner) {
                 let found = Found { mv: corner, cost: cost(corner) };
@@ -168,6 +172,46 @@ impl Target<'_> {
             }
         }
         best
+    }
+}
+
+/// Vectors of a frame's temporal prediction, one for each 8x8 luma samples.
+#[derive(Debug, Clone)]
+pub(crate) struct MotionField {
+    cols: usize,
+    vectors: Vec<MotionVector>,
+    /// How many pictures ago the reference was, at least 1.
+    distance: u64,
+}
+
+impl MotionField {
+    /// The vectors of the frame that `blocks` describe, whose temporal reference was `distance` pictures ago.
+    pub(crate) fn new(blocks: &FrameBlocks, distance: u64) -> Self {
+        let cols = blocks.cols / 2;
+        let vector = |b: &Block| if b.ref_frames[0] == TEMPORAL { b.mv[0] } else { MotionVector::default() };
+        let rows = (0..blocks.rows).step_by(2);
+        let vectors = rows.flat_map(|row| blocks[row][..cols * 2].iter().step_by(2).map(vector)).collect();
+        Self { cols, vectors, distance }
+    }
+
+    fn at(&self, col: usize, row: usize) -> Option<MotionVector> {
+        self.vectors.get(row * self.cols + col.min(self.cols.saturating_sub(1))).copied()
+    }
+
+    /// The vector at a luma position, stretched to a reference `distance` pictures ago.
+    pub(crate) fn stretched(&self, x: usize, y: usize, distance: u64) -> Option<MotionVector> {
+        let mv = self.at(x / 8, y / 8)?;
+        let stretch = |v: i16| {
+            let quarters = i64::from(v / QUARTER) * distance as i64 / self.distance as i64;
+            quarters.clamp(-4000, 4000) as i16 * QUARTER
+        };
+        Some(MotionVector { row: stretch(mv.row), col: stretch(mv.col) })
+    }
+
+    /// The vector at a luma position of the layer above, at that layer's scale.
+    pub(crate) fn doubled(&self, x: usize, y: usize) -> Option<MotionVector> {
+        let mv = self.at(x / 16, y / 16)?;
+        Some(MotionVector { row: mv.row.saturating_mul(2), col: mv.col.saturating_mul(2) })
     }
 }
 

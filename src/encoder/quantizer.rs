@@ -1,25 +1,27 @@
-//! Quantizer steps (AV1 specification, section 7.12.2) and what follows from them.
+//! Quantizer steps (AV1 specification, section 7.12.2), and the value of a bit at each.
 
 /// The smallest quantizer index of a lossy frame; 0 would select the lossless mode.
 pub(crate) const MIN_QINDEX: u8 = 1;
 
-/// Steps of one frame, in units of 1/8 of a sample.
+/// The quantizer of one frame. Its steps are in 1/8 of a sample.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Quantizer {
+    /// `base_q_idx` (section 6.8.11).
     pub(crate) qindex: u8,
     pub(crate) dc: i32,
     pub(crate) ac: i32,
-    /// What a bit is worth in squared sample error.
+    /// The value of a bit in squared sample error.
     pub(crate) lambda: f32,
-    /// What a bit is worth in absolute transformed difference.
+    /// The value of a bit in absolute transformed difference.
     pub(crate) lambda_satd: f32,
 }
 
 impl Quantizer {
-    /// The quantizer of a frame where `base` is that of the lowest temporal layer, one of `temporal_layers`.
+    /// The quantizer of a frame, if `base` is the index of the lowest of `temporal_layers` temporal layers.
     ///
-    /// What others are predicted from is worth more bits: a key picture serves all that follow, the highest
-    /// temporal layer none. And a bit is worth less error there, as error spreads. Measured on real clips.
+    /// Frames that others are predicted from deserve more bits: a key picture serves all pictures that
+    /// follow, the highest temporal layer none. A bit is also worth less error in them, since their errors
+    /// spread. Measured on real clips.
     pub(crate) fn of_frame(base: u8, key: bool, temporal_id: u8, temporal_layers: u8) -> Self {
         let (percent, lambda) = match temporal_id {
             0 if temporal_layers == 1 => (if key { 75 } else { 100 }, 1.0),
@@ -31,7 +33,7 @@ impl Quantizer {
         Self::new(qindex as u8, lambda)
     }
 
-    /// `lambda` is what a bit is worth in squared error, in parts of what it usually is.
+    /// `lambda` is the value of a bit in squared error, relative to its usual value.
     pub(crate) fn new(qindex: u8, lambda: f32) -> Self {
         let (dc, ac) = (DC_STEP[usize::from(qindex)], AC_STEP[usize::from(qindex)]);
         let step = f32::from(ac) / 8.0;

@@ -1,4 +1,4 @@
-//! From a prediction to a reconstruction: transform, quantization, and what both cost.
+//! From a prediction to a reconstruction: transform and quantization, with their rate and distortion.
 
 use std::sync::LazyLock;
 
@@ -25,18 +25,18 @@ impl Scratch {
     }
 }
 
-/// What coding one transform block comes to.
+/// The result of coding one transform block.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Coded {
-    /// Coefficients up to the last that is not zero, in scan order.
+    /// Number of coefficients up to the last that is not zero, in scan order.
     pub(crate) eob: u16,
-    /// Squared error that remains.
+    /// The squared error that remains.
     pub(crate) distortion: f32,
     /// About how many bits the coefficients take.
     pub(crate) bits: f32,
 }
 
-/// The coefficients that a transform of this size codes.
+/// The number of coefficients that a transform of this size codes.
 pub(crate) fn coded_area(tx_size: TxSize) -> usize {
     tx_size.width().min(32) * tx_size.height().min(32)
 }
@@ -51,10 +51,10 @@ fn scale_shift(tx_size: TxSize) -> u32 {
     }
 }
 
-/// Transforms and quantizes what `source` differs from the prediction in `reconstruction`, leaves the
-/// quantized coefficients in `quantized` and adds what they restore to the prediction.
+/// Transforms and quantizes the difference between `source` and the prediction in `reconstruction`, writes
+/// the coefficients to `quantized`, and adds the difference that they restore to the prediction.
 ///
-/// A block that is dearer to code than to leave is left: its eob is 0.
+/// If a block costs more coded than uncoded, it stays uncoded: its eob is 0.
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn code(
     scratch: &mut Scratch,
@@ -73,9 +73,9 @@ pub(crate) fn code(
     let quantized = &mut quantized[..coded_area(tx_size)];
     let shift = scale_shift(tx_size);
     let (dc, ac) = (Step::new(q.dc, shift), Step::new(q.ac, shift));
-    // What is left where nothing is coded.
+    // The result if nothing is coded.
     let nothing = Coded { eob: 0, distortion: energy as f32, bits: 0.0 };
-    // No coefficient can be larger than this energy's root.
+    // No coefficient is larger than the root of the energy.
     let least = (q.ac.min(q.dc) as f32 / 8.0) * (1.0 - DC_ROUNDING);
     if (energy as f32) < least * least {
         return nothing;
@@ -100,17 +100,17 @@ pub(crate) fn code(
     Coded { eob, distortion: distortion.max(0.0), bits }
 }
 
-/// What the quantized coefficients of a block come to.
+/// The quantized coefficients of a block, summed up.
 struct Levels {
     eob: u16,
-    /// By how much squared error is less than it is with no coefficient, at the transform's scale.
+    /// The squared error that they remove, at the transform's scale.
     gain: f32,
     bits: f32,
 }
 
 wide! {
-    /// Quantizes the coefficients of a square transform with `column` coefficients a side, and restores them; nothing,
-    /// where all become 0.
+    /// Quantizes the coefficients of a square transform with `column` coefficients a side, and restores them.
+    /// Returns nothing if all of them become 0.
     fn quantize(
         coefficients: &[i16],
         quantized: &mut [i16],
@@ -168,8 +168,8 @@ wide! {
     }
 }
 
-/// What rounding adds before it cuts off, in steps. The last coefficient of a block has to be larger to be worth
-/// its place in the scan. Measured on real clips.
+/// The part of a step that is added before the fraction is cut off. The last coefficient of a block has to be
+/// larger than others to be worth its place in the scan. Measured on real clips.
 const DC_ROUNDING: f32 = 0.42;
 const AC_ROUNDING: f32 = 0.39;
 const LAST_ROUNDING_INTRA: f32 = 0.34;
@@ -201,7 +201,7 @@ fn scan_places(side: usize) -> &'static [i16] {
     &TABLES[side.trailing_zeros() as usize - 2]
 }
 
-/// Default_Scan of the standard (section 9.3): diagonals, walked up and down in turn, the first one up.
+/// Default_Scan of the standard (section 9.3): it walks the diagonals up and down in turn, the first one up.
 fn diagonal_scan(side: usize) -> Vec<i16> {
     let mut places = vec![0; side * side];
     let mut place = 0;
@@ -219,14 +219,14 @@ fn diagonal_scan(side: usize) -> Vec<i16> {
     places
 }
 
-/// How many diagonals hold the first `eob` coefficients of a scan.
+/// The number of diagonals that hold the first `eob` coefficients of a scan.
 #[inline(always)]
 fn diagonals(eob: u16) -> usize {
     let eob = usize::from(eob);
     (1..64).find(|d| d * (d + 1) / 2 >= eob).unwrap_or(64)
 }
 
-/// About how many bits a level takes beyond those of its place.
+/// About how many bits a level takes besides those of its place.
 #[inline(always)]
 fn level_bits(level: i16) -> f32 {
     match level.unsigned_abs() {
@@ -238,7 +238,7 @@ fn level_bits(level: i16) -> f32 {
 }
 
 wide! {
-    /// Writes what `a` has more than `b` into `to` and gives the sum of its squares.
+    /// Writes `a - b` into `to` and returns the sum of its squares.
     fn subtract(to: &mut [i16], a: &PlaneRegion<'_, u8>, b: &PlaneRegion<'_, u8>, width: usize) -> u64 {
         let mut energy = 0u64;
         for (y, to) in to.chunks_exact_mut(width).enumerate() {

@@ -1,4 +1,4 @@
-//! The symbols of a superblock's blocks, once they are decided (AV1 specification, sections 5.11.4 to
+//! The symbols of a superblock's blocks, written once they are decided (AV1 specification, sections 5.11.4 to
 //! 5.11.39).
 
 use arrayvec::ArrayVec;
@@ -7,11 +7,11 @@ use super::kernels::*;
 use super::residual::coded_area;
 use super::tile::{Leaf, TileCoder};
 
-/// A weight from which a candidate vector is a near one (section 7.10.2).
+/// The weight from which a candidate vector counts as a near one (section 7.10.2).
 const REF_CAT_LEVEL: u32 = 640;
 
 impl TileCoder<'_, '_> {
-    /// Writes the partition below `bo` and its blocks; `next` counts the leaves that are written.
+    /// Writes the partition of the square at `bo` and its blocks; `next` counts the leaves that are written.
     pub(super) fn write_partition<W: Writer>(
         &self,
         cw: &mut ContextWriter<'_>,
@@ -83,7 +83,7 @@ impl TileCoder<'_, '_> {
         let refs = [leaf.ref_frame, RefType::NONE_FRAME];
         let context = cw.find_mvrefs(bo, refs, &mut stack, bsize, self.frame.fi, false);
         cw.write_inter_mode(w, mode, context);
-        // Which candidate it is: the first for NEWMV, the second for NEARMV (section 5.11.24).
+        // The first candidate in question: NEWMV may take the first, NEARMV the second (section 5.11.24).
         let first = match mode {
             PredictionMode::NEWMV => 0,
             PredictionMode::NEAR0MV => 1,
@@ -110,7 +110,7 @@ impl TileCoder<'_, '_> {
                 let plane_bsize = bsize.subsampled_size(1, 1).expect("4:2:0 halves every block");
                 (bsize.largest_chroma_tx_size(1, 1), plane_bsize, leaf.uv_tx_type, leaf.uv_mode)
             };
-            // The part of the block within the picture, whose contexts count.
+            // Only the part of the block within the picture counts for the contexts.
             let width = (((self.frame.fi.w_in_b - at.0.x) * 4) >> dec).min(tx_size.width());
             let height = (((self.frame.fi.h_in_b - at.0.y) * 4) >> dec).min(tx_size.height());
             let from = leaf.coefficients_of(plane);

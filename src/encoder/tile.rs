@@ -1,26 +1,20 @@
-//! One tile of a layer frame: for each superblock first the decisions, with reconstruction, then the
+//! One tile of a layer frame: the coder first decides and reconstructs each superblock, then writes its
 //! symbols.
 
-use super::block::Tried;
 use super::effort::Effort;
 use super::interlayer::Upsampled;
 use super::kernels::*;
-use super::motion::QUARTER;
+use super::motion::{MotionField, TEMPORAL};
 use super::quantizer::Quantizer;
-use super::residual;
-
-/// The reference that is a picture of the layer's own size.
-pub(crate) const TEMPORAL: RefType = RefType::LAST_FRAME;
-/// The reference that is the picture of the layer below.
-pub(crate) const INTER_LAYER: RefType = RefType::GOLDEN_FRAME;
+use super::residual::{self, coded_area};
 
 /// The picture of the layer below, as the layer above predicts from it.
 pub(crate) struct Below<'a> {
     pub(crate) frame: &'a Frame<u8>,
     pub(crate) size: (usize, usize),
-    /// There where the layer below has exactly half the size.
+    /// Present if the layer below has exactly half the size.
     pub(crate) upsampled: Option<&'a Upsampled>,
-    /// Vectors of the layer below to its temporal reference, one an 8x8 block, where they help.
+    /// Vectors of the layer below to its temporal reference; absent if it has no such reference.
     pub(crate) motion: Option<&'a MotionField>,
 }
 
@@ -29,54 +23,14 @@ pub(crate) struct FrameContext<'a> {
     pub(crate) fi: &'a FrameInvariants<u8>,
     pub(crate) q: Quantizer,
     pub(crate) effort: &'static Effort,
-    /// No block refers to another picture: key frames and intra-only frames.
+    /// Whether no block may refer to another picture, as in key frames and intra-only frames.
     pub(crate) intra: bool,
     pub(crate) temporal: Option<&'a Frame<u8>>,
     pub(crate) below: Option<Below<'a>>,
-    /// How many pictures ago the temporal reference was.
+    /// How many pictures ago the temporal reference was; 0 if there is none.
     pub(crate) distance: u64,
-    /// Vectors of the frame of this layer that was coded last.
+    /// Vectors of the last frame of this layer that has any.
     pub(crate) earlier: Option<&'a MotionField>,
-}
-
-/// Vectors of a frame's temporal prediction, one for each 8x8 luma samples.
-#[derive(Debug, Clone)]
-pub(crate) struct MotionField {
-    cols: usize,
-    vectors: Vec<MotionVector>,
-    /// How many pictures ago the reference was, at least 1.
-    distance: u64,
-}
-
-impl MotionField {
-    /// Of the frame that `blocks` describe, whose temporal reference was `distance` pictures ago.
-    pub(crate) fn new(blocks: &FrameBlocks, distance: u64) -> Self {
-        let cols = blocks.cols / 2;
-        let vector = |b: &Block| if b.ref_frames[0] == TEMPORAL { b.mv[0] } else { MotionVector::default() };
-        let rows = (0..blocks.rows).step_by(2);
-        let vectors = rows.flat_map(|row| blocks[row][..cols * 2].iter().step_by(2).map(vector)).collect();
-        Self { cols, vectors, distance }
-    }
-
-    fn at(&self, col: usize, row: usize) -> Option<MotionVector> {
-        self.vectors.get(row * self.cols + col.min(self.cols.saturating_sub(1))).copied()
-    }
-
-    /// The vector at a luma position, stretched to a reference `distance` pictures ago.
-    pub(super) fn stretched(&self, x: usize, y: usize, distance: u64) -> Option<MotionVector> {
-        let mv = self.at(x / 8, y / 8)?;
-        let stretch = |v: i16| {
-            let quarters = i64::from(v / QUARTER) * distance as i64 / self.distance as i64;
-            quarters.clamp(-4000, 4000) as i16 * QUARTER
-        };
-        Some(MotionVector { row: stretch(mv.row), col: stretch(mv.col) })
-    }
-
-    /// The vector at a luma position of the layer above, at that layer's scale.
-    pub(super) fn doubled(&self, x: usize, y: usize) -> Option<MotionVector> {
-        let mv = self.at(x / 16, y / 16)?;
-        Some(MotionVector { row: mv.row.saturating_mul(2), col: mv.col.saturating_mul(2) })
-    }
 }
 
 /// One coded block: everything that its symbols say.
@@ -93,8 +47,36 @@ pub(super) struct Leaf {
     pub(super) tx_type: TxType,
     pub(super) uv_tx_type: TxType,
     pub(super) eob: [u16; 3],
-    /// Where the block's coefficients lie: luma, U, V one after the other.
+    /// Index of the block's first coefficient; luma, U and V follow each other.
     pub(super) coefficients: usize,
+}
+
+impl Leaf {
+    /// Index of the first coefficient of a plane.
+    pub(super) fn coefficients_of(&self, plane: usize) -> usize {
+        let luma = coded_area(self.bsize.tx_size());
+        let chroma = coded_area(self.bsize.largest_chroma_tx_size(1, 1));
+        self.coefficients + [0, luma, luma + chroma][plane]
+    }
+}
+
+/// One way to predict a block, and the estimate of what it costs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Choice {
+    pub(super) mode: PredictionMode,
+    pub(super) ref_frame: RefType,
+    pub(super) mv: MotionVector,
+    pub(super) bits: f32,
+    pub(super) cost: f32,
+}
+
+/// The outcome of trying to code a block whole.
+pub(super) enum Tried {
+    /// The block is coded, at this cost: squared error and rate together.
+    Coded(f32),
+    /// The block is predicted so badly that smaller ones are better for certain; they may start their search
+    /// at this vector.
+    Hopeless(Option<MotionVector>),
 }
 
 /// The coder of one tile.
@@ -107,12 +89,12 @@ pub(super) struct TileCoder<'a, 'f> {
     /// The blocks of a superblock in coding order.
     pub(super) leaves: Vec<Leaf>,
     pub(super) coefficients: Vec<i16>,
-    /// Reconstructions that a finer partition may overwrite, one a level.
+    /// For each block size, the reconstruction of a block while smaller ones overwrite it.
     saved: [Vec<u8>; 4],
     pub(super) cpu: CpuFeatureLevel,
 }
 
-/// Codes a tile and gives its bytes; `cdfs` are left as the tile's symbols adapted them.
+/// Codes a tile and returns its bytes; the tile's symbols adapt `cdfs`.
 pub(crate) fn code_tile<'a>(
     frame: &FrameContext<'_>,
     ts: TileStateMut<'_, u8>,
@@ -148,8 +130,8 @@ pub(crate) fn code_tile<'a>(
 }
 
 impl TileCoder<'_, '_> {
-    /// Decides how to code the square at `bo`, reconstructs it, and gives what that costs: squared error
-    /// and rate together.
+    /// Decides how to code the square at `bo`, reconstructs it, and returns its cost: squared error and rate
+    /// together.
     fn decide(
         &mut self,
         cw: &mut ContextWriter<'_>,
@@ -220,6 +202,17 @@ impl TileCoder<'_, '_> {
         cost < self.frame.q.lambda * enough * (leaf.bsize.area() / 64) as f32
     }
 
+    /// The cost above which a block's prediction is so bad that smaller blocks nearly always win.
+    pub(super) fn hopeless_cost(&self, bsize: BlockSize) -> f32 {
+        let effort = self.frame.effort;
+        let bits_a_sample = match bsize {
+            BlockSize::BLOCK_64X64 => effort.hopeless[0],
+            BlockSize::BLOCK_32X32 => effort.hopeless[1],
+            _ => return f32::MAX,
+        };
+        self.frame.q.lambda_satd * bits_a_sample * bsize.area() as f32
+    }
+
     fn level(bsize: BlockSize) -> usize {
         6 - bsize.width_log2()
     }
@@ -252,7 +245,7 @@ impl TileCoder<'_, '_> {
     }
 }
 
-/// Tells the contexts of later blocks, and the loop filters, what a block is.
+/// Notes a block for the contexts of later blocks and for the loop filters.
 pub(super) fn set_block(cw: &mut ContextWriter<'_>, leaf: &Leaf) {
     let tx_size = leaf.bsize.tx_size();
     cw.bc.blocks.for_each(leaf.bo, leaf.bsize, |b| {

@@ -1,4 +1,4 @@
-//! One layer frame: its tiles, then the loop filters, then what later frames need of it.
+//! One layer frame: its tiles, then the loop filters, then the reference that later frames need.
 
 use std::sync::Arc;
 
@@ -8,11 +8,12 @@ use super::deblock::{self, Levels};
 use super::effort::Effort;
 use super::interlayer::{self, Upsampled};
 use super::kernels::*;
+use super::motion::MotionField;
 use super::quantizer::Quantizer;
-use super::tile::{Below, FrameContext, MotionField, code_tile};
+use super::tile::{Below, FrameContext, code_tile};
 use crate::picture::{Picture, PictureView, Size, plane_size};
 
-/// Samples around a reference that blocks may reach: a superblock, the filter's taps, and some.
+/// Samples around a reference that blocks may reach: a superblock, the taps of the filter, and a few more.
 const PADDING: usize = 88;
 
 /// A frame that others may refer to.
@@ -22,8 +23,8 @@ pub(crate) struct Reference {
     pub(crate) frame: Arc<Frame<u8>>,
     pub(crate) cdfs: Box<CDFContext>,
     /// Number of the picture that it is a frame of.
-    pub(crate) picture: u64,
-    /// Its vectors, where it has a temporal reference.
+    pub(crate) picture_number: u64,
+    /// Its vectors, if it has a temporal reference.
     pub(crate) motion: Option<Arc<MotionField>>,
 }
 
@@ -36,26 +37,26 @@ pub(crate) struct Cdef {
     pub(crate) chroma: u8,
 }
 
-/// What the frame header has to say, and the tiles.
+/// A coded frame: the parameters that its header carries, and its tiles.
 pub(crate) struct CodedFrame {
     pub(crate) q: Quantizer,
     pub(crate) tiles: Vec<Vec<u8>>,
-    /// The tile whose probabilities later frames start from.
+    /// The tile from whose probabilities later frames start.
     pub(crate) context_update_tile_id: usize,
     pub(crate) levels: Levels,
     pub(crate) cdef: Cdef,
     pub(crate) reference: Arc<Reference>,
 }
 
-/// What a frame is coded from.
+/// The parameters and references that a frame is coded with.
 pub(crate) struct Job<'a> {
     pub(crate) intra: bool,
     pub(crate) q: Quantizer,
     /// Number of the picture.
-    pub(crate) picture: u64,
+    pub(crate) picture_number: u64,
     pub(crate) temporal: Option<&'a Reference>,
     pub(crate) below: Option<&'a Reference>,
-    /// Whose probabilities the frame starts from.
+    /// The reference from whose probabilities the frame starts; none for the default ones.
     pub(crate) primary: Option<&'a Reference>,
 }
 
@@ -66,12 +67,12 @@ pub(crate) struct LayerCoder {
     fi: FrameInvariants<u8>,
     fs: FrameState<u8>,
     blocks: FrameBlocks,
-    /// The layer below, made when first it is needed.
+    /// The layer below, upsampled; made when it is first needed.
     upsampled: Option<Upsampled>,
-    /// Every frame of this layer; one that nobody else holds is free.
+    /// The frames of this layer; a frame that nobody else holds is free to be overwritten.
     frames: Vec<Arc<Frame<u8>>>,
     deblocked: Frame<u8>,
-    /// What CDEF found in each superblock that it filters.
+    /// The directions that CDEF found in each superblock that it filters.
     directions: Vec<Option<CdefDirections>>,
     /// Vectors of the layer's last frame that has any.
     last_motion: Option<Arc<MotionField>>,
@@ -87,7 +88,7 @@ fn new_frame(size: (usize, usize)) -> Frame<u8> {
 }
 
 impl LayerCoder {
-    /// For pictures of `size` luma samples, cut into `tile_cols_log2` tile columns.
+    /// A coder of pictures of `size` luma samples in 2^`tile_cols_log2` tile columns.
     pub(crate) fn new(size: (usize, usize), tile_cols_log2: u8, effort: &'static Effort) -> Self {
         let config = EncoderConfig {
             width: size.0,
@@ -97,7 +98,7 @@ impl LayerCoder {
             ..EncoderConfig::default()
         };
         let mut sequence = Sequence::new(&config);
-        // The smallest sizes would switch it off; the sequence header is one for all layers.
+        // The kernels switch CDEF off for the smallest sizes, but all layers share one sequence header.
         sequence.enable_cdef = true;
         sequence.enable_restoration = false;
         let fi = FrameInvariants::new(Arc::new(config), Arc::new(sequence));
@@ -116,12 +117,12 @@ impl LayerCoder {
         }
     }
 
-    /// How the layer's frames are cut into tiles.
+    /// The tiles of the layer's frames.
     pub(crate) fn tiling(&self) -> &TilingInfo {
         &self.fi.sequence.tiling
     }
 
-    /// Takes the samples that the next frame is to show.
+    /// Copies the samples that the next frame is to show.
     pub(crate) fn set_source(&mut self, picture: &PictureView<'_>) {
         let input = Arc::get_mut(&mut self.fs.input).expect("nobody else holds the source");
         let (width, height) = self.size;
@@ -134,10 +135,10 @@ impl LayerCoder {
         });
     }
 
-    /// Codes one frame of the samples last set.
+    /// Codes one frame of the samples that were set last.
     pub(crate) fn code(&mut self, job: &Job<'_>) -> CodedFrame {
         let q = job.q;
-        let distance = job.temporal.map_or(0, |t| job.picture - t.picture);
+        let distance = job.temporal.map_or(0, |t| job.picture_number - t.picture_number);
         self.fi.base_q_idx = q.qindex;
         self.fs.rec = match self.frames.iter().position(|f| Arc::strong_count(f) == 1) {
             Some(i) => self.frames.swap_remove(i),
@@ -214,7 +215,7 @@ impl LayerCoder {
                 frame: Arc::clone(&self.fs.rec),
                 cdfs: adapted,
                 motion,
-                picture: job.picture,
+                picture_number: job.picture_number,
             }),
         }
     }
@@ -230,7 +231,7 @@ impl LayerCoder {
             .par_iter_mut()
             .zip(&self.fs.rec.planes)
             .for_each(|(to, from)| to.data.copy_from_slice(&from.data));
-        // The directions are found by places in the picture, the filter goes by places in a tile.
+        // Directions are found by position in the picture, while the filter takes positions in a tile.
         let blocks = &self.blocks;
         let (columns, rows) = (fi.w_in_b.div_ceil(16), fi.h_in_b.div_ceil(16));
         self.directions.clear();
@@ -238,7 +239,7 @@ impl LayerCoder {
             .into_par_iter()
             .map(|i| {
                 let (x, y) = (i % columns, i / columns);
-                // Where all blocks are skipped the filter changes nothing.
+                // If all blocks are skipped, the filter changes nothing.
                 let mut rows = y * 16..(y * 16 + 16).min(blocks.rows);
                 let cols = x * 16..(x * 16 + 16).min(blocks.cols);
                 let skipped = rows.all(|row| blocks[row][cols.clone()].iter().all(|b| b.skip));
@@ -282,7 +283,7 @@ pub(crate) fn to_picture(frame: &Frame<u8>, size: (usize, usize)) -> Picture {
     picture
 }
 
-/// Repeats the picture's edge samples around it.
+/// Repeats the edge samples of the picture around it.
 fn pad(frame: &mut Frame<u8>, (width, height): (usize, usize)) {
     frame.planes.par_iter_mut().for_each(|plane| plane.pad(width, height));
 }

@@ -1,0 +1,54 @@
+//! What an encoder is made for, and what each picture is encoded for.
+
+use crate::picture::Size;
+use crate::structure::{DecodeTargets, Refresh, ScalabilityMode};
+
+/// The smallest width and height of a picture, in luma samples.
+pub const MIN_SIZE: u32 = 16;
+/// The largest width and height of a picture, in luma samples.
+pub const MAX_SIZE: u32 = 16384;
+/// The speed that most calls want.
+pub const DEFAULT_SPEED: u8 = 2;
+
+/// The configuration of an encoder: [`SvcConfig::new`], with the fields that differ changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SvcConfig {
+    /// Size of the pictures, and of the highest spatial layer, in luma samples.
+    pub size: Size,
+    /// The layers, and the references between them.
+    pub mode: ScalabilityMode,
+    /// `base_q_idx` (AV1 specification, section 6.8.11) of the lowest temporal layer, 1 (best) to 255.
+    pub quantizer: u8,
+    /// log2 of the number of tile columns of the highest spatial layer, 0 to 6: 0 takes the fewest bits, n
+    /// lets up to 2^n threads share a frame. Lower layers, and pictures that are too narrow, get as many
+    /// columns as are at least 320 samples wide.
+    pub tile_columns_log2: u8,
+    /// Speed, 0 (fewest bits) to 3 (fastest).
+    pub speed: u8,
+    /// Number of threads that the encoder starts for itself and shares its work among; 0 to start none and
+    /// use the rayon thread pool that [`encode`](super::SvcEncoder::encode) is called in, which is rayon's
+    /// global one unless the caller has set up another. The stream is the same with any number.
+    pub threads: usize,
+}
+
+impl SvcConfig {
+    /// Pictures of this size at a middling quantizer and [`DEFAULT_SPEED`], in rayon's thread pool; four tile
+    /// columns if each is at least 320 samples wide, one in smaller pictures.
+    pub fn new(size: Size, mode: ScalabilityMode) -> Self {
+        let tile_columns_log2 = if size.width >= 1280 { 2 } else { 0 };
+        Self { size, mode, quantizer: 100, tile_columns_log2, speed: DEFAULT_SPEED, threads: 0 }
+    }
+}
+
+/// What one picture is encoded for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(clippy::exhaustive_structs)] // Callers build it for each picture.
+pub struct EncodeOptions {
+    /// The layers to code anew, or a key picture, at which a receiver can begin. The encoder keeps it in mind
+    /// until it is done.
+    pub refresh: Refresh,
+    /// The decode targets that somebody watches; `None` for all. Layers that none of them needs are neither
+    /// coded nor referred to.
+    pub wanted: Option<DecodeTargets>,
+}

@@ -1,0 +1,306 @@
+//! The encoder of all layers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::config::{EncodeOptions, MAX_SIZE, MIN_SIZE, SvcConfig};
+use super::downscale::Downscaler;
+use super::effort::effort;
+use super::error::EncodeError;
+use super::header;
+use super::layer::{self, CodedFrame, Job, LayerCoder, Reference};
+use super::quantizer::Quantizer;
+use super::rate::{Controller, FixedQuantizer};
+use super::unit::{LayerFrame, TemporalUnit};
+use crate::bitstream::{self, RefSlots, SequenceHeader};
+use crate::picture::{Picture, PictureView, Size, plane_size};
+use crate::structure::{DecodeTargets, FrameKind, FramePlan, PicturePlan, PictureRequest, Planner};
+
+/// One spatial layer: its scaled picture, its coder, and its last reconstruction.
+struct Layer {
+    size: Size,
+    coder: LayerCoder,
+    /// The scaler from the layer above, and the scaled picture; the highest layer codes the caller's picture.
+    scaled: Option<(Downscaler, Picture)>,
+    last: Option<Arc<Reference>>,
+}
+
+/// Encodes pictures as the layers of one AV1 stream.
+///
+/// ```
+/// # use layercast::{Size, encoder::*, picture::Picture, structure::ScalabilityMode};
+/// let mut encoder = SvcEncoder::new(SvcConfig::new(Size::new(64, 64), ScalabilityMode::L2T1))?;
+/// let picture = Picture::new(Size::new(64, 64));
+/// let unit = encoder.encode(&picture.view(), 0, EncodeOptions::default())?;
+/// assert_eq!(unit.frames.len(), 2);
+/// # Ok::<(), layercast::encoder::EncodeError>(())
+/// ```
+pub struct SvcEncoder {
+    config: SvcConfig,
+    sequence: SequenceHeader,
+    sequence_obu: Bytes,
+    planner: Planner,
+    layers: Vec<Layer>,
+    /// The contents of the eight reference slots.
+    slots: [Option<Arc<Reference>>; 8],
+    /// The same, as frame headers see them.
+    header_slots: RefSlots,
+    rate: Controller,
+    /// The encoder's own threads; without them, it works in the pool of its caller.
+    pool: Option<Arc<ThreadPool>>,
+}
+
+impl SvcEncoder {
+    /// An encoder whose first picture will be a key picture.
+    ///
+    /// # Errors
+    /// [`EncodeError`] if a field of the configuration is out of range, or its threads cannot be started.
+    pub fn new(config: SvcConfig) -> Result<Self, EncodeError> {
+        let SvcConfig { size, mode, quantizer, tile_columns_log2, speed, threads } = config;
+        if ![size.width, size.height].iter().all(|side| (MIN_SIZE..=MAX_SIZE).contains(side)) {
+            return Err(EncodeError::Size(size));
+        }
+        if quantizer == 0 {
+            return Err(EncodeError::Quantizer);
+        }
+        if tile_columns_log2 > 6 {
+            return Err(EncodeError::Tiles(tile_columns_log2));
+        }
+        let structure = mode.structure();
+        let layers = (0..structure.spatial_layers)
+            .map(|spatial_id| {
+                let layer_size = |spatial_id| structure.layer_size(size, spatial_id);
+                let own_size = layer_size(spatial_id);
+                let own = plane_size(own_size, 0);
+                let above = (spatial_id + 1 < structure.spatial_layers).then(|| layer_size(spatial_id + 1));
+                // Narrower tiles cost more than they gain.
+                let mut tiles = tile_columns_log2;
+                while tiles > 0 && own.0 >> tiles < 320 {
+                    tiles -= 1;
+                }
+                let effort = effort(speed, own).ok_or(EncodeError::Speed(speed))?;
+                Ok(Layer {
+                    size: own_size,
+                    coder: LayerCoder::new(own, tiles, effort),
+                    scaled: above.map(|a| (Downscaler::new(a, own_size), Picture::new(own_size))),
+                    last: None,
+                })
+            })
+            .collect::<Result<_, EncodeError>>()?;
+        let pool = match threads {
+            0 => None,
+            _ => Some(Arc::new(new_pool(threads)?)),
+        };
+        let sequence = header::sequence(&config);
+        let mut obu = Vec::new();
+        bitstream::write_sequence_obu(&mut obu, &sequence)?;
+        Ok(Self {
+            sequence,
+            sequence_obu: obu.into(),
+            planner: Planner::new(mode, size),
+            layers,
+            slots: Default::default(),
+            header_slots: RefSlots::new(),
+            rate: Controller::Fixed(FixedQuantizer::new(quantizer)),
+            pool,
+            config,
+        })
+    }
+
+    /// The configuration, with the quantizer set last.
+    pub fn config(&self) -> &SvcConfig {
+        &self.config
+    }
+
+    /// The sequence header OBU that every key frame carries.
+    pub fn sequence_header(&self) -> Bytes {
+        self.sequence_obu.clone()
+    }
+
+    /// Sets `base_q_idx` for the pictures that follow, 1 (best) to 255.
+    ///
+    /// # Errors
+    /// [`EncodeError::Quantizer`] for 0.
+    pub fn set_quantizer(&mut self, quantizer: u8) -> Result<(), EncodeError> {
+        if quantizer == 0 {
+            return Err(EncodeError::Quantizer);
+        }
+        self.config.quantizer = quantizer;
+        self.rate = Controller::Fixed(FixedQuantizer::new(quantizer));
+        Ok(())
+    }
+
+    /// Encodes one picture. The temporal unit carries the same `timestamp`, which the encoder does not read.
+    ///
+    /// The picture becomes a key picture unasked if a wanted layer can come back in no other way (see
+    /// [`Planner`]).
+    ///
+    /// # Errors
+    /// [`EncodeError::PictureSize`] if the picture does not have the configured size. It leaves the encoder
+    /// unchanged.
+    pub fn encode(
+        &mut self,
+        picture: &PictureView<'_>,
+        timestamp: i64,
+        options: EncodeOptions,
+    ) -> Result<TemporalUnit, EncodeError> {
+        let (expected, given) = (self.config.size, picture.size());
+        if given != expected {
+            return Err(EncodeError::PictureSize { expected, given });
+        }
+        match self.pool.clone() {
+            Some(pool) => pool.install(|| self.encode_here(picture, timestamp, options)),
+            None => self.encode_here(picture, timestamp, options),
+        }
+    }
+
+    /// Encodes one picture of the right size in the thread pool of the calling thread.
+    fn encode_here(
+        &mut self,
+        picture: &PictureView<'_>,
+        timestamp: i64,
+        options: EncodeOptions,
+    ) -> Result<TemporalUnit, EncodeError> {
+        let structure = self.planner.structure();
+        let wanted = options.wanted.unwrap_or_else(|| DecodeTargets::all(structure));
+        let plan = self.planner.next(PictureRequest { refresh: options.refresh, wanted });
+        self.set_sources(picture, &plan.frames);
+        let quantizers = self.rate.plan(&plan);
+        let coded = self.code(&plan, &quantizers);
+        let mut frames = Vec::with_capacity(plan.frames.len());
+        for (frame, coded) in plan.frames.iter().zip(coded) {
+            let layer = &self.layers[usize::from(frame.layer.spatial_id)];
+            let mut data = Vec::new();
+            if frame.kind == FrameKind::Key {
+                data.extend_from_slice(&self.sequence_obu);
+            }
+            header::write_frame(
+                &mut data,
+                &self.sequence,
+                &mut self.header_slots,
+                frame,
+                plan.picture_number,
+                &coded,
+                layer.coder.tiling(),
+            )?;
+            frames.push(LayerFrame { data: data.into(), plan: frame.clone(), size: layer.size });
+        }
+        let sizes: Vec<usize> = frames.iter().map(|frame| frame.data.len()).collect();
+        self.rate.coded(&plan, &sizes);
+        Ok(TemporalUnit { timestamp, plan, frames })
+    }
+
+    /// The last picture of a spatial layer as a decoder shows it: the encoder's own reconstruction. `None`
+    /// before the layer's first frame.
+    pub fn reconstruction(&self, spatial_id: u8) -> Option<Picture> {
+        let reference = self.layers.get(usize::from(spatial_id))?.last.as_ref()?;
+        Some(layer::to_picture(&reference.frame, reference.size))
+    }
+
+    /// The last picture scaled down to spatial layer `spatial_id`, to compare its reconstruction with. `None`
+    /// for the highest layer, which codes the caller's picture as it is. A layer that was left out of the
+    /// last picture may still hold an earlier one.
+    pub fn source(&self, spatial_id: u8) -> Option<&Picture> {
+        let (_, scaled) = self.layers.get(usize::from(spatial_id))?.scaled.as_ref()?;
+        Some(scaled)
+    }
+
+    /// Scales the picture down and gives every layer that is to be coded its samples.
+    fn set_sources(&mut self, picture: &PictureView<'_>, frames: &[FramePlan]) {
+        let Some(lowest) = frames.iter().map(|f| usize::from(f.layer.spatial_id)).min() else { return };
+        let top = self.layers.len() - 1;
+        for spatial_id in (lowest..=top).rev() {
+            let (below, above) = self.layers.split_at_mut(spatial_id + 1);
+            let layer = &mut below[spatial_id];
+            let from_above = above.first().map(|a| match &a.scaled {
+                Some((_, scaled)) => scaled.view(),
+                None => *picture,
+            });
+            let view = match (&mut layer.scaled, from_above) {
+                (Some((scaler, scaled)), Some(from)) => {
+                    scaler.scale(&from, scaled);
+                    scaled.view()
+                }
+                _ => *picture,
+            };
+            if frames.iter().any(|f| usize::from(f.layer.spatial_id) == spatial_id) {
+                layer.coder.set_source(&view);
+            }
+        }
+    }
+
+    /// Codes the frames of a picture, one after the other if they are predicted from each other, otherwise at
+    /// once.
+    fn code(&mut self, picture: &PicturePlan, quantizers: &[Quantizer]) -> Vec<CodedFrame> {
+        let frames = &picture.frames;
+        let slots = &self.slots;
+        if frames.iter().all(|f| f.inter_layer_ref.is_none()) {
+            let mut jobs: Vec<(&mut Layer, &FramePlan, Quantizer)> = Vec::with_capacity(frames.len());
+            for (spatial_id, layer) in self.layers.iter_mut().enumerate() {
+                let mut planned = frames.iter().zip(quantizers);
+                let own = planned.find(|(plan, _)| usize::from(plan.layer.spatial_id) == spatial_id);
+                if let Some((plan, &q)) = own {
+                    jobs.push((layer, plan, q));
+                }
+            }
+            let coded: Vec<_> = jobs
+                .into_par_iter()
+                .map(|(layer, plan, q)| code_frame(layer, plan, slots, q, picture.picture_number))
+                .collect();
+            for (plan, coded) in frames.iter().zip(&coded) {
+                self.keep(plan, coded);
+            }
+            return coded;
+        }
+        let mut all = Vec::with_capacity(frames.len());
+        for (plan, &q) in frames.iter().zip(quantizers) {
+            let layer = &mut self.layers[usize::from(plan.layer.spatial_id)];
+            let coded = code_frame(layer, plan, &self.slots, q, picture.picture_number);
+            self.keep(plan, &coded);
+            all.push(coded);
+        }
+        all
+    }
+
+    /// The reference frame update process (section 7.20).
+    fn keep(&mut self, plan: &FramePlan, coded: &CodedFrame) {
+        for (slot, held) in self.slots.iter_mut().enumerate() {
+            if plan.refresh_frame_flags >> slot & 1 != 0 {
+                *held = Some(Arc::clone(&coded.reference));
+            }
+        }
+        self.layers[usize::from(plan.layer.spatial_id)].last = Some(Arc::clone(&coded.reference));
+    }
+}
+
+/// A thread pool of the encoder's own.
+fn new_pool(threads: usize) -> Result<ThreadPool, EncodeError> {
+    ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|i| format!("layercast-{i}"))
+        .build()
+        .map_err(|error| EncodeError::Threads { threads, reason: error.to_string() })
+}
+
+fn code_frame(
+    layer: &mut Layer,
+    plan: &FramePlan,
+    slots: &[Option<Arc<Reference>>; 8],
+    q: Quantizer,
+    picture_number: u64,
+) -> CodedFrame {
+    let held = |slot: u8| slots[usize::from(slot)].as_deref();
+    // A layer holds on to its last frame only while a slot may still need it.
+    layer.last = None;
+    layer.coder.code(&Job {
+        intra: plan.kind != FrameKind::Inter,
+        q,
+        picture_number,
+        temporal: plan.temporal_ref.and_then(held),
+        below: plan.inter_layer_ref.and_then(held),
+        primary: plan.primary_ref.and_then(|i| held(plan.ref_slots[i])),
+    })
+}
