@@ -16,7 +16,7 @@ use std::cmp::Ordering;
 
 use arrayvec::ArrayVec;
 
-use super::MAX_LAYERS;
+use super::input::MAX_LAYERS;
 
 /// One choice of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -65,6 +65,7 @@
 //! delay of more than 100 ms lowers the budget, at 225 ms to a half, so that the queue drains.
 
 mod allocate;
+mod config;
 mod cpu;
 mod decision;
 mod demand;
@@ -74,15 +75,17 @@ mod path;
 #[cfg(test)]
 mod properties;
 mod selector;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod value;
 
+pub use config::SelectorConfig;
 pub use decision::{Decision, Probe, Reason, Refresh, StreamDecision};
 pub use demand::{Demand, DemandConfig, DemandFold, LayerDemand, ReceiverId};
 pub use input::{
-    Cap, Cpu, DecodeTime, LayerOffer, LayerQuality, MAX_BITRATE, MAX_LAYERS, Network, Offer, Priority,
-    StreamId, Switch, Window,
+    Cap, Cpu, DecodeTime, DecodeTimes, LayerOffer, LayerQuality, MAX_BITRATE, MAX_DECODE_TIMES, MAX_LAYERS,
+    Network, Offer, Priority, StreamId, Switch, Window,
 };
 pub use messages::{DemandMessage, MAX_STREAMS, MESSAGE_VERSION, MessageError, ReceiverReport};
-pub use selector::{Selector, SelectorConfig};
+pub use selector::Selector;

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{MAX_BITRATE, Network, Probe, SelectorConfig};
+use super::config::SelectorConfig;
+use super::decision::Probe;
+use super::input::{MAX_BITRATE, Network};
+use crate::Time;
 
 /// A bandwidth estimate older than this holds what is, and lets nothing rise.
 const ESTIMATE_FRESH: Duration = Duration::from_secs(2);
@@ -41,8 +44,8 @@ struct Minima {
 }
 
 impl Minima {
-    fn observe(&mut self, now: Duration, value: u64) {
-        let bucket = (now.as_millis() / BUCKET.as_millis()) as u64;
+    fn observe(&mut self, now: Time, value: u64) {
+        let bucket = (now.since_start().as_millis() / BUCKET.as_millis()) as u64;
         let skipped = bucket.saturating_sub(self.newest);
         self.newest += skipped;
         for back in 0..skipped.min(BUCKETS) {
@@ -71,7 +74,7 @@ struct Asked {
     /// The estimate before it.
     before: u64,
     /// When its result has to be there.
-    until: Duration,
+    until: Time,
 }
 
 /// What there is to share out.
@@ -92,22 +95,22 @@ pub(super) struct Budget {
 pub(super) struct Path {
     network: Network,
     /// When the network was set, and when it last had an estimate.
-    symptoms_at: Duration,
-    estimate_at: Duration,
+    symptoms_at: Time,
+    estimate_at: Time,
     minima: Minima,
     /// No spatial layer rises before this.
-    ready_at: Duration,
+    ready_at: Time,
     /// The last rise that has not shown yet whether it lasts.
-    trial: Option<Duration>,
+    trial: Option<Time>,
     /// Rises that failed one after the other.
     failures: u32,
     /// Bit/s that a probe has met since the last congestion.
     probed: u64,
     asked: Option<Asked>,
-    next_probe_at: Duration,
+    next_probe_at: Time,
     failed_probes: u32,
     /// When the last probe was asked for.
-    asked_at: Duration,
+    asked_at: Time,
     /// Whether less was ever there than was in use.
     was_congested: bool,
 }
@@ -116,22 +119,22 @@ impl Path {
     pub fn new() -> Self {
         Self {
             network: Network::default(),
-            symptoms_at: Duration::ZERO,
-            estimate_at: Duration::ZERO,
+            symptoms_at: Time::ZERO,
+            estimate_at: Time::ZERO,
             minima: Minima { buckets: [u64::MAX; BUCKETS as usize], newest: 0 },
-            ready_at: Duration::ZERO,
+            ready_at: Time::ZERO,
             trial: None,
             failures: 0,
             probed: 0,
             asked: None,
-            next_probe_at: Duration::ZERO,
+            next_probe_at: Time::ZERO,
             failed_probes: 0,
-            asked_at: Duration::ZERO,
+            asked_at: Time::ZERO,
             was_congested: false,
         }
     }
 
-    pub fn set(&mut self, now: Duration, network: Network, config: &SelectorConfig) {
+    pub fn set(&mut self, now: Time, network: Network, config: &SelectorConfig) {
         if network.available_bitrate.is_some() {
             self.estimate_at = now;
         }
@@ -142,28 +145,28 @@ impl Path {
     }
 
     /// How much the loss, the queue and the round-trip time count at `now`.
-    fn symptoms(&self, now: Duration) -> f64 {
-        influence(now.saturating_sub(self.symptoms_at), SYMPTOM_FRESH, SYMPTOM_GONE)
+    fn symptoms(&self, now: Time) -> f64 {
+        influence(now - self.symptoms_at, SYMPTOM_FRESH, SYMPTOM_GONE)
     }
 
     /// Share of packets lost, as far as it counts.
-    pub fn loss(&self, now: Duration) -> f64 {
+    pub fn loss(&self, now: Time) -> f64 {
         let loss = self.network.loss.filter(|loss| loss.is_finite()).unwrap_or(0.0);
         f64::from(loss.clamp(0.0, 1.0)) * self.symptoms(now)
     }
 
     /// Share of the bits that is kept back for redundancy: above the threshold, twice what is lost.
-    pub fn reserve(&self, now: Duration, config: &SelectorConfig) -> f64 {
+    pub fn reserve(&self, now: Time, config: &SelectorConfig) -> f64 {
         let loss = self.loss(now);
         if loss > f64::from(config.loss_threshold) { (2.0 * loss).min(0.5) } else { 0.0 }
     }
 
-    fn queue(&self, now: Duration) -> Duration {
+    fn queue(&self, now: Time) -> Duration {
         self.network.queueing_delay.unwrap_or_default().mul_f64(self.symptoms(now))
     }
 
     /// Bit/s that may be used by the latest estimate, redundancy included; and those that drain the queue.
-    fn usable(&self, now: Duration, config: &SelectorConfig) -> Option<(u64, u64)> {
+    fn usable(&self, now: Time, config: &SelectorConfig) -> Option<(u64, u64)> {
         let available = self.network.available_bitrate?.min(MAX_BITRATE) as f64;
         let available = available * (1.0 - f64::from(config.headroom.clamp(0.0, 1.0)));
         // The longer the queue the more is left to drain it, at most half of the bits.
@@ -172,7 +175,7 @@ impl Path {
         Some((available as u64, (available * (1.0 - drain)) as u64))
     }
 
-    fn observe(&mut self, now: Duration, config: &SelectorConfig) -> Option<(u64, u64)> {
+    fn observe(&mut self, now: Time, config: &SelectorConfig) -> Option<(u64, u64)> {
         let (usable, draining) = self.usable(now, config)?;
         let share = 1.0 - self.reserve(now, config);
         self.minima.observe(now, (draining as f64 * share) as u64);
@@ -180,11 +183,11 @@ impl Path {
     }
 
     /// What there is to share out at `now`; `None` where nothing is known of the path.
-    pub fn budget(&mut self, now: Duration, config: &SelectorConfig) -> Option<Budget> {
+    pub fn budget(&mut self, now: Time, config: &SelectorConfig) -> Option<Budget> {
         let (keep, unprotected) = self.observe(now, config)?;
         let lowest = self.minima.lowest(config.settle);
         self.judge_probe(now, config);
-        let fresh = now.saturating_sub(self.estimate_at) <= ESTIMATE_FRESH;
+        let fresh = now - self.estimate_at <= ESTIMATE_FRESH;
         let proven = (fresh && now >= self.ready_at).then(|| {
             let lasted = if self.was_congested { self.minima.lowest(config.up_hold) } else { lowest };
             lasted.max(self.probed.min(lowest))
@@ -194,20 +197,13 @@ impl Path {
 
     /// Takes note of what a decision came to: whether the path carried less than was in use, whether a spatial
     /// layer fell for that, and whether one rose.
-    pub fn decided(
-        &mut self,
-        now: Duration,
-        congested: bool,
-        fell: bool,
-        rose: bool,
-        config: &SelectorConfig,
-    ) {
+    pub fn decided(&mut self, now: Time, congested: bool, fell: bool, rose: bool, config: &SelectorConfig) {
         let failed = congested && fell && self.trial.is_some();
         if let Some(rise) = self.trial {
             if failed {
                 self.failures = (self.failures + 1).min(16);
                 self.trial = None;
-            } else if now.saturating_sub(rise) > TRIAL {
+            } else if now - rise > TRIAL {
                 self.failures = self.failures.saturating_sub(1);
                 self.trial = None;
             }
@@ -226,7 +222,7 @@ impl Path {
         }
     }
 
-    fn judge_probe(&mut self, now: Duration, config: &SelectorConfig) {
+    fn judge_probe(&mut self, now: Time, config: &SelectorConfig) {
         let Some(asked) = self.asked else { return };
         let estimate = self.network.available_bitrate.unwrap_or(0);
         if estimate as f64 >= asked.bitrate as f64 * PROBE_MET {
@@ -247,17 +243,11 @@ impl Path {
 
     /// A probe for `wanted` bit/s of streams, if it is time for one; which is often where the path is said not to
     /// carry even the minimum service.
-    pub fn probe(
-        &mut self,
-        now: Duration,
-        wanted: u64,
-        short: bool,
-        config: &SelectorConfig,
-    ) -> Option<Probe> {
+    pub fn probe(&mut self, now: Time, wanted: u64, short: bool, config: &SelectorConfig) -> Option<Probe> {
         let estimate = self.network.available_bitrate?;
         let at = if short { self.asked_at + SHORT_PROBE } else { self.next_probe_at.max(self.ready_at) };
         let ready = now >= at && self.asked.is_none();
-        let fresh = now.saturating_sub(self.estimate_at) <= ESTIMATE_FRESH;
+        let fresh = now - self.estimate_at <= ESTIMATE_FRESH;
         let calm = self.queue(now) <= CALM_QUEUE && self.loss(now) <= f64::from(config.loss_threshold);
         let share = 1.0 - f64::from(config.headroom.clamp(0.0, 0.9));
         let bitrate = (wanted as f64 / share * 1.02) as u64;

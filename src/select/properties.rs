@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::allocate::{Allocator, Choice, Ladder, hull};
 use super::*;
+use crate::Time;
 use crate::structure::ScalabilityMode;
 
 /// Random numbers from a seed (SplitMix64).
@@ -157,7 +158,7 @@ impl Situation {
     }
 
     fn tell(&self, selector: &mut Selector, watched: &Watched) {
-        let now = Duration::ZERO;
+        let now = Time::ZERO;
         selector.set_offer(now, watched.id, &watched.offer);
         selector.set_window(now, watched.id, watched.window);
         if let Some(cap) = watched.cap {
@@ -167,10 +168,10 @@ impl Situation {
 
     fn tell_rest(&self, selector: &mut Selector) {
         if let Some(cap) = self.cap {
-            selector.set_cap(Duration::ZERO, None, cap);
+            selector.set_cap(Time::ZERO, None, cap);
         }
         if let Some(cpu) = &self.cpu {
-            selector.set_cpu(Duration::ZERO, cpu);
+            selector.set_cpu(Time::ZERO, cpu);
         }
     }
 }
@@ -260,8 +261,8 @@ fn decide_anywhere(seeds: Range<u64>) {
         for _ in 0..3 {
             situation.network.available_bitrate = Some(more);
             let mut selector = base.clone();
-            selector.set_network(Duration::ZERO, situation.network);
-            let decision = selector.decide(Duration::ZERO).clone();
+            selector.set_network(Time::ZERO, situation.network);
+            let decision = selector.decide(Time::ZERO).clone();
             check_limits(&situation, &decision);
             assert!(decision.utility >= last.0, "{more} bit/s are worth less than {}", last.1);
             last = (decision.utility, more);
@@ -278,16 +279,16 @@ fn decide_anywhere(seeds: Range<u64>) {
         }
         // Told in another order, and anew.
         let mut again = Selector::new(SelectorConfig::default());
-        again.set_network(Duration::ZERO, situation.network);
+        again.set_network(Time::ZERO, situation.network);
         situation.tell_rest(&mut again);
         for watched in situation.streams.iter().rev() {
             situation.tell(&mut again, watched);
         }
-        let decision = again.decide(Duration::ZERO);
+        let decision = again.decide(Time::ZERO);
         assert_eq!((decision.utility, decision.total_bitrate), {
             let mut selector = base.clone();
-            selector.set_network(Duration::ZERO, situation.network);
-            let first = selector.decide(Duration::ZERO);
+            selector.set_network(Time::ZERO, situation.network);
+            let first = selector.decide(Time::ZERO);
             assert_eq!(first, decision);
             (first.utility, first.total_bitrate)
         });
@@ -403,7 +404,7 @@ fn spatial_switches_are_bounded_whatever_the_path_does() {
         let mut before: Vec<Option<u8>> = vec![None; situation.streams.len()];
         let mut switches: Vec<Vec<u64>> = vec![Vec::new(); situation.streams.len()];
         for tick in 0..1800 {
-            let now = Duration::from_millis(tick * 100);
+            let now = Time::from_millis(tick * 100);
             let kilobits = if tick / period % 2 == 0 { low } else { high } + random.within(0..noise);
             let network = Network {
                 available_bitrate: Some(1000 * kilobits),

@@ -3,12 +3,13 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::Time;
 use crate::structure::{DecodeTarget, LayerId, ScalabilityMode};
 
 const STREAM: StreamId = StreamId(7);
 
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
+fn ms(since_start: u64) -> Time {
+    Time::from_millis(since_start)
 }
 
 fn layer(spatial_id: u8, temporal_id: u8) -> Option<DecodeTarget> {
@@ -40,7 +41,7 @@ fn selector() -> Selector {
 }
 
 /// Decides at `now` with an estimate of the path.
-fn at(selector: &mut Selector, now: Duration, kilobits: u64) -> StreamDecision {
+fn at(selector: &mut Selector, now: Time, kilobits: u64) -> StreamDecision {
     selector.set_network(now, path(kilobits));
     selector.decide(now).streams[0]
 }
@@ -109,7 +110,7 @@ fn the_reason_is_the_input_that_binds() {
     assert_eq!(reason(&|s| s.set_cap(ms(0), None, all)), Reason::Cap);
     assert_eq!(reason(&|s| s.set_network(ms(0), path(400))), Reason::Network);
     assert_eq!(reason(&|s| s.set_offer(ms(0), STREAM, &Offer::default())), Reason::NotOnOffer);
-    let frame = DecodeTime { luma_samples: 640 * 360, time: ms(20) };
+    let frame = DecodeTime { luma_samples: 640 * 360, time: Duration::from_millis(20) };
     let cpu = Cpu { decode_times: [frame].into_iter().collect(), ..Cpu::default() };
     assert_eq!(reason(&|s| s.set_cpu(ms(0), &cpu)), Reason::Cpu);
     assert_eq!(reason(&|s| s.set_network(ms(0), Network { loss: Some(0.1), ..path(600) })), Reason::Loss);
@@ -285,7 +286,10 @@ fn a_probe_is_asked_for_once_and_its_success_is_proof() {
     let mut s = selector();
     s.set_network(ms(0), path(260));
     let probe = s.decide(ms(0)).probe.expect("a probe");
-    assert!((507_000 * 100 / 95..600_000).contains(&probe.bitrate) && probe.duration >= ms(500));
+    assert!(
+        (507_000 * 100 / 95..600_000).contains(&probe.bitrate)
+            && probe.duration >= Duration::from_millis(500)
+    );
     assert_eq!(s.decide(ms(100)).probe, None);
     let mut failed = s.clone();
     let mut asked = Vec::new();
@@ -411,8 +415,7 @@ prop_compose! {
             target: LayerId::new(spatial_id, temporal_id),
             bitrate: bitrate.into(),
         };
-        let layers = layers.into_iter().map(layer).collect();
-        DemandMessage { stream: StreamId(stream), demand: Demand { layers } }
+        DemandMessage { stream: StreamId(stream), demand: layers.into_iter().map(layer).collect() }
     }
 }
 
@@ -463,7 +466,7 @@ proptest! {
     ) {
         let mut s = Selector::new(SelectorConfig::default());
         for ((bits, fraction, width, height), now) in numbers.iter().copied().zip(times.iter().copied()) {
-            let now = Duration::from_nanos(now);
+            let now = Time::new(Duration::from_nanos(now));
             let id = StreamId(width % 5);
             let mut offer = offer(ScalabilityMode::L3T3);
             for layer in &mut offer.layers {

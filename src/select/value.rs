@@ -3,7 +3,7 @@
 //! Only sums, products, quotients and square roots are used, which IEEE 754 defines to the last bit, so that every
 //! machine decides alike.
 
-use super::{LayerOffer, LayerQuality, Priority, Window};
+use super::input::{LayerOffer, LayerQuality, Priority, Window};
 
 /// A target that shows a window of 1280x720 at priority 1 in full, at 30 pictures a second.
 const ONE: f64 = 65536.0;

@@ -12,6 +12,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::Time;
 use crate::select::{Network, Probe};
 
 /// Packets sent within this time are one burst, `burst_time`.
@@ -67,9 +68,9 @@ const RECOVERY_EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PacketReport {
     /// When it was sent.
-    pub sent: Duration,
+    pub sent: Time,
     /// When it arrived; `None` where it is lost.
-    pub arrived: Option<Duration>,
+    pub arrived: Option<Time>,
     /// Its bytes.
     pub bytes: usize,
     /// The number of the probe that it is part of.
@@ -92,9 +93,9 @@ enum State {
 
 #[derive(Debug, Clone, Copy)]
 struct Burst {
-    first_sent: Duration,
-    last_sent: Duration,
-    arrived: Duration,
+    first_sent: Time,
+    last_sent: Time,
+    arrived: Time,
 }
 
 /// Estimates what a path carries from what became of the packets sent over it. Times are the simulation's.
@@ -107,37 +108,37 @@ pub struct Estimator {
     delay_based: f64,
     loss_based: f64,
     state: State,
-    updated: Option<Duration>,
+    updated: Option<Time>,
     /// Mean and variance of what arrived at over-use, in kbit/s.
     capacity: Option<(f64, f64)>,
-    arrivals: VecDeque<(Duration, usize)>,
+    arrivals: VecDeque<(Time, usize)>,
     arrived_bytes: usize,
     /// Packets and lost ones since the loss-based estimate was last changed.
     counted: (u64, u64),
-    counted_since: Duration,
+    counted_since: Time,
     loss: f64,
     round_trip: Option<Duration>,
     lowest_delay: Option<Duration>,
     queueing: Duration,
     probe: Option<ProbeCount>,
-    heard: Duration,
+    heard: Time,
     /// When the last report came.
-    reported: Duration,
-    over_used: Option<Duration>,
+    reported: Time,
+    over_used: Option<Time>,
     /// Probes of the start that were asked for, and the last of them in bit/s; `None` once it is over.
     start: Option<(usize, f64)>,
     started_with: f64,
     /// When a large drop was, and from what.
-    dropped: Option<(Duration, f64)>,
-    recovered: Option<Duration>,
+    dropped: Option<(Time, f64)>,
+    recovered: Option<Time>,
 }
 
 /// What of a probe was sent and arrived.
 #[derive(Debug, Clone, Copy)]
 struct ProbeCount {
     number: u32,
-    sent: (Duration, Duration),
-    arrived: (Duration, Duration),
+    sent: (Time, Time),
+    arrived: (Time, Time),
     first_bytes: usize,
     last_bytes: usize,
     bytes: usize,
@@ -158,14 +159,14 @@ impl Estimator {
             arrivals: VecDeque::new(),
             arrived_bytes: 0,
             counted: (0, 0),
-            counted_since: Duration::ZERO,
+            counted_since: Time::ZERO,
             loss: 0.0,
             round_trip: None,
             lowest_delay: None,
             queueing: Duration::ZERO,
             probe: None,
-            heard: Duration::ZERO,
-            reported: Duration::ZERO,
+            heard: Time::ZERO,
+            reported: Time::ZERO,
             over_used: None,
             start: Some((0, 0.0)),
             started_with: bitrate as f64,
@@ -175,7 +176,7 @@ impl Estimator {
     }
 
     /// A probe that it asks for itself; to be called when none is under way.
-    pub fn probe(&mut self, now: Duration) -> Option<Probe> {
+    pub fn probe(&mut self, now: Time) -> Option<Probe> {
         self.finish_probe(now, &[]);
         if self.probe.is_some() {
             return None;
@@ -196,7 +197,7 @@ impl Estimator {
         self.start.map(|(_, next)| next)
     }
 
-    fn recovery_probe(&mut self, now: Duration) -> Option<f64> {
+    fn recovery_probe(&mut self, now: Time) -> Option<f64> {
         let (_, from) = self.dropped?;
         let calm = self.over_used.is_none_or(|at| now >= at + CALM);
         let due = self.recovered.is_none_or(|at| now >= at + RECOVERY_EVERY);
@@ -209,7 +210,7 @@ impl Estimator {
     }
 
     /// Lowers the estimate, and keeps in mind what it was before a large drop.
-    fn lower(&mut self, now: Duration, to: f64) {
+    fn lower(&mut self, now: Time, to: f64) {
         let to = to.min(self.delay_based).max(LOWEST);
         let before = self.dropped.filter(|(at, _)| now <= *at + DROP_FORGOTTEN);
         let from = before.map_or(self.delay_based, |(_, from)| from.max(self.delay_based));
@@ -219,7 +220,7 @@ impl Estimator {
     }
 
     /// Takes a report, which came at `now`, of packets in the order that they were sent.
-    pub fn report(&mut self, now: Duration, packets: &[PacketReport]) {
+    pub fn report(&mut self, now: Time, packets: &[PacketReport]) {
         self.heard = now;
         self.reported = now;
         let mut usage = Usage::Normal;
@@ -236,7 +237,7 @@ impl Estimator {
                     usage = signal;
                 }
             }
-            self.round_trip = Some(now.saturating_sub(packet.sent));
+            self.round_trip = Some(now - packet.sent);
         }
         self.control(now, usage);
         self.count_loss(now);
@@ -244,8 +245,8 @@ impl Estimator {
     }
 
     /// Says that it is `now` and that packets are under way of which no report has come.
-    pub fn silence(&mut self, now: Duration) {
-        if now.saturating_sub(self.heard) >= SILENCE + self.round_trip.unwrap_or_default() {
+    pub fn silence(&mut self, now: Time) {
+        if now - self.heard >= SILENCE + self.round_trip.unwrap_or_default() {
             self.heard = now;
             self.lower(now, 0.8 * self.delay_based);
         }
@@ -257,20 +258,20 @@ impl Estimator {
     }
 
     /// Since when the path was last over-used.
-    pub fn over_used(&self) -> Option<Duration> {
+    pub fn over_used(&self) -> Option<Time> {
         self.over_used
     }
 
     /// All that is known at `now`, as the selector takes it; `under_way` is when the oldest packet was sent of
     /// which no report has come, which waits at least since its report is due. Of a path over which nothing comes
     /// there is neither loss nor a queue to tell of.
-    pub fn network(&mut self, now: Duration, under_way: Option<Duration>) -> Network {
+    pub fn network(&mut self, now: Time, under_way: Option<Time>) -> Network {
         let fresh = under_way.is_some() || now < self.reported + FRESH + self.round_trip.unwrap_or_default();
         let due = 2 * self.lowest_delay.unwrap_or(UNKNOWN_DELAY) + REPORT_EVERY;
         if under_way.is_none() {
             self.queueing = Duration::ZERO;
         }
-        let waits = under_way.map_or(Duration::ZERO, |sent| now.saturating_sub(sent + due));
+        let waits = under_way.map_or(Duration::ZERO, |sent| now - (sent + due));
         Network {
             available_bitrate: Some(self.bitrate()),
             round_trip: self.round_trip,
@@ -279,7 +280,7 @@ impl Estimator {
         }
     }
 
-    fn arrived(&mut self, packet: &PacketReport, arrived: Duration) {
+    fn arrived(&mut self, packet: &PacketReport, arrived: Time) {
         self.arrivals.push_back((arrived, packet.bytes));
         self.arrived_bytes += packet.bytes;
         while let Some(&(first, bytes)) = self.arrivals.front()
@@ -288,7 +289,7 @@ impl Estimator {
             self.arrived_bytes -= bytes;
             self.arrivals.pop_front();
         }
-        let delay = arrived.saturating_sub(packet.sent);
+        let delay = arrived - packet.sent;
         let lowest = self.lowest_delay.map_or(delay, |lowest| lowest.min(delay));
         self.lowest_delay = Some(lowest);
         self.queueing = self.queueing.mul_f64(0.9) + (delay - lowest).mul_f64(0.1);
@@ -326,15 +327,15 @@ impl Estimator {
 
     /// Section 5.2: a packet that begins a new burst ends the one before, which is then compared with its own
     /// predecessor.
-    fn detect(&mut self, sent: Duration, arrived: Duration) -> Option<Usage> {
+    fn detect(&mut self, sent: Time, arrived: Time) -> Option<Usage> {
         let new = Burst { first_sent: sent, last_sent: sent, arrived };
         let Some(burst) = &mut self.burst else {
             self.burst = Some(new);
             return None;
         };
         // What was sent together, or came out of a stop of the link together, is one burst.
-        let behind = arrived.saturating_sub(burst.arrived);
-        let together = behind < BURST && behind < sent.saturating_sub(burst.last_sent);
+        let behind = arrived - burst.arrived;
+        let together = behind < BURST && behind < (sent - burst.last_sent);
         if sent < burst.first_sent + BURST || together {
             burst.last_sent = burst.last_sent.max(sent);
             burst.arrived = burst.arrived.max(arrived);
@@ -342,15 +343,15 @@ impl Estimator {
         }
         let ended = std::mem::replace(burst, new);
         let before = self.before.replace(ended)?;
-        let between = |from: Duration, to: Duration| (to.as_secs_f64() - from.as_secs_f64()) * 1e3;
+        let between = |from: Time, to: Time| (seconds(to) - seconds(from)) * 1e3;
         let departed = between(before.last_sent, ended.last_sent);
         Some(self.trend.burst(departed, between(before.arrived, ended.arrived), ended.arrived))
     }
 
     /// Section 5.5.
-    fn control(&mut self, now: Duration, usage: Usage) {
+    fn control(&mut self, now: Time, usage: Usage) {
         let Some(rate) = self.arrival_rate() else { return };
-        let since = self.updated.map_or(Duration::ZERO, |updated| now.saturating_sub(updated));
+        let since = self.updated.map_or(Duration::ZERO, |updated| now - updated);
         self.updated = Some(now);
         match usage {
             Usage::Over => {
@@ -390,9 +391,9 @@ impl Estimator {
     }
 
     /// Section 6.
-    fn count_loss(&mut self, now: Duration) {
+    fn count_loss(&mut self, now: Time) {
         let (packets, lost) = self.counted;
-        if now.saturating_sub(self.counted_since) >= LOSS_WINDOW && packets >= 20 {
+        if now - self.counted_since >= LOSS_WINDOW && packets >= 20 {
             let share = lost as f64 / packets as f64;
             self.loss = share;
             self.counted = (0, 0);
@@ -412,7 +413,7 @@ impl Estimator {
     }
 
     /// A probe is over with the first report that has later packets, or some time after its last packet.
-    fn finish_probe(&mut self, now: Duration, packets: &[PacketReport]) {
+    fn finish_probe(&mut self, now: Time, packets: &[PacketReport]) {
         let Some(probe) = self.probe else { return };
         let later = packets.last().is_some_and(|last| last.probe != Some(probe.number));
         let latest = probe.sent.1 + self.round_trip.unwrap_or_default() + PROBE_WAIT;
@@ -420,7 +421,7 @@ impl Estimator {
             return;
         }
         self.probe = None;
-        let span = |(from, to): (Duration, Duration)| (to - from).as_secs_f64();
+        let span = |(from, to): (Time, Time)| (to - from).as_secs_f64();
         let rate = |bytes: usize, over: f64| bytes as f64 * 8.0 / over.max(1e-3);
         let sent = rate(probe.bytes - probe.last_bytes, span(probe.sent));
         let arrived = rate(probe.bytes - probe.first_bytes, span(probe.arrived));
@@ -429,7 +430,7 @@ impl Estimator {
         }
         // Where less arrives than was sent, the queue has grown: a little below what arrives is what it carries.
         let result = if arrived < 0.9 * sent { 0.95 * arrived } else { arrived.min(sent) };
-        let congested = self.over_used.is_some_and(|at| now.saturating_sub(at) < Duration::from_millis(300));
+        let congested = self.over_used.is_some_and(|at| now - at < Duration::from_millis(300));
         if result > self.delay_based && !congested {
             self.delay_based = result;
             self.capacity = None;
@@ -438,6 +439,11 @@ impl Estimator {
             }
         }
     }
+}
+
+/// Seconds since the start.
+fn seconds(time: Time) -> f64 {
+    time.since_start().as_secs_f64()
 }
 
 /// Sections 5.3 and 5.4: the trend of the one-way delay, against a threshold that adapts.
@@ -472,8 +478,8 @@ impl Default for Trend {
 
 impl Trend {
     /// Takes what lies between a burst's departure and that of the one before, and their arrivals, in ms.
-    fn burst(&mut self, departed: f64, arrived: f64, at: Duration) -> Usage {
-        let at = at.as_secs_f64() * 1e3;
+    fn burst(&mut self, departed: f64, arrived: f64, at: Time) -> Usage {
+        let at = seconds(at) * 1e3;
         self.bursts = (self.bursts + 1).min(MAX_DELTAS);
         self.sum += arrived - departed;
         self.smoothed = SMOOTHING * self.smoothed + (1.0 - SMOOTHING) * self.sum;
@@ -539,7 +545,7 @@ mod tests {
         let (mut estimates, mut pending, mut budget) = (vec![], VecDeque::new(), 0.0);
         let tick = Duration::from_millis(5);
         for n in 0..seconds * 200 {
-            let now = tick * n as u32;
+            let now = Time::ZERO + tick * n as u32;
             let probing = probe_at.filter(|at| (at * 200..at * 200 + 40).contains(&n));
             let rate = if probing.is_some() { 2 * most } else { estimator.bitrate().min(most) };
             budget += rate as f64 * tick.as_secs_f64() / 8.0;
@@ -596,13 +602,13 @@ mod tests {
 
     #[test]
     fn silence_lowers_it() {
-        let second = Duration::from_secs(1);
+        let second = Time::from_secs(1);
         let mut estimator = Estimator::new(1_000_000);
-        estimator.silence(second / 4);
+        estimator.silence(Time::from_millis(250));
         assert_eq!(estimator.bitrate(), 1_000_000);
         estimator.silence(second);
-        estimator.silence(2 * second);
+        estimator.silence(Time::from_secs(2));
         assert_eq!(estimator.bitrate(), 640_000);
-        assert_eq!(estimator.over_used(), Some(2 * second));
+        assert_eq!(estimator.over_used(), Some(Time::from_secs(2)));
     }
 }

@@ -3,8 +3,8 @@
 //! All of them see the same: the windows, the offers and one estimator's view of the path. None but `fixed`
 //! forwards to a hidden window, or more than a window shows (the next size up).
 
-use std::time::Duration;
-
+use super::model::{ALLOCATION, PROBE_AFTER, PROBE_EVERY, PROBE_FOR};
+use crate::Time;
 use crate::select::{
     LayerOffer, Network, Offer, Priority, Probe, Selector, SelectorConfig, StreamDecision, StreamId, Window,
 };
@@ -32,6 +32,7 @@ pub struct Choice {
 
 /// A way to decide which layers a receiver gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Policy {
     /// The crate's [`Selector`].
     Selector,
@@ -72,20 +73,12 @@ impl Policy {
             policy: self,
             selector: Selector::new(config),
             shared: None,
-            probed: Duration::ZERO,
+            probed: Time::ZERO,
             choice: Choice::default(),
             streams: Vec::new(),
         }
     }
 }
-
-/// The least time between two allocations where the path did not get much worse.
-const ALLOCATION: Duration = Duration::from_secs(1);
-/// Relays probe so often, for so long, at twice the estimate (libwebrtc's probes while less is sent than could
-/// be), and not so soon after congestion.
-const PROBE_EVERY: Duration = Duration::from_secs(5);
-const PROBE_FOR: Duration = Duration::from_millis(100);
-const PROBE_AFTER: Duration = Duration::from_secs(2);
 
 /// A policy at work for one receiver.
 #[derive(Debug, Clone)]
@@ -93,8 +86,8 @@ pub(super) struct Decider {
     policy: Policy,
     selector: Selector,
     /// When and of how much the allocator last shared out.
-    shared: Option<(Duration, u64)>,
-    probed: Duration,
+    shared: Option<(Time, u64)>,
+    probed: Time,
     choice: Choice,
     /// The selector's decisions, for the senders' demand.
     streams: Vec<StreamDecision>,
@@ -102,7 +95,7 @@ pub(super) struct Decider {
 
 impl Decider {
     /// Takes a window or an offer that changed.
-    pub fn watch(&mut self, now: Duration, watched: &Watched) {
+    pub fn watch(&mut self, now: Time, watched: &Watched) {
         self.selector.set_offer(now, watched.stream, &watched.offer);
         self.selector.set_window(now, watched.stream, watched.window);
         self.shared = None;
@@ -116,9 +109,9 @@ impl Decider {
     /// Decides; `over_used` is when the path was last congested.
     pub fn decide(
         &mut self,
-        now: Duration,
+        now: Time,
         network: Network,
-        over_used: Option<Duration>,
+        over_used: Option<Time>,
         watched: &[Watched],
     ) -> &Choice {
         self.choice.probe = None;
@@ -126,7 +119,7 @@ impl Decider {
         match self.policy {
             Policy::Selector => self.select(now, network, watched),
             Policy::Fixed => {
-                let top = |w: &Watched| w.offer.layers.iter().map(|layer| layer.target).max();
+                let top = |w: &Watched| w.offer.layers().iter().map(|layer| layer.target).max();
                 self.choice.targets = watched.iter().map(top).collect();
             }
             Policy::Lowest => {
@@ -151,7 +144,7 @@ impl Decider {
         &self.choice
     }
 
-    fn select(&mut self, now: Duration, network: Network, watched: &[Watched]) {
+    fn select(&mut self, now: Time, network: Network, watched: &[Watched]) {
         self.selector.set_network(now, network);
         let decision = self.selector.decide(now);
         let target = |w: &Watched| decision.stream(w.stream).and_then(|stream| stream.target);
@@ -162,7 +155,7 @@ impl Decider {
         self.streams.extend(decision.streams.iter().copied());
     }
 
-    fn probe(&mut self, now: Duration, available: u64, over_used: Option<Duration>, watched: &[Watched]) {
+    fn probe(&mut self, now: Time, available: u64, over_used: Option<Time>, watched: &[Watched]) {
         let desired: u64 =
             watched.iter().filter_map(|w| useful(w).max_by_key(|l| l.target)).map(|l| l.bitrate).sum();
         let calm = over_used.is_none_or(|at| now >= at + PROBE_AFTER);
@@ -181,7 +174,7 @@ impl Decider {
 fn useful(watched: &Watched) -> impl Iterator<Item = &LayerOffer> {
     let window = watched.window;
     let fills = move |layer: &LayerOffer| layer.width >= window.width || layer.height >= window.height;
-    let layers = &watched.offer.layers;
+    let layers = watched.offer.layers();
     layers.iter().filter(move |layer| {
         window.visible && !layers.iter().any(|other| other.height < layer.height && fills(other))
     })
@@ -238,10 +231,10 @@ fn allocate(available: u64, watched: &[Watched]) -> Vec<Option<DecodeTarget>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulate::Table;
+    use crate::simulate::CodedVideo;
 
     fn watched(windows: &[(u32, bool, Priority)]) -> Vec<Watched> {
-        let offer = Table::scene().offer();
+        let offer = CodedVideo::scene().offer();
         let watched = |(n, &(height, visible, priority)): (usize, &(u32, bool, Priority))| Watched {
             stream: StreamId(n as u32),
             window: Window { width: height * 16 / 9, height, visible, max_frame_rate: None, priority },
@@ -253,7 +246,7 @@ mod tests {
     fn decide(policy: Policy, available: u64, watched: &[Watched]) -> Choice {
         let mut decider = policy.decider(SelectorConfig::default());
         let network = Network { available_bitrate: Some(available), ..Network::default() };
-        decider.decide(Duration::from_secs(10), network, None, watched).clone()
+        decider.decide(Time::from_secs(10), network, None, watched).clone()
     }
 
     fn names(targets: &[Option<DecodeTarget>]) -> String {
@@ -287,7 +280,7 @@ mod tests {
         let mut decider = Policy::Allocator.decider(SelectorConfig::default());
         let mut at = |ms, available| {
             let network = Network { available_bitrate: Some(available), ..Network::default() };
-            names(&decider.decide(Duration::from_millis(ms), network, None, &streams).targets)
+            names(&decider.decide(Time::from_millis(ms), network, None, &streams).targets)
         };
         assert_eq!(at(0, 900_000), "S2T2");
         assert_eq!(at(100, 700_000), "S2T2", "no less than three quarters");
@@ -299,11 +292,11 @@ mod tests {
     #[test]
     fn relays_probe_for_what_the_windows_could_show() {
         let streams = watched(&[(180, true, Priority::Thumbnail)]);
-        let bitrate = Table::scene().bitrate(LayerId::new(0, 2));
+        let bitrate = CodedVideo::scene().bitrate(LayerId::new(0, 2));
         let probe = |available| decide(Policy::Greedy, available, &streams).probe.map(|probe| probe.bitrate);
         assert_eq!(probe(bitrate), None);
         assert_eq!(probe(bitrate - 1000), Some(bitrate * 6 / 5));
         assert_eq!(probe(50_000), Some(100_000));
-        assert_eq!(probe(10_000), Some(Table::scene().bitrate(LayerId::new(0, 0)) * 6 / 5));
+        assert_eq!(probe(10_000), Some(CodedVideo::scene().bitrate(LayerId::new(0, 0)) * 6 / 5));
     }
 }
