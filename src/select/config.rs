@@ -6,26 +6,28 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct SelectorConfig {
-    /// Share of the available bitrate that is left free, 0 to 1.
+    /// Share of the available bitrate that stays free, 0 to 1.
     pub headroom: f32,
-    /// Share of the processor's time for decoding that is used, 0 to 1.
+    /// Share of the processor's time for decoding that streams may use, 0 to 1.
     pub cpu_share: f32,
-    /// Share of lost packets above which bits are kept back for redundancy, 0 to 1.
+    /// Share of lost packets above which the selector reserves bits for redundancy, 0 to 1.
     pub loss_threshold: f32,
-    /// How long the path has to carry more before more is used of it; at most 15 s.
+    /// How long the path has to carry more before the selector uses it; at most 15 s.
     pub settle: Duration,
-    /// How long the path has to carry more before a higher spatial layer follows; at most 15 s.
+    /// How long the path has to carry more before a spatial layer rises; at most 15 s.
     pub up_hold: Duration,
-    /// The longest pause after congestion and failures, each of which doubles [`Self::up_hold`].
+    /// The longest wait after congestion. A failed rise or probe doubles the wait, which starts at
+    /// [`Self::up_hold`].
     pub max_hold: Duration,
-    /// The shortest time of a probe; four round trips if that is more, up to four times this.
+    /// The least length of a probe. It is four round trips if that is longer, up to four times this.
     pub probe_duration: Duration,
-    /// How long minimum service goes on that the path is said not to carry, before streams are paused.
+    /// How long the minimum service goes on above the budget before the selector pauses streams.
     pub patience: Duration,
-    /// How many spatial switches a minute a stream may come to because of path and processor. It rises only
-    /// where one is left to fall with; with the last one it falls as low as it may have to.
+    /// The most spatial switches a minute that path and processor may cause in a stream. A stream rises only
+    /// if that leaves a switch to fall with; with the last one it falls to the lowest layer.
     pub max_switches: u8,
-    /// A lower spatial layer has to be worth a switch by this share of the best that the present one is worth.
+    /// The bonus of the spatial layer in use, as a share of its best value, 0 to 1. A switch down has to be
+    /// worth more than that.
     pub switch_cost: f32,
 }
 

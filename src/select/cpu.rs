@@ -1,4 +1,4 @@
-//! What a receiver's processor can decode, in luma samples a second.
+//! The capacity of a receiver's processor, in luma samples a second.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use super::input::Cpu;
 use super::path::influence;
 use crate::Time;
 
-/// A load is believed in full up to this age,
+/// A load counts in full up to this age.
 const LOAD_FRESH: Duration = Duration::from_secs(10);
-/// and not at all from this one on.
+/// It does not count from this age on.
 const LOAD_GONE: Duration = Duration::from_secs(60);
-/// Loads below this say too little of what a full load would be.
+/// Loads below this say too little about the capacity.
 const IDLE: f64 = 0.05;
 
 #[derive(Debug, Clone, Default)]
@@ -40,7 +40,7 @@ impl Processor {
         }
         let capacity = in_use as f64 / load * share;
         let known = self.loaded.map(|(known, _)| known);
-        // Too much is too much at once; a little to spare is believed a little.
+        // An overload counts at once; spare time raises the capacity little by little.
         let capacity = match known {
             Some(known) if capacity > known => known + (capacity - known) / 8.0,
             _ => capacity,
@@ -48,7 +48,7 @@ impl Processor {
         self.loaded = Some((capacity, now));
     }
 
-    /// Samples a second that may be decoded; `None` where no limit is known.
+    /// Samples a second that the receiver may have to decode; `None` if no limit is known.
     pub fn capacity(&self, now: Time) -> Option<u64> {
         let loaded = self.loaded.and_then(|(capacity, at)| {
             let counts = influence(now - at, LOAD_FRESH, LOAD_GONE);

@@ -51,8 +51,9 @@ pub struct StreamDecision {
     pub target: Option<DecodeTarget>,
     /// Bit/s of the target, as offered; 0 if the stream is paused.
     pub bitrate: u64,
-    /// Bit/s that this target could have at no other stream's expense: its own, and its share of the bits left
-    /// over. It is [`MAX_BITRATE`](super::MAX_BITRATE) if no limit is known, and 0 if the stream is paused.
+    /// Bit/s that this target could have at no other stream's expense: its own, and its share of the bits
+    /// left over. It is [`MAX_BITRATE`](super::MAX_BITRATE) if no limit is known, and 0 if the stream is
+    /// paused.
     pub room: u64,
     /// The input that keeps the stream from a higher target.
     pub reason: Reason,
@@ -86,8 +87,8 @@ pub struct Decision {
     pub fits: bool,
     /// A probe to start now; one decision says so once. The streams go on as decided while it runs.
     pub probe: Option<Probe>,
-    /// Bit/s of redundancy (forward error correction) that the path carries besides the streams; `None` if its
-    /// capacity is not known.
+    /// Bit/s of redundancy (forward error correction) that the path carries besides the streams; `None` if
+    /// its capacity is not known.
     pub redundancy: Option<u64>,
     /// The value of all targets to the receiver, in 1/65536.
     pub utility: u64,

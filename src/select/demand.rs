@@ -31,7 +31,8 @@ pub struct Demand {
 }
 
 impl FromIterator<LayerDemand> for Demand {
-    /// Takes up to [`MAX_LAYERS`] targets, in any order; of two bitrates for the same target the higher one counts.
+    /// Takes up to [`MAX_LAYERS`] targets, in any order; of two bitrates for the same target the higher one
+    /// counts.
     fn from_iter<I: IntoIterator<Item = LayerDemand>>(layers: I) -> Self {
         let mut demand = Self::default();
         layers.into_iter().for_each(|layer| put(&mut demand.layers, layer));
@@ -52,8 +53,8 @@ impl Demand {
     }
 }
 
-/// How long a layer that no receiver wants any more is still encoded. [`DemandConfig::default`] makes one whose
-/// fields can then be changed.
+/// How long a layer that no receiver wants any more is still encoded. [`DemandConfig::default`] makes one
+/// whose fields can then be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DemandConfig {
@@ -84,10 +85,10 @@ struct Wanted {
 
 /// Folds the decisions of a stream's receivers into one [`Demand`].
 ///
-/// A new wish of a receiver counts at once. A layer that no receiver wants any more lingers ([`DemandConfig`]), so
-/// that a window that is hidden for a moment, or a receiver that comes back, does not cost a restart: the highest
-/// target of a spatial layer that has no viewer left lingers for the longer time, a higher temporal layer for the
-/// shorter one.
+/// A new wish of a receiver counts at once. A layer that no receiver wants any more lingers
+/// ([`DemandConfig`]), so that a window that is hidden for a moment, or a receiver that comes back, does not
+/// cost a restart: the highest target of a spatial layer that has no viewer left lingers for the longer time,
+/// a higher temporal layer for the shorter one.
 #[derive(Debug, Clone, Default)]
 pub struct DemandFold {
     config: DemandConfig,

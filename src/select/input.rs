@@ -55,9 +55,9 @@ pub struct LayerOffer {
 pub enum Switch {
     /// Nothing: the stream has switch points of its own (switch indications, AV1 RTP A.8.2).
     Free,
-    /// A layer refresh: the next frame of the layer does not refer to earlier pictures of it. If switches down need
-    /// one as well, the layers are independent encodings (simulcast), and only the target's has to be refreshed;
-    /// otherwise each layer above the one in use has to be.
+    /// A layer refresh: the next frame of the layer does not refer to earlier pictures of it. If switches
+    /// down need one as well, the layers are independent encodings (simulcast), and only the target's has to
+    /// be refreshed; otherwise each layer above the one in use has to be.
     #[default]
     LayerRefresh,
     /// A key picture.
@@ -92,11 +92,11 @@ impl Offer {
         &mut self.layers
     }
 
-    /// The offer of a `width` x `height` stream of `frame_rate` pictures a second in one of the table's modes;
-    /// `bitrate` gives the bit/s of each decode target, all that it needs included.
+    /// The offer of a `width` x `height` stream of `frame_rate` pictures a second in one of the table's
+    /// modes; `bitrate` gives the bit/s of each decode target, all that it needs included.
     ///
-    /// In the `L` modes a switch up needs a layer refresh, and a switch down nothing. In the `S` modes each switch
-    /// needs a layer refresh, and in the `_KEY` modes a key picture.
+    /// In the `L` modes a switch up needs a layer refresh, and a switch down nothing. In the `S` modes each
+    /// switch needs a layer refresh, and in the `_KEY` modes a key picture.
     pub fn new(
         mode: ScalabilityMode,
         width: u32,
@@ -202,7 +202,8 @@ pub struct DecodeTime {
 /// The most decode times in [`DecodeTimes`].
 pub const MAX_DECODE_TIMES: usize = 8;
 
-/// Up to [`MAX_DECODE_TIMES`] decode times. Any iterator of them collects into this, which takes the first ones.
+/// Up to [`MAX_DECODE_TIMES`] decode times. Any iterator of them collects into this, which takes the first
+/// ones.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DecodeTimes(ArrayVec<DecodeTime, MAX_DECODE_TIMES>);
 

@@ -1,9 +1,9 @@
 //! Messages: the reports of receivers to the relay, and the demand that the relay sends to senders, as bytes.
 //!
-//! Each message is the whole state and replaces the one before, so that a lost one does no harm; the transport
-//! keeps them in order, or drops late ones. The first byte is the version (the high four bits) and the
-//! kind of message; numbers follow as leb128() (AV1 4.10.5), fractions as IEEE 754 single precision, low byte
-//! first. Nothing may follow the last field.
+//! Each message is the whole state and replaces the one before, so that a lost one does no harm; the
+//! transport keeps them in order, or drops late ones. The first byte is the version (the high four bits) and
+//! the kind of message; numbers follow as leb128() (AV1 4.10.5), fractions as IEEE 754 single precision, low
+//! byte first. Nothing may follow the last field.
 
 use std::time::Duration;
 
@@ -67,9 +67,9 @@ impl ReceiverReport {
     /// Appends the message to `out`.
     ///
     /// # Errors
-    /// [`MessageError::TooMany`] above [`MAX_STREAMS`], [`MessageError::Value`] for fractions that are negative
-    /// or not finite, bitrates of more than 32 bits and decode times of more than 71 minutes. `out` then ends
-    /// within the message.
+    /// [`MessageError::TooMany`] above [`MAX_STREAMS`], [`MessageError::Value`] for fractions that are
+    /// negative or not finite, bitrates of more than 32 bits and decode times of more than 71 minutes. `out`
+    /// then ends within the message.
     pub fn write(&self, out: &mut Vec<u8>) -> Result<(), MessageError> {
         out.push(MESSAGE_VERSION << 4 | REPORT);
         write_count(out, self.windows.len(), MAX_STREAMS, "windows")?;
@@ -142,8 +142,8 @@ impl ReceiverReport {
 pub struct DemandMessage {
     /// The stream.
     pub stream: StreamId,
-    /// The layers that its receivers want. A bitrate of more than 32 bits, such as that of a path without a known
-    /// limit, is written as `u32::MAX`.
+    /// The layers that its receivers want. A bitrate of more than 32 bits, such as that of a path without a
+    /// known limit, is written as `u32::MAX`.
     pub demand: Demand,
 }
 
@@ -151,8 +151,8 @@ impl DemandMessage {
     /// Appends the message to `out`.
     ///
     /// # Errors
-    /// [`MessageError::Value`] for a target whose `spatial_id` is above 3 or `temporal_id` above 7. `out` then
-    /// ends within the message.
+    /// [`MessageError::Value`] for a target whose `spatial_id` is above 3 or `temporal_id` above 7. `out`
+    /// then ends within the message.
     pub fn write(&self, out: &mut Vec<u8>) -> Result<(), MessageError> {
         out.push(MESSAGE_VERSION << 4 | DEMAND);
         write_leb128(out, self.stream.0);

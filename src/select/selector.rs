@@ -11,7 +11,7 @@ use super::stream::{Candidate, Limits, Mask, Resource, Stream, Worth};
 use crate::Time;
 use crate::structure::DecodeTarget;
 
-/// Decides which decode target of each stream one receiver gets. See the [module](super) for how.
+/// Decides which decode target of each stream one receiver gets; the [module](super) says how.
 #[derive(Debug, Clone)]
 pub struct Selector {
     config: SelectorConfig,
@@ -21,13 +21,13 @@ pub struct Selector {
     /// In the order of their numbers.
     streams: Vec<Stream>,
     allocator: Allocator,
-    /// Since when the minimum service does not fit.
+    /// When the minimum service last ceased to fit; `None` while it fits.
     short_since: Option<Time>,
     decision: Decision,
 }
 
 impl Selector {
-    /// A selector that knows of nothing yet.
+    /// A selector without any inputs yet.
     pub fn new(config: SelectorConfig) -> Self {
         Self {
             config,
@@ -41,13 +41,13 @@ impl Selector {
         }
     }
 
-    /// Takes what is known of the path. To be called at least each second, for an old estimate lets nothing rise;
-    /// one without an available bitrate leaves the last one as old as it is.
+    /// Takes the state of the path. Call it at least once a second, because no stream rises on an old
+    /// estimate. A state without an available bitrate does not renew the last estimate.
     pub fn set_network(&mut self, now: Time, network: Network) {
         self.path.set(now, network, &self.config);
     }
 
-    /// Takes what is known of the receiver's processor. A load belongs to the targets of the last decision.
+    /// Takes the state of the receiver's processor. A load belongs to the targets of the last decision.
     pub fn set_cpu(&mut self, now: Time, cpu: &Cpu) {
         let in_use = self.streams.iter().filter_map(|stream| Some(stream.held_in(Mask::MAX)?.samples)).sum();
         self.processor.set(now, cpu, in_use, &self.config);
@@ -68,7 +68,7 @@ impl Selector {
         }
     }
 
-    /// Takes a stream's layers, with bitrates as last measured.
+    /// Takes a stream's layers, with their bitrates as last measured.
     pub fn set_offer(&mut self, _now: Time, stream: StreamId, offer: &Offer) {
         let stream = self.stream(stream);
         (stream.offer.up, stream.offer.down) = (offer.up, offer.down);
@@ -83,7 +83,7 @@ impl Selector {
         stream.stale = true;
     }
 
-    /// Takes the cap of a stream, or of every stream and their total.
+    /// Takes the cap of a stream, or, without a stream, of every stream and of their total.
     pub fn set_cap(&mut self, _now: Time, stream: Option<StreamId>, cap: Cap) {
         match stream {
             Some(stream) => {
@@ -104,8 +104,8 @@ impl Selector {
         }
     }
 
-    /// Takes a receiver's report: windows, processor and caps. A stream that it does not name is hidden and
-    /// without a cap, and forgotten if nothing is on offer of it either.
+    /// Takes a receiver's report: windows, processor and caps. A stream that the report does not name becomes
+    /// hidden and loses its cap; the selector forgets it if it has no layers on offer either.
     pub fn set_report(&mut self, now: Time, report: &ReceiverReport) {
         for stream in &mut self.streams {
             stream.named = (false, false);
@@ -140,7 +140,7 @@ impl Selector {
         self.streams.retain(|known| known.id != stream);
     }
 
-    /// Decides anew, for `now`. Nothing is allocated unless streams are new.
+    /// Decides anew for `now`. It allocates only for streams that are new.
     pub fn decide(&mut self, now: Time) -> &Decision {
         let config = self.config;
         let budget = self.path.budget(now, &config);
@@ -201,7 +201,7 @@ impl Selector {
             });
             let level = |target: Option<DecodeTarget>| target.map_or(0, |target| target.spatial_id + 1);
             let (before, after) = (level(stream.held), level(target));
-            // A switch is the path's or the processor's doing where window, caps and offer did not call for it.
+            // Path or processor forced a switch that window, caps and offer did not call for.
             let forced = after < before && stream.held_in(stream.within_window).is_some();
             let risen = after > before && after > 1 && !stream.fresh;
             fell |= forced;
@@ -224,8 +224,8 @@ impl Selector {
         decision
     }
 
-    /// Limits each stream to what the processor decodes, shared out as if bits cost nothing, and equals alike.
-    /// Whether that leaves every stream its minimum.
+    /// Limits each stream to its share of the processor, as if bits cost nothing; equal streams get the same
+    /// limit. Returns whether every stream keeps its minimum.
     fn share_cpu(&mut self, now: Time, worth: &Worth) -> bool {
         let Some(capacity) = self.processor.capacity(now) else {
             for stream in &mut self.streams {
@@ -246,7 +246,8 @@ impl Selector {
         fits
     }
 
-    /// Shares `bits` out among what is below the ceilings. Whether every stream has its minimum within them.
+    /// Shares `bits` out among the candidates below the ceilings. Returns whether every stream gets its
+    /// minimum.
     fn share_bits(&mut self, bits: u64, worth: &Worth) -> bool {
         for (stream, ladder) in self.streams.iter().zip(&mut self.allocator.ladders) {
             stream.ladder(ladder, stream.within_cpu, stream.ceiling, Resource::Bitrate, worth);
@@ -254,8 +255,8 @@ impl Selector {
         self.allocator.share(self.streams.len(), bits)
     }
 
-    /// Shares `bits` out. Where the minimum does not fit for once, what there is of it stays for a while, if `cap`
-    /// lets it.
+    /// Shares `bits` out. If the minimum does not fit for a time, the part of it that is in use stays for a
+    /// while, if `cap` permits. Returns whether the minimum fits.
     fn share_minimum(&mut self, now: Time, bits: u64, cap: u64, worth: &Worth) -> bool {
         if self.share_bits(bits, worth) {
             self.short_since = None;
@@ -278,9 +279,9 @@ impl Selector {
         self.streams.iter().filter_map(lowest).sum()
     }
 
-    /// Sets how high each stream may go: where it is, unless it is fresh or what the path has proven to carry
-    /// lets it rise. The outer `None` is a path of which nothing is known, the inner one of which nothing is
-    /// proven.
+    /// Sets the level up to which each stream may go: its present one, unless it is fresh or the bits that
+    /// the path has proven to carry let it rise. The outer `None` means an unknown path, the inner one a path
+    /// that has proven nothing.
     fn set_ceilings(&mut self, now: Time, proven: Option<Option<u64>>, worth: &Worth) {
         let config = self.config;
         let mut higher = false;
@@ -295,7 +296,7 @@ impl Selector {
                 false if may_rise && left >= 2 => u8::MAX,
                 false => level,
             }
-            // Minimum service is nobody's to wait for.
+            // No stream waits for its minimum service.
             .max(1);
             let above = |c: &Candidate| c.level() > level.max(1) && c.level() <= stream.ceiling;
             higher |= !stream.fresh && stream.masked(stream.within_cpu).any(above);
@@ -310,7 +311,7 @@ impl Selector {
         }
     }
 
-    /// Bit/s of the step up that is worth most for its bits, of those that the path keeps back.
+    /// Bit/s of the step up of the most value for its bits, among those that the path prevents.
     fn next_step(&self, worth: &Worth) -> Option<u64> {
         let mut best: Option<(u64, u64)> = None;
         for (i, stream) in self.streams.iter().enumerate() {
@@ -330,7 +331,7 @@ impl Selector {
         best.map(|(_, cost)| cost)
     }
 
-    /// The choices that the last decision had for a stream.
+    /// The choices of a stream in the last decision.
     #[cfg(test)]
     pub(super) fn ladder(&self, id: StreamId) -> &super::allocate::Ladder {
         let at = self.streams.binary_search_by_key(&id, |stream| stream.id).unwrap();
@@ -349,7 +350,7 @@ impl Selector {
     }
 }
 
-/// Whether a layer of an offer is one that can be.
+/// Whether a layer of an offer is possible.
 fn is_sound(layer: &LayerOffer) -> bool {
     let LayerOffer { target, bitrate, width, height, frame_rate, .. } = *layer;
     target.spatial_id < 4

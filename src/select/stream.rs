@@ -1,4 +1,4 @@
-//! A stream as a selector knows it: its candidates, what they are worth, and its recent switches.
+//! A stream as a selector knows it: its candidates, their values, and its recent switches.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::structure::DecodeTarget;
 /// Switches are counted over this time.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A decode target of an offer, and what it is worth in the stream's window.
+/// A decode target of an offer, and its value in the stream's window.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Candidate {
     pub target: DecodeTarget,
@@ -47,8 +47,8 @@ pub(super) struct Stream {
     pub candidates: ArrayVec<Candidate, MAX_LAYERS>,
     /// The candidates in the order of their samples.
     pub by_samples: ArrayVec<u8, MAX_LAYERS>,
-    /// The candidates that the caps leave; of these, the ones that the window shows; and of these, the ones that
-    /// the processor decodes.
+    /// The candidates that the caps leave; of these, the ones that the window shows; and of these, the ones
+    /// that the processor decodes.
     pub within_cap: Mask,
     pub within_window: Mask,
     pub within_cpu: Mask,
@@ -155,8 +155,8 @@ impl Stream {
         self.masked(mask).map(|candidate| candidate.value).max().unwrap_or(0)
     }
 
-    /// The ladder of the candidates of `mask` up to the ceiling. The spatial layer that is held, and all above,
-    /// get a bonus, which a switch down has to be worth.
+    /// The ladder of the candidates of `mask` up to the ceiling. The spatial layer that is held, and all
+    /// above, get a bonus, which a switch down has to be worth.
     pub fn ladder(&self, ladder: &mut Ladder, mask: Mask, ceiling: u8, resource: Resource, worth: &Worth) {
         ladder.clear();
         let held = self.held_in(mask).map_or((u8::MAX, 0), |held| {
@@ -209,8 +209,8 @@ fn within(layer: &LayerOffer, cap: &Cap) -> bool {
 /// 29.97 is 30.
 const RATE_TOLERANCE: f32 = 1.01;
 
-/// Whether a window can show a layer: no smaller one fills it, and its frame rate is of use or its picture size
-/// has no lower one.
+/// Whether a window can show a layer: no smaller one fills it, and its frame rate is of use or its picture
+/// size has no lower one.
 fn shows(window: &Window, layer: &LayerOffer, layers: &[LayerOffer]) -> bool {
     let samples = |layer: &LayerOffer| u64::from(layer.width) * u64::from(layer.height);
     let filled = layers.iter().any(|other| {

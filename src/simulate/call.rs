@@ -36,19 +36,21 @@ impl ReceiverSpec {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Call {
-    /// What reports call it.
+    /// Its name in reports.
     pub name: String,
     /// How long it lasts.
     pub duration: Duration,
-    /// What the streams are coded as, in an `L` mode.
+    /// The video of all streams, in an `L` mode.
     pub video: CodedVideo,
-    /// The same video as independent encodings (an `S` mode), for [`Policy::Simulcast`](super::Policy::Simulcast).
+    /// The same video as independent encodings (an `S` mode), for
+    /// [`Policy::Simulcast`](super::Policy::Simulcast).
     pub simulcast: CodedVideo,
     /// Number of streams.
     pub streams: u32,
     /// The receivers.
     pub receivers: Vec<ReceiverSpec>,
-    /// Whether senders encode only the layers that some receiver's decisions want; else they encode everything.
+    /// Whether senders encode only the layers that some receiver's decisions want; else they encode
+    /// everything.
     pub on_demand: bool,
     /// How long a layer that nobody wants any more is still encoded.
     pub demand: DemandConfig,

@@ -1,13 +1,13 @@
-//! What a path carries, estimated by the one who sends: Google congestion control.
+//! A bandwidth estimator: Google congestion control, at the sender of a path.
 //!
-//! This is the algorithm of draft-ietf-rmcat-gcc-02 with its recommended values: packets are grouped into bursts
-//! (5.2), the trend of their one-way delay is compared with an adaptive threshold (5.4), which drives an additive
-//! and multiplicative rate control (5.5), and losses drive a second one (6). Three things are as in the later
-//! implementations of it, since the draft leaves them open or they have replaced it: the arrival-time filter
-//! (5.3) is a linear regression over the last 20 bursts in place of a Kalman filter (Carlucci et al., "Congestion
-//! Control for Web Real-Time Communication", IEEE/ACM Transactions on Networking 25(5), 2017); a probe's result
-//! replaces the estimate, and it asks for probes itself at the start and after a large drop, as libwebrtc's does;
-//! and silence counts as congestion.
+//! This is the algorithm of draft-ietf-rmcat-gcc-02 with its recommended values: packets are grouped into
+//! bursts (5.2), the trend of their one-way delay is compared with an adaptive threshold (5.4), which drives
+//! an additive and multiplicative rate control (5.5), and losses drive a second one (6). Three things are as
+//! in the later implementations of it, since the draft leaves them open or they have replaced it: the
+//! arrival-time filter (5.3) is a linear regression over the last 20 bursts in place of a Kalman filter
+//! (Carlucci et al., "Congestion Control for Web Real-Time Communication", IEEE/ACM Transactions on
+//! Networking 25(5), 2017); a probe's result replaces the estimate, and it asks for probes itself at the
+//! start and after a large drop, as libwebrtc's does; and silence counts as congestion.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::select::{Network, Probe};
 const BURST: Duration = Duration::from_millis(5);
 /// Bursts that the trend is taken over.
 const TREND_WINDOW: usize = 20;
-/// Weight of what was before, when delays are smoothed.
+/// Weight of the earlier delays when a new one is smoothed.
 const SMOOTHING: f64 = 0.9;
 /// The trend, which is small, is multiplied by this and by the bursts seen so far, at most [`MAX_DELTAS`].
 const TREND_GAIN: f64 = 4.0;
@@ -27,24 +27,24 @@ const MAX_DELTAS: u32 = 60;
 /// `del_var_th(0)`, and its range, in ms.
 const THRESHOLD: f64 = 12.5;
 const THRESHOLD_RANGE: (f64, f64) = (6.0, 600.0);
-/// A trend so far above the threshold, in ms, does not move it.
+/// A trend that is further above the threshold than this, in ms, does not move it.
 const THRESHOLD_OUTLIER: f64 = 15.0;
 /// `K_u` and `K_d`, by which the threshold grows and shrinks.
 const K_UP: f64 = 0.01;
 const K_DOWN: f64 = 0.00018;
-/// `overuse_time_th`: so long, in ms, over-use has to last.
+/// `overuse_time_th`: the time, in ms, that over-use has to last.
 const OVERUSE_TIME: f64 = 10.0;
-/// `beta`: over-use takes the estimate to this share of what arrives.
+/// `beta`: over-use lowers the estimate to this share of the arrival rate.
 const BETA: f64 = 0.85;
 /// `T`: the time that arriving bits are counted over.
 const RATE_WINDOW: Duration = Duration::from_millis(500);
 /// Losses are counted over this.
 const LOSS_WINDOW: Duration = Duration::from_millis(500);
-/// No report for so long, with packets under way, is congestion.
+/// Silence for this long, with packets under way, is congestion.
 const SILENCE: Duration = Duration::from_millis(500);
-/// Loss and queues are told for so long, and a round trip, after the last report.
+/// Loss and queues are known for this time, and a round trip, after the last report.
 const FRESH: Duration = Duration::from_millis(500);
-/// Reports are at most so far apart, and a path takes no longer than this before any report has come.
+/// Reports are at most this far apart. Before any report has come, a path is taken to be no slower than this.
 const REPORT_EVERY: Duration = Duration::from_millis(50);
 const UNKNOWN_DELAY: Duration = Duration::from_millis(200);
 /// The lowest estimate, in bit/s.
@@ -54,22 +54,23 @@ const START_PROBES: [f64; 2] = [3.0, 6.0];
 const START_PROBE_ARRIVED: f64 = 0.7;
 const MOST_PROBED: f64 = 10_000_000.0;
 const PROBE_FOR: Duration = Duration::from_millis(100);
-/// Nothing more is expected of a probe so long, and a round trip, after its last packet.
+/// A probe is over this time, and a round trip, after its last packet.
 const PROBE_WAIT: Duration = Duration::from_millis(250);
-/// After a drop below the first share of what was before, the second share of that is probed, once it has been
-/// calm for a while, unless too long after; and seldom.
+/// After a drop below the first share of the estimate before it, the estimator probes the second share of
+/// that, once the path has been calm for a while, unless that takes too long; and seldom.
 const DROP: f64 = 0.66;
 const AFTER_DROP: f64 = 0.85;
 const CALM: Duration = Duration::from_millis(800);
 const DROP_FORGOTTEN: Duration = Duration::from_secs(5);
 const RECOVERY_EVERY: Duration = Duration::from_secs(5);
 
-/// What became of a packet.
+/// The fate of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs)] // Senders build it by literal.
 pub struct PacketReport {
     /// When it was sent.
     pub sent: Time,
-    /// When it arrived; `None` where it is lost.
+    /// When it arrived; `None` if it is lost.
     pub arrived: Option<Time>,
     /// Its bytes.
     pub bytes: usize,
@@ -98,7 +99,7 @@ struct Burst {
     arrived: Time,
 }
 
-/// Estimates what a path carries from what became of the packets sent over it. Times are the simulation's.
+/// Estimates how much a path carries from the fates of the packets sent over it.
 #[derive(Debug, Clone)]
 pub struct Estimator {
     burst: Option<Burst>,
@@ -109,7 +110,7 @@ pub struct Estimator {
     loss_based: f64,
     state: State,
     updated: Option<Time>,
-    /// Mean and variance of what arrived at over-use, in kbit/s.
+    /// Mean and variance of the arrival rate at over-use, in kbit/s.
     capacity: Option<(f64, f64)>,
     arrivals: VecDeque<(Time, usize)>,
     arrived_bytes: usize,
@@ -128,12 +129,12 @@ pub struct Estimator {
     /// Probes of the start that were asked for, and the last of them in bit/s; `None` once it is over.
     start: Option<(usize, f64)>,
     started_with: f64,
-    /// When a large drop was, and from what.
+    /// The time of a large drop, and the estimate before it.
     dropped: Option<(Time, f64)>,
     recovered: Option<Time>,
 }
 
-/// What of a probe was sent and arrived.
+/// The packets of a probe that were sent and arrived.
 #[derive(Debug, Clone, Copy)]
 struct ProbeCount {
     number: u32,
@@ -145,7 +146,7 @@ struct ProbeCount {
 }
 
 impl Estimator {
-    /// An estimator that begins at so many bit/s.
+    /// An estimator that begins at `bitrate`, in bit/s.
     pub fn new(bitrate: u64) -> Self {
         Self {
             burst: None,
@@ -175,7 +176,7 @@ impl Estimator {
         }
     }
 
-    /// A probe that it asks for itself; to be called when none is under way.
+    /// A probe that the estimator asks for itself. Call it while none is under way.
     pub fn probe(&mut self, now: Time) -> Option<Probe> {
         self.finish_probe(now, &[]);
         if self.probe.is_some() {
@@ -209,7 +210,7 @@ impl Estimator {
         Some(AFTER_DROP * from)
     }
 
-    /// Lowers the estimate, and keeps in mind what it was before a large drop.
+    /// Lowers the estimate, and remembers the one before a large drop.
     fn lower(&mut self, now: Time, to: f64) {
         let to = to.min(self.delay_based).max(LOWEST);
         let before = self.dropped.filter(|(at, _)| now <= *at + DROP_FORGOTTEN);
@@ -244,7 +245,7 @@ impl Estimator {
         self.finish_probe(now, packets);
     }
 
-    /// Says that it is `now` and that packets are under way of which no report has come.
+    /// Says that at `now` packets are under way of which no report has come.
     pub fn silence(&mut self, now: Time) {
         if now - self.heard >= SILENCE + self.round_trip.unwrap_or_default() {
             self.heard = now;
@@ -252,19 +253,19 @@ impl Estimator {
         }
     }
 
-    /// What the path carries, in bit/s.
+    /// How much the path carries, in bit/s.
     pub fn bitrate(&self) -> u64 {
         self.delay_based.min(self.loss_based) as u64
     }
 
-    /// Since when the path was last over-used.
+    /// When the path was last over-used.
     pub fn over_used(&self) -> Option<Time> {
         self.over_used
     }
 
-    /// All that is known at `now`, as the selector takes it; `under_way` is when the oldest packet was sent of
-    /// which no report has come, which waits at least since its report is due. Of a path over which nothing comes
-    /// there is neither loss nor a queue to tell of.
+    /// The state of the path at `now`, as the selector takes it. `under_way` is when the oldest packet was
+    /// sent of which no report has come; it waits at least since its report was due. A path over which
+    /// nothing comes has neither loss nor a queue to tell of.
     pub fn network(&mut self, now: Time, under_way: Option<Time>) -> Network {
         let fresh = under_way.is_some() || now < self.reported + FRESH + self.round_trip.unwrap_or_default();
         let due = 2 * self.lowest_delay.unwrap_or(UNKNOWN_DELAY) + REPORT_EVERY;
@@ -333,7 +334,7 @@ impl Estimator {
             self.burst = Some(new);
             return None;
         };
-        // What was sent together, or came out of a stop of the link together, is one burst.
+        // Packets that were sent together, or arrived together after a stop of the link, are one burst.
         let behind = arrived - burst.arrived;
         let together = behind < BURST && behind < (sent - burst.last_sent);
         if sent < burst.first_sent + BURST || together {
@@ -385,7 +386,7 @@ impl Estimator {
         } else {
             self.delay_based * 1.08f64.powf(since)
         };
-        // What is not sent proves nothing.
+        // Bits that are not sent prove nothing.
         let most = (1.5 * rate + LOWEST).max(self.delay_based);
         self.delay_based = higher.min(most);
     }
@@ -428,7 +429,8 @@ impl Estimator {
         if span(probe.sent) < 0.01 || span(probe.arrived) < 0.01 {
             return;
         }
-        // Where less arrives than was sent, the queue has grown: a little below what arrives is what it carries.
+        // If less arrives than was sent, the queue has grown: the path carries a little less than what
+        // arrives.
         let result = if arrived < 0.9 * sent { 0.95 * arrived } else { arrived.min(sent) };
         let congested = self.over_used.is_some_and(|at| now - at < Duration::from_millis(300));
         if result > self.delay_based && !congested {
@@ -477,7 +479,8 @@ impl Default for Trend {
 }
 
 impl Trend {
-    /// Takes what lies between a burst's departure and that of the one before, and their arrivals, in ms.
+    /// Takes the times between the departures of a burst and of the one before, and between their arrivals,
+    /// in ms.
     fn burst(&mut self, departed: f64, arrived: f64, at: Time) -> Usage {
         let at = seconds(at) * 1e3;
         self.bursts = (self.bursts + 1).min(MAX_DELTAS);
@@ -538,7 +541,7 @@ mod tests {
     use super::*;
     use crate::simulate::{Link, LinkConfig, Trace};
 
-    /// Sends what the estimator says, at most `most` bit/s, for a time; gives the estimate at each second.
+    /// Sends at the estimate, at most `most` bit/s, for a time. Returns the estimate at each second.
     fn drive(trace: Trace, config: LinkConfig, most: u64, seconds: u64, probe_at: Option<u64>) -> Vec<u64> {
         let mut link = Link::new(trace, config);
         let mut estimator = Estimator::new(300_000);

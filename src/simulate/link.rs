@@ -9,7 +9,8 @@ use super::model::{LINK_DELAY, LINK_QUEUE};
 use super::trace::{OPPORTUNITY_BYTES, Trace};
 use crate::Time;
 
-/// What a path is like, its capacity apart. [`LinkConfig::default`] makes one whose fields can then be changed.
+/// The properties of a path besides its capacity. [`LinkConfig::default`] makes one whose fields can then be
+/// changed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct LinkConfig {

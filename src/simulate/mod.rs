@@ -1,7 +1,7 @@
 //! Whole calls in virtual time: what becomes of a receiver's windows under one policy or another.
 //!
-//! A [`Call`] is a list of events in the order of their times. Nothing waits for a clock, and the same call has the
-//! same [`Outcome`], packet by packet.
+//! A [`Call`] is a list of events in the order of their times. Nothing waits for a clock, and the same call
+//! has the same [`Outcome`], packet by packet.
 //!
 //! | stage | what it does |
 //! | --- | --- |
@@ -12,10 +12,11 @@
 //! | receiver | reports every 50 ms, asks for lost packets, and for a refresh if frames wait in vain; decodes frames that have all their references, and shows the largest of each picture unless it is [`LATE`](model::LATE) |
 //! | [`Estimator`] | tells the [`Policy`] how much the path carries; the policy decides every 100 ms |
 //!
-//! The quality of a window compares what it shows with the scene at that moment: the SSIM at the window's size of a
-//! picture that is 0 to 12 pictures old, as measured on the encode. A gap of more than [`FREEZE`](model::FREEZE)
-//! between two pictures is a freeze and counts as stalled time from the first to the second, whatever the reason: the
-//! picture was lost or late, or the policy paused the stream. All policies share link, estimator, relay and receiver.
+//! The quality of a window compares what it shows with the scene at that moment: the SSIM at the window's
+//! size of a picture that is 0 to 12 pictures old, as measured on the encode. A gap of more than
+//! [`FREEZE`](model::FREEZE) between two pictures is a freeze and counts as stalled time from the first to
+//! the second, whatever the reason: the picture was lost or late, or the policy paused the stream. All
+//! policies share link, estimator, relay and receiver.
 //!
 //! Everything that the simulation assumes rather than measures is in [`model`].
 

@@ -1,8 +1,8 @@
 //! Every figure that the simulation assumes, in one place.
 //!
 //! The sizes, encoding times and qualities of pictures are measured and belong to a
-//! [`CodedVideo`](super::CodedVideo). The constants of the bandwidth estimator are those of its draft and stand
-//! beside it.
+//! [`CodedVideo`](super::CodedVideo). The constants of the bandwidth estimator are those of its draft and
+//! stand beside it.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ pub const HEADERS: usize = 80;
 
 // ---- Senders ----
 
-/// The time from the camera to the relay: encoding, packets, and a path on which nothing is lost. A request to a
-/// sender takes as long in the other direction.
+/// The time from the camera to the relay: encoding, packets, and a path on which nothing is lost. A request
+/// to a sender takes as long in the other direction.
 pub const UPLINK: Duration = Duration::from_millis(40);
 
 /// Senders pace the packets of a frame as libwebrtc does: at this multiple of the stream's mean bitrate.
@@ -49,7 +49,8 @@ pub const LINK_QUEUE: usize = 150_000;
 /// The capacity of a drawn LTE link ([`Trace::lte`](super::Trace::lte)) changes in steps of this.
 pub const LTE_STEP: Duration = Duration::from_millis(100);
 
-/// The logarithm of that capacity walks at random: each step adds a normal variable of this standard deviation.
+/// The logarithm of that capacity walks at random: each step adds a normal variable of this standard
+/// deviation.
 pub const LTE_SPREAD: f64 = 0.13;
 
 /// Each step also takes back this share of the logarithm's distance from the mean.
@@ -88,8 +89,8 @@ pub(super) fn receiver_offset(receiver: usize) -> Duration {
 
 // ---- Policies other than the crate's selector ----
 
-/// The least time between two allocations of [`Policy::Allocator`](super::Policy::Allocator), unless the path got
-/// much worse.
+/// The least time between two allocations of [`Policy::Allocator`](super::Policy::Allocator), unless the path
+/// got much worse.
 pub const ALLOCATION: Duration = Duration::from_secs(1);
 
 /// The interval between the probes of a relay that sends less than the windows could show (libwebrtc's).
@@ -112,8 +113,8 @@ pub const REPORT: Duration = Duration::from_millis(50);
 /// target of three temporal layers at 30 pictures/s shows 7.5, whose gap of 133 ms makes this 400 ms.
 pub const FREEZE: Duration = Duration::from_millis(400);
 
-/// A receiver does not show a picture that is ready only later than this after its capture, though later pictures
-/// may refer to it: ITU-T G.114 sets 400 ms one way as the limit for a conversation.
+/// A receiver does not show a picture that is ready only later than this after its capture, though later
+/// pictures may refer to it: ITU-T G.114 sets 400 ms one way as the limit for a conversation.
 pub const LATE: Duration = Duration::from_millis(400);
 
 /// A receiver asks for a refresh once a frame has waited this long for a frame that it depends on.

@@ -40,9 +40,9 @@ impl Watched {
     }
 }
 
-/// The stalled time of all windows of a receiver that no policy can avoid: that of an ideal relay, which knows the
-/// trace beforehand and always sends, to the window that has waited longest, the newest picture of its stream, as
-/// small as the smallest of the lowest decode target and decodable by itself.
+/// The stalled time of all windows of a receiver that no policy can avoid: that of an ideal relay, which
+/// knows the trace beforehand and always sends, to the window that has waited longest, the newest picture of
+/// its stream, as small as the smallest of the lowest decode target and decodable by itself.
 pub(super) fn unavoidable(call: &Call, spec: &ReceiverSpec) -> Duration {
     let bytes = call.video.least_bytes();
     let period = Duration::from_secs_f64(1.0 / f64::from(call.video.frame_rate()));
@@ -91,8 +91,8 @@ pub(super) fn unavoidable(call: &Call, spec: &ReceiverSpec) -> Duration {
     stalled
 }
 
-/// Of the windows that have a picture to come, the one that has waited longest; the time at which its newest picture
-/// was captured; and the bytes of that picture.
+/// Of the windows that have a picture to come, the one that has waited longest; the time at which its newest
+/// picture was captured; and the bytes of that picture.
 fn newest(
     now: Time,
     windows: &mut [Watched],

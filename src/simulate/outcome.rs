@@ -11,7 +11,7 @@ use crate::structure::LayerId;
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[non_exhaustive]
 pub struct PathSample {
-    /// What the path could carry.
+    /// The path's capacity.
     pub capacity: u64,
     /// The estimate at the end.
     pub estimate: u64,
@@ -27,9 +27,9 @@ pub struct PathSample {
 pub struct ReceiverOutcome {
     /// Each of its windows.
     pub windows: Vec<(StreamId, WindowOutcome)>,
-    /// The stalled time of all windows together that no policy can avoid. An ideal relay would stall for so long:
-    /// one that knows the trace beforehand and always sends, to the window that has waited longest, the newest
-    /// picture, as small as the smallest of the lowest decode target and decodable by itself.
+    /// The stalled time of all windows together that no policy can avoid. An ideal relay would stall for so
+    /// long: one that knows the trace beforehand and always sends, to the window that has waited longest, the
+    /// newest picture, as small as the smallest of the lowest decode target and decodable by itself.
     pub unavoidable: Duration,
     /// The path's figures, half second by half second.
     pub samples: Vec<PathSample>,
@@ -39,8 +39,8 @@ pub struct ReceiverOutcome {
     pub lost: u64,
     /// Milliseconds from capture to screen of all pictures shown, in rising order.
     pub delays: Vec<u16>,
-    /// How often a decision changed the spatial layer of a stream. Pauses do not count, but a stream that comes
-    /// back in another layer does.
+    /// How often a decision changed the spatial layer of a stream. Pauses do not count, but a stream that
+    /// comes back in another layer does.
     pub decided_switches: u64,
 }
 
@@ -48,7 +48,7 @@ pub struct ReceiverOutcome {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// What the call is named.
+    /// The name of the call.
     pub call: String,
     /// The policy that decided.
     pub policy: Policy,
@@ -72,13 +72,13 @@ pub struct WindowOutcome {
     pub visible: Duration,
     /// Time in freezes.
     pub stalled: Duration,
-    /// Time that the stream was paused though the window was visible; the part beyond [`FREEZE`](super::model::FREEZE) is in
-    /// `stalled` as well.
+    /// Time that the stream was paused though the window was visible; the part beyond
+    /// [`FREEZE`](super::model::FREEZE) is in `stalled` as well.
     pub paused: Duration,
     /// The beginning and the end of each freeze.
     pub freezes: Vec<(Time, Time)>,
-    /// How often the size of the pictures shown changed. That is more often than it was decided: before and after
-    /// a stall there are pictures whose upper frames come too late, which are shown smaller.
+    /// How often the size of the pictures shown changed. That is more often than it was decided: before and
+    /// after a stall there are pictures whose upper frames come too late, which are shown smaller.
     pub switches: u64,
     /// Seconds in which the window showed a picture that was not too old.
     pub live: f64,

@@ -1,7 +1,8 @@
-//! Ways to decide which layers a receiver gets: the crate's selector, and what it is held against.
+//! Policies, which decide the layers that a receiver gets: the crate's selector, and others to compare it
+//! with.
 //!
-//! All of them see the same: the windows, the offers and one estimator's view of the path. None but `fixed`
-//! forwards to a hidden window, or more than a window shows (the next size up).
+//! All of them see the same: the windows, the offers and one estimator's view of the path. None but
+//! [`Policy::Fixed`] forwards to a hidden window, or more than a window shows (the next size up).
 
 use super::model::{ALLOCATION, PROBE_AFTER, PROBE_EVERY, PROBE_FOR};
 use crate::Time;
@@ -17,20 +18,20 @@ pub struct Watched {
     pub stream: StreamId,
     /// Its window.
     pub window: Window,
-    /// What its sender offers.
+    /// The layers that its sender offers.
     pub offer: Offer,
 }
 
-/// What a policy decides.
+/// A decision of a policy.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Choice {
-    /// For each watched stream, in their order, what to forward; `None` pauses it.
+    /// The decode target to forward of each watched stream, in their order; `None` pauses a stream.
     pub targets: Vec<Option<DecodeTarget>>,
-    /// A probe to be started now.
+    /// A probe to start now.
     pub probe: Option<Probe>,
 }
 
-/// A way to decide which layers a receiver gets.
+/// The policy that decides the layers that a receiver gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Policy {
@@ -38,15 +39,15 @@ pub enum Policy {
     Selector,
     /// Always the highest decode target of every stream, seen or not.
     Fixed,
-    /// Always the lowest decode target of every stream that is seen: what stalls here, stalls for want of a path.
+    /// Always the lowest decode target of every stream that is seen. Only the path makes it stall.
     Lowest,
-    /// Three encodings of each stream ([`Policy::Allocator`]'s way to choose), switched at key frames.
+    /// Three encodings of each stream, shared out like [`Policy::Allocator`] and switched at key frames.
     Simulcast,
-    /// At every decision, stream by stream in the order of their priority, the highest decode target that fits
-    /// beside the lowest ones of the streams to come.
+    /// At every decision, stream by stream in the order of their priority, the highest decode target that
+    /// fits beside the lowest ones of the streams to come.
     Greedy,
-    /// As the relays of today: at most once a second, or at once where the estimate falls below three quarters
-    /// of what was last shared out (mediasoup's rule), the layers are handed out in their order, one after the
+    /// Like the SFUs of today. At most once a second, or at once if the estimate falls below three quarters
+    /// of the bits last shared out (mediasoup's rule), it hands out the layers in their order, one after the
     /// other, to all streams by priority, as long as they fit together (LiveKit's allocator).
     Allocator,
 }
@@ -56,7 +57,7 @@ impl Policy {
     pub const ALL: [Self; 6] =
         [Self::Selector, Self::Lowest, Self::Fixed, Self::Simulcast, Self::Greedy, Self::Allocator];
 
-    /// What tables call it.
+    /// Its name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Selector => "selector",
@@ -85,7 +86,7 @@ impl Policy {
 pub(super) struct Decider {
     policy: Policy,
     selector: Selector,
-    /// When and of how much the allocator last shared out.
+    /// When the allocator last shared out, and how much.
     shared: Option<(Time, u64)>,
     probed: Time,
     choice: Choice,
@@ -101,7 +102,7 @@ impl Decider {
         self.shared = None;
     }
 
-    /// What each stream gets from the selector; nothing of other policies.
+    /// The selector's decision about each stream; empty for other policies.
     pub fn streams(&self) -> &[StreamDecision] {
         &self.streams
     }
@@ -161,7 +162,8 @@ impl Decider {
         let calm = over_used.is_none_or(|at| now >= at + PROBE_AFTER);
         if available < desired && calm && now >= self.probed + PROBE_EVERY {
             self.probed = now;
-            // At least what the lowest layers take, and a little above each goal, so that the estimate reaches it.
+            // At least the bitrate of the lowest layers, and a little above each goal, so that the estimate
+            // reaches it.
             let lowest: u64 = watched.iter().filter_map(|w| useful(w).map(|layer| layer.bitrate).min()).sum();
             let bitrate = (2 * available).max(lowest * 6 / 5).min(desired * 6 / 5);
             self.choice.probe = Some(Probe { bitrate, duration: PROBE_FOR });
@@ -169,8 +171,8 @@ impl Decider {
     }
 }
 
-/// The layers that are of use in the window, none where it is hidden: those that are not above one which fills
-/// the window.
+/// The layers that are of use in the window: those that are not above one which fills it, and none if it is
+/// hidden.
 fn useful(watched: &Watched) -> impl Iterator<Item = &LayerOffer> {
     let window = watched.window;
     let fills = move |layer: &LayerOffer| layer.width >= window.width || layer.height >= window.height;
@@ -269,7 +271,8 @@ mod tests {
         assert_eq!(targets(Policy::Greedy, 10_000_000), "S2T2 S0T2 S1T2 -");
         assert_eq!(targets(Policy::Allocator, 10_000_000), "S2T2 S0T2 S1T2 -");
         assert_eq!(targets(Policy::Greedy, 0), "- - - -");
-        // The pinned stream takes what the lowest layers of the others leave; the allocator raises all in turn.
+        // The pinned stream takes what the lowest layers of the others leave; the allocator raises all in
+        // turn.
         assert_eq!(targets(Policy::Greedy, 570_000), "S0T2 S0T0 S1T2 -");
         assert_eq!(targets(Policy::Allocator, 570_000), "S1T0 S0T2 S1T1 -");
     }

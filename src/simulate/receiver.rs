@@ -1,4 +1,5 @@
-//! A receiver's window on one stream: what can be decoded, what is shown, and what that looks like.
+//! A receiver's window on one stream: decodes the frames that it can, shows pictures, and measures their
+//! quality.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -43,7 +44,7 @@ pub(super) struct StreamReceiver {
     decoded: Recent,
     window: Window,
     shown: Option<Shown>,
-    /// Since when the window is visible, and until when all is counted.
+    /// When the window became visible or hidden, and up to when all is counted.
     opened: Time,
     counted: Time,
     paused: bool,
@@ -83,7 +84,7 @@ impl StreamReceiver {
         self.window = window;
     }
 
-    /// Takes what the relay forwards from now on.
+    /// Takes the decode target that the relay forwards from now on.
     pub fn set_target(&mut self, now: Time, target: Option<LayerId>) {
         self.count(now);
         self.paused = target.is_none();
@@ -92,7 +93,7 @@ impl StreamReceiver {
         }
     }
 
-    /// A frame is on its way in so many packets.
+    /// Expects a frame, which is on its way in a number of packets.
     pub fn expect(&mut self, frame: &Frame, packets: usize) {
         self.pending.push_back(Pending {
             number: frame.number,
@@ -118,7 +119,7 @@ impl StreamReceiver {
         }
     }
 
-    /// Decodes what can be, from a frame on.
+    /// Decodes the frames that it can, from one on.
     fn decode(&mut self, now: Time, from: usize) {
         let mut at = from;
         while let Some(frame) = self.pending.get(at) {
@@ -127,7 +128,7 @@ impl StreamReceiver {
                 self.decoded.insert(number);
                 self.pending.remove(at);
                 if layer.temporal_id == 0 {
-                    // What still waits before it in its layer comes too late for anything.
+                    // Frames that still wait before it in its layer come too late.
                     self.pending
                         .retain(|old| old.layer.spatial_id != layer.spatial_id || old.number > number);
                     at = self.pending.partition_point(|frame| frame.number < number);
@@ -162,7 +163,7 @@ impl StreamReceiver {
         self.delays.push((now - captured).as_millis() as u16);
     }
 
-    /// Says what began to be shown at a time.
+    /// Notes that the window began to show a layer, or nothing, at a time.
     fn mark(&mut self, at: Time, spatial_id: Option<u8>) {
         let layer = spatial_id.map(|spatial_id| LayerId::new(spatial_id, self.temporal_id));
         let last = self.seen.layers.last().and_then(|(_, layer)| *layer);
@@ -209,7 +210,7 @@ impl StreamReceiver {
         }
     }
 
-    /// The spatial layer to be requested because frames wait in vain, if any.
+    /// The spatial layer to request because frames wait in vain, if any.
     pub fn blocked(&mut self, now: Time) -> Option<u8> {
         while self.pending.front().is_some_and(|frame| frame.captured + GIVEN_UP < now) {
             self.pending.pop_front();

@@ -35,8 +35,8 @@ pub struct Summary {
     pub decided_switches: f64,
     /// Mean SSIM of what was shown, at the window's size.
     pub ssim: f64,
-    /// The same over all the time that windows were visible, weighted by their areas. A window that shows nothing,
-    /// or too old a picture, counts as 0.
+    /// The same over all the time that windows were visible, weighted by their areas. A window that shows
+    /// nothing, or too old a picture, counts as 0.
     pub seen: f64,
     /// Milliseconds after their capture within which 95 % of the pictures shown were on the screen.
     pub delay: f64,
@@ -225,8 +225,8 @@ fn name(outcome: &Outcome) -> String {
     format!("{}, {}{on_demand}", outcome.call, outcome.policy.name())
 }
 
-/// Outcomes as a table in Markdown, with the most telling figures. [`Report::legend`] explains its columns, and
-/// [`Report::html`] has more of them.
+/// Outcomes as a table in Markdown, with the most telling figures. [`Report::legend`] explains its columns,
+/// and [`Report::html`] has more of them.
 pub struct Report<'a>(pub &'a [Outcome]);
 
 impl fmt::Display for Report<'_> {
@@ -256,8 +256,8 @@ impl Report<'_> {
         lines.map(|(name, meaning)| format!("{name:12} {meaning}\n")).collect()
     }
 
-    /// A page that needs nothing besides itself: a table with all figures, what they mean, and a picture of each
-    /// receiver in each run.
+    /// A page that needs nothing besides itself: a table with all figures, what they mean, and a picture of
+    /// each receiver in each run.
     pub fn html(&self, title: &str) -> String {
         let title = escape(title);
         let mut page = format!(

@@ -48,9 +48,9 @@ impl Call {
         Self::to_one("gallery", trace, link, duration, vec![script; streams as usize])
     }
 
-    /// The same, with windows that change: after a quarter of the call one stream is the speaker, with a window
-    /// of 1280x720 and all others small; after a half another is, and every third other window is hidden; for
-    /// the last quarter all are back.
+    /// The same, with windows that change: after a quarter of the call one stream is the speaker, with a
+    /// window of 1280x720 and all others small; after a half another is, and every third other window is
+    /// hidden; for the last quarter all are back.
     pub fn speakers(trace: Trace, link: LinkConfig, duration: Duration, streams: u32) -> Self {
         let mut call = Self::gallery(trace, link, duration, streams);
         call.name = "speakers".to_owned();
@@ -72,9 +72,10 @@ impl Call {
     }
 
     /// A call of `people` (2 to 25), each of whom sends a camera and sees all others: for a third of the time
-    /// in a gallery, then with one of them pinned at 1280x720 and the others small, then with somebody's screen
-    /// at 1280x720 (which is one more stream) beside a column of four, the others scrolled out of sight. Every
-    /// path carries `bitrate` on average, with fades of its own as [`Trace::lte`] draws them from `seed`.
+    /// in a gallery, then with one of them pinned at 1280x720 and the others small, then with somebody's
+    /// screen at 1280x720 (which is one more stream) beside a column of four, the others scrolled out of
+    /// sight. Every path carries `bitrate` on average, with fades of its own as [`Trace::lte`] draws them
+    /// from `seed`.
     pub fn meeting(people: u32, bitrate: u64, seed: u64, duration: Duration, on_demand: bool) -> Self {
         let people = people.clamp(2, 25);
         let columns = (1..6).find(|n| n * n >= people - 1).unwrap_or(5);

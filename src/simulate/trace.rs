@@ -83,8 +83,8 @@ impl Trace {
         Self::steps(&[(Duration::from_secs(12), bitrate)])
     }
 
-    /// A link whose bitrate changes step by step: each step lasts for its duration and carries its bit/s, from 1000
-    /// bit/s to 1 Gbit/s. The trace ends at [`MAX_OPPORTUNITIES`].
+    /// A link whose bitrate changes step by step: each step lasts for its duration and carries its bit/s,
+    /// from 1000 bit/s to 1 Gbit/s. The trace ends at [`MAX_OPPORTUNITIES`].
     pub fn steps(steps: &[(Duration, u64)]) -> Self {
         let mut opportunities = Vec::new();
         let (mut time, mut bits) = (0, 0);

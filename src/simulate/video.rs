@@ -1,4 +1,4 @@
-//! What the simulator knows of a coded video: frame sizes, quality and time of each layer.
+//! A coded video as the simulator knows it: the frame sizes, quality and encoding time of each layer.
 
 use std::str::FromStr;
 
@@ -6,14 +6,14 @@ use super::model::{HEADERS, PAYLOAD};
 use crate::select::{LayerQuality, Offer};
 use crate::structure::{DecodeTarget, LayerId, ScalabilityMode};
 
-/// How many pictures a shown picture may be old: 0 to 12, which is 400 ms at 30 pictures/s.
+/// The number of ages that a shown picture can have: 0 to 12 pictures, which is 400 ms at 30 pictures/s.
 pub const AGES: usize = 13;
 /// The most frames of a layer in a table.
 pub const MAX_FRAMES: usize = 1 << 16;
 /// Most bytes of a frame in a table.
 const MAX_BYTES: u32 = 1 << 26;
 
-/// Why a text is no table.
+/// Why a text is not the table of a coded video.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodedVideoError {
@@ -23,7 +23,7 @@ pub enum CodedVideoError {
         /// Counted from 1.
         line: usize,
     },
-    /// A line has a number that is not one, or not in its range, or too few or many of them.
+    /// A field is not a number or not in its range, or the line has too few or too many of them.
     #[error("line {line} has a wrong number")]
     Number {
         /// Counted from 1.
@@ -51,13 +51,14 @@ struct Layer {
     key: u32,
     /// Bytes of a frame that does not refer to earlier pictures of the layer.
     refresh: Option<u32>,
-    /// SSIM in a window of so many rows, of a picture that is so many pictures old.
+    /// For a number of rows of a window: the SSIM in it, by the age of the picture in pictures.
     ssim: Vec<(u32, [f32; AGES])>,
     /// Microseconds to code a frame.
     encode: Option<u32>,
 }
 
-/// A coded video, as the example `table` measures it: a line each, fields divided by commas, comments from `#`.
+/// A coded video, as the example `table` measures it: a line each, fields divided by commas, comments from
+/// `#`.
 ///
 /// | line | fields |
 /// | --- | --- |
@@ -135,15 +136,16 @@ impl CodedVideo {
         self.layers[usize::from(spatial_id)].encode.unwrap_or(0)
     }
 
-    /// SSIM of a spatial layer in a window of `rows`, by the age of the picture in it. The smallest window that
-    /// was measured and is as large stands for it, or the largest.
+    /// SSIM of a spatial layer in a window of `rows`, by the age of the picture in it. The smallest window
+    /// that was measured and is as large stands for it, or the largest.
     pub(super) fn ssim(&self, spatial_id: u8, rows: u32) -> &[f32; AGES] {
         let ssim = &self.layers[usize::from(spatial_id)].ssim;
         let fits = ssim.iter().find(|(window, _)| *window >= rows);
         &fits.unwrap_or(&ssim[ssim.len() - 1]).1
     }
 
-    /// Mean bit/s of a decode target, all that it needs and the packets' [`HEADERS`] included, key pictures apart.
+    /// Mean bit/s of a decode target, all that it needs and the packets' [`HEADERS`] included, key pictures
+    /// apart.
     pub fn bitrate(&self, target: DecodeTarget) -> u64 {
         let structure = self.mode.structure();
         let bytes: u64 = (0..self.pictures())
@@ -171,7 +173,7 @@ impl CodedVideo {
         structure.needed_by(picture, 0).contains(LayerId::new(0, 0))
     }
 
-    /// What a sender of the video offers.
+    /// The offer of a sender of the video.
     pub fn offer(&self) -> Offer {
         let bitrate = |target| self.bitrate(target);
         let mut offer = Offer::new(self.mode, self.width, self.height, self.frame_rate, bitrate);
@@ -188,7 +190,7 @@ impl CodedVideo {
         LayerId::new(structure.spatial_layers - 1, structure.temporal_layers - 1)
     }
 
-    /// Whether the spatial layers are encodings of their own.
+    /// Whether the spatial layers are independent encodings.
     pub fn is_simulcast(&self) -> bool {
         self.mode.structure().cycle.iter().all(|p| p.iter().all(|frame| frame.inter_layer_ref.is_none()))
     }
