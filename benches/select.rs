@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_main};
-use layercast::Time;
 use layercast::select::{
     Cpu, DecodeTime, Network, Offer, Priority, Selector, SelectorConfig, StreamId, Window,
 };
 use layercast::structure::ScalabilityMode;
+use layercast::{Size, Time};
 
 const RECEIVERS: u64 = 10_000;
 /// Streams that each of the many receivers watches.
@@ -31,11 +31,11 @@ fn receiver(streams: u32, cpu: bool) -> Selector {
 }
 
 fn window(width: u32, priority: Priority) -> Window {
-    Window { width, height: width * 9 / 16, visible: true, max_frame_rate: None, priority }
+    Window::new(Size::new(width, width * 9 / 16), priority)
 }
 
 fn offer(stream: u32) -> Offer {
-    Offer::new(ScalabilityMode::L3T3, 1280, 720, 30.0, |target| {
+    Offer::new(ScalabilityMode::L3T3, Size::new(1280, 720), 30.0, |target| {
         let spatial = [54_000, 141_000, 328_000][usize::from(target.spatial_id)];
         let temporal = [100, 128, 157][usize::from(target.temporal_id)];
         spatial * temporal / 100 + 1000 * u64::from(stream)

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use assert_no_alloc::{AllocDisabler, assert_no_alloc};
-use layercast::Time;
 use layercast::select::{
     Cpu, DecodeTime, DemandConfig, DemandFold, Network, Offer, Priority, ReceiverId, Selector,
     SelectorConfig, StreamId, Window,
 };
 use layercast::structure::ScalabilityMode;
+use layercast::{Size, Time};
 
 #[global_allocator]
 static ALLOCATOR: AllocDisabler = AllocDisabler;
@@ -17,16 +17,10 @@ static ALLOCATOR: AllocDisabler = AllocDisabler;
 fn a_decision_allocates_nothing() {
     let mut selector = Selector::new(SelectorConfig::default());
     let mut fold = DemandFold::new(DemandConfig::default());
-    let offer = Offer::new(ScalabilityMode::L3T3, 1280, 720, 30.0, |target| {
+    let offer = Offer::new(ScalabilityMode::L3T3, Size::new(1280, 720), 30.0, |target| {
         60_000 * (1 + 2 * u64::from(target.spatial_id)) * (3 + u64::from(target.temporal_id))
     });
-    let window = |width: u32| Window {
-        width,
-        height: width * 9 / 16,
-        visible: true,
-        max_frame_rate: None,
-        priority: Priority::Thumbnail,
-    };
+    let window = |width: u32| Window::new(Size::new(width, width * 9 / 16), Priority::Thumbnail);
     let frame = DecodeTime { luma_samples: 640 * 360, time: Duration::from_millis(2) };
     let cpu = Cpu { decode_times: [frame].into_iter().collect(), cores: Some(8.0), load: None };
     for stream in 0..49 {

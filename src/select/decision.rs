@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::input::StreamId;
-use crate::structure::DecodeTarget;
+use crate::structure::{DecodeTarget, Refresh};
 
 /// Which input keeps a stream from a higher decode target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,18 +29,6 @@ pub enum Reason {
     NotOnOffer,
 }
 
-/// What to ask the sender for, so that the receiver can start with its new target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Refresh {
-    /// A refresh of the target's spatial layer from the layer below, or intra-only.
-    Layer {
-        /// The decode target to switch to.
-        target: DecodeTarget,
-    },
-    /// A key picture.
-    Key,
-}
-
 /// The decision about one stream.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
@@ -57,8 +45,9 @@ pub struct StreamDecision {
     pub room: u64,
     /// The input that keeps the stream from a higher target.
     pub reason: Reason,
-    /// To be asked for now: it is said once, in the decision that switches.
-    pub refresh: Option<Refresh>,
+    /// The refresh to ask the sender for now, so that the receiver can start with its new target. Only the
+    /// decision that switches says so; otherwise it is [`Refresh::NONE`].
+    pub refresh: Refresh,
     /// The target's value to the receiver, by the module's model, in 1/65536.
     pub utility: u32,
 }

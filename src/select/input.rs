@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
-use crate::picture::Size;
+use crate::Size;
 use crate::structure::{DecodeTarget, ScalabilityMode};
 
 /// The most decode targets that one stream offers.
@@ -37,10 +37,8 @@ pub struct LayerOffer {
     pub target: DecodeTarget,
     /// Bit/s of all frames that the target needs, those of lower layers included.
     pub bitrate: u64,
-    /// Width of its pictures in luma samples.
-    pub width: u32,
-    /// Height of its pictures in luma samples.
-    pub height: u32,
+    /// Size of its pictures in luma samples.
+    pub size: Size,
     /// Pictures a second.
     pub frame_rate: f32,
     /// Luma samples a second that a decoder of the target decodes, those of lower layers included.
@@ -92,38 +90,33 @@ impl Offer {
         &mut self.layers
     }
 
-    /// The offer of a `width` x `height` stream of `frame_rate` pictures a second in one of the table's
-    /// modes; `bitrate` gives the bit/s of each decode target, all that it needs included.
+    /// The offer of a stream of pictures of `size`, `frame_rate` a second, in one of the table's modes; `bitrate` gives the bit/s of each decode target, all that it needs included.
     ///
     /// In the `L` modes a switch up needs a layer refresh, and a switch down nothing. In the `S` modes each
     /// switch needs a layer refresh, and in the `_KEY` modes a key picture.
     pub fn new(
         mode: ScalabilityMode,
-        width: u32,
-        height: u32,
+        size: Size,
         frame_rate: f32,
         mut bitrate: impl FnMut(DecodeTarget) -> u64,
     ) -> Self {
         let structure = mode.structure();
         let cycle = structure.cycle;
-        let layer_size = |spatial_id| structure.layer_size(Size::new(width, height), spatial_id);
         let layers = structure.decode_targets().map(|target| {
-            let Size { width: layer_width, height: layer_height } = layer_size(target.spatial_id);
             let needed =
                 |picture: &&[_], spatial_id| structure.needed_by(picture, spatial_id).contains(target);
             let shown = cycle.iter().filter(|picture| needed(picture, target.spatial_id)).count();
             let samples: u64 = (0..=target.spatial_id)
                 .map(|spatial_id| {
                     let frames = cycle.iter().filter(|picture| needed(picture, spatial_id)).count();
-                    layer_size(spatial_id).samples() * frames as u64
+                    structure.layer_size(size, spatial_id).samples() * frames as u64
                 })
                 .sum();
             let cycles = frame_rate / cycle.len() as f32;
             LayerOffer {
                 target,
                 bitrate: bitrate(target),
-                width: layer_width,
-                height: layer_height,
+                size: structure.layer_size(size, target.spatial_id),
                 frame_rate: shown as f32 * cycles,
                 luma_samples: (samples as f64 * f64::from(cycles)) as u64,
                 quality: None,
@@ -163,16 +156,21 @@ pub enum Priority {
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[allow(clippy::exhaustive_structs)] // Apps build it by literal.
 pub struct Window {
-    /// Width in physical pixels of the rectangle that the whole picture is fitted into.
-    pub width: u32,
-    /// Height of the rectangle in physical pixels.
-    pub height: u32,
+    /// Size in physical pixels of the rectangle that the whole picture is fitted into.
+    pub size: Size,
     /// Whether any of it can be seen.
     pub visible: bool,
     /// The most pictures a second that the window can show, such as the display's refresh rate.
     pub max_frame_rate: Option<f32>,
     /// How much the stream matters to its viewer.
     pub priority: Priority,
+}
+
+impl Window {
+    /// A visible window of any frame rate.
+    pub fn new(size: Size, priority: Priority) -> Self {
+        Self { size, visible: true, max_frame_rate: None, priority }
+    }
 }
 
 /// What a relay knows of the path to the receiver.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::demand::{Demand, LayerDemand};
 use super::input::{Cap, Cpu, DecodeTime, MAX_LAYERS, Priority, StreamId, Window};
+use crate::Size;
 use crate::bitstream::{self, leb128, write_leb128};
 use crate::structure::LayerId;
 
@@ -77,8 +78,8 @@ impl ReceiverReport {
             write_leb128(out, stream.0);
             let rate = window.max_frame_rate;
             out.push(code(window.priority) | bit(2, window.visible) | bit(3, rate.is_some()));
-            write_leb128(out, window.width);
-            write_leb128(out, window.height);
+            write_leb128(out, window.size.width);
+            write_leb128(out, window.size.height);
             write_fraction(out, rate, "max_frame_rate")?;
         }
         write_cpu(out, self.cpu.as_ref())?;
@@ -111,10 +112,9 @@ impl ReceiverReport {
         for _ in 0..reader.count(MAX_STREAMS, "windows")? {
             let stream = StreamId(reader.number()?);
             let flags = reader.flags(4)?;
-            let (width, height) = (reader.number()?, reader.number()?);
+            let size = Size::new(reader.number()?, reader.number()?);
             let max_frame_rate = reader.fraction(flags & 8 != 0, "max_frame_rate")?;
-            let window =
-                Window { width, height, visible: flags & 4 != 0, max_frame_rate, priority: priority(flags) };
+            let window = Window { size, visible: flags & 4 != 0, max_frame_rate, priority: priority(flags) };
             report.windows.push((stream, window));
         }
         report.cpu = reader.cpu()?;

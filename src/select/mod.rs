@@ -94,7 +94,7 @@ mod tests;
 mod value;
 
 pub use config::SelectorConfig;
-pub use decision::{Decision, Probe, Reason, Refresh, StreamDecision};
+pub use decision::{Decision, Probe, Reason, StreamDecision};
 pub use demand::{Demand, DemandConfig, DemandFold, LayerDemand, ReceiverId};
 pub use input::{
     Cap, Cpu, DecodeTime, DecodeTimes, LayerOffer, LayerQuality, MAX_BITRATE, MAX_DECODE_TIMES, MAX_LAYERS,

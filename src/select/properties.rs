@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::allocate::{Allocator, Choice, Ladder, hull};
 use super::*;
-use crate::Time;
 use crate::structure::ScalabilityMode;
+use crate::{Size, Time};
 
 /// Random numbers from a seed (SplitMix64).
 struct Random(u64);
@@ -52,7 +52,7 @@ fn offer(random: &mut Random) -> Offer {
     // Either layers as they are, or whatever somebody claims.
     let wild = random.one_in(4);
     let base = random.within(20_000..200_000);
-    let mut offer = Offer::new(mode, width, height, rate, |target| match wild {
+    let mut offer = Offer::new(mode, Size::new(width, height), rate, |target| match wild {
         true => random.within(0..3_000_000),
         false => {
             let spatial = [10, 26, 60][usize::from(target.spatial_id)];
@@ -75,8 +75,7 @@ fn window(random: &mut Random) -> Window {
     let (width, height) =
         random.pick(&[(1280, 720), (1920, 1080), (640, 360), (320, 180), (200, 300), (1, 1), (0, 50)]);
     Window {
-        width,
-        height,
+        size: Size::new(width, height),
         visible: !random.one_in(8),
         max_frame_rate: random.maybe(6, |r| r.within(1..70) as f32),
         priority: random.pick(&[
@@ -192,7 +191,7 @@ fn check_limits(situation: &Situation, decision: &Decision) {
     for (watched, decided) in situation.streams.iter().zip(&decision.streams) {
         assert_eq!(watched.id, decided.stream);
         let Watched { offer, window, .. } = watched;
-        let hidden = !window.visible || window.width == 0;
+        let hidden = !window.visible || window.size.width == 0;
         assert_eq!(decided.reason == Reason::Hidden, hidden);
         assert_eq!(decided.reason == Reason::NotOnOffer, !hidden && offer.layers.is_empty());
         let Some(target) = decided.target else {
@@ -207,13 +206,13 @@ fn check_limits(situation: &Situation, decision: &Decision) {
         for cap in watched.cap.iter().chain(&situation.cap) {
             assert!(cap.max_spatial_id.is_none_or(|max| target.spatial_id <= max));
             assert!(cap.max_temporal_id.is_none_or(|max| target.temporal_id <= max));
-            assert!(cap.max_height.is_none_or(|max| layer.height <= max));
+            assert!(cap.max_height.is_none_or(|max| layer.size.height <= max));
             assert!(cap.max_frame_rate.is_none_or(|max| layer.frame_rate <= max * 1.01));
             assert!(cap.max_bitrate.is_none_or(|max| layer.bitrate <= max));
         }
         for other in &offer.layers {
-            let smaller = other.width * other.height < layer.width * layer.height;
-            let fills = other.width >= window.width || other.height >= window.height;
+            let smaller = other.size.samples() < layer.size.samples();
+            let fills = other.size.width >= window.size.width || other.size.height >= window.size.height;
             assert!(!smaller || !fills, "a layer above the window");
             let slower = other.target.spatial_id == target.spatial_id && other.frame_rate < layer.frame_rate;
             let fast = window.max_frame_rate.is_some_and(|max| layer.frame_rate > max * 1.01);

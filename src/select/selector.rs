@@ -1,15 +1,17 @@
 //! The selector: takes one receiver's inputs, and makes the decisions that follow from them.
 
+use std::cmp::Ordering;
+
 use super::allocate::Allocator;
 use super::config::SelectorConfig;
 use super::cpu::Processor;
-use super::decision::{Decision, Reason, Refresh, StreamDecision};
+use super::decision::{Decision, Reason, StreamDecision};
 use super::input::{Cap, Cpu, LayerOffer, MAX_BITRATE, Network, Offer, StreamId, Switch, Window};
 use super::messages::ReceiverReport;
 use super::path::{Budget, Path};
 use super::stream::{Candidate, Limits, Mask, Resource, Stream, Worth};
 use crate::Time;
-use crate::structure::DecodeTarget;
+use crate::structure::{DecodeTarget, Refresh};
 
 /// Decides which decode target of each stream one receiver gets; the [module](super) says how.
 #[derive(Debug, Clone)]
@@ -58,8 +60,8 @@ impl Selector {
         let stream = self.stream(stream);
         let old = stream.window;
         if old != window {
-            stream.fresh |= window.width > old.width
-                || window.height > old.height
+            stream.fresh |= window.size.width > old.size.width
+                || window.size.height > old.size.height
                 || window.priority > old.priority
                 || window.max_frame_rate.unwrap_or(f32::INFINITY)
                     > old.max_frame_rate.unwrap_or(f32::INFINITY);
@@ -352,28 +354,30 @@ impl Selector {
 
 /// Whether a layer of an offer is possible.
 fn is_sound(layer: &LayerOffer) -> bool {
-    let LayerOffer { target, bitrate, width, height, frame_rate, .. } = *layer;
+    let LayerOffer { target, bitrate, size, frame_rate, .. } = *layer;
     target.spatial_id < 4
         && target.temporal_id < 8
         && (1..=MAX_BITRATE).contains(&bitrate.max(1))
-        && (1..=65536).contains(&width)
-        && (1..=65536).contains(&height)
+        && size.is_codable()
         && frame_rate > 0.0
         && frame_rate <= 1000.0
 }
 
-/// What to ask for between two targets.
-fn refresh(before: Option<DecodeTarget>, after: Option<DecodeTarget>, offer: &Offer) -> Option<Refresh> {
-    let target = after?;
-    let Some(before) = before else { return Some(Refresh::Key) };
+/// The refresh that a receiver of `before` needs to go on with `after`.
+fn refresh(before: Option<DecodeTarget>, after: Option<DecodeTarget>, offer: &Offer) -> Refresh {
+    let Some(target) = after else { return Refresh::NONE };
+    let Some(before) = before else { return Refresh::KEY };
+    let up = before.spatial_id + 1..=target.spatial_id;
     let switch = match target.spatial_id.cmp(&before.spatial_id) {
-        std::cmp::Ordering::Less => offer.down,
-        std::cmp::Ordering::Equal => Switch::Free,
-        std::cmp::Ordering::Greater => offer.up,
+        Ordering::Less => offer.down,
+        Ordering::Equal => Switch::Free,
+        Ordering::Greater => offer.up,
     };
     match switch {
-        Switch::Free => None,
-        Switch::LayerRefresh => Some(Refresh::Layer { target }),
-        Switch::KeyFrame => Some(Refresh::Key),
+        Switch::Free => Refresh::NONE,
+        // Only the way down tells layers that build on each other from independent encodings.
+        Switch::LayerRefresh if offer.down == Switch::LayerRefresh => Refresh::layer(target.spatial_id),
+        Switch::LayerRefresh => Refresh::layers(up),
+        Switch::KeyFrame => Refresh::KEY,
     }
 }

@@ -96,7 +96,7 @@ impl Stream {
     }
 
     pub fn visible(&self) -> bool {
-        self.window.visible && self.window.width > 0 && self.window.height > 0
+        self.window.visible && self.window.size.samples() > 0
     }
 
     /// Makes the candidates anew, and finds those that caps and window leave.
@@ -201,7 +201,7 @@ impl Stream {
 fn within(layer: &LayerOffer, cap: &Cap) -> bool {
     cap.max_spatial_id.is_none_or(|max| layer.target.spatial_id <= max)
         && cap.max_temporal_id.is_none_or(|max| layer.target.temporal_id <= max)
-        && cap.max_height.is_none_or(|max| layer.height <= max)
+        && cap.max_height.is_none_or(|max| layer.size.height <= max)
         && cap.max_frame_rate.is_none_or(|max| layer.frame_rate <= max * RATE_TOLERANCE)
         && cap.max_bitrate.is_none_or(|max| layer.bitrate <= max)
 }
@@ -212,9 +212,9 @@ const RATE_TOLERANCE: f32 = 1.01;
 /// Whether a window can show a layer: no smaller one fills it, and its frame rate is of use or its picture
 /// size has no lower one.
 fn shows(window: &Window, layer: &LayerOffer, layers: &[LayerOffer]) -> bool {
-    let samples = |layer: &LayerOffer| u64::from(layer.width) * u64::from(layer.height);
     let filled = layers.iter().any(|other| {
-        samples(other) < samples(layer) && (other.width >= window.width || other.height >= window.height)
+        other.size.samples() < layer.size.samples()
+            && (other.size.width >= window.size.width || other.size.height >= window.size.height)
     });
     let fast = window.max_frame_rate.is_some_and(|max| layer.frame_rate > max * RATE_TOLERANCE)
         && layers.iter().any(|other| {

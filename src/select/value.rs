@@ -22,9 +22,9 @@ fn weight(priority: Priority) -> f64 {
 
 /// The value of `layer` in `window`, at least 1. `quality` is the [`quality`] of its spatial layer.
 pub(super) fn value(layer: &LayerOffer, quality: f64, window: &Window) -> u32 {
-    let (width, height) = (f64::from(layer.width), f64::from(layer.height));
+    let (width, height) = (f64::from(layer.size.width), f64::from(layer.size.height));
     // Window pixels for each sample, a side: the whole picture is fitted in.
-    let scale = (f64::from(window.width) / width).min(f64::from(window.height) / height);
+    let scale = (f64::from(window.size.width) / width).min(f64::from(window.size.height) / height);
     let area = (width * height * scale * scale / (1280.0 * 720.0)).sqrt().clamp(0.125, 2.0);
     let detail = (1.0 / scale).min(1.0);
     let rate = f64::from(layer.frame_rate).min(60.0);
@@ -52,7 +52,7 @@ pub(super) fn quality(layer: &LayerOffer) -> f64 {
         }
         _ => {
             // A sample costs less in a larger picture: by its fourth root.
-            let samples = f64::from(layer.width) * f64::from(layer.height);
+            let samples = layer.size.samples() as f64;
             let bits = layer.bitrate as f64 / f64::from(layer.frame_rate);
             let bits = bits / (samples.sqrt() * samples.sqrt().sqrt());
             (bits / (bits + 0.1)).max(0.05)

@@ -175,10 +175,12 @@ impl Decider {
 /// hidden.
 fn useful(watched: &Watched) -> impl Iterator<Item = &LayerOffer> {
     let window = watched.window;
-    let fills = move |layer: &LayerOffer| layer.width >= window.width || layer.height >= window.height;
+    let fills = move |layer: &LayerOffer| {
+        layer.size.width >= window.size.width || layer.size.height >= window.size.height
+    };
     let layers = watched.offer.layers();
     layers.iter().filter(move |layer| {
-        window.visible && !layers.iter().any(|other| other.height < layer.height && fills(other))
+        window.visible && !layers.iter().any(|other| other.size.height < layer.size.height && fills(other))
     })
 }
 
@@ -191,7 +193,7 @@ fn by_priority(watched: &[Watched]) -> Vec<usize> {
         Priority::ActiveSpeaker => 2,
         Priority::Thumbnail => 3,
     };
-    order.sort_by_key(|&at| (rank(&watched[at]), u32::MAX - watched[at].window.height));
+    order.sort_by_key(|&at| (rank(&watched[at]), u32::MAX - watched[at].window.size.height));
     order
 }
 
@@ -233,13 +235,14 @@ fn allocate(available: u64, watched: &[Watched]) -> Vec<Option<DecodeTarget>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Size;
     use crate::simulate::CodedVideo;
 
     fn watched(windows: &[(u32, bool, Priority)]) -> Vec<Watched> {
         let offer = CodedVideo::scene().offer();
         let watched = |(n, &(height, visible, priority)): (usize, &(u32, bool, Priority))| Watched {
             stream: StreamId(n as u32),
-            window: Window { width: height * 16 / 9, height, visible, max_frame_rate: None, priority },
+            window: Window { visible, ..Window::new(Size::new(height * 16 / 9, height), priority) },
             offer: offer.clone(),
         };
         windows.iter().enumerate().map(watched).collect()

@@ -189,14 +189,14 @@ impl StreamReceiver {
             return;
         }
         let passed = (now - from).as_secs_f64();
-        let area = f64::from(self.window.width) * f64::from(self.window.height) / 1e6;
+        let area = self.window.size.samples() as f64 / 1e6;
         self.seen.visible += now - from;
         self.seen.visible_area += area * passed;
         if self.paused {
             self.seen.paused += now - from;
         }
         let Some(shown) = self.shown else { return };
-        let ssim = self.video.ssim(shown.spatial_id, self.window.height);
+        let ssim = self.video.ssim(shown.spatial_id, self.window.size.height);
         let picture = 1.0 / f64::from(self.video.frame_rate());
         let (start, end) = ((from - shown.at).as_secs_f64(), (now - shown.at).as_secs_f64());
         for (age, &ssim) in ssim.iter().enumerate().take(AGES) {
@@ -241,6 +241,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::Size;
+    use crate::select::Priority;
     use crate::simulate::sender::Sender;
     use crate::structure::DecodeTargets;
 
@@ -260,7 +262,7 @@ mod tests {
             let video = Arc::new(CodedVideo::scene());
             let mut receiver = StreamReceiver::new(video.clone());
             receiver.set_target(Time::ZERO, Some(video.top()));
-            let window = Window { width: 1280, height: 720, visible: true, ..Window::default() };
+            let window = Window::new(Size::new(1280, 720), Priority::Thumbnail);
             receiver.set_window(Time::ZERO, window);
             Self { sender: Sender::new(video, 0), receiver }
         }

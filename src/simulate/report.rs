@@ -154,7 +154,7 @@ const COLUMNS: [Column; 17] = [
         "net %",
         true,
         |s| format!("{:.2}", s.net_share * 100.0),
-        "the same without the stalls that the link alone causes and no policy can avoid",
+        "stalled % without the stalls that the link alone causes and no policy can avoid",
     ),
     column(
         "paused %",
@@ -185,8 +185,8 @@ const COLUMNS: [Column; 17] = [
         "SSIM seen",
         true,
         |s| format!("{:.4}", s.seen),
-        "the same over all the time that windows were visible: 0 while they show nothing or too old a picture, \
-         weighted by the windows' areas",
+        "mean SSIM over all the time that windows were visible, weighted by their areas: against the scene at that \
+         moment, at the window's size, and 0 while a window shows nothing or too old a picture",
     ),
     column(
         "delay ms",

@@ -6,12 +6,12 @@ use super::call::{Call, ReceiverSpec, Script};
 use super::link::LinkConfig;
 use super::trace::Trace;
 use super::video::CodedVideo;
-use crate::Time;
 use crate::select::{DemandConfig, Priority, SelectorConfig, StreamId, Window};
+use crate::{Size, Time};
 
 /// A visible window; its height follows from 16:9.
 fn window(width: u32, priority: Priority) -> Window {
-    Window { width, height: width * 9 / 16, visible: true, max_frame_rate: None, priority }
+    Window::new(Size::new(width, width * 9 / 16), priority)
 }
 
 fn hidden() -> Window {

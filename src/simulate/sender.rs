@@ -7,7 +7,6 @@ use arrayvec::ArrayVec;
 use super::model::KEY_DISTANCE;
 use super::video::CodedVideo;
 use crate::Time;
-use crate::picture::Size;
 use crate::structure::{DecodeTargets, LayerId, PictureRequest, Planner, Refresh};
 
 /// One frame, as the relay gets it.
@@ -47,8 +46,7 @@ impl Sender {
     pub fn new(table: Arc<CodedVideo>, offset: usize) -> Self {
         // Whole cycles, so that sizes stay with their temporal layers.
         let cycle = table.mode().structure().cycle.len();
-        let (width, height) = table.size();
-        let size = Size::new(width, height);
+        let size = table.size();
         Self {
             simulcast: table.is_simulcast(),
             planner: Planner::new(table.mode(), size),

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use super::model::{HEADERS, PAYLOAD};
+use crate::Size;
 use crate::select::{LayerQuality, Offer};
 use crate::structure::{DecodeTarget, LayerId, ScalabilityMode};
 
@@ -71,8 +72,7 @@ struct Layer {
 #[derive(Debug, Clone, PartialEq)]
 pub struct CodedVideo {
     mode: ScalabilityMode,
-    width: u32,
-    height: u32,
+    size: Size,
     frame_rate: f32,
     layers: Vec<Layer>,
 }
@@ -99,9 +99,9 @@ impl CodedVideo {
         self.mode
     }
 
-    /// Width and height of the video in luma samples.
-    pub fn size(&self) -> (u32, u32) {
-        (self.width, self.height)
+    /// Size of the video in luma samples.
+    pub fn size(&self) -> Size {
+        self.size
     }
 
     /// Pictures a second.
@@ -176,9 +176,9 @@ impl CodedVideo {
     /// The offer of a sender of the video.
     pub fn offer(&self) -> Offer {
         let bitrate = |target| self.bitrate(target);
-        let mut offer = Offer::new(self.mode, self.width, self.height, self.frame_rate, bitrate);
+        let mut offer = Offer::new(self.mode, self.size, self.frame_rate, bitrate);
         for layer in offer.layers_mut() {
-            let ssim = self.ssim(layer.target.spatial_id, layer.height)[0];
+            let ssim = self.ssim(layer.target.spatial_id, layer.size.height)[0];
             layer.quality = Some(LayerQuality::Ssim(ssim));
         }
         offer
@@ -284,7 +284,7 @@ fn video(fields: &[&str]) -> Option<CodedVideo> {
     // A frame of every layer in every picture, as a table has it; and a key frame alone is no stream.
     let every = structure.cycle.iter().all(|p| p.len() == usize::from(structure.spatial_layers));
     let layers = vec![Layer::default(); usize::from(structure.spatial_layers)];
-    every.then_some(CodedVideo { mode, width: side(width)?, height: side(height)?, frame_rate, layers })
+    every.then_some(CodedVideo { mode, size: Size::new(side(width)?, side(height)?), frame_rate, layers })
 }
 
 #[cfg(test)]
@@ -317,7 +317,7 @@ mod tests {
     fn the_built_in_tables_are_real_encodes_of_one_scene() {
         let (layered, simulcast) = (CodedVideo::scene(), CodedVideo::scene_simulcast());
         assert_eq!((layered.mode(), simulcast.mode()), (ScalabilityMode::L3T3, ScalabilityMode::S3T3));
-        assert_eq!((layered.size(), layered.top()), ((1280, 720), LayerId::new(2, 2)));
+        assert_eq!((layered.size(), layered.top()), (Size::new(1280, 720), LayerId::new(2, 2)));
         assert!(simulcast.is_simulcast() && !layered.is_simulcast());
         for table in [layered, simulcast] {
             for s in 0..3 {
