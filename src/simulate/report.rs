@@ -227,6 +227,7 @@ fn name(outcome: &Outcome) -> String {
 
 /// Outcomes as a table in Markdown, with the most telling figures. [`Report::legend`] explains its columns,
 /// and [`Report::html`] has more of them.
+#[allow(clippy::exhaustive_structs)] // The outcomes are all there is to it.
 pub struct Report<'a>(pub &'a [Outcome]);
 
 impl fmt::Display for Report<'_> {
