@@ -7,6 +7,7 @@ use layercast::select::{
     Cpu, DecodeTime, Network, Offer, Priority, Selector, SelectorConfig, StreamId, Window,
 };
 use layercast::structure::ScalabilityMode;
+use layercast::{Size, Time};
 
 const RECEIVERS: u64 = 10_000;
 /// Streams that each of the many receivers watches.
@@ -16,25 +17,25 @@ const WATCHED: u32 = 12;
 fn receiver(streams: u32, cpu: bool) -> Selector {
     let mut selector = Selector::new(SelectorConfig::default());
     for stream in 0..streams {
-        selector.set_offer(Duration::ZERO, StreamId(stream), &offer(stream));
+        selector.set_offer(Time::ZERO, StreamId(stream), &offer(stream));
         let (width, priority) =
             if stream == 0 { (1280, Priority::Pinned) } else { (480, Priority::Thumbnail) };
-        selector.set_window(Duration::ZERO, StreamId(stream), window(width, priority));
+        selector.set_window(Time::ZERO, StreamId(stream), window(width, priority));
     }
     if cpu {
         let frame = DecodeTime { luma_samples: 1280 * 720, time: Duration::from_millis(4) };
         let cpu = Cpu { decode_times: [frame].into_iter().collect(), ..Cpu::default() };
-        selector.set_cpu(Duration::ZERO, &cpu);
+        selector.set_cpu(Time::ZERO, &cpu);
     }
     selector
 }
 
 fn window(width: u32, priority: Priority) -> Window {
-    Window { width, height: width * 9 / 16, visible: true, max_frame_rate: None, priority }
+    Window::new(Size::new(width, width * 9 / 16), priority)
 }
 
 fn offer(stream: u32) -> Offer {
-    Offer::new(ScalabilityMode::L3T3, 1280, 720, 30.0, |target| {
+    Offer::new(ScalabilityMode::L3T3, Size::new(1280, 720), 30.0, |target| {
         let spatial = [54_000, 141_000, 328_000][usize::from(target.spatial_id)];
         let temporal = [100, 128, 157][usize::from(target.temporal_id)];
         spatial * temporal / 100 + 1000 * u64::from(stream)
@@ -61,7 +62,7 @@ fn bench(criterion: &mut Criterion) {
             group.bench_function(BenchmarkId::new(name, streams), |bencher| {
                 bencher.iter(|| {
                     tick += 1;
-                    let now = Duration::from_millis(100 * tick);
+                    let now = Time::from_millis(100 * tick);
                     selector.set_network(now, network(tick, streams));
                     selector.decide(now).total_bitrate
                 })
@@ -75,7 +76,7 @@ fn bench(criterion: &mut Criterion) {
     group.bench_function(BenchmarkId::new("all_inputs_and_decide", 49), |bencher| {
         bencher.iter(|| {
             tick += 1;
-            let now = Duration::from_millis(100 * tick);
+            let now = Time::from_millis(100 * tick);
             for (stream, offer) in (0..).map(StreamId).zip(&offers) {
                 selector.set_offer(now, stream, offer);
                 // A window that grew may rise at once, through all of its layers.
@@ -91,7 +92,7 @@ fn bench(criterion: &mut Criterion) {
     group.bench_function(BenchmarkId::new("receivers_of_12", RECEIVERS), |bencher| {
         bencher.iter(|| {
             tick += 1;
-            let now = Duration::from_millis(100 * tick);
+            let now = Time::from_millis(100 * tick);
             let decide = |selector: &mut Selector| {
                 selector.set_network(now, network(tick, WATCHED));
                 selector.decide(now).total_bitrate

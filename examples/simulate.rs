@@ -1,4 +1,4 @@
-//! Simulates a call over a recorded or made link, under every way to decide which layers a receiver gets.
+//! Simulates a call over a recorded or drawn link, under every policy that decides which layers a receiver gets.
 
 mod common;
 
@@ -7,49 +7,49 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use layercast::simulate::{Call, LinkConfig, Outcome, Policy, Report, Table, Trace};
+use layercast::simulate::{Call, CodedVideo, LinkConfig, Outcome, Policy, Report, Trace};
 
 use common::{Result, at, exit_code};
 
-/// Simulates a call in virtual time, under the crate's selector and what it is held against, and prints what
-/// became of it.
+/// Simulates a call in virtual time, under the crate's selector and the policies it is compared with, and prints
+/// what became of it.
 #[derive(Parser)]
 struct Args {
     /// The capacity of the link to the receiver: a Mahimahi trace (a time in milliseconds for each 1500 bytes).
-    /// Where not given, a link like LTE is drawn.
+    /// Without one, a link like LTE is drawn.
     #[arg(long)]
     trace: Option<PathBuf>,
     /// Mean bit/s of the link that is drawn.
     #[arg(long, default_value_t = 4_000_000)]
     bitrate: u64,
-    /// Streams that the receiver watches; people in a meeting. 9 and 12 where not given.
+    /// Streams that the receiver watches; people in a meeting. By default 9 and 12.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=49))]
     streams: Option<u32>,
-    /// What the windows do. Where not given, a gallery under each policy and, unless there is a trace, a meeting.
+    /// What the windows do. By default a gallery under each policy and, unless there is a trace, a meeting.
     #[arg(long, value_enum)]
     scenario: Option<Scenario>,
     /// Seconds; by default those of the trace, at most 300.
     #[arg(long)]
     seconds: Option<u64>,
-    /// Milliseconds that each direction takes besides the queue.
+    /// Milliseconds that a packet takes in each direction besides its wait in the queue.
     #[arg(long, default_value_t = 30)]
     delay: u64,
     /// Bytes that the queue before the link holds.
     #[arg(long, default_value_t = 150_000)]
     queue: usize,
-    /// Share of the packets that is lost behind the link.
+    /// Share of the packets that are lost behind the link, 0 to 1.
     #[arg(long, default_value_t = 0.0)]
     loss: f64,
-    /// Decides which these are, and what a link looks like that is drawn.
+    /// Seed of that loss, and of a link that is drawn.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// What the streams are coded as, as the example `table` writes it; where not given, the crate's scene.
+    /// The coded video of the streams, as the example `table` writes it; by default the crate's scene.
     #[arg(long, requires = "simulcast_table")]
     table: Option<PathBuf>,
-    /// The same video as encodings of their own (`table --mode S3T3`).
+    /// The same video as independent encodings (`table --mode S3T3`).
     #[arg(long, requires = "table")]
     simulcast_table: Option<PathBuf>,
-    /// Writes a page (.html) with all of it, or a picture (.svg) of the selector and of the greedy policy.
+    /// Writes a page (.html) with all figures, or a picture (.svg) of the selector and of the greedy policy.
     #[arg(long)]
     report: Option<PathBuf>,
 }
@@ -60,8 +60,8 @@ enum Scenario {
     Gallery,
     /// A speaker, then another; some windows hidden; a gallery before and after.
     Speakers,
-    /// Everybody sends and watches: a gallery, then a pinned speaker, then a shared screen. What senders send
-    /// on demand is held against sending everything.
+    /// Everybody sends and watches: a gallery, then a pinned speaker, then a shared screen. Senders that encode on
+    /// demand are compared with senders that encode everything.
     Meeting,
 }
 
@@ -80,12 +80,9 @@ fn run(args: &Args) -> Result<()> {
     let longest = recorded.as_ref().map_or(Duration::from_secs(120), Trace::period);
     let duration = args.seconds.map_or(longest.min(Duration::from_secs(300)), Duration::from_secs);
     let trace = recorded.unwrap_or_else(|| Trace::lte(args.seed, args.bitrate, duration));
-    let link = LinkConfig {
-        delay: Duration::from_millis(args.delay),
-        queue: args.queue,
-        loss: args.loss,
-        seed: args.seed,
-    };
+    let mut link = LinkConfig::default();
+    link.delay = Duration::from_millis(args.delay);
+    (link.queue, link.loss, link.seed) = (args.queue, args.loss, args.seed);
     let name = args.trace.as_ref().and_then(|path| path.file_name());
     let name = name.map_or_else(
         || format!("a drawn link of {} kbit/s, seed {}", args.bitrate / 1000, args.seed),
@@ -108,6 +105,7 @@ fn run(args: &Args) -> Result<()> {
         let call = Call::meeting(args.streams.unwrap_or(12), args.bitrate, args.seed, duration, true);
         outcomes.extend(meeting(with_tables(args, call)?));
     }
+    println!("{}", Report::legend());
     let Some(path) = &args.report else { return Ok(()) };
     let page = if path.extension().is_some_and(|extension| extension == "svg") {
         outcomes.retain(|outcome| matches!(outcome.policy, Policy::Selector | Policy::Greedy));
@@ -120,16 +118,16 @@ fn run(args: &Args) -> Result<()> {
 
 fn with_tables(args: &Args, mut call: Call) -> Result<Call> {
     if let (Some(layered), Some(simulcast)) = (&args.table, &args.simulcast_table) {
-        call.table = read(layered)?;
+        call.video = read(layered)?;
         call.simulcast = read(simulcast)?;
-        if call.table.is_simulcast() || !call.simulcast.is_simulcast() {
+        if call.video.is_simulcast() || !call.simulcast.is_simulcast() {
             return Err("the first table has to be of an L mode, the second of an S mode".into());
         }
     }
     Ok(call)
 }
 
-fn read(path: &std::path::Path) -> Result<Table> {
+fn read(path: &std::path::Path) -> Result<CodedVideo> {
     at(path, at(path, std::fs::read_to_string(path))?.parse())
 }
 

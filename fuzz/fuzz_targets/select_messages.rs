@@ -1,8 +1,7 @@
 //! The selector's messages: what reads is written the same way again, and is taken by a selector.
 #![no_main]
 
-use std::time::Duration;
-
+use layercast::Time;
 use layercast::select::{DemandMessage, ReceiverReport, Selector, SelectorConfig};
 use libfuzzer_sys::fuzz_target;
 
@@ -12,8 +11,8 @@ fuzz_target!(|data: &[u8]| {
         report.write(&mut out).unwrap();
         assert_eq!(ReceiverReport::read(&out), Ok(report.clone()));
         let mut selector = Selector::new(SelectorConfig::default());
-        selector.set_report(Duration::ZERO, &report);
-        assert_eq!(selector.decide(Duration::ZERO).total_bitrate, 0);
+        selector.set_report(Time::ZERO, &report);
+        assert_eq!(selector.decide(Time::ZERO).total_bitrate, 0);
     }
     out.clear();
     if let Ok(message) = DemandMessage::read(data) {

@@ -1,22 +1,22 @@
-//! One budget shared out over streams: for each the choice that makes the sum of values large.
+//! Shares one budget out over streams: chooses for each, so that the sum of values is large.
 //!
-//! Each stream is a ladder of choices, of rising cost and value. Everyone gets its lowest first. From there the
-//! steps along each ladder's upper convex hull are taken in the order of value per cost, whichever the stream.
-//! A stream whose next step does not fit stays where it is, with all its equals, and the others go on. At the
-//! first few of these the choices below the hull that do fit are tried as well, each with all that follows from
-//! it, and the best is kept.
+//! Each stream is a ladder of choices, of rising cost and value. Every stream gets its lowest choice first.
+//! From there the allocator takes the steps along each ladder's upper convex hull in the order of value per
+//! cost, whichever the stream. If the next step of a stream does not fit, the stream stays at its choice,
+//! with all its equals, and the others go on. At the first few of these steps the allocator also tries the
+//! choices below the hull that do fit, each with everything that follows from it, and keeps the best.
 //!
-//! More budget never makes less of it. As long as every step fits, the sum is the most that any choices of that
-//! cost have (steps are in the order of their slopes). So if a larger budget lets one more step fit, it gives at
-//! least that maximum, whatever else the smaller one was filled with. If it does not, the same stream stays
-//! behind in both, with the same choices to be tried, and the rest is the same question about the other streams
-//! with what is left.
+//! More budget never gives less value. As long as every step fits, the sum is the highest of all choices of
+//! that cost, because steps come in the order of their slopes. So if a larger budget lets one more step fit,
+//! it gives at least that maximum, however the allocator filled the smaller budget. If it does not, the same
+//! stream stays behind in both, with the same choices to try, and the same argument holds for the other
+//! streams and the budget left.
 
 use std::cmp::Ordering;
 
 use arrayvec::ArrayVec;
 
-use super::MAX_LAYERS;
+use super::input::MAX_LAYERS;
 
 /// One choice of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,11 +29,12 @@ pub(super) struct Choice {
     pub option: u8,
 }
 
-/// The choices of a stream that are worth their cost: each costs more than the one before, and is worth more.
+/// The choices of a stream that are worth their cost: each costs more than the one before and has a higher
+/// value.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ladder {
     choices: ArrayVec<Choice, MAX_LAYERS>,
-    /// The same for streams with the same choices.
+    /// A hash, the same for streams with the same choices.
     kind: u64,
 }
 
@@ -43,7 +44,7 @@ impl Ladder {
         self.kind = 0;
     }
 
-    /// Adds a choice; they come in the order of their costs. At most [`MAX_LAYERS`] are taken.
+    /// Adds a choice. Choices come in the order of their costs, and at most [`MAX_LAYERS`] have room.
     pub fn push(&mut self, choice: Choice) {
         match self.choices.last() {
             Some(last) if last.value >= choice.value => return,
@@ -73,7 +74,7 @@ struct Step {
     to: u8,
 }
 
-/// More value for its cost comes first. Equal slopes take turns by their place on the ladder.
+/// Steps of more value per cost come first. Equal slopes take turns by their place on the ladder.
 fn by_slope(a: &Step, b: &Step) -> Ordering {
     let slope = |a: &Step, b: &Step| u64::from(a.value) * b.cost;
     slope(b, a).cmp(&slope(a, b)).then((a.to, a.stream).cmp(&(b.to, b.stream)))
@@ -109,22 +110,22 @@ impl Branch {
     }
 }
 
-/// Streams at which choices below the hull are tried.
+/// The number of streams at which the allocator tries choices below the hull.
 const MAX_DEPTH: usize = 3;
 
-/// Shares out budgets; what it needs for that is kept from one to the next.
+/// Shares out budgets, and keeps its buffers from one to the next.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Allocator {
     pub ladders: Vec<Ladder>,
     steps: Vec<Step>,
     minima: Vec<Step>,
     branches: [Branch; 1 + 2 * MAX_DEPTH],
-    /// Costs of what was chosen.
+    /// The cost of all choices made.
     pub spent: u64,
 }
 
 impl Allocator {
-    /// Makes room for `streams` ladders, so that nothing is allocated later.
+    /// Makes room for `streams` ladders, so that later calls allocate nothing.
     pub fn reserve(&mut self, streams: usize) {
         self.ladders.resize_with(streams.max(self.ladders.len()), Ladder::default);
         let streams = self.ladders.len();
@@ -140,9 +141,9 @@ impl Allocator {
         }
     }
 
-    /// Shares `budget` out over the first `streams` ladders, of which empty ones take nothing. Whether every
-    /// other gets at least its lowest choice; where they do not all fit they are taken by value for their cost,
-    /// and nobody gets more.
+    /// Shares `budget` out over the first `streams` ladders, of which empty ones take nothing. Returns
+    /// whether every other ladder gets at least its lowest choice. If these do not all fit, the allocator
+    /// takes them in the order of value per cost, and none gets more.
     pub fn share(&mut self, streams: usize, budget: u64) -> bool {
         let ladders = &self.ladders[..streams];
         self.minima.clear();
@@ -182,13 +183,13 @@ impl Allocator {
         fits
     }
 
-    /// What a stream got.
+    /// The choice made for a stream.
     pub fn chosen(&self, stream: usize) -> Option<Choice> {
         let at = *self.branches[0].at.get(stream)?;
         self.ladders[stream].choices().get(usize::from(at)).copied()
     }
 
-    /// The least that a stream or one of its equals got, if the stream got anything.
+    /// The cheapest choice made for a stream or one of its equals, if the stream got any.
     pub fn least_of_equals(&self, stream: usize) -> Option<Choice> {
         let chosen = self.chosen(stream)?;
         let equals =
@@ -221,8 +222,8 @@ pub(super) fn hull(choices: &[Choice], mut step: impl FnMut(u8, u8, u64, u32)) {
     }
 }
 
-/// Takes the steps that fit, from where the first branch stands to its end. The other branches are room to try
-/// choices in: two for each stream where that is done.
+/// Takes the steps that fit, from the first branch's next one to the last. The other branches are room in
+/// which to try choices, two for each stream at which that happens.
 fn fill(ladders: &[Ladder], steps: &[Step], branches: &mut [Branch]) {
     let Some((this, room)) = branches.split_first_mut() else { return };
     while let Some(step) = steps.get(this.step) {

@@ -1,15 +1,17 @@
-//! What a receiver's processor can decode, in luma samples a second.
+//! The capacity of a receiver's processor, in luma samples a second.
 
 use std::time::Duration;
 
+use super::config::SelectorConfig;
+use super::input::Cpu;
 use super::path::influence;
-use super::{Cpu, SelectorConfig};
+use crate::Time;
 
-/// A load is believed in full up to this age,
+/// A load counts in full up to this age.
 const LOAD_FRESH: Duration = Duration::from_secs(10);
-/// and not at all from this one on.
+/// It does not count from this age on.
 const LOAD_GONE: Duration = Duration::from_secs(60);
-/// Loads below this say too little of what a full load would be.
+/// Loads below this say too little about the capacity.
 const IDLE: f64 = 0.05;
 
 #[derive(Debug, Clone, Default)]
@@ -17,12 +19,12 @@ pub(super) struct Processor {
     /// By decode times, which do not age: they belong to the machine.
     timed: Option<f64>,
     /// By loads, and when the last came.
-    loaded: Option<(f64, Duration)>,
+    loaded: Option<(f64, Time)>,
 }
 
 impl Processor {
     /// `in_use` are the samples a second that were being decoded when `cpu` was measured.
-    pub fn set(&mut self, now: Duration, cpu: &Cpu, in_use: u64, config: &SelectorConfig) {
+    pub fn set(&mut self, now: Time, cpu: &Cpu, in_use: u64, config: &SelectorConfig) {
         let share = f64::from(config.cpu_share.clamp(0.0, 1.0));
         let samples: f64 = cpu.decode_times.iter().map(|frame| f64::from(frame.luma_samples)).sum();
         let seconds: f64 = cpu.decode_times.iter().map(|frame| frame.time.as_secs_f64()).sum();
@@ -38,7 +40,7 @@ impl Processor {
         }
         let capacity = in_use as f64 / load * share;
         let known = self.loaded.map(|(known, _)| known);
-        // Too much is too much at once; a little to spare is believed a little.
+        // An overload counts at once; spare time raises the capacity little by little.
         let capacity = match known {
             Some(known) if capacity > known => known + (capacity - known) / 8.0,
             _ => capacity,
@@ -46,10 +48,10 @@ impl Processor {
         self.loaded = Some((capacity, now));
     }
 
-    /// Samples a second that may be decoded; `None` where no limit is known.
-    pub fn capacity(&self, now: Duration) -> Option<u64> {
+    /// Samples a second that the receiver may have to decode; `None` if no limit is known.
+    pub fn capacity(&self, now: Time) -> Option<u64> {
         let loaded = self.loaded.and_then(|(capacity, at)| {
-            let counts = influence(now.saturating_sub(at), LOAD_FRESH, LOAD_GONE);
+            let counts = influence(now - at, LOAD_FRESH, LOAD_GONE);
             (counts > 0.0).then(|| capacity / counts)
         });
         let capacity = match (self.timed, loaded) {

@@ -1,14 +1,15 @@
-//! What was decided, and why.
+//! Decisions, and the reasons for them.
 
 use std::time::Duration;
 
-use super::StreamId;
-use crate::structure::DecodeTarget;
+use super::input::StreamId;
+use crate::structure::{DecodeTarget, Refresh};
 
 /// Which input keeps a stream from a higher decode target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Reason {
-    /// None: it gets the best that is on offer.
+    /// None: it gets the best target on offer.
     Full,
     /// The window shows no more than this.
     Window,
@@ -20,7 +21,7 @@ pub enum Reason {
     Network,
     /// The path would carry more, but for the bits kept back against loss.
     Loss,
-    /// The path may carry more, which it has not proven for long enough.
+    /// The path may carry more, but has not proven so for long enough.
     Proving,
     /// The window is hidden, so that the stream is paused.
     Hidden,
@@ -28,69 +29,62 @@ pub enum Reason {
     NotOnOffer,
 }
 
-/// What to ask the sender for, so that the receiver can start with its new target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Refresh {
-    /// A refresh of the target's spatial layer from the layer below, or intra-only.
-    Layer {
-        /// The decode target to switch to.
-        target: DecodeTarget,
-    },
-    /// A key picture.
-    Key,
-}
-
-/// What one stream gets.
+/// The decision about one stream.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct StreamDecision {
     /// The stream.
     pub stream: StreamId,
-    /// What to forward; `None` where the stream is paused.
+    /// The decode target to forward; `None` if the stream is paused.
     pub target: Option<DecodeTarget>,
-    /// Bit/s of the target, as offered; 0 where it is paused.
+    /// Bit/s of the target, as offered; 0 if the stream is paused.
     pub bitrate: u64,
-    /// Bit/s that this target could have at nobody's loss: its own and its share of what is left over. Where
-    /// no limit is known this is [`MAX_BITRATE`](super::MAX_BITRATE); 0 where the stream is paused.
+    /// Bit/s that this target could have at no other stream's expense: its own, and its share of the bits
+    /// left over. It is [`MAX_BITRATE`](super::MAX_BITRATE) if no limit is known, and 0 if the stream is
+    /// paused.
     pub room: u64,
-    /// Which input binds.
+    /// The input that keeps the stream from a higher target.
     pub reason: Reason,
-    /// To be asked for now: it is said once, in the decision that switches.
-    pub refresh: Option<Refresh>,
-    /// What the target is worth to the receiver, by the module's model, in 1/65536.
+    /// The refresh to ask the sender for now, so that the receiver can start with its new target. Only the
+    /// decision that switches says so; otherwise it is [`Refresh::NONE`].
+    pub refresh: Refresh,
+    /// The target's value to the receiver, by the module's model, in 1/65536.
     pub utility: u32,
 }
 
-/// Bits to be sent on top to find out what the path carries.
+/// A burst on top of the streams, which finds out how much the path carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Probe {
     /// Bit/s in all: the streams' own, and padding or redundancy up to this.
     pub bitrate: u64,
-    /// For how long.
+    /// Its length.
     pub duration: Duration,
 }
 
-/// What one receiver gets.
+/// The decision about one receiver.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Decision {
-    /// Every stream that is known, in the order of their numbers.
+    /// Every stream that the selector knows, in the order of their numbers.
     pub streams: Vec<StreamDecision>,
     /// Bit/s of all targets together.
     pub total_bitrate: u64,
-    /// Bit/s that there were to share out; `None` where no limit is known.
+    /// Bit/s that there were to share out; `None` if no limit is known.
     pub budget: Option<u64>,
     /// Whether every visible stream has its minimum service: the lowest decode target that the caps leave.
     pub fits: bool,
-    /// A probe to be started now: it is said once. The streams go on as decided while it runs.
+    /// A probe to start now; one decision says so once. The streams go on as decided while it runs.
     pub probe: Option<Probe>,
-    /// Bit/s of redundancy (forward error correction) that the path carries besides; `None` where it is not
-    /// known what it carries.
+    /// Bit/s of redundancy (forward error correction) that the path carries besides the streams; `None` if
+    /// its capacity is not known.
     pub redundancy: Option<u64>,
-    /// What all targets are worth to the receiver, in 1/65536.
+    /// The value of all targets to the receiver, in 1/65536.
     pub utility: u64,
 }
 
 impl Decision {
-    /// What a stream gets, if it is known.
+    /// The decision about a stream, if the selector knows it.
     pub fn stream(&self, stream: StreamId) -> Option<&StreamDecision> {
         let at = self.streams.binary_search_by_key(&stream, |decision| decision.stream).ok()?;
         self.streams.get(at)

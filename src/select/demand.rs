@@ -1,18 +1,22 @@
-//! The sender's side: what all receivers of a stream want of it.
+//! The sender's side: which layers of a stream all its receivers together want.
 
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
-use super::{MAX_LAYERS, StreamDecision};
+use super::decision::StreamDecision;
+use super::input::MAX_LAYERS;
+use crate::Time;
 use crate::structure::{DecodeTarget, DecodeTargets};
 
 /// A receiver of a stream. The numbers are the app's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[allow(clippy::exhaustive_structs)] // A number.
 pub struct ReceiverId(pub u32);
 
-/// A decode target that somebody wants.
+/// A decode target that some receiver wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(clippy::exhaustive_structs)] // Plain data.
 pub struct LayerDemand {
     /// The decode target.
     pub target: DecodeTarget,
@@ -20,27 +24,43 @@ pub struct LayerDemand {
     pub bitrate: u64,
 }
 
-/// What to encode: every decode target that somebody wants, lowest first.
+/// What to encode of a stream: every decode target that some receiver wants. Targets collect into it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Demand {
-    /// The targets.
-    pub layers: ArrayVec<LayerDemand, MAX_LAYERS>,
+    pub(super) layers: ArrayVec<LayerDemand, MAX_LAYERS>,
+}
+
+impl FromIterator<LayerDemand> for Demand {
+    /// Takes up to [`MAX_LAYERS`] targets, in any order; of two bitrates for the same target the higher one
+    /// counts.
+    fn from_iter<I: IntoIterator<Item = LayerDemand>>(layers: I) -> Self {
+        let mut demand = Self::default();
+        layers.into_iter().for_each(|layer| put(&mut demand.layers, layer));
+        demand
+    }
 }
 
 impl Demand {
-    /// The targets as a set, for the encoder's `EncodeOptions::wanted`. Nothing needs to be encoded where it is
-    /// empty.
+    /// The targets, lowest first.
+    pub fn layers(&self) -> &[LayerDemand] {
+        &self.layers
+    }
+
+    /// The targets as a set, for the encoder's `EncodeOptions::wanted`. If it is empty, nothing needs to be
+    /// encoded.
     pub fn wanted(&self) -> DecodeTargets {
         self.layers.iter().map(|layer| layer.target).collect()
     }
 }
 
-/// How long a layer that nobody wants any more is still encoded.
+/// How long a layer that no receiver wants any more is still encoded. [`DemandConfig::default`] makes one
+/// whose fields can then be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DemandConfig {
-    /// A spatial layer, whose return costs a refresh or a key picture.
+    /// The linger of a spatial layer, whose return costs a refresh or a key picture; 4 s by default.
     pub spatial_linger: Duration,
-    /// A temporal layer, which comes back for nothing.
+    /// The linger of a temporal layer, whose return costs nothing; 0.5 s by default.
     pub temporal_linger: Duration,
 }
 
@@ -56,24 +76,25 @@ struct Wish {
     layer: LayerDemand,
 }
 
-/// A target that is encoded, and when somebody last wanted it.
+/// A target that is encoded, and when a receiver last wanted it.
 #[derive(Debug, Clone, Copy)]
 struct Wanted {
     layer: LayerDemand,
-    at: Duration,
+    at: Time,
 }
 
 /// Folds the decisions of a stream's receivers into one [`Demand`].
 ///
-/// What a receiver wants counts at once. What it wants no longer lingers ([`DemandConfig`]), so that a window
-/// that is hidden for a moment, or a receiver that comes back, does not cost a restart: the highest target of a
-/// spatial layer that nobody watches any more for the longer time, a higher temporal layer for the shorter one.
+/// A new wish of a receiver counts at once. A layer that no receiver wants any more lingers
+/// ([`DemandConfig`]), so that a window that is hidden for a moment, or a receiver that comes back, does not
+/// cost a restart: the highest target of a spatial layer that has no viewer left lingers for the longer time,
+/// a higher temporal layer for the shorter one.
 #[derive(Debug, Clone, Default)]
 pub struct DemandFold {
     config: DemandConfig,
     /// In the order of the receivers.
     wishes: Vec<Wish>,
-    /// What receivers have left, in any order.
+    /// The targets that receivers have left, in any order.
     wanted: ArrayVec<Wanted, MAX_LAYERS>,
     demand: Demand,
 }
@@ -84,8 +105,8 @@ impl DemandFold {
         Self { config, ..Self::default() }
     }
 
-    /// Takes what was decided for a receiver of this stream.
-    pub fn set_receiver(&mut self, now: Duration, receiver: ReceiverId, decision: &StreamDecision) {
+    /// Takes the decision about this stream for one of its receivers.
+    pub fn set_receiver(&mut self, now: Time, receiver: ReceiverId, decision: &StreamDecision) {
         let wish = decision.target.map(|target| LayerDemand { target, bitrate: decision.room });
         let at = self.wishes.binary_search_by_key(&receiver, |wish| wish.receiver);
         if let Ok(at) = at {
@@ -102,29 +123,29 @@ impl DemandFold {
     }
 
     /// Forgets a receiver that left.
-    pub fn remove_receiver(&mut self, now: Duration, receiver: ReceiverId) {
+    pub fn remove_receiver(&mut self, now: Time, receiver: ReceiverId) {
         if let Ok(at) = self.wishes.binary_search_by_key(&receiver, |wish| wish.receiver) {
             self.leave(now, self.wishes[at].layer);
             self.wishes.remove(at);
         }
     }
 
-    /// What to encode at `now`. Nothing is allocated.
-    pub fn demand(&mut self, now: Duration) -> &Demand {
+    /// The layers to encode at `now`. Nothing is allocated.
+    pub fn demand(&mut self, now: Time) -> &Demand {
         let DemandConfig { spatial_linger, temporal_linger } = self.config;
         let layers = &mut self.demand.layers;
         layers.clear();
         for wish in &self.wishes {
             put(layers, wish.layer);
         }
-        self.wanted.retain(|wanted| now.saturating_sub(wanted.at) < spatial_linger.max(temporal_linger));
+        self.wanted.retain(|wanted| now - wanted.at < spatial_linger.max(temporal_linger));
         let watched = layers.clone();
         for wanted in &self.wanted {
             let target = wanted.layer.target;
             let of_spatial = |other: &LayerDemand| other.target.spatial_id == target.spatial_id;
             let linger = if watched.iter().any(of_spatial) { temporal_linger } else { spatial_linger };
             let known = watched.iter().any(|layer| layer.target == target);
-            if !known && now.saturating_sub(wanted.at) < linger {
+            if !known && now - wanted.at < linger {
                 put(layers, wanted.layer);
             }
         }
@@ -132,7 +153,7 @@ impl DemandFold {
     }
 
     /// Remembers that a target was wanted until `now`.
-    fn leave(&mut self, now: Duration, layer: LayerDemand) {
+    fn leave(&mut self, now: Time, layer: LayerDemand) {
         match self.wanted.iter_mut().find(|wanted| wanted.layer.target == layer.target) {
             Some(wanted) => {
                 wanted.layer.bitrate = match wanted.at == now {
@@ -152,7 +173,7 @@ impl DemandFold {
     }
 }
 
-/// Adds a target; of two bitrates the higher one counts. More than [`MAX_LAYERS`] targets no stream offers.
+/// Adds a target; of two bitrates the higher one counts. No stream offers more than [`MAX_LAYERS`] targets.
 fn put(layers: &mut ArrayVec<LayerDemand, MAX_LAYERS>, layer: LayerDemand) {
     match layers.binary_search_by_key(&layer.target, |layer| layer.target) {
         Ok(at) => layers[at].bitrate = layers[at].bitrate.max(layer.bitrate),

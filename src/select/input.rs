@@ -1,24 +1,27 @@
-//! What a decision is made from. Every input is optional, and is given when it changes.
+//! The inputs of a decision. Each is optional, and the caller gives it when it changes.
 
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
-use crate::picture::Size;
+use crate::Size;
 use crate::structure::{DecodeTarget, ScalabilityMode};
 
 /// The most decode targets that one stream offers.
 pub const MAX_LAYERS: usize = 16;
 
-/// The highest bitrate that is told from a higher one, in bit/s.
+/// The highest bitrate that a selector tells from a higher one, in bit/s.
 pub const MAX_BITRATE: u64 = 1 << 40;
 
 /// A stream that a receiver may watch: one sender's camera or screen. The numbers are the app's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[allow(clippy::exhaustive_structs)] // A number.
 pub struct StreamId(pub u32);
 
-/// How good the pictures of a layer are, compared with the scene at the layer's own size.
+/// The quality of a layer's pictures, compared with the scene at the layer's own size.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum LayerQuality {
     /// Mean SSIM, up to 1.
     Ssim(f32),
@@ -28,41 +31,42 @@ pub enum LayerQuality {
 
 /// One decode target of a stream, as it is or would be sent.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[allow(clippy::exhaustive_structs)] // Senders build it by literal.
 pub struct LayerOffer {
     /// The decode target.
     pub target: DecodeTarget,
     /// Bit/s of all frames that the target needs, those of lower layers included.
     pub bitrate: u64,
-    /// Width of its pictures in luma samples.
-    pub width: u32,
-    /// Height of its pictures in luma samples.
-    pub height: u32,
+    /// Size of its pictures in luma samples.
+    pub size: Size,
     /// Pictures a second.
     pub frame_rate: f32,
-    /// Luma samples a second that a decoder of the target goes through, those of lower layers included.
+    /// Luma samples a second that a decoder of the target decodes, those of lower layers included.
     pub luma_samples: u64,
-    /// How good its pictures are, if measured; else this is guessed from the bitrate.
+    /// The quality of its pictures, if it was measured; otherwise the selector guesses it from the bitrate.
     pub quality: Option<LayerQuality>,
 }
 
-/// What a receiver has to ask for before it can take another spatial layer.
+/// What a receiver needs before it can switch to another spatial layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[non_exhaustive]
 pub enum Switch {
     /// Nothing: the stream has switch points of its own (switch indications, AV1 RTP A.8.2).
     Free,
-    /// A layer refresh: the next picture of the layer does not refer to earlier pictures of it.
+    /// A layer refresh: the next frame of the layer does not refer to earlier pictures of it. If switches
+    /// down need one as well, the layers are independent encodings (simulcast), and only the target's has to
+    /// be refreshed; otherwise each layer above the one in use has to be.
     #[default]
     LayerRefresh,
     /// A key picture.
     KeyFrame,
 }
 
-/// The layers of one stream.
+/// The layers of one stream. The default offers none.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Offer {
-    /// The decode targets, in any order. One without samples, frame rate or at more than [`MAX_BITRATE`] is
-    /// left out, and so is a second one of the same target.
-    pub layers: ArrayVec<LayerOffer, MAX_LAYERS>,
+    pub(super) layers: ArrayVec<LayerOffer, MAX_LAYERS>,
     /// What a switch to a higher spatial layer needs.
     pub up: Switch,
     /// What a switch to a lower spatial layer needs.
@@ -70,38 +74,49 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// The offer of a `width` x `height` stream of `frame_rate` pictures a second in one of the table's modes;
-    /// `bitrate` gives the bit/s of each decode target, all that it needs included.
+    /// An offer of any decode targets, in any order, of which it takes the first [`MAX_LAYERS`].
+    pub fn from_layers(layers: impl IntoIterator<Item = LayerOffer>, up: Switch, down: Switch) -> Self {
+        Self { layers: layers.into_iter().take(MAX_LAYERS).collect(), up, down }
+    }
+
+    /// The decode targets. A selector ignores a target without samples or frame rate or of more than
+    /// [`MAX_BITRATE`], and all but the first layer of the same target.
+    pub fn layers(&self) -> &[LayerOffer] {
+        &self.layers
+    }
+
+    /// The decode targets, whose measured figures change in the course of a call.
+    pub fn layers_mut(&mut self) -> &mut [LayerOffer] {
+        &mut self.layers
+    }
+
+    /// The offer of a stream of pictures of `size`, `frame_rate` a second, in one of the table's modes; `bitrate` gives the bit/s of each decode target, all that it needs included.
     ///
-    /// In the `L` modes a layer refresh brings a higher spatial layer and lower ones are there already; in the
-    /// `S` modes each switch takes a layer refresh, and in the `_KEY` modes a key picture.
+    /// In the `L` modes a switch up needs a layer refresh, and a switch down nothing. In the `S` modes each
+    /// switch needs a layer refresh, and in the `_KEY` modes a key picture.
     pub fn new(
         mode: ScalabilityMode,
-        width: u32,
-        height: u32,
+        size: Size,
         frame_rate: f32,
         mut bitrate: impl FnMut(DecodeTarget) -> u64,
     ) -> Self {
         let structure = mode.structure();
         let cycle = structure.cycle;
-        let layer_size = |spatial_id| structure.layer_size(Size::new(width, height), spatial_id);
         let layers = structure.decode_targets().map(|target| {
-            let Size { width: layer_width, height: layer_height } = layer_size(target.spatial_id);
             let needed =
                 |picture: &&[_], spatial_id| structure.needed_by(picture, spatial_id).contains(target);
             let shown = cycle.iter().filter(|picture| needed(picture, target.spatial_id)).count();
             let samples: u64 = (0..=target.spatial_id)
                 .map(|spatial_id| {
                     let frames = cycle.iter().filter(|picture| needed(picture, spatial_id)).count();
-                    layer_size(spatial_id).samples() * frames as u64
+                    structure.layer_size(size, spatial_id).samples() * frames as u64
                 })
                 .sum();
             let cycles = frame_rate / cycle.len() as f32;
             LayerOffer {
                 target,
                 bitrate: bitrate(target),
-                width: layer_width,
-                height: layer_height,
+                size: structure.layer_size(size, target.spatial_id),
                 frame_rate: shown as f32 * cycles,
                 luma_samples: (samples as f64 * f64::from(cycles)) as u64,
                 quality: None,
@@ -122,50 +137,59 @@ impl Offer {
     }
 }
 
-/// What a stream is to the one who watches it.
+/// How much a stream matters to its viewer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[non_exhaustive]
 pub enum Priority {
     /// One of many small pictures.
     #[default]
     Thumbnail,
-    /// Who speaks.
+    /// The person who speaks.
     ActiveSpeaker,
-    /// A screen or slides, where sharpness is worth more than motion.
+    /// A screen or slides, whose sharpness is worth more than their motion.
     ScreenShare,
-    /// Chosen by the one who watches.
+    /// A stream that the viewer chose.
     Pinned,
 }
 
-/// Where a stream is shown.
+/// The window in which a receiver shows a stream. The default is hidden.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[allow(clippy::exhaustive_structs)] // Apps build it by literal.
 pub struct Window {
-    /// Width in physical pixels of the rectangle that the whole picture is fitted into.
-    pub width: u32,
-    /// Height of the rectangle in physical pixels.
-    pub height: u32,
+    /// Size in physical pixels of the rectangle that the whole picture is fitted into.
+    pub size: Size,
     /// Whether any of it can be seen.
     pub visible: bool,
-    /// Pictures a second that are of use, such as the display's refresh rate.
+    /// The most pictures a second that the window can show, such as the display's refresh rate.
     pub max_frame_rate: Option<f32>,
-    /// What the stream is to the one who watches it.
+    /// How much the stream matters to its viewer.
     pub priority: Priority,
 }
 
-/// What is known of the path to the receiver.
+impl Window {
+    /// A visible window of any frame rate.
+    pub fn new(size: Size, priority: Priority) -> Self {
+        Self { size, visible: true, max_frame_rate: None, priority }
+    }
+}
+
+/// What a relay knows of the path to the receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[allow(clippy::exhaustive_structs)] // Relays build it by literal.
 pub struct Network {
-    /// Bit/s that the path carries without a growing queue, by whatever estimates it.
+    /// Bit/s that the path carries without a growing queue, as a bandwidth estimator says.
     pub available_bitrate: Option<u64>,
     /// Round-trip time.
     pub round_trip: Option<Duration>,
-    /// Share of the packets that are lost, 0 to 1.
+    /// Share of the packets that get lost, 0 to 1.
     pub loss: Option<f32>,
-    /// Time that packets now wait in queues beyond what they do on an idle path.
+    /// Time that packets now wait in queues, beyond their wait on an idle path.
     pub queueing_delay: Option<Duration>,
 }
 
 /// A measured decode time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs)] // Receivers build it by literal.
 pub struct DecodeTime {
     /// Luma samples of the frame.
     pub luma_samples: u32,
@@ -173,19 +197,59 @@ pub struct DecodeTime {
     pub time: Duration,
 }
 
-/// What is known of the receiver's processor: decode times, or a load, or both.
+/// The most decode times in [`DecodeTimes`].
+pub const MAX_DECODE_TIMES: usize = 8;
+
+/// Up to [`MAX_DECODE_TIMES`] decode times. Any iterator of them collects into this, which takes the first
+/// ones.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DecodeTimes(ArrayVec<DecodeTime, MAX_DECODE_TIMES>);
+
+impl DecodeTimes {
+    /// Adds one, or returns it if there are [`MAX_DECODE_TIMES`] already.
+    ///
+    /// # Errors
+    /// The decode time that has no room.
+    pub fn push(&mut self, time: DecodeTime) -> Result<(), DecodeTime> {
+        self.0.try_push(time).map_err(|error| error.element())
+    }
+}
+
+impl Deref for DecodeTimes {
+    type Target = [DecodeTime];
+
+    fn deref(&self) -> &[DecodeTime] {
+        &self.0
+    }
+}
+
+impl DerefMut for DecodeTimes {
+    fn deref_mut(&mut self) -> &mut [DecodeTime] {
+        &mut self.0
+    }
+}
+
+impl FromIterator<DecodeTime> for DecodeTimes {
+    fn from_iter<I: IntoIterator<Item = DecodeTime>>(times: I) -> Self {
+        Self(times.into_iter().take(MAX_DECODE_TIMES).collect())
+    }
+}
+
+/// What a receiver knows of its processor: decode times, or a load, or both.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[allow(clippy::exhaustive_structs)] // Receivers build it by literal.
 pub struct Cpu {
     /// Decode times of frames, such as the mean of each spatial layer. They give the time for a sample.
-    pub decode_times: ArrayVec<DecodeTime, 8>,
-    /// Cores that decode at the same time; 1 where it is not known.
+    pub decode_times: DecodeTimes,
+    /// Cores that decode at the same time; 1 if it is not known.
     pub cores: Option<f32>,
-    /// Share of the time for decoding that is in use now, 0 to 1; more where pictures come late.
+    /// Share of the time for decoding that is in use now, 0 to 1; more if pictures come late.
     pub load: Option<f32>,
 }
 
-/// A limit that a user or an organizer sets. Nothing above it is ever chosen.
+/// A limit that a user or an organizer sets. The selector never chooses a layer above it.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[allow(clippy::exhaustive_structs)] // Apps build it by literal.
 pub struct Cap {
     /// The highest spatial layer.
     pub max_spatial_id: Option<u8>,
@@ -195,6 +259,6 @@ pub struct Cap {
     pub max_height: Option<u32>,
     /// The most pictures a second.
     pub max_frame_rate: Option<f32>,
-    /// The most bit/s: of the stream, or of all together where the cap is for all.
+    /// The most bit/s: of the stream, or of all streams together if the cap is for all.
     pub max_bitrate: Option<u64>,
 }

@@ -1,19 +1,19 @@
-//! What receivers tell the relay, and the relay tells senders, as bytes.
+//! Messages: the reports of receivers to the relay, and the demand that the relay sends to senders, as bytes.
 //!
-//! Each message is the whole state and replaces the one before, so that a lost one does no harm; what carries
-//! them keeps them in order, or drops what is late. The first byte is the version (the high four bits) and the
-//! kind of message; numbers follow as leb128() (AV1 4.10.5), fractions as IEEE 754 single precision, low byte
-//! first. Nothing may follow the last field.
+//! Each message is the whole state and replaces the one before, so that a lost one does no harm; the
+//! transport keeps them in order, or drops late ones. The first byte is the version (the high four bits) and
+//! the kind of message; numbers follow as leb128() (AV1 4.10.5), fractions as IEEE 754 single precision, low
+//! byte first. Nothing may follow the last field.
 
 use std::time::Duration;
 
-use arrayvec::ArrayVec;
-
-use super::{Cap, Cpu, DecodeTime, Demand, LayerDemand, Priority, StreamId, Window};
+use super::demand::{Demand, LayerDemand};
+use super::input::{Cap, Cpu, DecodeTime, MAX_LAYERS, Priority, StreamId, Window};
+use crate::Size;
 use crate::bitstream::{self, leb128, write_leb128};
 use crate::structure::LayerId;
 
-/// The version of the messages that are written, and the only one that is read.
+/// The version of the messages that this crate writes, and the only one that it reads.
 pub const MESSAGE_VERSION: u8 = 1;
 
 /// The most windows in a message, and the most caps.
@@ -22,19 +22,20 @@ pub const MAX_STREAMS: usize = 1024;
 const REPORT: u8 = 0;
 const DEMAND: u8 = 1;
 
-/// Why bytes are not a message, or a message cannot be written.
+/// The reason why bytes are not a message, or why a message cannot be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum MessageError {
-    /// The data end within a field, or a number has more than 32 bits.
+    /// The data ends within a field, or a number has more than 32 bits.
     #[error(transparent)]
     Bits(#[from] bitstream::Error),
     /// Another version.
     #[error("a message of version {0}")]
     Version(u8),
-    /// Not the kind of message that was to be read.
+    /// The message is of another kind than the one to be read.
     #[error("a message of kind {0} where another is expected")]
     Kind(u8),
-    /// A value that is not allowed, or that 32 bits cannot say.
+    /// A value that is not allowed, or does not fit into 32 bits.
     #[error("{field} has a value that is not allowed")]
     Value {
         /// What the value is of.
@@ -51,14 +52,15 @@ pub enum MessageError {
     Trailing,
 }
 
-/// From a receiver to the relay: what it shows, and what it can do.
+/// From a receiver to the relay: its windows, its processor and its caps.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[allow(clippy::exhaustive_structs)] // A message, whose fields the version fixes.
 pub struct ReceiverReport {
-    /// The windows of the streams that it watches; all others are hidden.
+    /// The windows of the streams that it watches; all other streams are hidden.
     pub windows: Vec<(StreamId, Window)>,
     /// Its processor, as far as it is known. Times are written in whole microseconds.
     pub cpu: Option<Cpu>,
-    /// Caps of streams, or of all where there is no stream; all others are lifted.
+    /// The caps of streams, or of all together if there is no stream; all other caps are lifted.
     pub caps: Vec<(Option<StreamId>, Cap)>,
 }
 
@@ -66,9 +68,9 @@ impl ReceiverReport {
     /// Appends the message to `out`.
     ///
     /// # Errors
-    /// [`MessageError::TooMany`] above [`MAX_STREAMS`], [`MessageError::Value`] for fractions that are negative
-    /// or not finite, bitrates of more than 32 bits and decode times of more than 71 minutes. `out` then ends
-    /// within the message.
+    /// [`MessageError::TooMany`] above [`MAX_STREAMS`], [`MessageError::Value`] for fractions that are
+    /// negative or not finite, bitrates of more than 32 bits and decode times of more than 71 minutes. `out`
+    /// then ends within the message.
     pub fn write(&self, out: &mut Vec<u8>) -> Result<(), MessageError> {
         out.push(MESSAGE_VERSION << 4 | REPORT);
         write_count(out, self.windows.len(), MAX_STREAMS, "windows")?;
@@ -76,8 +78,8 @@ impl ReceiverReport {
             write_leb128(out, stream.0);
             let rate = window.max_frame_rate;
             out.push(code(window.priority) | bit(2, window.visible) | bit(3, rate.is_some()));
-            write_leb128(out, window.width);
-            write_leb128(out, window.height);
+            write_leb128(out, window.size.width);
+            write_leb128(out, window.size.height);
             write_fraction(out, rate, "max_frame_rate")?;
         }
         write_cpu(out, self.cpu.as_ref())?;
@@ -100,20 +102,19 @@ impl ReceiverReport {
         Ok(())
     }
 
-    /// Reads a message of untrusted origin. What it takes of memory is in proportion to `data`.
+    /// Reads a message of untrusted origin. The memory that it allocates is in proportion to `data`.
     ///
     /// # Errors
-    /// [`MessageError`], where `data` is anything but one message of this kind and version.
+    /// [`MessageError`], if `data` is anything but one message of this kind and version.
     pub fn read(data: &[u8]) -> Result<Self, MessageError> {
         let mut reader = Reader::new(data, REPORT)?;
         let mut report = Self::default();
         for _ in 0..reader.count(MAX_STREAMS, "windows")? {
             let stream = StreamId(reader.number()?);
             let flags = reader.flags(4)?;
-            let (width, height) = (reader.number()?, reader.number()?);
+            let size = Size::new(reader.number()?, reader.number()?);
             let max_frame_rate = reader.fraction(flags & 8 != 0, "max_frame_rate")?;
-            let window =
-                Window { width, height, visible: flags & 4 != 0, max_frame_rate, priority: priority(flags) };
+            let window = Window { size, visible: flags & 4 != 0, max_frame_rate, priority: priority(flags) };
             report.windows.push((stream, window));
         }
         report.cpu = reader.cpu()?;
@@ -137,11 +138,12 @@ impl ReceiverReport {
 
 /// From the relay to a sender: what to encode of one of its streams.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[allow(clippy::exhaustive_structs)] // A message, whose fields the version fixes.
 pub struct DemandMessage {
     /// The stream.
     pub stream: StreamId,
-    /// What all its receivers want. A bitrate of more than 32 bits, as of a path without a limit, is written as
-    /// `u32::MAX`.
+    /// The layers that its receivers want. A bitrate of more than 32 bits, such as that of a path without a
+    /// known limit, is written as `u32::MAX`.
     pub demand: Demand,
 }
 
@@ -149,13 +151,13 @@ impl DemandMessage {
     /// Appends the message to `out`.
     ///
     /// # Errors
-    /// [`MessageError::Value`] for a target whose `spatial_id` is above 3 or `temporal_id` above 7. `out` then
-    /// ends within the message.
+    /// [`MessageError::Value`] for a target whose `spatial_id` is above 3 or `temporal_id` above 7. `out`
+    /// then ends within the message.
     pub fn write(&self, out: &mut Vec<u8>) -> Result<(), MessageError> {
         out.push(MESSAGE_VERSION << 4 | DEMAND);
         write_leb128(out, self.stream.0);
-        let layers = &self.demand.layers;
-        write_count(out, layers.len(), layers.capacity(), "targets")?;
+        let layers = self.demand.layers();
+        write_count(out, layers.len(), MAX_LAYERS, "targets")?;
         for LayerDemand { target, bitrate } in layers {
             let LayerId { spatial_id, temporal_id } = *target;
             if spatial_id > 3 || temporal_id > 7 {
@@ -170,23 +172,23 @@ impl DemandMessage {
     /// Reads a message of untrusted origin. Nothing is allocated.
     ///
     /// # Errors
-    /// [`MessageError`], where `data` is anything but one message of this kind and version, with the targets in
+    /// [`MessageError`], if `data` is anything but one message of this kind and version, with the targets in
     /// rising order.
     pub fn read(data: &[u8]) -> Result<Self, MessageError> {
         let mut reader = Reader::new(data, DEMAND)?;
         let stream = StreamId(reader.number()?);
-        let mut layers = ArrayVec::new();
-        for _ in 0..reader.count(layers.capacity(), "targets")? {
+        let mut demand = Demand::default();
+        for _ in 0..reader.count(MAX_LAYERS, "targets")? {
             let code = reader.flags(5)?;
             let target = LayerId::new(code >> 3, code & 7);
             let higher = |last: &LayerDemand| target > last.target;
-            if !layers.last().is_none_or(higher) {
+            if !demand.layers.last().is_none_or(higher) {
                 return Err(MessageError::Value { field: "target" });
             }
-            layers.push(LayerDemand { target, bitrate: reader.number()?.into() });
+            demand.layers.push(LayerDemand { target, bitrate: reader.number()?.into() });
         }
         reader.end()?;
-        Ok(Self { stream, demand: Demand { layers } })
+        Ok(Self { stream, demand })
     }
 }
 
@@ -243,7 +245,7 @@ fn write_cpu(out: &mut Vec<u8>, cpu: Option<&Cpu>) -> Result<(), MessageError> {
     out.push(1 | bit(1, cpu.cores.is_some()) | bit(2, cpu.load.is_some()) | times << 3);
     write_fraction(out, cpu.cores, "cores")?;
     write_fraction(out, cpu.load, "load")?;
-    for DecodeTime { luma_samples, time } in &cpu.decode_times {
+    for DecodeTime { luma_samples, time } in cpu.decode_times.iter() {
         write_leb128(out, *luma_samples);
         let time = u32::try_from(time.as_micros());
         write_leb128(out, time.map_err(|_| MessageError::Value { field: "time" })?);
@@ -311,7 +313,7 @@ impl<'a> Reader<'a> {
             let luma_samples = self.number()?;
             let time = Duration::from_micros(self.number()?.into());
             let frame = DecodeTime { luma_samples, time };
-            let pushed = cpu.decode_times.try_push(frame);
+            let pushed = cpu.decode_times.push(frame);
             pushed.map_err(|_| MessageError::TooMany { field: "decode times" })?;
         }
         Ok(Some(cpu))

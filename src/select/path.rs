@@ -1,28 +1,31 @@
-//! What the path to a receiver has shown to carry, and when to try for more.
+//! The path to a receiver: how much it has proven to carry, and when to probe for more.
 
 use std::time::Duration;
 
-use super::{MAX_BITRATE, Network, Probe, SelectorConfig};
+use super::config::SelectorConfig;
+use super::decision::Probe;
+use super::input::{MAX_BITRATE, Network};
+use crate::Time;
 
-/// A bandwidth estimate older than this holds what is, and lets nothing rise.
+/// No stream rises on a bandwidth estimate older than this.
 const ESTIMATE_FRESH: Duration = Duration::from_secs(2);
-/// Loss, queueing delay and round-trip time are believed in full up to this age,
+/// Loss, queueing delay and round-trip time count in full up to this age.
 const SYMPTOM_FRESH: Duration = Duration::from_secs(2);
-/// and not at all from this one on.
+/// They do not count from this age on.
 const SYMPTOM_GONE: Duration = Duration::from_secs(10);
 /// Queues shorter than this come and go by themselves.
 const CALM_QUEUE: Duration = Duration::from_millis(100);
-/// Seconds of a longer queue for which nothing would be left, were it not that half always is.
+/// The time, in seconds, in which a longer queue is to drain: it takes its share of the budget, at most half.
 const DRAIN: f64 = 0.25;
 /// A fall within this time after a rise makes the rise a failure.
 const TRIAL: Duration = Duration::from_secs(10);
-/// An estimate of so much of what a probe tried for is a success.
+/// A probe succeeds if the estimate reaches this share of its bitrate.
 const PROBE_MET: f64 = 0.97;
 
-/// Probes are so far apart while not even the minimum service fits.
+/// The time between probes while not even the minimum service fits.
 const SHORT_PROBE: Duration = Duration::from_secs(2);
 
-/// What is left of an input's influence at `age`: all up to `fresh`, then less in proportion, nothing from `gone`.
+/// The influence of an input at `age`: 1 up to `fresh`, then less in proportion, 0 from `gone` on.
 pub(super) fn influence(age: Duration, fresh: Duration, gone: Duration) -> f64 {
     let left = gone.saturating_sub(age).as_secs_f64() / (gone - fresh).as_secs_f64();
     left.min(1.0)
@@ -41,8 +44,8 @@ struct Minima {
 }
 
 impl Minima {
-    fn observe(&mut self, now: Duration, value: u64) {
-        let bucket = (now.as_millis() / BUCKET.as_millis()) as u64;
+    fn observe(&mut self, now: Time, value: u64) {
+        let bucket = (now.since_start().as_millis() / BUCKET.as_millis()) as u64;
         let skipped = bucket.saturating_sub(self.newest);
         self.newest += skipped;
         for back in 0..skipped.min(BUCKETS) {
@@ -71,19 +74,20 @@ struct Asked {
     /// The estimate before it.
     before: u64,
     /// When its result has to be there.
-    until: Duration,
+    until: Time,
 }
 
-/// What there is to share out.
+/// The bits that there are to share out.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Budget {
     /// Bit/s that may be used now.
     pub now: u64,
-    /// Of these, bit/s that were there for long enough for higher spatial layers; nothing rises where it is `None`.
+    /// Of these, bit/s that the path has carried for long enough for higher spatial layers. No stream rises
+    /// if it is `None`.
     pub proven: Option<u64>,
     /// Bit/s that may be used to keep spatial layers, in spite of a queue.
     pub keep: u64,
-    /// Bit/s with those that are kept back against loss.
+    /// Bit/s including the reserve against loss.
     pub unprotected: u64,
 }
 
@@ -91,24 +95,24 @@ pub(super) struct Budget {
 #[derive(Debug, Clone)]
 pub(super) struct Path {
     network: Network,
-    /// When the network was set, and when it last had an estimate.
-    symptoms_at: Duration,
-    estimate_at: Duration,
+    /// When the state of the network last came, and when it last had an estimate.
+    symptoms_at: Time,
+    estimate_at: Time,
     minima: Minima,
     /// No spatial layer rises before this.
-    ready_at: Duration,
-    /// The last rise that has not shown yet whether it lasts.
-    trial: Option<Duration>,
-    /// Rises that failed one after the other.
+    ready_at: Time,
+    /// The last rise, until it has lasted or failed.
+    trial: Option<Time>,
+    /// Number of rises that failed one after the other.
     failures: u32,
     /// Bit/s that a probe has met since the last congestion.
     probed: u64,
     asked: Option<Asked>,
-    next_probe_at: Duration,
+    next_probe_at: Time,
     failed_probes: u32,
     /// When the last probe was asked for.
-    asked_at: Duration,
-    /// Whether less was ever there than was in use.
+    asked_at: Time,
+    /// Whether the path ever carried less than was in use.
     was_congested: bool,
 }
 
@@ -116,22 +120,22 @@ impl Path {
     pub fn new() -> Self {
         Self {
             network: Network::default(),
-            symptoms_at: Duration::ZERO,
-            estimate_at: Duration::ZERO,
+            symptoms_at: Time::ZERO,
+            estimate_at: Time::ZERO,
             minima: Minima { buckets: [u64::MAX; BUCKETS as usize], newest: 0 },
-            ready_at: Duration::ZERO,
+            ready_at: Time::ZERO,
             trial: None,
             failures: 0,
             probed: 0,
             asked: None,
-            next_probe_at: Duration::ZERO,
+            next_probe_at: Time::ZERO,
             failed_probes: 0,
-            asked_at: Duration::ZERO,
+            asked_at: Time::ZERO,
             was_congested: false,
         }
     }
 
-    pub fn set(&mut self, now: Duration, network: Network, config: &SelectorConfig) {
+    pub fn set(&mut self, now: Time, network: Network, config: &SelectorConfig) {
         if network.available_bitrate.is_some() {
             self.estimate_at = now;
         }
@@ -141,29 +145,30 @@ impl Path {
         self.observe(now, config);
     }
 
-    /// How much the loss, the queue and the round-trip time count at `now`.
-    fn symptoms(&self, now: Duration) -> f64 {
-        influence(now.saturating_sub(self.symptoms_at), SYMPTOM_FRESH, SYMPTOM_GONE)
+    /// The influence of loss, queue and round-trip time at `now`.
+    fn symptoms(&self, now: Time) -> f64 {
+        influence(now - self.symptoms_at, SYMPTOM_FRESH, SYMPTOM_GONE)
     }
 
-    /// Share of packets lost, as far as it counts.
-    pub fn loss(&self, now: Duration) -> f64 {
+    /// Share of packets lost, less the older it is.
+    pub fn loss(&self, now: Time) -> f64 {
         let loss = self.network.loss.filter(|loss| loss.is_finite()).unwrap_or(0.0);
         f64::from(loss.clamp(0.0, 1.0)) * self.symptoms(now)
     }
 
-    /// Share of the bits that is kept back for redundancy: above the threshold, twice what is lost.
-    pub fn reserve(&self, now: Duration, config: &SelectorConfig) -> f64 {
+    /// Share of the bits that is reserved for redundancy: above the threshold, twice the share lost.
+    pub fn reserve(&self, now: Time, config: &SelectorConfig) -> f64 {
         let loss = self.loss(now);
         if loss > f64::from(config.loss_threshold) { (2.0 * loss).min(0.5) } else { 0.0 }
     }
 
-    fn queue(&self, now: Duration) -> Duration {
+    fn queue(&self, now: Time) -> Duration {
         self.network.queueing_delay.unwrap_or_default().mul_f64(self.symptoms(now))
     }
 
-    /// Bit/s that may be used by the latest estimate, redundancy included; and those that drain the queue.
-    fn usable(&self, now: Duration, config: &SelectorConfig) -> Option<(u64, u64)> {
+    /// Bit/s that streams and redundancy may use by the latest estimate; and the part of it that lets the
+    /// queue drain.
+    fn usable(&self, now: Time, config: &SelectorConfig) -> Option<(u64, u64)> {
         let available = self.network.available_bitrate?.min(MAX_BITRATE) as f64;
         let available = available * (1.0 - f64::from(config.headroom.clamp(0.0, 1.0)));
         // The longer the queue the more is left to drain it, at most half of the bits.
@@ -172,19 +177,19 @@ impl Path {
         Some((available as u64, (available * (1.0 - drain)) as u64))
     }
 
-    fn observe(&mut self, now: Duration, config: &SelectorConfig) -> Option<(u64, u64)> {
+    fn observe(&mut self, now: Time, config: &SelectorConfig) -> Option<(u64, u64)> {
         let (usable, draining) = self.usable(now, config)?;
         let share = 1.0 - self.reserve(now, config);
         self.minima.observe(now, (draining as f64 * share) as u64);
         Some(((usable as f64 * share) as u64, draining))
     }
 
-    /// What there is to share out at `now`; `None` where nothing is known of the path.
-    pub fn budget(&mut self, now: Duration, config: &SelectorConfig) -> Option<Budget> {
+    /// The bits to share out at `now`; `None` if the path is unknown.
+    pub fn budget(&mut self, now: Time, config: &SelectorConfig) -> Option<Budget> {
         let (keep, unprotected) = self.observe(now, config)?;
         let lowest = self.minima.lowest(config.settle);
         self.judge_probe(now, config);
-        let fresh = now.saturating_sub(self.estimate_at) <= ESTIMATE_FRESH;
+        let fresh = now - self.estimate_at <= ESTIMATE_FRESH;
         let proven = (fresh && now >= self.ready_at).then(|| {
             let lasted = if self.was_congested { self.minima.lowest(config.up_hold) } else { lowest };
             lasted.max(self.probed.min(lowest))
@@ -192,22 +197,15 @@ impl Path {
         Some(Budget { now: lowest, proven, keep, unprotected })
     }
 
-    /// Takes note of what a decision came to: whether the path carried less than was in use, whether a spatial
-    /// layer fell for that, and whether one rose.
-    pub fn decided(
-        &mut self,
-        now: Duration,
-        congested: bool,
-        fell: bool,
-        rose: bool,
-        config: &SelectorConfig,
-    ) {
+    /// Takes the result of a decision: whether the path carried less than was in use, whether a spatial layer
+    /// fell because of that, and whether one rose.
+    pub fn decided(&mut self, now: Time, congested: bool, fell: bool, rose: bool, config: &SelectorConfig) {
         let failed = congested && fell && self.trial.is_some();
         if let Some(rise) = self.trial {
             if failed {
                 self.failures = (self.failures + 1).min(16);
                 self.trial = None;
-            } else if now.saturating_sub(rise) > TRIAL {
+            } else if now - rise > TRIAL {
                 self.failures = self.failures.saturating_sub(1);
                 self.trial = None;
             }
@@ -226,7 +224,7 @@ impl Path {
         }
     }
 
-    fn judge_probe(&mut self, now: Duration, config: &SelectorConfig) {
+    fn judge_probe(&mut self, now: Time, config: &SelectorConfig) {
         let Some(asked) = self.asked else { return };
         let estimate = self.network.available_bitrate.unwrap_or(0);
         if estimate as f64 >= asked.bitrate as f64 * PROBE_MET {
@@ -236,7 +234,7 @@ impl Path {
         } else if now < asked.until {
             return;
         } else if estimate > asked.before + asked.before / 20 {
-            // It rises, if not yet far enough.
+            // The estimate rises, though not far enough yet.
             self.next_probe_at = now;
         } else {
             self.failed_probes = (self.failed_probes + 1).min(16);
@@ -245,19 +243,13 @@ impl Path {
         self.asked = None;
     }
 
-    /// A probe for `wanted` bit/s of streams, if it is time for one; which is often where the path is said not to
-    /// carry even the minimum service.
-    pub fn probe(
-        &mut self,
-        now: Duration,
-        wanted: u64,
-        short: bool,
-        config: &SelectorConfig,
-    ) -> Option<Probe> {
+    /// A probe for `wanted` bit/s of streams, if it is time for one. `short` says that not even the minimum
+    /// service fits, when probes come more often.
+    pub fn probe(&mut self, now: Time, wanted: u64, short: bool, config: &SelectorConfig) -> Option<Probe> {
         let estimate = self.network.available_bitrate?;
         let at = if short { self.asked_at + SHORT_PROBE } else { self.next_probe_at.max(self.ready_at) };
         let ready = now >= at && self.asked.is_none();
-        let fresh = now.saturating_sub(self.estimate_at) <= ESTIMATE_FRESH;
+        let fresh = now - self.estimate_at <= ESTIMATE_FRESH;
         let calm = self.queue(now) <= CALM_QUEUE && self.loss(now) <= f64::from(config.loss_threshold);
         let share = 1.0 - f64::from(config.headroom.clamp(0.0, 0.9));
         let bitrate = (wanted as f64 / share * 1.02) as u64;
@@ -272,7 +264,7 @@ impl Path {
     }
 }
 
-/// The time to wait after so many failures.
+/// The time to wait after a number of failures in a row.
 fn backed_off(failures: u32, config: &SelectorConfig) -> Duration {
     config.up_hold.saturating_mul(1 << failures.min(16)).min(config.max_hold)
 }

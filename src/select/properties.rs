@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::allocate::{Allocator, Choice, Ladder, hull};
 use super::*;
 use crate::structure::ScalabilityMode;
+use crate::{Size, Time};
 
 /// Random numbers from a seed (SplitMix64).
 struct Random(u64);
@@ -51,7 +52,7 @@ fn offer(random: &mut Random) -> Offer {
     // Either layers as they are, or whatever somebody claims.
     let wild = random.one_in(4);
     let base = random.within(20_000..200_000);
-    let mut offer = Offer::new(mode, width, height, rate, |target| match wild {
+    let mut offer = Offer::new(mode, Size::new(width, height), rate, |target| match wild {
         true => random.within(0..3_000_000),
         false => {
             let spatial = [10, 26, 60][usize::from(target.spatial_id)];
@@ -74,8 +75,7 @@ fn window(random: &mut Random) -> Window {
     let (width, height) =
         random.pick(&[(1280, 720), (1920, 1080), (640, 360), (320, 180), (200, 300), (1, 1), (0, 50)]);
     Window {
-        width,
-        height,
+        size: Size::new(width, height),
         visible: !random.one_in(8),
         max_frame_rate: random.maybe(6, |r| r.within(1..70) as f32),
         priority: random.pick(&[
@@ -157,7 +157,7 @@ impl Situation {
     }
 
     fn tell(&self, selector: &mut Selector, watched: &Watched) {
-        let now = Duration::ZERO;
+        let now = Time::ZERO;
         selector.set_offer(now, watched.id, &watched.offer);
         selector.set_window(now, watched.id, watched.window);
         if let Some(cap) = watched.cap {
@@ -167,10 +167,10 @@ impl Situation {
 
     fn tell_rest(&self, selector: &mut Selector) {
         if let Some(cap) = self.cap {
-            selector.set_cap(Duration::ZERO, None, cap);
+            selector.set_cap(Time::ZERO, None, cap);
         }
         if let Some(cpu) = &self.cpu {
-            selector.set_cpu(Duration::ZERO, cpu);
+            selector.set_cpu(Time::ZERO, cpu);
         }
     }
 }
@@ -191,7 +191,7 @@ fn check_limits(situation: &Situation, decision: &Decision) {
     for (watched, decided) in situation.streams.iter().zip(&decision.streams) {
         assert_eq!(watched.id, decided.stream);
         let Watched { offer, window, .. } = watched;
-        let hidden = !window.visible || window.width == 0;
+        let hidden = !window.visible || window.size.width == 0;
         assert_eq!(decided.reason == Reason::Hidden, hidden);
         assert_eq!(decided.reason == Reason::NotOnOffer, !hidden && offer.layers.is_empty());
         let Some(target) = decided.target else {
@@ -206,13 +206,13 @@ fn check_limits(situation: &Situation, decision: &Decision) {
         for cap in watched.cap.iter().chain(&situation.cap) {
             assert!(cap.max_spatial_id.is_none_or(|max| target.spatial_id <= max));
             assert!(cap.max_temporal_id.is_none_or(|max| target.temporal_id <= max));
-            assert!(cap.max_height.is_none_or(|max| layer.height <= max));
+            assert!(cap.max_height.is_none_or(|max| layer.size.height <= max));
             assert!(cap.max_frame_rate.is_none_or(|max| layer.frame_rate <= max * 1.01));
             assert!(cap.max_bitrate.is_none_or(|max| layer.bitrate <= max));
         }
         for other in &offer.layers {
-            let smaller = other.width * other.height < layer.width * layer.height;
-            let fills = other.width >= window.width || other.height >= window.height;
+            let smaller = other.size.samples() < layer.size.samples();
+            let fills = other.size.width >= window.size.width || other.size.height >= window.size.height;
             assert!(!smaller || !fills, "a layer above the window");
             let slower = other.target.spatial_id == target.spatial_id && other.frame_rate < layer.frame_rate;
             let fast = window.max_frame_rate.is_some_and(|max| layer.frame_rate > max * 1.01);
@@ -260,8 +260,8 @@ fn decide_anywhere(seeds: Range<u64>) {
         for _ in 0..3 {
             situation.network.available_bitrate = Some(more);
             let mut selector = base.clone();
-            selector.set_network(Duration::ZERO, situation.network);
-            let decision = selector.decide(Duration::ZERO).clone();
+            selector.set_network(Time::ZERO, situation.network);
+            let decision = selector.decide(Time::ZERO).clone();
             check_limits(&situation, &decision);
             assert!(decision.utility >= last.0, "{more} bit/s are worth less than {}", last.1);
             last = (decision.utility, more);
@@ -278,16 +278,16 @@ fn decide_anywhere(seeds: Range<u64>) {
         }
         // Told in another order, and anew.
         let mut again = Selector::new(SelectorConfig::default());
-        again.set_network(Duration::ZERO, situation.network);
+        again.set_network(Time::ZERO, situation.network);
         situation.tell_rest(&mut again);
         for watched in situation.streams.iter().rev() {
             situation.tell(&mut again, watched);
         }
-        let decision = again.decide(Duration::ZERO);
+        let decision = again.decide(Time::ZERO);
         assert_eq!((decision.utility, decision.total_bitrate), {
             let mut selector = base.clone();
-            selector.set_network(Duration::ZERO, situation.network);
-            let first = selector.decide(Duration::ZERO);
+            selector.set_network(Time::ZERO, situation.network);
+            let first = selector.decide(Time::ZERO);
             assert_eq!(first, decision);
             (first.utility, first.total_bitrate)
         });
@@ -403,7 +403,7 @@ fn spatial_switches_are_bounded_whatever_the_path_does() {
         let mut before: Vec<Option<u8>> = vec![None; situation.streams.len()];
         let mut switches: Vec<Vec<u64>> = vec![Vec::new(); situation.streams.len()];
         for tick in 0..1800 {
-            let now = Duration::from_millis(tick * 100);
+            let now = Time::from_millis(tick * 100);
             let kilobits = if tick / period % 2 == 0 { low } else { high } + random.within(0..noise);
             let network = Network {
                 available_bitrate: Some(1000 * kilobits),

@@ -3,12 +3,13 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::structure::{DecodeTarget, LayerId, ScalabilityMode};
+use crate::structure::{DecodeTarget, LayerId, Refresh, ScalabilityMode};
+use crate::{Size, Time};
 
 const STREAM: StreamId = StreamId(7);
 
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
+fn ms(since_start: u64) -> Time {
+    Time::from_millis(since_start)
 }
 
 fn layer(spatial_id: u8, temporal_id: u8) -> Option<DecodeTarget> {
@@ -18,13 +19,13 @@ fn layer(spatial_id: u8, temporal_id: u8) -> Option<DecodeTarget> {
 /// The layers of the README's table, 54 to 507 kbit/s.
 fn offer(mode: ScalabilityMode) -> Offer {
     let kilobits = [[54, 70, 87], [141, 182, 225], [328, 415, 507]];
-    Offer::new(mode, 1280, 720, 30.0, |target| {
+    Offer::new(mode, Size::new(1280, 720), 30.0, |target| {
         1000 * kilobits[usize::from(target.spatial_id)][usize::from(target.temporal_id)]
     })
 }
 
 fn window(width: u32, height: u32) -> Window {
-    Window { width, height, visible: true, max_frame_rate: None, priority: Priority::ActiveSpeaker }
+    Window::new(Size::new(width, height), Priority::ActiveSpeaker)
 }
 
 fn path(kilobits: u64) -> Network {
@@ -40,7 +41,7 @@ fn selector() -> Selector {
 }
 
 /// Decides at `now` with an estimate of the path.
-fn at(selector: &mut Selector, now: Duration, kilobits: u64) -> StreamDecision {
+fn at(selector: &mut Selector, now: Time, kilobits: u64) -> StreamDecision {
     selector.set_network(now, path(kilobits));
     selector.decide(now).streams[0]
 }
@@ -49,8 +50,8 @@ fn at(selector: &mut Selector, now: Duration, kilobits: u64) -> StreamDecision {
 fn an_offer_is_read_off_the_structure() {
     let l3t3 = offer(ScalabilityMode::L3T3);
     let at = |spatial_id: usize, temporal_id: usize| l3t3.layers[3 * spatial_id + temporal_id];
-    assert_eq!((at(0, 0).width, at(0, 0).height, at(0, 0).frame_rate), (320, 180, 7.5));
-    assert_eq!((at(2, 1).width, at(2, 1).height, at(2, 1).frame_rate), (1280, 720, 15.0));
+    assert_eq!((at(0, 0).size, at(0, 0).frame_rate), (Size::new(320, 180), 7.5));
+    assert_eq!((at(2, 1).size, at(2, 1).frame_rate), (Size::new(1280, 720), 15.0));
     assert_eq!(at(1, 2).luma_samples, (640 * 360 + 320 * 180) * 30);
     assert_eq!((l3t3.up, l3t3.down), (Switch::LayerRefresh, Switch::Free));
     let key = offer(ScalabilityMode::L3T3Key);
@@ -81,7 +82,7 @@ fn a_window_gets_the_layer_that_fills_it_or_the_one_below_and_nothing_when_hidde
     assert_eq!((decided.target, decided.reason, decided.room), (None, Reason::Hidden, 0));
     s.set_window(ms(20), STREAM, window(1280, 720));
     let decided = s.decide(ms(20)).streams[0];
-    assert_eq!((decided.target, decided.refresh), (layer(2, 2), Some(Refresh::Key)));
+    assert_eq!((decided.target, decided.refresh), (layer(2, 2), Refresh::KEY));
     s.set_window(ms(30), STREAM, Window { max_frame_rate: Some(20.0), ..window(1280, 720) });
     assert_eq!(s.decide(ms(30)).streams[0].target, layer(2, 1));
 }
@@ -109,7 +110,7 @@ fn the_reason_is_the_input_that_binds() {
     assert_eq!(reason(&|s| s.set_cap(ms(0), None, all)), Reason::Cap);
     assert_eq!(reason(&|s| s.set_network(ms(0), path(400))), Reason::Network);
     assert_eq!(reason(&|s| s.set_offer(ms(0), STREAM, &Offer::default())), Reason::NotOnOffer);
-    let frame = DecodeTime { luma_samples: 640 * 360, time: ms(20) };
+    let frame = DecodeTime { luma_samples: 640 * 360, time: Duration::from_millis(20) };
     let cpu = Cpu { decode_times: [frame].into_iter().collect(), ..Cpu::default() };
     assert_eq!(reason(&|s| s.set_cpu(ms(0), &cpu)), Reason::Cpu);
     assert_eq!(reason(&|s| s.set_network(ms(0), Network { loss: Some(0.1), ..path(600) })), Reason::Loss);
@@ -147,7 +148,7 @@ fn down_at_once_and_up_when_the_path_has_proven_itself() {
     let mut s = selector();
     assert_eq!(at(&mut s, ms(0), 1000).target, layer(2, 2));
     let decided = at(&mut s, ms(100), 300);
-    assert_eq!((decided.target, decided.refresh), (layer(1, 2), None));
+    assert_eq!((decided.target, decided.refresh), (layer(1, 2), Refresh::NONE));
     let back = |s: &mut Selector, from: u64| {
         let ticks = (from..from + 90_000).step_by(100);
         let mut up = ticks.map(|now| (now, at(s, ms(now), 1000))).filter(|(_, d)| d.target == layer(2, 2));
@@ -155,7 +156,7 @@ fn down_at_once_and_up_when_the_path_has_proven_itself() {
     };
     let (first, decided) = back(&mut s, 200);
     assert!((10_000..13_000).contains(&(first - 100)), "after {first} ms");
-    assert_eq!(decided.refresh, Some(Refresh::Layer { target: LayerId::new(2, 2) }));
+    assert_eq!(decided.refresh, Refresh::layer(2));
     // It fails at once, and is tried again after twice the time.
     assert_eq!(at(&mut s, ms(first + 500), 300).target, layer(1, 2));
     assert_eq!(at(&mut s, ms(first + 600), 1000).reason, Reason::Network);
@@ -223,18 +224,19 @@ fn where_the_minimum_does_not_fit_the_path_is_probed_soon() {
 #[test]
 fn what_a_switch_needs_is_asked_for_once() {
     for (mode, down, up) in [
-        (ScalabilityMode::L3T3, None, Some(Refresh::Layer { target: LayerId::new(2, 2) })),
-        (ScalabilityMode::L3T3Key, Some(Refresh::Key), Some(Refresh::Key)),
+        (ScalabilityMode::L3T3, Refresh::NONE, Refresh::layers(1..=2)),
+        (ScalabilityMode::L3T3Key, Refresh::KEY, Refresh::KEY),
+        (ScalabilityMode::S3T3, Refresh::layer(0), Refresh::layer(2)),
     ] {
         let mut s = selector();
         s.set_offer(ms(0), STREAM, &offer(mode));
-        assert_eq!(s.decide(ms(0)).streams[0].refresh, Some(Refresh::Key));
-        assert_eq!(s.decide(ms(1)).streams[0].refresh, None);
-        s.set_window(ms(2), STREAM, window(640, 360));
+        assert_eq!(s.decide(ms(0)).streams[0].refresh, Refresh::KEY);
+        assert_eq!(s.decide(ms(1)).streams[0].refresh, Refresh::NONE);
+        s.set_window(ms(2), STREAM, window(320, 180));
         assert_eq!(s.decide(ms(2)).streams[0].refresh, down);
         s.set_window(ms(3), STREAM, window(1280, 720));
         assert_eq!(s.decide(ms(3)).streams[0].refresh, up);
-        assert_eq!(s.decide(ms(4)).streams[0].refresh, None);
+        assert_eq!(s.decide(ms(4)).streams[0].refresh, Refresh::NONE);
     }
 }
 
@@ -285,7 +287,10 @@ fn a_probe_is_asked_for_once_and_its_success_is_proof() {
     let mut s = selector();
     s.set_network(ms(0), path(260));
     let probe = s.decide(ms(0)).probe.expect("a probe");
-    assert!((507_000 * 100 / 95..600_000).contains(&probe.bitrate) && probe.duration >= ms(500));
+    assert!(
+        (507_000 * 100 / 95..600_000).contains(&probe.bitrate)
+            && probe.duration >= Duration::from_millis(500)
+    );
     assert_eq!(s.decide(ms(100)).probe, None);
     let mut failed = s.clone();
     let mut asked = Vec::new();
@@ -356,8 +361,7 @@ fn any_window() -> impl Strategy<Value = Window> {
     let priorities = [Priority::Thumbnail, Priority::ActiveSpeaker, Priority::ScreenShare, Priority::Pinned];
     let parts = (any::<u32>(), any::<u32>(), any::<bool>(), fraction(), 0..4usize);
     parts.prop_map(move |(width, height, visible, max_frame_rate, priority)| Window {
-        width,
-        height,
+        size: Size::new(width, height),
         visible,
         max_frame_rate,
         priority: priorities[priority],
@@ -411,8 +415,7 @@ prop_compose! {
             target: LayerId::new(spatial_id, temporal_id),
             bitrate: bitrate.into(),
         };
-        let layers = layers.into_iter().map(layer).collect();
-        DemandMessage { stream: StreamId(stream), demand: Demand { layers } }
+        DemandMessage { stream: StreamId(stream), demand: layers.into_iter().map(layer).collect() }
     }
 }
 
@@ -463,15 +466,15 @@ proptest! {
     ) {
         let mut s = Selector::new(SelectorConfig::default());
         for ((bits, fraction, width, height), now) in numbers.iter().copied().zip(times.iter().copied()) {
-            let now = Duration::from_nanos(now);
+            let now = Time::new(Duration::from_nanos(now));
             let id = StreamId(width % 5);
             let mut offer = offer(ScalabilityMode::L3T3);
             for layer in &mut offer.layers {
                 let quality = Some(LayerQuality::Psnr(fraction));
                 let luma_samples = bits.wrapping_mul(3);
-                *layer = LayerOffer { bitrate: bits, width, height, frame_rate: fraction, luma_samples, quality, ..*layer };
+                *layer = LayerOffer { bitrate: bits, size: Size::new(width, height), frame_rate: fraction, luma_samples, quality, ..*layer };
             }
-            offer.layers[0] = LayerOffer { bitrate: bits % 1_000_000, width: 320, height: 180, frame_rate: 15.0, ..offer.layers[0] };
+            offer.layers[0] = LayerOffer { bitrate: bits % 1_000_000, size: Size::new(320, 180), frame_rate: 15.0, ..offer.layers[0] };
             s.set_offer(now, id, &offer);
             s.set_window(now, id, window);
             s.set_cap(now, (bits % 2 == 0).then_some(id), cap);

@@ -1,24 +1,25 @@
-//! What a path carries, estimated by the one who sends: Google congestion control.
+//! A bandwidth estimator: Google congestion control, at the sender of a path.
 //!
-//! This is the algorithm of draft-ietf-rmcat-gcc-02 with its recommended values: packets are grouped into bursts
-//! (5.2), the trend of their one-way delay is compared with an adaptive threshold (5.4), which drives an additive
-//! and multiplicative rate control (5.5), and losses drive a second one (6). Three things are as in the later
-//! implementations of it, since the draft leaves them open or they have replaced it: the arrival-time filter
-//! (5.3) is a linear regression over the last 20 bursts in place of a Kalman filter (Carlucci et al., "Congestion
-//! Control for Web Real-Time Communication", IEEE/ACM Transactions on Networking 25(5), 2017); a probe's result
-//! replaces the estimate, and it asks for probes itself at the start and after a large drop, as libwebrtc's does;
-//! and silence counts as congestion.
+//! This is the algorithm of draft-ietf-rmcat-gcc-02 with its recommended values: packets are grouped into
+//! bursts (5.2), the trend of their one-way delay is compared with an adaptive threshold (5.4), which drives
+//! an additive and multiplicative rate control (5.5), and losses drive a second one (6). Three things are as
+//! in the later implementations of it, since the draft leaves them open or they have replaced it: the
+//! arrival-time filter (5.3) is a linear regression over the last 20 bursts in place of a Kalman filter
+//! (Carlucci et al., "Congestion Control for Web Real-Time Communication", IEEE/ACM Transactions on
+//! Networking 25(5), 2017); a probe's result replaces the estimate, and it asks for probes itself at the
+//! start and after a large drop, as libwebrtc's does; and silence counts as congestion.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::Time;
 use crate::select::{Network, Probe};
 
 /// Packets sent within this time are one burst, `burst_time`.
 const BURST: Duration = Duration::from_millis(5);
 /// Bursts that the trend is taken over.
 const TREND_WINDOW: usize = 20;
-/// Weight of what was before, when delays are smoothed.
+/// Weight of the earlier delays when a new one is smoothed.
 const SMOOTHING: f64 = 0.9;
 /// The trend, which is small, is multiplied by this and by the bursts seen so far, at most [`MAX_DELTAS`].
 const TREND_GAIN: f64 = 4.0;
@@ -26,24 +27,24 @@ const MAX_DELTAS: u32 = 60;
 /// `del_var_th(0)`, and its range, in ms.
 const THRESHOLD: f64 = 12.5;
 const THRESHOLD_RANGE: (f64, f64) = (6.0, 600.0);
-/// A trend so far above the threshold, in ms, does not move it.
+/// A trend that is further above the threshold than this, in ms, does not move it.
 const THRESHOLD_OUTLIER: f64 = 15.0;
 /// `K_u` and `K_d`, by which the threshold grows and shrinks.
 const K_UP: f64 = 0.01;
 const K_DOWN: f64 = 0.00018;
-/// `overuse_time_th`: so long, in ms, over-use has to last.
+/// `overuse_time_th`: the time, in ms, that over-use has to last.
 const OVERUSE_TIME: f64 = 10.0;
-/// `beta`: over-use takes the estimate to this share of what arrives.
+/// `beta`: over-use lowers the estimate to this share of the arrival rate.
 const BETA: f64 = 0.85;
 /// `T`: the time that arriving bits are counted over.
 const RATE_WINDOW: Duration = Duration::from_millis(500);
 /// Losses are counted over this.
 const LOSS_WINDOW: Duration = Duration::from_millis(500);
-/// No report for so long, with packets under way, is congestion.
+/// Silence for this long, with packets under way, is congestion.
 const SILENCE: Duration = Duration::from_millis(500);
-/// Loss and queues are told for so long, and a round trip, after the last report.
+/// Loss and queues are known for this time, and a round trip, after the last report.
 const FRESH: Duration = Duration::from_millis(500);
-/// Reports are at most so far apart, and a path takes no longer than this before any report has come.
+/// Reports are at most this far apart. Before any report has come, a path is taken to be no slower than this.
 const REPORT_EVERY: Duration = Duration::from_millis(50);
 const UNKNOWN_DELAY: Duration = Duration::from_millis(200);
 /// The lowest estimate, in bit/s.
@@ -53,23 +54,24 @@ const START_PROBES: [f64; 2] = [3.0, 6.0];
 const START_PROBE_ARRIVED: f64 = 0.7;
 const MOST_PROBED: f64 = 10_000_000.0;
 const PROBE_FOR: Duration = Duration::from_millis(100);
-/// Nothing more is expected of a probe so long, and a round trip, after its last packet.
+/// A probe is over this time, and a round trip, after its last packet.
 const PROBE_WAIT: Duration = Duration::from_millis(250);
-/// After a drop below the first share of what was before, the second share of that is probed, once it has been
-/// calm for a while, unless too long after; and seldom.
+/// After a drop below the first share of the estimate before it, the estimator probes the second share of
+/// that, once the path has been calm for a while, unless that takes too long; and seldom.
 const DROP: f64 = 0.66;
 const AFTER_DROP: f64 = 0.85;
 const CALM: Duration = Duration::from_millis(800);
 const DROP_FORGOTTEN: Duration = Duration::from_secs(5);
 const RECOVERY_EVERY: Duration = Duration::from_secs(5);
 
-/// What became of a packet.
+/// The fate of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs)] // Senders build it by literal.
 pub struct PacketReport {
     /// When it was sent.
-    pub sent: Duration,
-    /// When it arrived; `None` where it is lost.
-    pub arrived: Option<Duration>,
+    pub sent: Time,
+    /// When it arrived; `None` if it is lost.
+    pub arrived: Option<Time>,
     /// Its bytes.
     pub bytes: usize,
     /// The number of the probe that it is part of.
@@ -92,12 +94,12 @@ enum State {
 
 #[derive(Debug, Clone, Copy)]
 struct Burst {
-    first_sent: Duration,
-    last_sent: Duration,
-    arrived: Duration,
+    first_sent: Time,
+    last_sent: Time,
+    arrived: Time,
 }
 
-/// Estimates what a path carries from what became of the packets sent over it. Times are the simulation's.
+/// Estimates how much a path carries from the fates of the packets sent over it.
 #[derive(Debug, Clone)]
 pub struct Estimator {
     burst: Option<Burst>,
@@ -107,44 +109,44 @@ pub struct Estimator {
     delay_based: f64,
     loss_based: f64,
     state: State,
-    updated: Option<Duration>,
-    /// Mean and variance of what arrived at over-use, in kbit/s.
+    updated: Option<Time>,
+    /// Mean and variance of the arrival rate at over-use, in kbit/s.
     capacity: Option<(f64, f64)>,
-    arrivals: VecDeque<(Duration, usize)>,
+    arrivals: VecDeque<(Time, usize)>,
     arrived_bytes: usize,
     /// Packets and lost ones since the loss-based estimate was last changed.
     counted: (u64, u64),
-    counted_since: Duration,
+    counted_since: Time,
     loss: f64,
     round_trip: Option<Duration>,
     lowest_delay: Option<Duration>,
     queueing: Duration,
     probe: Option<ProbeCount>,
-    heard: Duration,
+    heard: Time,
     /// When the last report came.
-    reported: Duration,
-    over_used: Option<Duration>,
+    reported: Time,
+    over_used: Option<Time>,
     /// Probes of the start that were asked for, and the last of them in bit/s; `None` once it is over.
     start: Option<(usize, f64)>,
     started_with: f64,
-    /// When a large drop was, and from what.
-    dropped: Option<(Duration, f64)>,
-    recovered: Option<Duration>,
+    /// The time of a large drop, and the estimate before it.
+    dropped: Option<(Time, f64)>,
+    recovered: Option<Time>,
 }
 
-/// What of a probe was sent and arrived.
+/// The packets of a probe that were sent and arrived.
 #[derive(Debug, Clone, Copy)]
 struct ProbeCount {
     number: u32,
-    sent: (Duration, Duration),
-    arrived: (Duration, Duration),
+    sent: (Time, Time),
+    arrived: (Time, Time),
     first_bytes: usize,
     last_bytes: usize,
     bytes: usize,
 }
 
 impl Estimator {
-    /// An estimator that begins at so many bit/s.
+    /// An estimator that begins at `bitrate`, in bit/s.
     pub fn new(bitrate: u64) -> Self {
         Self {
             burst: None,
@@ -158,14 +160,14 @@ impl Estimator {
             arrivals: VecDeque::new(),
             arrived_bytes: 0,
             counted: (0, 0),
-            counted_since: Duration::ZERO,
+            counted_since: Time::ZERO,
             loss: 0.0,
             round_trip: None,
             lowest_delay: None,
             queueing: Duration::ZERO,
             probe: None,
-            heard: Duration::ZERO,
-            reported: Duration::ZERO,
+            heard: Time::ZERO,
+            reported: Time::ZERO,
             over_used: None,
             start: Some((0, 0.0)),
             started_with: bitrate as f64,
@@ -174,8 +176,8 @@ impl Estimator {
         }
     }
 
-    /// A probe that it asks for itself; to be called when none is under way.
-    pub fn probe(&mut self, now: Duration) -> Option<Probe> {
+    /// A probe that the estimator asks for itself. Call it while none is under way.
+    pub fn probe(&mut self, now: Time) -> Option<Probe> {
         self.finish_probe(now, &[]);
         if self.probe.is_some() {
             return None;
@@ -196,7 +198,7 @@ impl Estimator {
         self.start.map(|(_, next)| next)
     }
 
-    fn recovery_probe(&mut self, now: Duration) -> Option<f64> {
+    fn recovery_probe(&mut self, now: Time) -> Option<f64> {
         let (_, from) = self.dropped?;
         let calm = self.over_used.is_none_or(|at| now >= at + CALM);
         let due = self.recovered.is_none_or(|at| now >= at + RECOVERY_EVERY);
@@ -208,8 +210,8 @@ impl Estimator {
         Some(AFTER_DROP * from)
     }
 
-    /// Lowers the estimate, and keeps in mind what it was before a large drop.
-    fn lower(&mut self, now: Duration, to: f64) {
+    /// Lowers the estimate, and remembers the one before a large drop.
+    fn lower(&mut self, now: Time, to: f64) {
         let to = to.min(self.delay_based).max(LOWEST);
         let before = self.dropped.filter(|(at, _)| now <= *at + DROP_FORGOTTEN);
         let from = before.map_or(self.delay_based, |(_, from)| from.max(self.delay_based));
@@ -219,7 +221,7 @@ impl Estimator {
     }
 
     /// Takes a report, which came at `now`, of packets in the order that they were sent.
-    pub fn report(&mut self, now: Duration, packets: &[PacketReport]) {
+    pub fn report(&mut self, now: Time, packets: &[PacketReport]) {
         self.heard = now;
         self.reported = now;
         let mut usage = Usage::Normal;
@@ -236,41 +238,41 @@ impl Estimator {
                     usage = signal;
                 }
             }
-            self.round_trip = Some(now.saturating_sub(packet.sent));
+            self.round_trip = Some(now - packet.sent);
         }
         self.control(now, usage);
         self.count_loss(now);
         self.finish_probe(now, packets);
     }
 
-    /// Says that it is `now` and that packets are under way of which no report has come.
-    pub fn silence(&mut self, now: Duration) {
-        if now.saturating_sub(self.heard) >= SILENCE + self.round_trip.unwrap_or_default() {
+    /// Says that at `now` packets are under way of which no report has come.
+    pub fn silence(&mut self, now: Time) {
+        if now - self.heard >= SILENCE + self.round_trip.unwrap_or_default() {
             self.heard = now;
             self.lower(now, 0.8 * self.delay_based);
         }
     }
 
-    /// What the path carries, in bit/s.
+    /// How much the path carries, in bit/s.
     pub fn bitrate(&self) -> u64 {
         self.delay_based.min(self.loss_based) as u64
     }
 
-    /// Since when the path was last over-used.
-    pub fn over_used(&self) -> Option<Duration> {
+    /// When the path was last over-used.
+    pub fn over_used(&self) -> Option<Time> {
         self.over_used
     }
 
-    /// All that is known at `now`, as the selector takes it; `under_way` is when the oldest packet was sent of
-    /// which no report has come, which waits at least since its report is due. Of a path over which nothing comes
-    /// there is neither loss nor a queue to tell of.
-    pub fn network(&mut self, now: Duration, under_way: Option<Duration>) -> Network {
+    /// The state of the path at `now`, as the selector takes it. `under_way` is when the oldest packet was
+    /// sent of which no report has come; it waits at least since its report was due. A path over which
+    /// nothing comes has neither loss nor a queue to tell of.
+    pub fn network(&mut self, now: Time, under_way: Option<Time>) -> Network {
         let fresh = under_way.is_some() || now < self.reported + FRESH + self.round_trip.unwrap_or_default();
         let due = 2 * self.lowest_delay.unwrap_or(UNKNOWN_DELAY) + REPORT_EVERY;
         if under_way.is_none() {
             self.queueing = Duration::ZERO;
         }
-        let waits = under_way.map_or(Duration::ZERO, |sent| now.saturating_sub(sent + due));
+        let waits = under_way.map_or(Duration::ZERO, |sent| now - (sent + due));
         Network {
             available_bitrate: Some(self.bitrate()),
             round_trip: self.round_trip,
@@ -279,7 +281,7 @@ impl Estimator {
         }
     }
 
-    fn arrived(&mut self, packet: &PacketReport, arrived: Duration) {
+    fn arrived(&mut self, packet: &PacketReport, arrived: Time) {
         self.arrivals.push_back((arrived, packet.bytes));
         self.arrived_bytes += packet.bytes;
         while let Some(&(first, bytes)) = self.arrivals.front()
@@ -288,7 +290,7 @@ impl Estimator {
             self.arrived_bytes -= bytes;
             self.arrivals.pop_front();
         }
-        let delay = arrived.saturating_sub(packet.sent);
+        let delay = arrived - packet.sent;
         let lowest = self.lowest_delay.map_or(delay, |lowest| lowest.min(delay));
         self.lowest_delay = Some(lowest);
         self.queueing = self.queueing.mul_f64(0.9) + (delay - lowest).mul_f64(0.1);
@@ -326,15 +328,15 @@ impl Estimator {
 
     /// Section 5.2: a packet that begins a new burst ends the one before, which is then compared with its own
     /// predecessor.
-    fn detect(&mut self, sent: Duration, arrived: Duration) -> Option<Usage> {
+    fn detect(&mut self, sent: Time, arrived: Time) -> Option<Usage> {
         let new = Burst { first_sent: sent, last_sent: sent, arrived };
         let Some(burst) = &mut self.burst else {
             self.burst = Some(new);
             return None;
         };
-        // What was sent together, or came out of a stop of the link together, is one burst.
-        let behind = arrived.saturating_sub(burst.arrived);
-        let together = behind < BURST && behind < sent.saturating_sub(burst.last_sent);
+        // Packets that were sent together, or arrived together after a stop of the link, are one burst.
+        let behind = arrived - burst.arrived;
+        let together = behind < BURST && behind < (sent - burst.last_sent);
         if sent < burst.first_sent + BURST || together {
             burst.last_sent = burst.last_sent.max(sent);
             burst.arrived = burst.arrived.max(arrived);
@@ -342,15 +344,15 @@ impl Estimator {
         }
         let ended = std::mem::replace(burst, new);
         let before = self.before.replace(ended)?;
-        let between = |from: Duration, to: Duration| (to.as_secs_f64() - from.as_secs_f64()) * 1e3;
+        let between = |from: Time, to: Time| (seconds(to) - seconds(from)) * 1e3;
         let departed = between(before.last_sent, ended.last_sent);
         Some(self.trend.burst(departed, between(before.arrived, ended.arrived), ended.arrived))
     }
 
     /// Section 5.5.
-    fn control(&mut self, now: Duration, usage: Usage) {
+    fn control(&mut self, now: Time, usage: Usage) {
         let Some(rate) = self.arrival_rate() else { return };
-        let since = self.updated.map_or(Duration::ZERO, |updated| now.saturating_sub(updated));
+        let since = self.updated.map_or(Duration::ZERO, |updated| now - updated);
         self.updated = Some(now);
         match usage {
             Usage::Over => {
@@ -384,15 +386,15 @@ impl Estimator {
         } else {
             self.delay_based * 1.08f64.powf(since)
         };
-        // What is not sent proves nothing.
+        // Bits that are not sent prove nothing.
         let most = (1.5 * rate + LOWEST).max(self.delay_based);
         self.delay_based = higher.min(most);
     }
 
     /// Section 6.
-    fn count_loss(&mut self, now: Duration) {
+    fn count_loss(&mut self, now: Time) {
         let (packets, lost) = self.counted;
-        if now.saturating_sub(self.counted_since) >= LOSS_WINDOW && packets >= 20 {
+        if now - self.counted_since >= LOSS_WINDOW && packets >= 20 {
             let share = lost as f64 / packets as f64;
             self.loss = share;
             self.counted = (0, 0);
@@ -412,7 +414,7 @@ impl Estimator {
     }
 
     /// A probe is over with the first report that has later packets, or some time after its last packet.
-    fn finish_probe(&mut self, now: Duration, packets: &[PacketReport]) {
+    fn finish_probe(&mut self, now: Time, packets: &[PacketReport]) {
         let Some(probe) = self.probe else { return };
         let later = packets.last().is_some_and(|last| last.probe != Some(probe.number));
         let latest = probe.sent.1 + self.round_trip.unwrap_or_default() + PROBE_WAIT;
@@ -420,16 +422,17 @@ impl Estimator {
             return;
         }
         self.probe = None;
-        let span = |(from, to): (Duration, Duration)| (to - from).as_secs_f64();
+        let span = |(from, to): (Time, Time)| (to - from).as_secs_f64();
         let rate = |bytes: usize, over: f64| bytes as f64 * 8.0 / over.max(1e-3);
         let sent = rate(probe.bytes - probe.last_bytes, span(probe.sent));
         let arrived = rate(probe.bytes - probe.first_bytes, span(probe.arrived));
         if span(probe.sent) < 0.01 || span(probe.arrived) < 0.01 {
             return;
         }
-        // Where less arrives than was sent, the queue has grown: a little below what arrives is what it carries.
+        // If less arrives than was sent, the queue has grown: the path carries a little less than what
+        // arrives.
         let result = if arrived < 0.9 * sent { 0.95 * arrived } else { arrived.min(sent) };
-        let congested = self.over_used.is_some_and(|at| now.saturating_sub(at) < Duration::from_millis(300));
+        let congested = self.over_used.is_some_and(|at| now - at < Duration::from_millis(300));
         if result > self.delay_based && !congested {
             self.delay_based = result;
             self.capacity = None;
@@ -438,6 +441,11 @@ impl Estimator {
             }
         }
     }
+}
+
+/// Seconds since the start.
+fn seconds(time: Time) -> f64 {
+    time.since_start().as_secs_f64()
 }
 
 /// Sections 5.3 and 5.4: the trend of the one-way delay, against a threshold that adapts.
@@ -471,9 +479,10 @@ impl Default for Trend {
 }
 
 impl Trend {
-    /// Takes what lies between a burst's departure and that of the one before, and their arrivals, in ms.
-    fn burst(&mut self, departed: f64, arrived: f64, at: Duration) -> Usage {
-        let at = at.as_secs_f64() * 1e3;
+    /// Takes the times between the departures of a burst and of the one before, and between their arrivals,
+    /// in ms.
+    fn burst(&mut self, departed: f64, arrived: f64, at: Time) -> Usage {
+        let at = seconds(at) * 1e3;
         self.bursts = (self.bursts + 1).min(MAX_DELTAS);
         self.sum += arrived - departed;
         self.smoothed = SMOOTHING * self.smoothed + (1.0 - SMOOTHING) * self.sum;
@@ -532,14 +541,14 @@ mod tests {
     use super::*;
     use crate::simulate::{Link, LinkConfig, Trace};
 
-    /// Sends what the estimator says, at most `most` bit/s, for a time; gives the estimate at each second.
+    /// Sends at the estimate, at most `most` bit/s, for a time. Returns the estimate at each second.
     fn drive(trace: Trace, config: LinkConfig, most: u64, seconds: u64, probe_at: Option<u64>) -> Vec<u64> {
         let mut link = Link::new(trace, config);
         let mut estimator = Estimator::new(300_000);
         let (mut estimates, mut pending, mut budget) = (vec![], VecDeque::new(), 0.0);
         let tick = Duration::from_millis(5);
         for n in 0..seconds * 200 {
-            let now = tick * n as u32;
+            let now = Time::ZERO + tick * n as u32;
             let probing = probe_at.filter(|at| (at * 200..at * 200 + 40).contains(&n));
             let rate = if probing.is_some() { 2 * most } else { estimator.bitrate().min(most) };
             budget += rate as f64 * tick.as_secs_f64() / 8.0;
@@ -596,13 +605,13 @@ mod tests {
 
     #[test]
     fn silence_lowers_it() {
-        let second = Duration::from_secs(1);
+        let second = Time::from_secs(1);
         let mut estimator = Estimator::new(1_000_000);
-        estimator.silence(second / 4);
+        estimator.silence(Time::from_millis(250));
         assert_eq!(estimator.bitrate(), 1_000_000);
         estimator.silence(second);
-        estimator.silence(2 * second);
+        estimator.silence(Time::from_secs(2));
         assert_eq!(estimator.bitrate(), 640_000);
-        assert_eq!(estimator.over_used(), Some(2 * second));
+        assert_eq!(estimator.over_used(), Some(Time::from_secs(2)));
     }
 }

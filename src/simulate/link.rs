@@ -5,26 +5,29 @@ use std::time::Duration;
 
 use oorandom::Rand64;
 
-use super::Trace;
-use super::trace::OPPORTUNITY_BYTES;
+use super::model::{LINK_DELAY, LINK_QUEUE};
+use super::trace::{OPPORTUNITY_BYTES, Trace};
+use crate::Time;
 
-/// What a path is like, its capacity apart.
+/// The properties of a path besides its capacity. [`LinkConfig::default`] makes one whose fields can then be
+/// changed.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct LinkConfig {
-    /// Time that every packet takes besides what it waits for.
+    /// Time that every packet takes besides its wait in the queue.
     pub delay: Duration,
-    /// Bytes that wait at most; a packet that does not fit is dropped (drop-tail).
+    /// Bytes that the queue holds; it drops a packet that does not fit (drop-tail).
     pub queue: usize,
-    /// Share of the packets that are lost behind the link, 0 to 1, each by itself.
+    /// The probability, 0 to 1, that a packet is lost behind the link.
     pub loss: f64,
-    /// Decides which packets these are.
+    /// The seed of that random loss.
     pub seed: u64,
 }
 
 impl Default for LinkConfig {
     /// 30 ms one way, a queue of 150 kB, no random loss.
     fn default() -> Self {
-        Self { delay: Duration::from_millis(30), queue: 150_000, loss: 0.0, seed: 1 }
+        Self { delay: LINK_DELAY, queue: LINK_QUEUE, loss: 0.0, seed: 1 }
     }
 }
 
@@ -34,11 +37,11 @@ pub struct Link {
     trace: Trace,
     config: LinkConfig,
     random: Rand64,
-    /// The opportunity that the queue's last byte goes with, and the bytes that it has still room for.
+    /// The opportunity that takes the queue's last byte, and the bytes that it still has room for.
     opportunity: u64,
     room: usize,
     /// Bytes of each packet in the queue and when its last byte leaves.
-    queue: VecDeque<(Duration, usize)>,
+    queue: VecDeque<(Time, usize)>,
     queued: usize,
 }
 
@@ -56,8 +59,8 @@ impl Link {
         }
     }
 
-    /// Sends a packet, not earlier than the one before; gives when it arrives, or `None` where it is lost.
-    pub fn send(&mut self, now: Duration, bytes: usize) -> Option<Duration> {
+    /// Sends a packet, not earlier than the one before. Returns when it arrives, or `None` if it is lost.
+    pub fn send(&mut self, now: Time, bytes: usize) -> Option<Time> {
         while let Some(&(left, bytes)) = self.queue.front().filter(|(left, _)| *left <= now) {
             debug_assert!(left <= now);
             self.queued -= bytes;
@@ -84,7 +87,7 @@ impl Link {
         (!lost).then_some(left + self.config.delay)
     }
 
-    /// Time that every packet takes besides what it waits for.
+    /// Time that every packet takes besides its wait in the queue.
     pub fn delay(&self) -> Duration {
         self.config.delay
     }
@@ -99,19 +102,21 @@ impl Link {
 mod tests {
     use super::*;
 
-    const MS: Duration = Duration::from_millis(1);
+    fn ms(since_start: u64) -> Time {
+        Time::from_millis(since_start)
+    }
 
     #[test]
     fn packets_share_opportunities_and_wait_in_the_queue() {
-        let config = LinkConfig { delay: 30 * MS, queue: 4000, ..LinkConfig::default() };
+        let config = LinkConfig { delay: Duration::from_millis(30), queue: 4000, ..LinkConfig::default() };
         let mut link = Link::new(Trace::parse("10\n20\n30\n40").unwrap(), config);
-        assert_eq!(link.send(Duration::ZERO, 700), Some(40 * MS));
-        assert_eq!(link.send(Duration::ZERO, 700), Some(40 * MS), "the same opportunity");
-        assert_eq!(link.send(Duration::ZERO, 1200), Some(50 * MS), "begins in the first, ends in the second");
-        assert_eq!(link.send(Duration::ZERO, 1200), Some(60 * MS));
-        assert_eq!(link.send(Duration::ZERO, 300), None, "does not fit");
-        assert_eq!(link.send(15 * MS, 1400), Some(70 * MS), "1400 bytes have left");
-        assert_eq!(link.send(100 * MS, 1500), Some(130 * MS), "what nobody used is gone");
+        assert_eq!(link.send(Time::ZERO, 700), Some(ms(40)));
+        assert_eq!(link.send(Time::ZERO, 700), Some(ms(40)), "the same opportunity");
+        assert_eq!(link.send(Time::ZERO, 1200), Some(ms(50)), "begins in the first, ends in the second");
+        assert_eq!(link.send(Time::ZERO, 1200), Some(ms(60)));
+        assert_eq!(link.send(Time::ZERO, 300), None, "does not fit");
+        assert_eq!(link.send(ms(15), 1400), Some(ms(70)), "1400 bytes have left");
+        assert_eq!(link.send(ms(100), 1500), Some(ms(130)), "what nobody used is gone");
     }
 
     #[test]
@@ -119,7 +124,7 @@ mod tests {
         let config = LinkConfig { loss: 0.1, ..LinkConfig::default() };
         let lost = || {
             let mut link = Link::new(Trace::constant(100_000_000), config);
-            (0..10_000).map(|n| link.send(n * MS, 1000).is_none()).collect::<Vec<_>>()
+            (0..10_000).map(|n| link.send(ms(n), 1000).is_none()).collect::<Vec<_>>()
         };
         let count = lost().iter().filter(|&&lost| lost).count();
         assert!((900..1100).contains(&count), "{count}");

@@ -1,32 +1,33 @@
-//! What no policy can help: the stalls that the link alone makes.
+//! The stalls that no policy can avoid, because the link alone makes them.
 
 use std::time::Duration;
 
-use super::call::{Call, ReceiverSpec, UPLINK, camera_offset};
-use super::receiver::{FREEZE, LATE};
+use super::call::{Call, ReceiverSpec};
+use super::model::{FREEZE, LATE, UPLINK, camera_offset};
 use super::trace::OPPORTUNITY_BYTES;
+use crate::Time;
 
 /// A window as the oracle sees it.
 struct Watched {
     /// When it becomes visible or hidden, in order.
-    changes: Vec<(Duration, bool)>,
+    changes: Vec<(Time, bool)>,
     next: usize,
-    /// When it was last shown a picture, or became visible; `None` while it is hidden.
-    shown: Option<Duration>,
+    /// When it last showed a picture, or became visible; `None` while it is hidden.
+    shown: Option<Time>,
     /// When its stream's first picture is captured, and the number of the next one to be sent.
-    offset: Duration,
+    offset: Time,
     picture: u64,
 }
 
 impl Watched {
     /// Ends a gap at `now`, and gives the time that it stalled.
-    fn end_gap(&self, now: Duration) -> Duration {
-        let gap = self.shown.map_or(Duration::ZERO, |from| now.saturating_sub(from));
+    fn end_gap(&self, now: Time) -> Duration {
+        let gap = self.shown.map_or(Duration::ZERO, |from| now - from);
         if gap > FREEZE { gap } else { Duration::ZERO }
     }
 
     /// Makes the changes up to `now`; gives the time stalled before a window was hidden.
-    fn change(&mut self, now: Duration) -> Duration {
+    fn change(&mut self, now: Time) -> Duration {
         let mut stalled = Duration::ZERO;
         while let Some(&(at, visible)) = self.changes.get(self.next).filter(|(at, _)| *at <= now) {
             self.next += 1;
@@ -39,12 +40,12 @@ impl Watched {
     }
 }
 
-/// Stalled time of all windows of a receiver for which the link alone answers: that of a relay which knew the
-/// trace beforehand and sent one picture after the other to the window that has waited longest, the newest of its
-/// stream, each as small as the smallest of the lowest decode target and as if it could be decoded by itself.
+/// The stalled time of all windows of a receiver that no policy can avoid: that of an ideal relay, which
+/// knows the trace beforehand and always sends, to the window that has waited longest, the newest picture of
+/// its stream, as small as the smallest of the lowest decode target and decodable by itself.
 pub(super) fn unavoidable(call: &Call, spec: &ReceiverSpec) -> Duration {
-    let bytes = call.table.least_bytes();
-    let period = Duration::from_secs_f64(1.0 / f64::from(call.table.frame_rate()));
+    let bytes = call.video.least_bytes();
+    let period = Duration::from_secs_f64(1.0 / f64::from(call.video.frame_rate()));
     let mut windows: Vec<Watched> = spec
         .watches
         .iter()
@@ -56,15 +57,16 @@ pub(super) fn unavoidable(call: &Call, spec: &ReceiverSpec) -> Duration {
             picture: 0,
         })
         .collect();
+    let end = Time::ZERO + call.duration;
     let mut stalled = Duration::ZERO;
-    let mut sending: Option<(usize, Duration, usize)> = None;
-    let times = (0..).map(|index| spec.trace.time(index)).take_while(|time| *time < call.duration);
+    let mut sending: Option<(usize, Time, usize)> = None;
+    let times = (0..).map(|index| spec.trace.time(index)).take_while(|time| *time < end);
     for now in times {
         stalled += windows.iter_mut().map(|window| window.change(now)).sum::<Duration>();
         let mut room = OPPORTUNITY_BYTES;
         while room > 0 {
             let Some((w, captured, rest)) =
-                sending.take().or_else(|| newest(&mut windows, now, period, bytes))
+                sending.take().or_else(|| newest(now, &mut windows, period, bytes))
             else {
                 break;
             };
@@ -76,28 +78,31 @@ pub(super) fn unavoidable(call: &Call, spec: &ReceiverSpec) -> Duration {
             }
             let arrives = now + spec.link.delay;
             let window = &mut windows[w];
-            if arrives <= captured + LATE && arrives < call.duration && window.shown.is_some() {
+            if arrives <= captured + LATE && arrives < end && window.shown.is_some() {
                 stalled += window.end_gap(arrives);
                 window.shown = Some(arrives);
             }
         }
     }
     for window in &mut windows {
-        stalled += window.change(call.duration);
-        stalled += window.end_gap(call.duration);
+        stalled += window.change(end);
+        stalled += window.end_gap(end);
     }
     stalled
 }
 
-/// Of the windows that have a picture to come, the one that has waited longest; when the newest was captured.
+/// Of the windows that have a picture to come, the one that has waited longest; the time at which its newest
+/// picture was captured; and the bytes of that picture.
 fn newest(
+    now: Time,
     windows: &mut [Watched],
-    now: Duration,
     period: Duration,
     bytes: usize,
-) -> Option<(usize, Duration, usize)> {
-    let newest =
-        |window: &Watched| (now.checked_sub(window.offset)?.as_nanos() / period.as_nanos()).try_into().ok();
+) -> Option<(usize, Time, usize)> {
+    let newest = |window: &Watched| {
+        let since = (now >= window.offset).then(|| now - window.offset)?;
+        (since.as_nanos() / period.as_nanos()).try_into().ok()
+    };
     let waits = windows.iter().enumerate().filter_map(|(w, window)| {
         let picture: u64 = newest(window).filter(|picture| *picture >= window.picture)?;
         Some((window.shown?, w, picture))

@@ -1,10 +1,11 @@
-//! Ways to decide which layers a receiver gets: the crate's selector, and what it is held against.
+//! Policies, which decide the layers that a receiver gets: the crate's selector, and others to compare it
+//! with.
 //!
-//! All of them see the same: the windows, the offers and one estimator's view of the path. None but `fixed`
-//! forwards to a hidden window, or more than a window shows (the next size up).
+//! All of them see the same: the windows, the offers and one estimator's view of the path. None but
+//! [`Policy::Fixed`] forwards to a hidden window, or more than a window shows (the next size up).
 
-use std::time::Duration;
-
+use super::model::{ALLOCATION, PROBE_AFTER, PROBE_EVERY, PROBE_FOR};
+use crate::Time;
 use crate::select::{
     LayerOffer, Network, Offer, Priority, Probe, Selector, SelectorConfig, StreamDecision, StreamId, Window,
 };
@@ -17,35 +18,36 @@ pub struct Watched {
     pub stream: StreamId,
     /// Its window.
     pub window: Window,
-    /// What its sender offers.
+    /// The layers that its sender offers.
     pub offer: Offer,
 }
 
-/// What a policy decides.
+/// A decision of a policy.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Choice {
-    /// For each watched stream, in their order, what to forward; `None` pauses it.
+    /// The decode target to forward of each watched stream, in their order; `None` pauses a stream.
     pub targets: Vec<Option<DecodeTarget>>,
-    /// A probe to be started now.
+    /// A probe to start now.
     pub probe: Option<Probe>,
 }
 
-/// A way to decide which layers a receiver gets.
+/// The policy that decides the layers that a receiver gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Policy {
     /// The crate's [`Selector`].
     Selector,
     /// Always the highest decode target of every stream, seen or not.
     Fixed,
-    /// Always the lowest decode target of every stream that is seen: what stalls here, stalls for want of a path.
+    /// Always the lowest decode target of every stream that is seen. Only the path makes it stall.
     Lowest,
-    /// Three encodings of each stream ([`Policy::Allocator`]'s way to choose), switched at key frames.
+    /// Three encodings of each stream, shared out like [`Policy::Allocator`] and switched at key frames.
     Simulcast,
-    /// At every decision, stream by stream in the order of their priority, the highest decode target that fits
-    /// beside the lowest ones of the streams to come.
+    /// At every decision, stream by stream in the order of their priority, the highest decode target that
+    /// fits beside the lowest ones of the streams to come.
     Greedy,
-    /// As the relays of today: at most once a second, or at once where the estimate falls below three quarters
-    /// of what was last shared out (mediasoup's rule), the layers are handed out in their order, one after the
+    /// Like the SFUs of today. At most once a second, or at once if the estimate falls below three quarters
+    /// of the bits last shared out (mediasoup's rule), it hands out the layers in their order, one after the
     /// other, to all streams by priority, as long as they fit together (LiveKit's allocator).
     Allocator,
 }
@@ -55,7 +57,7 @@ impl Policy {
     pub const ALL: [Self; 6] =
         [Self::Selector, Self::Lowest, Self::Fixed, Self::Simulcast, Self::Greedy, Self::Allocator];
 
-    /// What tables call it.
+    /// Its name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Selector => "selector",
@@ -72,29 +74,21 @@ impl Policy {
             policy: self,
             selector: Selector::new(config),
             shared: None,
-            probed: Duration::ZERO,
+            probed: Time::ZERO,
             choice: Choice::default(),
             streams: Vec::new(),
         }
     }
 }
 
-/// The least time between two allocations where the path did not get much worse.
-const ALLOCATION: Duration = Duration::from_secs(1);
-/// Relays probe so often, for so long, at twice the estimate (libwebrtc's probes while less is sent than could
-/// be), and not so soon after congestion.
-const PROBE_EVERY: Duration = Duration::from_secs(5);
-const PROBE_FOR: Duration = Duration::from_millis(100);
-const PROBE_AFTER: Duration = Duration::from_secs(2);
-
 /// A policy at work for one receiver.
 #[derive(Debug, Clone)]
 pub(super) struct Decider {
     policy: Policy,
     selector: Selector,
-    /// When and of how much the allocator last shared out.
-    shared: Option<(Duration, u64)>,
-    probed: Duration,
+    /// When the allocator last shared out, and how much.
+    shared: Option<(Time, u64)>,
+    probed: Time,
     choice: Choice,
     /// The selector's decisions, for the senders' demand.
     streams: Vec<StreamDecision>,
@@ -102,13 +96,13 @@ pub(super) struct Decider {
 
 impl Decider {
     /// Takes a window or an offer that changed.
-    pub fn watch(&mut self, now: Duration, watched: &Watched) {
+    pub fn watch(&mut self, now: Time, watched: &Watched) {
         self.selector.set_offer(now, watched.stream, &watched.offer);
         self.selector.set_window(now, watched.stream, watched.window);
         self.shared = None;
     }
 
-    /// What each stream gets from the selector; nothing of other policies.
+    /// The selector's decision about each stream; empty for other policies.
     pub fn streams(&self) -> &[StreamDecision] {
         &self.streams
     }
@@ -116,9 +110,9 @@ impl Decider {
     /// Decides; `over_used` is when the path was last congested.
     pub fn decide(
         &mut self,
-        now: Duration,
+        now: Time,
         network: Network,
-        over_used: Option<Duration>,
+        over_used: Option<Time>,
         watched: &[Watched],
     ) -> &Choice {
         self.choice.probe = None;
@@ -126,7 +120,7 @@ impl Decider {
         match self.policy {
             Policy::Selector => self.select(now, network, watched),
             Policy::Fixed => {
-                let top = |w: &Watched| w.offer.layers.iter().map(|layer| layer.target).max();
+                let top = |w: &Watched| w.offer.layers().iter().map(|layer| layer.target).max();
                 self.choice.targets = watched.iter().map(top).collect();
             }
             Policy::Lowest => {
@@ -151,7 +145,7 @@ impl Decider {
         &self.choice
     }
 
-    fn select(&mut self, now: Duration, network: Network, watched: &[Watched]) {
+    fn select(&mut self, now: Time, network: Network, watched: &[Watched]) {
         self.selector.set_network(now, network);
         let decision = self.selector.decide(now);
         let target = |w: &Watched| decision.stream(w.stream).and_then(|stream| stream.target);
@@ -162,13 +156,14 @@ impl Decider {
         self.streams.extend(decision.streams.iter().copied());
     }
 
-    fn probe(&mut self, now: Duration, available: u64, over_used: Option<Duration>, watched: &[Watched]) {
+    fn probe(&mut self, now: Time, available: u64, over_used: Option<Time>, watched: &[Watched]) {
         let desired: u64 =
             watched.iter().filter_map(|w| useful(w).max_by_key(|l| l.target)).map(|l| l.bitrate).sum();
         let calm = over_used.is_none_or(|at| now >= at + PROBE_AFTER);
         if available < desired && calm && now >= self.probed + PROBE_EVERY {
             self.probed = now;
-            // At least what the lowest layers take, and a little above each goal, so that the estimate reaches it.
+            // At least the bitrate of the lowest layers, and a little above each goal, so that the estimate
+            // reaches it.
             let lowest: u64 = watched.iter().filter_map(|w| useful(w).map(|layer| layer.bitrate).min()).sum();
             let bitrate = (2 * available).max(lowest * 6 / 5).min(desired * 6 / 5);
             self.choice.probe = Some(Probe { bitrate, duration: PROBE_FOR });
@@ -176,14 +171,16 @@ impl Decider {
     }
 }
 
-/// The layers that are of use in the window, none where it is hidden: those that are not above one which fills
-/// the window.
+/// The layers that are of use in the window: those that are not above one which fills it, and none if it is
+/// hidden.
 fn useful(watched: &Watched) -> impl Iterator<Item = &LayerOffer> {
     let window = watched.window;
-    let fills = move |layer: &LayerOffer| layer.width >= window.width || layer.height >= window.height;
-    let layers = &watched.offer.layers;
+    let fills = move |layer: &LayerOffer| {
+        layer.size.width >= window.size.width || layer.size.height >= window.size.height
+    };
+    let layers = watched.offer.layers();
     layers.iter().filter(move |layer| {
-        window.visible && !layers.iter().any(|other| other.height < layer.height && fills(other))
+        window.visible && !layers.iter().any(|other| other.size.height < layer.size.height && fills(other))
     })
 }
 
@@ -196,7 +193,7 @@ fn by_priority(watched: &[Watched]) -> Vec<usize> {
         Priority::ActiveSpeaker => 2,
         Priority::Thumbnail => 3,
     };
-    order.sort_by_key(|&at| (rank(&watched[at]), u32::MAX - watched[at].window.height));
+    order.sort_by_key(|&at| (rank(&watched[at]), u32::MAX - watched[at].window.size.height));
     order
 }
 
@@ -238,13 +235,14 @@ fn allocate(available: u64, watched: &[Watched]) -> Vec<Option<DecodeTarget>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulate::Table;
+    use crate::Size;
+    use crate::simulate::CodedVideo;
 
     fn watched(windows: &[(u32, bool, Priority)]) -> Vec<Watched> {
-        let offer = Table::scene().offer();
+        let offer = CodedVideo::scene().offer();
         let watched = |(n, &(height, visible, priority)): (usize, &(u32, bool, Priority))| Watched {
             stream: StreamId(n as u32),
-            window: Window { width: height * 16 / 9, height, visible, max_frame_rate: None, priority },
+            window: Window { visible, ..Window::new(Size::new(height * 16 / 9, height), priority) },
             offer: offer.clone(),
         };
         windows.iter().enumerate().map(watched).collect()
@@ -253,7 +251,7 @@ mod tests {
     fn decide(policy: Policy, available: u64, watched: &[Watched]) -> Choice {
         let mut decider = policy.decider(SelectorConfig::default());
         let network = Network { available_bitrate: Some(available), ..Network::default() };
-        decider.decide(Duration::from_secs(10), network, None, watched).clone()
+        decider.decide(Time::from_secs(10), network, None, watched).clone()
     }
 
     fn names(targets: &[Option<DecodeTarget>]) -> String {
@@ -276,7 +274,8 @@ mod tests {
         assert_eq!(targets(Policy::Greedy, 10_000_000), "S2T2 S0T2 S1T2 -");
         assert_eq!(targets(Policy::Allocator, 10_000_000), "S2T2 S0T2 S1T2 -");
         assert_eq!(targets(Policy::Greedy, 0), "- - - -");
-        // The pinned stream takes what the lowest layers of the others leave; the allocator raises all in turn.
+        // The pinned stream takes what the lowest layers of the others leave; the allocator raises all in
+        // turn.
         assert_eq!(targets(Policy::Greedy, 570_000), "S0T2 S0T0 S1T2 -");
         assert_eq!(targets(Policy::Allocator, 570_000), "S1T0 S0T2 S1T1 -");
     }
@@ -287,7 +286,7 @@ mod tests {
         let mut decider = Policy::Allocator.decider(SelectorConfig::default());
         let mut at = |ms, available| {
             let network = Network { available_bitrate: Some(available), ..Network::default() };
-            names(&decider.decide(Duration::from_millis(ms), network, None, &streams).targets)
+            names(&decider.decide(Time::from_millis(ms), network, None, &streams).targets)
         };
         assert_eq!(at(0, 900_000), "S2T2");
         assert_eq!(at(100, 700_000), "S2T2", "no less than three quarters");
@@ -299,11 +298,11 @@ mod tests {
     #[test]
     fn relays_probe_for_what_the_windows_could_show() {
         let streams = watched(&[(180, true, Priority::Thumbnail)]);
-        let bitrate = Table::scene().bitrate(LayerId::new(0, 2));
+        let bitrate = CodedVideo::scene().bitrate(LayerId::new(0, 2));
         let probe = |available| decide(Policy::Greedy, available, &streams).probe.map(|probe| probe.bitrate);
         assert_eq!(probe(bitrate), None);
         assert_eq!(probe(bitrate - 1000), Some(bitrate * 6 / 5));
         assert_eq!(probe(50_000), Some(100_000));
-        assert_eq!(probe(10_000), Some(Table::scene().bitrate(LayerId::new(0, 0)) * 6 / 5));
+        assert_eq!(probe(10_000), Some(CodedVideo::scene().bitrate(LayerId::new(0, 0)) * 6 / 5));
     }
 }

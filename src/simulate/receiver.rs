@@ -1,123 +1,79 @@
-//! A receiver's window on one stream: what can be decoded, what is shown, and what that looks like.
+//! A receiver's window on one stream: decodes the frames that it can, shows pictures, and measures their
+//! quality.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
-use super::Table;
+use super::model::{BLOCKED, FREEZE, GIVEN_UP, LATE, REQUEST_DISTANCE};
+use super::outcome::WindowOutcome;
 use super::relay::Recent;
 use super::sender::Frame;
-use super::table::AGES;
+use super::video::{AGES, CodedVideo};
+use crate::Time;
 use crate::select::Window;
 use crate::structure::LayerId;
-
-/// A gap between two shown pictures beyond this is a freeze, and all of it is stall time.
-///
-/// W3C webrtc-stats (`freezeCount`) takes three times the mean gap, at least 150 ms more than it; the base
-/// target of three temporal layers at 30 pictures/s shows 7.5, whose gap of 133 ms makes this 400 ms.
-pub const FREEZE: Duration = Duration::from_millis(400);
-
-/// A picture that can be shown only later than this after it was captured is not shown, though later ones may
-/// refer to it: ITU-T G.114 sets 400 ms one way as the limit for a conversation.
-pub const LATE: Duration = Duration::from_millis(400);
-
-/// A receiver asks for a refresh where a frame has waited so long for what it depends on.
-const BLOCKED: Duration = Duration::from_millis(400);
-/// A frame is given up after so long.
-const GIVEN_UP: Duration = Duration::from_millis(1500);
-/// Requests are this far apart.
-const REQUEST_DISTANCE: Duration = Duration::from_millis(600);
 
 #[derive(Debug, Clone)]
 struct Pending {
     number: u64,
     picture: u64,
-    captured: Duration,
+    captured: Time,
     layer: LayerId,
     depends_on: ArrayVec<u64, 2>,
     missing: usize,
     /// When its last packet arrived.
-    complete: Option<Duration>,
+    complete: Option<Time>,
     /// When its first packet arrived.
-    begun: Option<Duration>,
+    begun: Option<Time>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Shown {
     picture: u64,
     spatial_id: u8,
-    at: Duration,
-}
-
-/// What a window has shown. Times count only while it is visible.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Seen {
-    /// Time that the window was visible.
-    pub visible: Duration,
-    /// Time in freezes.
-    pub stalled: Duration,
-    /// Time that the stream was paused though the window was visible; the part beyond [`FREEZE`] is in
-    /// `stalled` as well.
-    pub paused: Duration,
-    /// From when to when each freeze was.
-    pub freezes: Vec<(Duration, Duration)>,
-    /// How often the size of the pictures shown changed. That is more often than it was decided: before and after
-    /// a stall there are pictures whose upper frames come too late, which are shown smaller.
-    pub switches: u64,
-    /// Time in which a picture was shown that was not too old, in seconds.
-    pub live: f64,
-    /// Sum over that time of SSIM, in seconds.
-    pub ssim: f64,
-    /// `visible` and `ssim` with each second times the window's megapixels.
-    pub visible_area: f64,
-    /// See `visible_area`.
-    pub ssim_area: f64,
-    /// Pictures shown.
-    pub pictures: u64,
-    /// When another layer, or nothing, began to be shown.
-    pub layers: Vec<(Duration, Option<LayerId>)>,
+    at: Time,
 }
 
 /// One stream at one receiver.
 #[derive(Debug, Clone)]
 pub(super) struct StreamReceiver {
-    table: Arc<Table>,
+    video: Arc<CodedVideo>,
     pending: VecDeque<Pending>,
     decoded: Recent,
     window: Window,
     shown: Option<Shown>,
-    /// Since when the window is visible, and until when all is counted.
-    opened: Duration,
-    counted: Duration,
+    /// When the window became visible or hidden, and up to when all is counted.
+    opened: Time,
+    counted: Time,
     paused: bool,
     temporal_id: u8,
-    requested: Option<Duration>,
+    requested: Option<Time>,
     /// Milliseconds from capture to screen of each picture shown.
     pub delays: Vec<u16>,
-    pub seen: Seen,
+    pub seen: WindowOutcome,
 }
 
 impl StreamReceiver {
-    pub fn new(table: Arc<Table>) -> Self {
+    pub fn new(video: Arc<CodedVideo>) -> Self {
         Self {
-            table,
+            video,
             pending: VecDeque::new(),
             decoded: Recent::default(),
             window: Window::default(),
             shown: None,
-            opened: Duration::ZERO,
-            counted: Duration::ZERO,
+            opened: Time::ZERO,
+            counted: Time::ZERO,
             paused: true,
             temporal_id: 0,
             requested: None,
             delays: Vec::new(),
-            seen: Seen::default(),
+            seen: WindowOutcome::default(),
         }
     }
 
-    pub fn set_window(&mut self, now: Duration, window: Window) {
+    pub fn set_window(&mut self, now: Time, window: Window) {
         self.count(now);
         if window.visible != self.window.visible {
             self.end_gap(now);
@@ -128,8 +84,8 @@ impl StreamReceiver {
         self.window = window;
     }
 
-    /// Takes what the relay forwards from now on.
-    pub fn set_target(&mut self, now: Duration, target: Option<LayerId>) {
+    /// Takes the decode target that the relay forwards from now on.
+    pub fn set_target(&mut self, now: Time, target: Option<LayerId>) {
         self.count(now);
         self.paused = target.is_none();
         if let Some(target) = target {
@@ -137,7 +93,7 @@ impl StreamReceiver {
         }
     }
 
-    /// A frame is on its way in so many packets.
+    /// Expects a frame, which is on its way in a number of packets.
     pub fn expect(&mut self, frame: &Frame, packets: usize) {
         self.pending.push_back(Pending {
             number: frame.number,
@@ -152,7 +108,7 @@ impl StreamReceiver {
     }
 
     /// A packet of a frame arrived, each of them once.
-    pub fn packet(&mut self, now: Duration, number: u64) {
+    pub fn packet(&mut self, now: Time, number: u64) {
         let Ok(at) = self.pending.binary_search_by_key(&number, |frame| frame.number) else { return };
         let frame = &mut self.pending[at];
         frame.begun.get_or_insert(now);
@@ -163,8 +119,8 @@ impl StreamReceiver {
         }
     }
 
-    /// Decodes what can be, from a frame on.
-    fn decode(&mut self, now: Duration, from: usize) {
+    /// Decodes the frames that it can, from one on.
+    fn decode(&mut self, now: Time, from: usize) {
         let mut at = from;
         while let Some(frame) = self.pending.get(at) {
             if frame.complete.is_some() && frame.depends_on.iter().all(|&n| self.decoded.contains(n)) {
@@ -172,7 +128,7 @@ impl StreamReceiver {
                 self.decoded.insert(number);
                 self.pending.remove(at);
                 if layer.temporal_id == 0 {
-                    // What still waits before it in its layer comes too late for anything.
+                    // Frames that still wait before it in its layer come too late.
                     self.pending
                         .retain(|old| old.layer.spatial_id != layer.spatial_id || old.number > number);
                     at = self.pending.partition_point(|frame| frame.number < number);
@@ -184,8 +140,8 @@ impl StreamReceiver {
         }
     }
 
-    fn show(&mut self, now: Duration, picture: u64, spatial_id: u8, captured: Duration) {
-        if !self.window.visible || now.saturating_sub(captured) > LATE {
+    fn show(&mut self, now: Time, picture: u64, spatial_id: u8, captured: Time) {
+        if !self.window.visible || now - captured > LATE {
             return;
         }
         match &mut self.shown {
@@ -207,8 +163,8 @@ impl StreamReceiver {
         self.delays.push((now - captured).as_millis() as u16);
     }
 
-    /// Says what began to be shown at a time.
-    fn mark(&mut self, at: Duration, spatial_id: Option<u8>) {
+    /// Notes that the window began to show a layer, or nothing, at a time.
+    fn mark(&mut self, at: Time, spatial_id: Option<u8>) {
         let layer = spatial_id.map(|spatial_id| LayerId::new(spatial_id, self.temporal_id));
         let last = self.seen.layers.last().and_then(|(_, layer)| *layer);
         if layer != last {
@@ -218,7 +174,7 @@ impl StreamReceiver {
         }
     }
 
-    fn end_gap(&mut self, now: Duration) {
+    fn end_gap(&mut self, now: Time) {
         let from = self.shown.map_or(self.opened, |shown| shown.at);
         if self.window.visible && now - from > FREEZE {
             self.seen.stalled += now - from;
@@ -227,21 +183,21 @@ impl StreamReceiver {
     }
 
     /// Counts the time until now.
-    fn count(&mut self, now: Duration) {
+    fn count(&mut self, now: Time) {
         let from = std::mem::replace(&mut self.counted, now);
         if !self.window.visible || now <= from {
             return;
         }
         let passed = (now - from).as_secs_f64();
-        let area = f64::from(self.window.width) * f64::from(self.window.height) / 1e6;
+        let area = self.window.size.samples() as f64 / 1e6;
         self.seen.visible += now - from;
         self.seen.visible_area += area * passed;
         if self.paused {
             self.seen.paused += now - from;
         }
         let Some(shown) = self.shown else { return };
-        let ssim = self.table.ssim(shown.spatial_id, self.window.height);
-        let picture = 1.0 / f64::from(self.table.frame_rate());
+        let ssim = self.video.ssim(shown.spatial_id, self.window.size.height);
+        let picture = 1.0 / f64::from(self.video.frame_rate());
         let (start, end) = ((from - shown.at).as_secs_f64(), (now - shown.at).as_secs_f64());
         for (age, &ssim) in ssim.iter().enumerate().take(AGES) {
             let (begins, ends) = (age as f64 * picture, (age + 1) as f64 * picture);
@@ -254,8 +210,8 @@ impl StreamReceiver {
         }
     }
 
-    /// The spatial layer to be requested because frames wait in vain, if any.
-    pub fn blocked(&mut self, now: Duration) -> Option<u8> {
+    /// The spatial layer to request because frames wait in vain, if any.
+    pub fn blocked(&mut self, now: Time) -> Option<u8> {
         while self.pending.front().is_some_and(|frame| frame.captured + GIVEN_UP < now) {
             self.pending.pop_front();
         }
@@ -271,7 +227,7 @@ impl StreamReceiver {
     }
 
     /// Counts all until the end of the call.
-    pub fn finish(&mut self, now: Duration) {
+    pub fn finish(&mut self, now: Time) {
         self.count(now);
         self.end_gap(now);
         if let Some(shown) = self.shown {
@@ -282,11 +238,19 @@ impl StreamReceiver {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::Size;
+    use crate::select::Priority;
     use crate::simulate::sender::Sender;
     use crate::structure::DecodeTargets;
 
     const MS: Duration = Duration::from_millis(1);
+
+    fn ms(since_start: u64) -> Time {
+        Time::from_millis(since_start)
+    }
 
     struct Shower {
         sender: Sender,
@@ -295,18 +259,18 @@ mod tests {
 
     impl Shower {
         fn new() -> Self {
-            let table = Arc::new(Table::scene());
-            let mut receiver = StreamReceiver::new(table.clone());
-            receiver.set_target(Duration::ZERO, Some(table.top()));
-            let window = Window { width: 1280, height: 720, visible: true, ..Window::default() };
-            receiver.set_window(Duration::ZERO, window);
-            Self { sender: Sender::new(table, 0), receiver }
+            let video = Arc::new(CodedVideo::scene());
+            let mut receiver = StreamReceiver::new(video.clone());
+            receiver.set_target(Time::ZERO, Some(video.top()));
+            let window = Window::new(Size::new(1280, 720), Priority::Thumbnail);
+            receiver.set_window(Time::ZERO, window);
+            Self { sender: Sender::new(video, 0), receiver }
         }
 
         /// Picture `n`, 33 ms each, of which the spatial layers up to `layers` arrive.
         fn picture(&mut self, n: u32, layers: usize) {
-            let now = 33 * n * MS;
-            self.sender.capture(now, DecodeTargets::all(Table::scene().mode().structure()));
+            let now = ms(33 * u64::from(n));
+            self.sender.capture(now, DecodeTargets::all(CodedVideo::scene().mode().structure()));
             for (s, frame) in self.sender.frames.clone().iter().enumerate() {
                 self.receiver.expect(frame, 1);
                 if s < layers {
@@ -320,11 +284,11 @@ mod tests {
     fn all_layers_in_time_are_the_best_there_is() {
         let mut all = Shower::new();
         (0..60).for_each(|n| all.picture(n, 3));
-        all.receiver.finish(60 * 33 * MS);
+        all.receiver.finish(ms(60 * 33));
         let seen = &all.receiver.seen;
         assert_eq!((seen.pictures, seen.switches, seen.freezes.len()), (60, 0, 0));
         assert_eq!(seen.visible, 60 * 33 * MS);
-        let ssim = Table::scene().ssim(2, 720)[0];
+        let ssim = CodedVideo::scene().ssim(2, 720)[0];
         assert!((seen.ssim / seen.live - f64::from(ssim)).abs() < 1e-3);
         assert!(all.receiver.delays.iter().all(|&delay| delay == 20));
     }
@@ -339,11 +303,11 @@ mod tests {
             // Picture 12 is of temporal layer 0.
             all.picture(n, if n == 12 { 2 } else { 3 });
         });
-        assert_eq!(all.receiver.blocked(40 * 33 * MS), None, "it was refreshed");
-        all.receiver.finish(40 * 33 * MS);
+        assert_eq!(all.receiver.blocked(ms(40 * 33)), None, "it was refreshed");
+        all.receiver.finish(ms(40 * 33));
         let layers: Vec<_> =
             all.receiver.seen.layers.iter().map(|(at, l)| (*at, l.unwrap().spatial_id)).collect();
-        assert_eq!(layers, [(20 * MS, 2), (416 * MS, 1), (812 * MS, 2)]);
+        assert_eq!(layers, [(ms(20), 2), (ms(416), 1), (ms(812), 2)]);
         assert_eq!(all.receiver.seen.switches, 2);
     }
 
@@ -354,12 +318,12 @@ mod tests {
         (10..30).for_each(|n| all.picture(n, 0));
         let number = all.receiver.pending[0].number;
         // All of picture 10, 600 ms late.
-        (0..3).for_each(|s| all.receiver.packet(930 * MS, number + s));
+        (0..3).for_each(|s| all.receiver.packet(ms(930), number + s));
         all.sender.request(0);
         (30..40).for_each(|n| all.picture(n, 3));
-        all.receiver.finish(40 * 33 * MS);
+        all.receiver.finish(ms(40 * 33));
         let seen = &all.receiver.seen;
-        assert_eq!(seen.freezes, [((9 * 33 + 20) * MS, (30 * 33 + 20) * MS)]);
+        assert_eq!(seen.freezes, [(ms(9 * 33 + 20), ms(30 * 33 + 20))]);
         assert_eq!(seen.stalled, 21 * 33 * MS);
         assert!(seen.live < seen.visible.as_secs_f64() - 0.25);
     }
@@ -370,7 +334,7 @@ mod tests {
         (0..4).for_each(|n| all.picture(n, 3));
         all.picture(4, 1);
         (5..20).for_each(|n| all.picture(n, 3));
-        assert_eq!(all.receiver.blocked(700 * MS), Some(1), "the lowest layer that waits");
-        assert_eq!(all.receiver.blocked(740 * MS), None, "asked already");
+        assert_eq!(all.receiver.blocked(ms(700)), Some(1), "the lowest layer that waits");
+        assert_eq!(all.receiver.blocked(ms(740)), None, "asked already");
     }
 }

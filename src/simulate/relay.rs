@@ -115,14 +115,14 @@ impl Forwarder {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use super::*;
-    use crate::simulate::Table;
+    use crate::Time;
     use crate::simulate::sender::Sender;
+    use crate::simulate::video::CodedVideo;
     use crate::structure::DecodeTargets;
 
-    fn layers(table: Table, targets: &[(u64, Option<LayerId>)], pictures: u64) -> Vec<Vec<String>> {
+    fn layers(table: CodedVideo, targets: &[(u64, Option<LayerId>)], pictures: u64) -> Vec<Vec<String>> {
         let table = Arc::new(table);
         let mut sender = Sender::new(table.clone(), 0);
         let mut forwarder = Forwarder::new(table.is_simulcast());
@@ -132,7 +132,7 @@ mod tests {
             if let Some((_, target)) = targets.iter().find(|(at, _)| *at == n) {
                 forwarder.set(*target).for_each(|spatial_id| sender.request(spatial_id));
             }
-            sender.capture(Duration::ZERO, all);
+            sender.capture(Time::ZERO, all);
             let frames = sender.frames.clone();
             let taken = frames.iter().filter(|frame| match forwarder.take(frame) {
                 Ok(taken) => taken,
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn layers_go_up_at_a_refresh_and_down_at_once() {
         let (low, high) = (Some(LayerId::new(0, 0)), Some(LayerId::new(2, 1)));
-        let forwarded = layers(Table::scene(), &[(0, low), (5, high), (11, low), (13, None)], 17);
+        let forwarded = layers(CodedVideo::scene(), &[(0, low), (5, high), (11, low), (13, None)], 17);
         assert_eq!(forwarded[..5], [vec!["S0T0"], vec![], vec![], vec![], vec!["S0T0"]]);
         // Picture 5 is of temporal layer 2, 6 of 1, 8 of 0: the lowest layer goes on until all of them begin.
         assert_eq!(forwarded[5..8], [vec![], vec!["S0T1"], vec![]]);
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn a_simulcast_goes_on_until_the_other_encoding_begins() {
         let (low, high) = (Some(LayerId::new(0, 2)), Some(LayerId::new(2, 0)));
-        let forwarded = layers(Table::scene_simulcast(), &[(0, low), (5, high), (9, low)], 14);
+        let forwarded = layers(CodedVideo::scene_simulcast(), &[(0, low), (5, high), (9, low)], 14);
         assert_eq!(
             forwarded[4..8],
             [["S0T0"], ["S0T2"], ["S0T1"], ["S0T2"]].map(Vec::from)[..1]

@@ -1,28 +1,29 @@
-//! What became of calls, as a table and as a page.
+//! Reports: what became of calls, as a table in Markdown, as a page and as a picture.
 
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-use super::call::{Outcome, ReceiverOutcome};
-use super::receiver::Seen;
+use super::outcome::{Outcome, PathSample, ReceiverOutcome, WindowOutcome};
+use crate::Time;
 use crate::structure::LayerId;
 
 /// The figures of an outcome. Bitrates are means in bit/s over the call and the receivers.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Summary {
-    /// What the paths could carry.
+    /// What the paths could carry, as all bitrates here in bit/s.
     pub offered: f64,
-    /// What was estimated.
+    /// What the estimators took them to carry.
     pub estimate: f64,
-    /// Media that was sent.
+    /// Media that the relay sent, retransmissions included.
     pub used: f64,
-    /// Padding of probes.
+    /// Padding that the relay sent for probes.
     pub padding: f64,
-    /// Seconds in freezes of all windows together, and the share of the time that they were visible.
+    /// Seconds in freezes, of all windows together.
     pub stalled: f64,
-    /// See `stalled`.
+    /// The share of that in the time that windows were visible.
     pub stalled_share: f64,
-    /// The share without the time that the link alone answers for ([`ReceiverOutcome::unavoidable`]).
+    /// The same share without the stalls that no policy can avoid ([`ReceiverOutcome::unavoidable`]).
     pub net_share: f64,
     /// Share of the visible time in which the stream was paused.
     pub paused_share: f64,
@@ -30,20 +31,20 @@ pub struct Summary {
     pub freezes: usize,
     /// Changes of the size of pictures shown, a minute and window.
     pub switches: f64,
-    /// Changes of the spatial layer decided, pauses included, a minute and window.
+    /// Changes of the spatial layer decided, a minute and window; pauses do not count.
     pub decided_switches: f64,
     /// Mean SSIM of what was shown, at the window's size.
     pub ssim: f64,
-    /// The same over all the time that windows were visible, where nothing (or a picture that is too old) is
-    /// 0, weighted by the windows' areas.
+    /// The same over all the time that windows were visible, weighted by their areas. A window that shows
+    /// nothing, or too old a picture, counts as 0.
     pub seen: f64,
-    /// Of the pictures shown, 95 % were on the screen so many milliseconds after they were captured.
+    /// Milliseconds after their capture within which 95 % of the pictures shown were on the screen.
     pub delay: f64,
     /// Share of the packets that was lost.
     pub lost: f64,
-    /// What a sender sends, in the mean.
+    /// What a sender sends to the relay, on average.
     pub uplink: f64,
-    /// Milliseconds that a sender codes for in a second, on one core, in the mean.
+    /// Milliseconds that a sender takes to encode a second of video, on one core, on average.
     pub encode: f64,
 }
 
@@ -53,10 +54,10 @@ impl Summary {
         let seconds = outcome.duration.as_secs_f64().max(1e-9);
         let samples = || outcome.receivers.iter().flat_map(|receiver| &receiver.samples);
         let count = samples().count().max(1) as f64;
-        let mean = |get: fn(&super::Sample) -> u64| samples().map(|s| get(s) as f64).sum::<f64>() / count;
+        let mean = |get: fn(&PathSample) -> u64| samples().map(|s| get(s) as f64).sum::<f64>() / count;
         let windows =
             || outcome.receivers.iter().flat_map(|receiver| receiver.windows.iter().map(|(_, s)| s));
-        let sum = |get: fn(&Seen) -> f64| windows().map(get).sum::<f64>();
+        let sum = |get: fn(&WindowOutcome) -> f64| windows().map(get).sum::<f64>();
         let visible = sum(|seen| seen.visible.as_secs_f64()).max(1e-9);
         let of_receivers = |get: fn(&ReceiverOutcome) -> f64| outcome.receivers.iter().map(get).sum::<f64>();
         let stalled = sum(|seen| seen.stalled.as_secs_f64());
@@ -86,57 +87,163 @@ impl Summary {
     }
 }
 
-/// A column's name, whether the table in Markdown has it, and how its figure is written.
-type Column = (&'static str, bool, fn(&Summary) -> String);
+/// A column of the tables.
+struct Column {
+    name: &'static str,
+    /// Whether the table in Markdown has it.
+    brief: bool,
+    get: fn(&Summary) -> String,
+    /// What the legend says of it.
+    meaning: &'static str,
+}
+
+const fn column(
+    name: &'static str,
+    brief: bool,
+    get: fn(&Summary) -> String,
+    meaning: &'static str,
+) -> Column {
+    Column { name, brief, get, meaning }
+}
+
+/// The first column, which names the runs.
+const RUN: (&str, &str) = (
+    "run",
+    "the call, then who decides which layers a receiver gets; `on demand`: senders encode only the layers that some \
+     receiver wants, otherwise all of them",
+);
 
 const COLUMNS: [Column; 17] = [
-    ("offered kbit/s", false, |s| format!("{:.0}", s.offered / 1e3)),
-    ("estimate", false, |s| format!("{:.0}", s.estimate / 1e3)),
-    ("used kbit/s", true, |s| format!("{:.0}", s.used / 1e3)),
-    ("padding", false, |s| format!("{:.0}", s.padding / 1e3)),
-    ("stalled s", false, |s| format!("{:.1}", s.stalled)),
-    ("stalled %", true, |s| format!("{:.2}", s.stalled_share * 100.0)),
-    ("net %", true, |s| format!("{:.2}", s.net_share * 100.0)),
-    ("paused %", false, |s| format!("{:.2}", s.paused_share * 100.0)),
-    ("freezes", true, |s| s.freezes.to_string()),
-    ("switches/min", true, |s| format!("{:.2}", s.decided_switches)),
-    ("shown/min", true, |s| format!("{:.2}", s.switches)),
-    ("SSIM shown", false, |s| format!("{:.4}", s.ssim)),
-    ("SSIM seen", true, |s| format!("{:.4}", s.seen)),
-    ("delay ms", true, |s| format!("{:.0}", s.delay)),
-    ("lost %", false, |s| format!("{:.2}", s.lost * 100.0)),
-    ("uplink kbit/s", false, |s| format!("{:.0}", s.uplink / 1e3)),
-    ("coding ms/s", false, |s| format!("{:.0}", s.encode)),
+    column(
+        "offered kbit/s",
+        false,
+        |s| format!("{:.0}", s.offered / 1e3),
+        "what a receiver's path could carry, on average",
+    ),
+    column(
+        "estimate kbit/s",
+        false,
+        |s| format!("{:.0}", s.estimate / 1e3),
+        "what the bandwidth estimator took the path to carry, on average",
+    ),
+    column(
+        "used kbit/s",
+        true,
+        |s| format!("{:.0}", s.used / 1e3),
+        "media that the relay sent to a receiver, retransmissions included, on average",
+    ),
+    column(
+        "padding kbit/s",
+        false,
+        |s| format!("{:.0}", s.padding / 1e3),
+        "padding that the relay sent to a receiver to probe the path, on average",
+    ),
+    column(
+        "stalled s",
+        false,
+        |s| format!("{:.1}", s.stalled),
+        "seconds in freezes (gaps of more than 400 ms between two shown pictures), summed over all windows",
+    ),
+    column(
+        "stalled %",
+        true,
+        |s| format!("{:.2}", s.stalled_share * 100.0),
+        "share of the time that windows were visible which they spent in freezes (gaps of more than 400 ms)",
+    ),
+    column(
+        "net %",
+        true,
+        |s| format!("{:.2}", s.net_share * 100.0),
+        "stalled % without the stalls that the link alone causes and no policy can avoid",
+    ),
+    column(
+        "paused %",
+        false,
+        |s| format!("{:.2}", s.paused_share * 100.0),
+        "share of the time that windows were visible while the relay forwarded nothing to them",
+    ),
+    column("freezes", true, |s| s.freezes.to_string(), "number of freezes in all windows"),
+    column(
+        "switches/min",
+        true,
+        |s| format!("{:.2}", s.decided_switches),
+        "how often a decision changed the spatial layer of a stream, for each minute and window",
+    ),
+    column(
+        "shown/min",
+        true,
+        |s| format!("{:.2}", s.switches),
+        "how often the size of the pictures shown changed, for each minute and window",
+    ),
+    column(
+        "SSIM shown",
+        false,
+        |s| format!("{:.4}", s.ssim),
+        "mean SSIM of the pictures shown against the scene at that moment, at the window's size (1 is the best)",
+    ),
+    column(
+        "SSIM seen",
+        true,
+        |s| format!("{:.4}", s.seen),
+        "mean SSIM over all the time that windows were visible, weighted by their areas: against the scene at that \
+         moment, at the window's size, and 0 while a window shows nothing or too old a picture",
+    ),
+    column(
+        "delay ms",
+        true,
+        |s| format!("{:.0}", s.delay),
+        "95 % of the pictures were on the screen within this time after their capture",
+    ),
+    column(
+        "lost %",
+        false,
+        |s| format!("{:.2}", s.lost * 100.0),
+        "share of the packets to receivers that were lost",
+    ),
+    column(
+        "uplink kbit/s",
+        false,
+        |s| format!("{:.0}", s.uplink / 1e3),
+        "what a sender sends to the relay, on average",
+    ),
+    column(
+        "coding ms/s",
+        false,
+        |s| format!("{:.0}", s.encode),
+        "time that a sender takes to encode a second of video, on one core",
+    ),
 ];
 
 /// The columns of the table in Markdown.
 fn brief() -> impl Iterator<Item = &'static Column> {
-    COLUMNS.iter().filter(|(_, brief, _)| *brief)
+    COLUMNS.iter().filter(|column| column.brief)
 }
 
+/// What a run is called, unlike any other of the same report: the call, the policy, and what senders encode.
 fn name(outcome: &Outcome) -> String {
     let on_demand = if outcome.on_demand { ", on demand" } else { "" };
-    format!("{}{on_demand}", outcome.policy.name())
+    format!("{}, {}{on_demand}", outcome.call, outcome.policy.name())
 }
 
-/// Outcomes as a table in Markdown, with the most telling figures: bitrate used; stalled time, all of it and net
-/// of what the link alone answers for; spatial switches decided, and changes of the size shown; SSIM over all the
-/// time (nothing shown is 0); the delay that 95 % of the pictures keep.
+/// Outcomes as a table in Markdown, with the most telling figures. [`Report::legend`] explains its columns,
+/// and [`Report::html`] has more of them.
+#[allow(clippy::exhaustive_structs)] // The outcomes are all there is to it.
 pub struct Report<'a>(pub &'a [Outcome]);
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<String> = self.0.iter().map(name).collect();
-        let wide = names.iter().map(String::len).max().unwrap_or(0).max("policy".len());
-        write!(f, "| {:wide$} |", "policy")?;
-        brief().try_for_each(|(name, ..)| write!(f, " {name} |"))?;
+        let wide = names.iter().map(String::len).max().unwrap_or(0).max(RUN.0.len());
+        write!(f, "| {:wide$} |", RUN.0)?;
+        brief().try_for_each(|column| write!(f, " {} |", column.name))?;
         write!(f, "\n| {} |", "-".repeat(wide))?;
-        brief().try_for_each(|(name, ..)| write!(f, " {}: |", "-".repeat(name.len() - 1)))?;
+        brief().try_for_each(|column| write!(f, " {}: |", "-".repeat(column.name.len() - 1)))?;
         writeln!(f)?;
         for (outcome, name) in self.0.iter().zip(names) {
             let summary = Summary::new(outcome);
             write!(f, "| {name:wide$} |")?;
-            brief().try_for_each(|(name, _, get)| write!(f, " {:>1$} |", get(&summary), name.len()))?;
+            brief()
+                .try_for_each(|column| write!(f, " {:>1$} |", (column.get)(&summary), column.name.len()))?;
             writeln!(f)?;
         }
         Ok(())
@@ -144,25 +251,39 @@ impl fmt::Display for Report<'_> {
 }
 
 impl Report<'_> {
-    /// A page that needs nothing besides itself: the table, and a picture of each receiver under each policy.
+    /// What the columns of the table in Markdown mean, a line each.
+    pub fn legend() -> String {
+        let lines = std::iter::once(RUN).chain(brief().map(|column| (column.name, column.meaning)));
+        lines.map(|(name, meaning)| format!("{name:12} {meaning}\n")).collect()
+    }
+
+    /// A page that needs nothing besides itself: a table with all figures, what they mean, and a picture of
+    /// each receiver in each run.
     pub fn html(&self, title: &str) -> String {
         let title = escape(title);
         let mut page = format!(
             "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\n<style>\
              body{{font:14px sans-serif;margin:2em;max-width:1100px}}table{{border-collapse:collapse;\
              font-size:12px}}td,th{{padding:2px 8px;text-align:right;border-bottom:1px solid #ddd}}\
-             td:first-child,th:first-child{{text-align:left}}</style></head><body>\n<h1>{title}</h1>\n<table><tr>\
-             <th>policy</th>"
+             td:first-child,th:first-child{{text-align:left}}dt{{font-weight:bold}}</style></head><body>\n<h1>{title}</h1>\n<table><tr>\
+             <th>{}</th>",
+            RUN.0
         );
-        COLUMNS.iter().for_each(|(name, ..)| page += &format!("<th>{name}</th>"));
+        COLUMNS.iter().for_each(|column| page += &format!("<th>{}</th>", column.name));
         page += "</tr>\n";
         for outcome in self.0 {
             let summary = Summary::new(outcome);
             page += &format!("<tr><td>{}</td>", name(outcome));
-            COLUMNS.iter().for_each(|(_, _, get)| page += &format!("<td>{}</td>", get(&summary)));
+            COLUMNS.iter().for_each(|column| page += &format!("<td>{}</td>", (column.get)(&summary)));
             page += "</tr>\n";
         }
-        page += "</table>\n";
+        page += "</table>\n<dl>\n";
+        for (name, meaning) in
+            std::iter::once(RUN).chain(COLUMNS.iter().map(|column| (column.name, column.meaning)))
+        {
+            page += &format!("<dt>{name}</dt><dd>{}</dd>\n", escape(meaning));
+        }
+        page += "</dl>\n";
         for outcome in self.0 {
             page += &format!("<h2>{}</h2>\n", name(outcome));
             for receiver in 0..outcome.receivers.len() {
@@ -173,7 +294,7 @@ impl Report<'_> {
         page + "</body></html>\n"
     }
 
-    /// One picture of the first receiver under each policy.
+    /// One picture of the first receiver in each run.
     pub fn svg(&self) -> String {
         let panels: Vec<_> = self
             .0
@@ -254,17 +375,17 @@ fn draw(svg: &mut String, outcome: &Outcome, r: usize, top: f64, most: f64) {
     let mut row = base + 12.0;
     for (stream, seen) in &receiver.windows {
         text(svg, LEFT - 6.0, row + ROW - 4.0, "end", &format!("stream {}", stream.0));
-        let ends = seen.layers.iter().skip(1).map(|(at, _)| at.as_secs_f64()).chain([seconds]);
+        let ends = seen.layers.iter().skip(1).map(|(at, _)| seconds_of(*at)).chain([seconds]);
         for ((from, layer), to) in seen.layers.iter().zip(ends) {
             if let Some(layer) = layer {
-                bar(svg, x(from.as_secs_f64()), x(to), row, ROW - 3.0, colour(*layer));
+                bar(svg, x(seconds_of(*from)), x(to), row, ROW - 3.0, colour(*layer));
             }
         }
         for (from, to) in &seen.freezes {
             bar(
                 svg,
-                x(from.as_secs_f64()),
-                x(to.as_secs_f64()).max(x(from.as_secs_f64()) + 1.0),
+                x(seconds_of(*from)),
+                x(seconds_of(*to)).max(x(seconds_of(*from)) + 1.0),
                 row,
                 ROW - 3.0,
                 "#d62728",
@@ -279,6 +400,10 @@ fn draw(svg: &mut String, outcome: &Outcome, r: usize, top: f64, most: f64) {
         let time = f64::from(tick) * step;
         text(svg, x(time), row + 10.0, "middle", &format!("{time} s"));
     }
+}
+
+fn seconds_of(time: Time) -> f64 {
+    time.since_start().as_secs_f64()
 }
 
 fn text(svg: &mut String, x: f64, y: f64, anchor: &str, text: &str) {
@@ -338,11 +463,15 @@ mod tests {
         assert_eq!(table.lines().count(), 2 + Policy::ALL.len());
         let bars: Vec<usize> = table.lines().map(|line| line.matches('|').count()).collect();
         assert!(bars.iter().all(|&count| count == brief().count() + 2), "{table}");
+        for column in brief() {
+            assert!(Report::legend().lines().any(|line| line.starts_with(column.name)), "{}", column.name);
+        }
         let page = report.html("a < b & \"c\"");
         assert!(page.contains("<title>a &lt; b &amp; &quot;c&quot;</title>"));
         assert!(!page.contains("NaN") && !page.contains("inf") && !page.contains("http://www.w3.org/1999"));
         assert_eq!(page.matches("<svg").count(), Policy::ALL.len());
-        for element in ["svg", "table", "tr", "text", "h2"] {
+        assert_eq!(page.matches("<dt>").count(), 1 + COLUMNS.len());
+        for element in ["svg", "table", "tr", "text", "h2", "dl", "dt", "dd"] {
             let (opened, closed) = (format!("<{element}"), format!("</{element}>"));
             let opened =
                 page.matches(&format!("{opened} ")).count() + page.matches(&format!("{opened}>")).count();

@@ -1,14 +1,17 @@
-//! Calls to simulate.
+//! Scenarios: calls to simulate, with windows that change.
 
 use std::time::Duration;
 
 use super::call::{Call, ReceiverSpec, Script};
-use super::{LinkConfig, Table, Trace};
+use super::link::LinkConfig;
+use super::trace::Trace;
+use super::video::CodedVideo;
 use crate::select::{DemandConfig, Priority, SelectorConfig, StreamId, Window};
+use crate::{Size, Time};
 
 /// A visible window; its height follows from 16:9.
 fn window(width: u32, priority: Priority) -> Window {
-    Window { width, height: width * 9 / 16, visible: true, max_frame_rate: None, priority }
+    Window::new(Size::new(width, width * 9 / 16), priority)
 }
 
 fn hidden() -> Window {
@@ -16,13 +19,14 @@ fn hidden() -> Window {
 }
 
 impl Call {
-    /// A call of one receiver, which all senders code everything for.
-    fn to_one(trace: Trace, link: LinkConfig, duration: Duration, scripts: Vec<Script>) -> Self {
+    /// A call of one receiver, for which all senders encode everything.
+    fn to_one(name: &str, trace: Trace, link: LinkConfig, duration: Duration, scripts: Vec<Script>) -> Self {
         let watches: Vec<_> = (0..).map(StreamId).zip(scripts).collect();
         Self {
+            name: name.to_owned(),
             duration,
-            table: Table::scene(),
-            simulcast: Table::scene_simulcast(),
+            video: CodedVideo::scene(),
+            simulcast: CodedVideo::scene_simulcast(),
             streams: watches.len() as u32,
             receivers: vec![ReceiverSpec { trace, link, watches }],
             on_demand: false,
@@ -40,40 +44,42 @@ impl Call {
             1 => window(1280, Priority::ActiveSpeaker),
             _ => window(1920 / columns, Priority::Thumbnail),
         };
-        let script = vec![(Duration::ZERO, shown)];
-        Self::to_one(trace, link, duration, vec![script; streams as usize])
+        let script = vec![(Time::ZERO, shown)];
+        Self::to_one("gallery", trace, link, duration, vec![script; streams as usize])
     }
 
-    /// The same, with windows that change: after a quarter of the call one stream is the speaker, with a window
-    /// of 1280x720 and all others small; after a half another is, and every third other window is hidden; for
-    /// the last quarter all are back.
+    /// The same, with windows that change: after a quarter of the call one stream is the speaker, with a
+    /// window of 1280x720 and all others small; after a half another is, and every third other window is
+    /// hidden; for the last quarter all are back.
     pub fn speakers(trace: Trace, link: LinkConfig, duration: Duration, streams: u32) -> Self {
         let mut call = Self::gallery(trace, link, duration, streams);
+        call.name = "speakers".to_owned();
         let streams = call.streams;
         for (n, (_, script)) in (0..).zip(&mut call.receivers[0].watches) {
             let first = script[0].1;
             let (large, small) = (window(1280, Priority::ActiveSpeaker), window(320, Priority::Thumbnail));
             let speaks = |which: u32| n == which % streams;
-            script.push((duration / 4, if speaks(3) { large } else { small }));
+            script.push((Time::ZERO + duration / 4, if speaks(3) { large } else { small }));
             let second = match (speaks(5), n % 3) {
                 (true, _) => large,
                 (false, 0) => hidden(),
                 (false, _) => small,
             };
-            script.push((duration / 2, second));
-            script.push((duration / 4 * 3, first));
+            script.push((Time::ZERO + duration / 2, second));
+            script.push((Time::ZERO + duration / 4 * 3, first));
         }
         call
     }
 
     /// A call of `people` (2 to 25), each of whom sends a camera and sees all others: for a third of the time
-    /// in a gallery, then with one of them pinned at 1280x720 and the others small, then with somebody's screen
-    /// at 1280x720 (which is one more stream) beside a column of four, the others scrolled out of sight. Every
-    /// path carries `bitrate` on average, with fades of its own as [`Trace::lte`] draws them from `seed`.
+    /// in a gallery, then with one of them pinned at 1280x720 and the others small, then with somebody's
+    /// screen at 1280x720 (which is one more stream) beside a column of four, the others scrolled out of
+    /// sight. Every path carries `bitrate` on average, with fades of its own as [`Trace::lte`] draws them
+    /// from `seed`.
     pub fn meeting(people: u32, bitrate: u64, seed: u64, duration: Duration, on_demand: bool) -> Self {
         let people = people.clamp(2, 25);
         let columns = (1..6).find(|n| n * n >= people - 1).unwrap_or(5);
-        let (pinned, then) = (duration / 3, duration / 3 * 2);
+        let (pinned, then) = (Time::ZERO + duration / 3, Time::ZERO + duration / 3 * 2);
         let receiver = |r: u32| {
             let others = (0..people).filter(|&n| n != r);
             let mut watches: Vec<_> = others
@@ -88,11 +94,11 @@ impl Call {
                     };
                     let last = if place < 4 { window(320, Priority::Thumbnail) } else { hidden() };
                     let gallery = window(1920 / columns, Priority::Thumbnail);
-                    (StreamId(n), vec![(Duration::ZERO, gallery), (pinned, middle), (then, last)])
+                    (StreamId(n), vec![(Time::ZERO, gallery), (pinned, middle), (then, last)])
                 })
                 .collect();
             if r != 0 {
-                let screen = vec![(Duration::ZERO, hidden()), (then, window(1280, Priority::ScreenShare))];
+                let screen = vec![(Time::ZERO, hidden()), (then, window(1280, Priority::ScreenShare))];
                 watches.push((StreamId(people), screen));
             }
             let seed = seed.wrapping_mul(1000).wrapping_add(u64::from(r));
@@ -100,7 +106,7 @@ impl Call {
             ReceiverSpec { trace: Trace::lte(seed, bitrate, duration), link, watches }
         };
         let receivers = (0..people).map(receiver).collect();
-        let call = Self::to_one(Trace::constant(bitrate), LinkConfig::default(), duration, vec![]);
+        let call = Self::to_one("meeting", Trace::constant(bitrate), LinkConfig::default(), duration, vec![]);
         Self { streams: people + 1, receivers, on_demand, ..call }
     }
 }
@@ -199,7 +205,7 @@ mod tests {
     fn hidden_windows_cost_nothing_and_count_for_nothing() {
         let duration = 20 * SECOND;
         let mut call = Call::gallery(Trace::constant(5_000_000), LinkConfig::default(), duration, 2);
-        call.receivers[0].watches[1].1 = vec![(Duration::ZERO, hidden())];
+        call.receivers[0].watches[1].1 = vec![(Time::ZERO, hidden())];
         for policy in [Policy::Selector, Policy::Greedy, Policy::Allocator, Policy::Simulcast] {
             let outcome = run(&call, policy);
             let windows = &outcome.receivers[0].windows;

@@ -1,12 +1,12 @@
 //! A sender: pictures at their times, as the frames that somebody wants.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
-use super::Table;
-use crate::picture::Size;
+use super::model::KEY_DISTANCE;
+use super::video::CodedVideo;
+use crate::Time;
 use crate::structure::{DecodeTargets, LayerId, PictureRequest, Planner, Refresh};
 
 /// One frame, as the relay gets it.
@@ -15,17 +15,17 @@ pub(super) struct Frame {
     /// Among all frames of the stream, from 0.
     pub number: u64,
     pub picture: u64,
-    pub captured: Duration,
+    pub captured: Time,
     pub layer: LayerId,
     pub bytes: usize,
     pub depends_on: ArrayVec<u64, 2>,
     pub needed_by: DecodeTargets,
 }
 
-/// Codes pictures with the sizes and times of a [`Table`].
+/// Codes pictures with the sizes and times of a [`CodedVideo`].
 #[derive(Debug, Clone)]
 pub(super) struct Sender {
-    table: Arc<Table>,
+    table: Arc<CodedVideo>,
     simulcast: bool,
     planner: Planner,
     /// Where in the table it starts, so that senders do not move in step.
@@ -42,15 +42,11 @@ pub(super) struct Sender {
     pub encode_us: u64,
 }
 
-/// Pictures that have to lie between two key pictures: three a second at most, whoever asks.
-const KEY_DISTANCE: u64 = 10;
-
 impl Sender {
-    pub fn new(table: Arc<Table>, offset: usize) -> Self {
+    pub fn new(table: Arc<CodedVideo>, offset: usize) -> Self {
         // Whole cycles, so that sizes stay with their temporal layers.
         let cycle = table.mode().structure().cycle.len();
-        let (width, height) = table.size();
-        let size = Size::new(width, height);
+        let size = table.size();
         Self {
             simulcast: table.is_simulcast(),
             planner: Planner::new(table.mode(), size),
@@ -74,7 +70,7 @@ impl Sender {
     }
 
     /// Codes the picture of now; the frames are in `frames`.
-    pub fn capture(&mut self, now: Duration, wanted: DecodeTargets) {
+    pub fn capture(&mut self, now: Time, wanted: DecodeTargets) {
         self.frames.clear();
         let waits =
             self.refresh.is_key() && self.last_key.is_some_and(|last| self.pictures < last + KEY_DISTANCE);

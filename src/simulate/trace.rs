@@ -1,4 +1,4 @@
-//! How much a link carries over time.
+//! Traces: the capacity of a link over time.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,14 +6,18 @@ use std::time::Duration;
 
 use oorandom::Rand64;
 
+use super::model::{LTE_FADE, LTE_FADE_LEFT, LTE_FADE_RARITY, LTE_RETURN, LTE_SPREAD, LTE_STEP};
+use crate::Time;
+
 /// Bytes that one delivery opportunity carries.
 pub const OPPORTUNITY_BYTES: usize = 1500;
 
 /// The most delivery opportunities of one trace.
 pub const MAX_OPPORTUNITIES: usize = 1 << 22;
 
-/// Why a text is no trace.
+/// Why a text is not a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TraceError {
     /// A line is not a whole number of milliseconds below 2^32.
     #[error("line {line} is no time in milliseconds")]
@@ -74,13 +78,13 @@ impl Trace {
         }
     }
 
-    /// A link of always the same bit/s, at least 1000 and at most 1 Gbit/s.
+    /// A link that always carries the same bit/s, at least 1000 and at most 1 Gbit/s.
     pub fn constant(bitrate: u64) -> Self {
         Self::steps(&[(Duration::from_secs(12), bitrate)])
     }
 
-    /// A link of so many bit/s for so long, step by step, from 1000 bit/s to 1 Gbit/s each. It is cut where it
-    /// has [`MAX_OPPORTUNITIES`].
+    /// A link whose bitrate changes step by step: each step lasts for its duration and carries its bit/s,
+    /// from 1000 bit/s to 1 Gbit/s. The trace ends at [`MAX_OPPORTUNITIES`].
     pub fn steps(steps: &[(Duration, u64)]) -> Self {
         let mut opportunities = Vec::new();
         let (mut time, mut bits) = (0, 0);
@@ -116,15 +120,14 @@ impl Trace {
             (sum - 6.0) * spread
         };
         let (mut walk, mut fade) = (0.0, 0.0);
-        let step = Duration::from_millis(100);
-        let steps: Vec<(Duration, u64)> = (0..duration.as_millis() / step.as_millis())
+        let steps: Vec<(Duration, u64)> = (0..duration.as_millis() / LTE_STEP.as_millis())
             .map(|_| {
-                walk += -0.03 * walk + normal(0.13);
-                fade *= 0.93;
-                if normal(1.0) > 2.4 {
-                    fade = -2.3;
+                walk += -LTE_RETURN * walk + normal(LTE_SPREAD);
+                fade *= LTE_FADE_LEFT;
+                if normal(1.0) > LTE_FADE_RARITY {
+                    fade = LTE_FADE;
                 }
-                (step, (bitrate as f64 * (walk + fade).exp()) as u64)
+                (LTE_STEP, (bitrate as f64 * (walk + fade).exp()) as u64)
             })
             .collect();
         Self::steps(&steps)
@@ -135,17 +138,18 @@ impl Trace {
         Duration::from_millis(u64::from(self.opportunities[self.opportunities.len() - 1]))
     }
 
-    /// When opportunity `index` is, counted from 0 over all repetitions.
-    pub(super) fn time(&self, index: u64) -> Duration {
+    /// The time of opportunity `index`, counted from 0 over all repetitions.
+    pub(super) fn time(&self, index: u64) -> Time {
         let len = self.opportunities.len() as u64;
-        self.period() * (index / len) as u32
-            + Duration::from_millis(u64::from(self.opportunities[(index % len) as usize]))
+        let within = Duration::from_millis(u64::from(self.opportunities[(index % len) as usize]));
+        Time::ZERO + self.period() * (index / len) as u32 + within
     }
 
     /// The first opportunity at or after `time`.
-    pub(super) fn first_from(&self, time: Duration) -> u64 {
+    pub(super) fn first_from(&self, time: Time) -> u64 {
+        let time = time.since_start().as_nanos();
         let period = self.period().as_nanos();
-        let (mut rounds, mut rest) = (time.as_nanos() / period, time.as_nanos() % period);
+        let (mut rounds, mut rest) = (time / period, time % period);
         if rest == 0 && rounds > 0 {
             // A round's last opportunities are at the time where the next round starts.
             (rounds, rest) = (rounds - 1, period);
@@ -155,8 +159,8 @@ impl Trace {
         rounds as u64 * self.opportunities.len() as u64 + at as u64
     }
 
-    /// Mean bit/s from a time until before another; 0 where the second is not after the first.
-    pub fn bitrate(&self, from: Duration, to: Duration) -> u64 {
+    /// Mean bit/s from one time until before another; 0 if the second is not later than the first.
+    pub fn bitrate(&self, from: Time, to: Time) -> u64 {
         if to <= from {
             return 0;
         }
@@ -178,13 +182,13 @@ mod tests {
     fn a_trace_starts_over_at_its_end() {
         let trace = Trace::parse("0\n2\n2\n\n10\n").unwrap();
         assert_eq!(trace.period(), 10 * MS);
-        let times: Vec<Duration> = (0..9).map(|index| trace.time(index)).collect();
-        assert_eq!(times, [0, 2, 2, 10, 10, 12, 12, 20, 20].map(|ms| ms * MS));
+        let times: Vec<Time> = (0..9).map(|index| trace.time(index)).collect();
+        assert_eq!(times, [0, 2, 2, 10, 10, 12, 12, 20, 20].map(Time::from_millis));
         for (from, first) in [(0, 0), (1, 1), (2, 1), (3, 3), (10, 3), (11, 5), (20, 7)] {
-            assert_eq!(trace.first_from(from * MS), first, "from {from} ms");
+            assert_eq!(trace.first_from(Time::from_millis(from)), first, "from {from} ms");
         }
         // The time where the second ends has the last opportunity of the hundredth round.
-        assert_eq!(trace.bitrate(Duration::ZERO, 1000 * MS), (4 * 100 - 1) * 12000);
+        assert_eq!(trace.bitrate(Time::ZERO, Time::from_secs(1)), (4 * 100 - 1) * 12000);
     }
 
     #[test]
@@ -200,19 +204,19 @@ mod tests {
     #[test]
     fn made_traces_carry_what_they_are_made_for() {
         let second = Duration::from_secs(1);
-        let constant = Trace::constant(1_500_000).bitrate(Duration::ZERO, 60 * second);
+        let constant = Trace::constant(1_500_000).bitrate(Time::ZERO, Time::from_secs(60));
         assert!(constant.abs_diff(1_500_000) <= 200, "{constant}");
         let steps = Trace::steps(&[(5 * second, 1_000_000), (5 * second, 200_000)]);
-        let low = steps.bitrate(6 * second, 10 * second);
+        let low = steps.bitrate(Time::from_secs(6), Time::from_secs(10));
         assert!(low.abs_diff(200_000) <= 3000, "{low}");
-        let high = steps.bitrate(10 * second, 15 * second);
+        let high = steps.bitrate(Time::from_secs(10), Time::from_secs(15));
         assert!(high.abs_diff(1_000_000) <= 3000, "starts over: {high}");
         let lte = Trace::lte(1, 4_000_000, 60 * second);
         assert_eq!(lte, Trace::lte(1, 4_000_000, 60 * second));
         assert_ne!(lte, Trace::lte(2, 4_000_000, 60 * second));
-        let mean = lte.bitrate(Duration::ZERO, 60 * second);
+        let mean = lte.bitrate(Time::ZERO, Time::from_secs(60));
         assert!((1_500_000..8_000_000).contains(&mean), "{mean}");
-        let lowest = (0..59).map(|s| lte.bitrate(s * second, (s + 1) * second)).min().unwrap();
+        let lowest = (0..59).map(|s| lte.bitrate(Time::from_secs(s), Time::from_secs(s + 1))).min().unwrap();
         assert!(lowest < mean / 3, "{lowest} of {mean}");
         assert_eq!(Trace::steps(&[]).period(), MS);
     }

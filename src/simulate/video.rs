@@ -1,28 +1,30 @@
-//! What the simulator knows of a coded video: frame sizes, quality and time of each layer.
+//! A coded video as the simulator knows it: the frame sizes, quality and encoding time of each layer.
 
 use std::str::FromStr;
 
-use super::call::{HEADERS, PAYLOAD};
+use super::model::{HEADERS, PAYLOAD};
+use crate::Size;
 use crate::select::{LayerQuality, Offer};
 use crate::structure::{DecodeTarget, LayerId, ScalabilityMode};
 
-/// How many pictures a shown picture may be old: 0 to 12, which is 400 ms at 30 pictures/s.
+/// The number of ages that a shown picture can have: 0 to 12 pictures, which is 400 ms at 30 pictures/s.
 pub const AGES: usize = 13;
 /// The most frames of a layer in a table.
 pub const MAX_FRAMES: usize = 1 << 16;
 /// Most bytes of a frame in a table.
 const MAX_BYTES: u32 = 1 << 26;
 
-/// Why a text is no table.
+/// Why a text is not the table of a coded video.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TableError {
+#[non_exhaustive]
+pub enum CodedVideoError {
     /// A line is not one of those that a table has.
     #[error("line {line} is not a line of a table")]
     Line {
         /// Counted from 1.
         line: usize,
     },
-    /// A line has a number that is not one, or not in its range, or too few or many of them.
+    /// A field is not a number or not in its range, or the line has too few or too many of them.
     #[error("line {line} has a wrong number")]
     Number {
         /// Counted from 1.
@@ -50,13 +52,14 @@ struct Layer {
     key: u32,
     /// Bytes of a frame that does not refer to earlier pictures of the layer.
     refresh: Option<u32>,
-    /// SSIM in a window of so many rows, of a picture that is so many pictures old.
+    /// For a number of rows of a window: the SSIM in it, by the age of the picture in pictures.
     ssim: Vec<(u32, [f32; AGES])>,
     /// Microseconds to code a frame.
     encode: Option<u32>,
 }
 
-/// A coded video, as the example `table` measures it: a line each, fields divided by commas, comments from `#`.
+/// A coded video, as the example `table` measures it: a line each, fields divided by commas, comments from
+/// `#`.
 ///
 /// | line | fields |
 /// | --- | --- |
@@ -67,15 +70,14 @@ struct Layer {
 /// | `ssim` | spatial layer, rows of a window, SSIM in that window of pictures 0, 1, ... 12 pictures old |
 /// | `encode` | spatial layer, microseconds to code a frame of it (0, if not given) |
 #[derive(Debug, Clone, PartialEq)]
-pub struct Table {
+pub struct CodedVideo {
     mode: ScalabilityMode,
-    width: u32,
-    height: u32,
+    size: Size,
     frame_rate: f32,
     layers: Vec<Layer>,
 }
 
-impl Table {
+impl CodedVideo {
     /// The crate's own scene at 1280x720, 30 pictures/s, quantizer index 70, as `L3T3`: made by
     /// `cargo run --release --example table -- --mode L3T3 --qp 70 --output src/simulate/scene-l3t3.csv`, the
     /// time on one core of an EPYC.
@@ -97,9 +99,9 @@ impl Table {
         self.mode
     }
 
-    /// Width and height of the video in luma samples.
-    pub fn size(&self) -> (u32, u32) {
-        (self.width, self.height)
+    /// Size of the video in luma samples.
+    pub fn size(&self) -> Size {
+        self.size
     }
 
     /// Pictures a second.
@@ -134,15 +136,16 @@ impl Table {
         self.layers[usize::from(spatial_id)].encode.unwrap_or(0)
     }
 
-    /// SSIM of a spatial layer in a window of `rows`, by the age of the picture in it. The smallest window that
-    /// was measured and is as large stands for it, or the largest.
+    /// SSIM of a spatial layer in a window of `rows`, by the age of the picture in it. The smallest window
+    /// that was measured and is as large stands for it, or the largest.
     pub(super) fn ssim(&self, spatial_id: u8, rows: u32) -> &[f32; AGES] {
         let ssim = &self.layers[usize::from(spatial_id)].ssim;
         let fits = ssim.iter().find(|(window, _)| *window >= rows);
         &fits.unwrap_or(&ssim[ssim.len() - 1]).1
     }
 
-    /// Mean bit/s of a decode target, all that it needs and the packets' [`HEADERS`] included, key pictures apart.
+    /// Mean bit/s of a decode target, all that it needs and the packets' [`HEADERS`] included, key pictures
+    /// apart.
     pub fn bitrate(&self, target: DecodeTarget) -> u64 {
         let structure = self.mode.structure();
         let bytes: u64 = (0..self.pictures())
@@ -170,12 +173,12 @@ impl Table {
         structure.needed_by(picture, 0).contains(LayerId::new(0, 0))
     }
 
-    /// What a sender of the video offers.
+    /// The offer of a sender of the video.
     pub fn offer(&self) -> Offer {
         let bitrate = |target| self.bitrate(target);
-        let mut offer = Offer::new(self.mode, self.width, self.height, self.frame_rate, bitrate);
-        for layer in &mut offer.layers {
-            let ssim = self.ssim(layer.target.spatial_id, layer.height)[0];
+        let mut offer = Offer::new(self.mode, self.size, self.frame_rate, bitrate);
+        for layer in offer.layers_mut() {
+            let ssim = self.ssim(layer.target.spatial_id, layer.size.height)[0];
             layer.quality = Some(LayerQuality::Ssim(ssim));
         }
         offer
@@ -187,13 +190,13 @@ impl Table {
         LayerId::new(structure.spatial_layers - 1, structure.temporal_layers - 1)
     }
 
-    /// Whether the spatial layers are encodings of their own.
+    /// Whether the spatial layers are independent encodings.
     pub fn is_simulcast(&self) -> bool {
         self.mode.structure().cycle.iter().all(|p| p.iter().all(|frame| frame.inter_layer_ref.is_none()))
     }
 
-    fn line(&mut self, what: &str, fields: &[&str], number: usize) -> Result<(), TableError> {
-        let wrong = TableError::Number { line: number };
+    fn line(&mut self, what: &str, fields: &[&str], number: usize) -> Result<(), CodedVideoError> {
+        let wrong = CodedVideoError::Number { line: number };
         let whole = |field: &str, most: u32| {
             field.trim().parse().ok().filter(|value| (1..=most).contains(value)).ok_or(wrong.clone())
         };
@@ -221,16 +224,16 @@ impl Table {
                 layer.ssim.sort_by_key(|(rows, _)| *rows);
             }
             ("key" | "refresh" | "encode" | "ssim", _) => return Err(wrong),
-            _ => return Err(TableError::Line { line: number }),
+            _ => return Err(CodedVideoError::Line { line: number }),
         }
         Ok(())
     }
 }
 
-impl FromStr for Table {
-    type Err = TableError;
+impl FromStr for CodedVideo {
+    type Err = CodedVideoError;
 
-    fn from_str(text: &str) -> Result<Self, TableError> {
+    fn from_str(text: &str) -> Result<Self, CodedVideoError> {
         let mut table: Option<Self> = None;
         for (at, line) in text.lines().enumerate() {
             let number = at + 1;
@@ -239,17 +242,19 @@ impl FromStr for Table {
                 continue;
             }
             let fields: Vec<&str> = line.splitn(MAX_FRAMES + 4, ',').collect();
-            let (what, fields) = fields.split_first().ok_or(TableError::Line { line: number })?;
+            let (what, fields) = fields.split_first().ok_or(CodedVideoError::Line { line: number })?;
             match (&mut table, *what) {
-                (None, "video") => table = Some(video(fields).ok_or(TableError::Number { line: number })?),
-                (None, _) => return Err(TableError::NoVideo),
-                (Some(_), "video") => return Err(TableError::Line { line: number }),
+                (None, "video") => {
+                    table = Some(video(fields).ok_or(CodedVideoError::Number { line: number })?)
+                }
+                (None, _) => return Err(CodedVideoError::NoVideo),
+                (Some(_), "video") => return Err(CodedVideoError::Line { line: number }),
                 (Some(table), what) => table.line(what, fields, number)?,
             }
         }
-        let table = table.ok_or(TableError::NoVideo)?;
+        let table = table.ok_or(CodedVideoError::NoVideo)?;
         for (spatial_id, layer) in (0..).zip(&table.layers) {
-            let missing = |what| TableError::Missing { what, spatial_id };
+            let missing = |what| CodedVideoError::Missing { what, spatial_id };
             if layer.frames.is_empty() || layer.frames.len() != table.layers[0].frames.len() {
                 return Err(missing("frames"));
             }
@@ -270,7 +275,7 @@ fn wire_bytes(bytes: u32) -> u64 {
     (bytes + bytes.div_ceil(PAYLOAD) * HEADERS) as u64
 }
 
-fn video(fields: &[&str]) -> Option<Table> {
+fn video(fields: &[&str]) -> Option<CodedVideo> {
     let &[mode, width, height, frame_rate] = fields else { return None };
     let mode: ScalabilityMode = mode.trim().parse().ok()?;
     let side = |field: &str| field.trim().parse::<u32>().ok().filter(|side| (16..=16384).contains(side));
@@ -279,7 +284,7 @@ fn video(fields: &[&str]) -> Option<Table> {
     // A frame of every layer in every picture, as a table has it; and a key frame alone is no stream.
     let every = structure.cycle.iter().all(|p| p.len() == usize::from(structure.spatial_layers));
     let layers = vec![Layer::default(); usize::from(structure.spatial_layers)];
-    every.then_some(Table { mode, width: side(width)?, height: side(height)?, frame_rate, layers })
+    every.then_some(CodedVideo { mode, size: Size::new(side(width)?, side(height)?), frame_rate, layers })
 }
 
 #[cfg(test)]
@@ -300,19 +305,19 @@ mod tests {
 
     #[test]
     fn a_table_is_read_and_offers_its_bitrates() {
-        let table: Table = small().parse().unwrap();
+        let table: CodedVideo = small().parse().unwrap();
         assert_eq!(table.bitrate(LayerId::new(0, 0)), (300 + 80) * 8 * 5);
         assert_eq!(table.bitrate(LayerId::new(0, 1)), (400 + 160) * 8 * 5);
         assert_eq!(table.refresh_bytes(0), 900);
         assert_eq!(table.ssim(0, 1000)[1], 0.89);
-        assert_eq!(table.offer().layers[1].frame_rate, 10.0);
+        assert_eq!(table.offer().layers()[1].frame_rate, 10.0);
     }
 
     #[test]
     fn the_built_in_tables_are_real_encodes_of_one_scene() {
-        let (layered, simulcast) = (Table::scene(), Table::scene_simulcast());
+        let (layered, simulcast) = (CodedVideo::scene(), CodedVideo::scene_simulcast());
         assert_eq!((layered.mode(), simulcast.mode()), (ScalabilityMode::L3T3, ScalabilityMode::S3T3));
-        assert_eq!((layered.size(), layered.top()), ((1280, 720), LayerId::new(2, 2)));
+        assert_eq!((layered.size(), layered.top()), (Size::new(1280, 720), LayerId::new(2, 2)));
         assert!(simulcast.is_simulcast() && !layered.is_simulcast());
         for table in [layered, simulcast] {
             for s in 0..3 {
@@ -327,16 +332,16 @@ mod tests {
 
     #[test]
     fn what_is_no_table_is_told_with_its_line() {
-        let read = |text: &str| text.parse::<Table>().err();
-        assert_eq!(read(""), Some(TableError::NoVideo));
-        assert_eq!(read("key,0,1"), Some(TableError::NoVideo));
-        assert_eq!(read("video,L1T9,64,48,10"), Some(TableError::Number { line: 1 }));
-        assert_eq!(read("video,L1T2,64,48,nan"), Some(TableError::Number { line: 1 }));
-        assert_eq!(read(&(small() + "key,1,1")), Some(TableError::Number { line: 6 }));
-        assert_eq!(read(&(small() + "frames,0,1,2,3")), Some(TableError::Number { line: 6 }));
-        assert_eq!(read(&(small() + "colour,0,1")), Some(TableError::Line { line: 6 }));
+        let read = |text: &str| text.parse::<CodedVideo>().err();
+        assert_eq!(read(""), Some(CodedVideoError::NoVideo));
+        assert_eq!(read("key,0,1"), Some(CodedVideoError::NoVideo));
+        assert_eq!(read("video,L1T9,64,48,10"), Some(CodedVideoError::Number { line: 1 }));
+        assert_eq!(read("video,L1T2,64,48,nan"), Some(CodedVideoError::Number { line: 1 }));
+        assert_eq!(read(&(small() + "key,1,1")), Some(CodedVideoError::Number { line: 6 }));
+        assert_eq!(read(&(small() + "frames,0,1,2,3")), Some(CodedVideoError::Number { line: 6 }));
+        assert_eq!(read(&(small() + "colour,0,1")), Some(CodedVideoError::Line { line: 6 }));
         assert_eq!(read(&small().replace("key", "encode")), {
-            Some(TableError::Missing { what: "key", spatial_id: 0 })
+            Some(CodedVideoError::Missing { what: "key", spatial_id: 0 })
         });
     }
 
@@ -346,7 +351,7 @@ mod tests {
             lines in prop::collection::vec("(video|frames|key|refresh|ssim|encode|#)?,(L1T2|0|1|9)(,[0-9.]{0,5}){0,16}", 0..8),
         ) {
             let text = small() + &lines.join("\n");
-            if let Ok(table) = text.parse::<Table>() {
+            if let Ok(table) = text.parse::<CodedVideo>() {
                 prop_assert!(table.bitrate(table.top()) > 0);
                 prop_assert!(table.pictures() <= MAX_FRAMES);
             }
