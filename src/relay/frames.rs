@@ -64,10 +64,11 @@ impl Sequence {
         target.map(|(at, _)| at)
     }
 
-    /// Whether a decode target needs any frame of a spatial layer.
+    /// Whether a decode target needs frames of a spatial layer besides the key frame.
     pub fn needs_layer(&self, target: usize, spatial_id: u8) -> bool {
         self.structure.templates.iter().any(|template| {
             template.layer.spatial_id == spatial_id
+                && !template.frame_diffs.is_empty()
                 && template
                     .decode_target_indications
                     .get(target)

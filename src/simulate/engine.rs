@@ -15,11 +15,11 @@ use super::oracle::unavoidable;
 use super::outcome::{Outcome, PathSample, ReceiverOutcome};
 use super::policies::{Decider, Policy, Watched};
 use super::receiver::StreamReceiver;
-use super::relay::Forwarder;
 use super::sender::{Frame, Sender};
 use crate::Time;
+use crate::relay::{Forward, Forwarder, ForwarderConfig, FrameReader};
 use crate::select::{DemandFold, ReceiverId, Window};
-use crate::structure::DecodeTargets;
+use crate::structure::{DecodeTargets, Refresh};
 
 enum Event {
     Capture(usize),
@@ -36,8 +36,8 @@ enum Event {
     Resend(usize, u64),
     Decide(usize),
     Padding(usize, u32),
-    /// A refresh of a spatial layer is asked of a sender.
-    Request(usize, u8),
+    /// A sender is asked for a refresh.
+    Request(usize, Refresh),
     Sample(usize),
 }
 
@@ -92,6 +92,8 @@ struct Simulation<'a> {
     events: BTreeMap<(Time, u64), Event>,
     number: u64,
     senders: Vec<Sender>,
+    /// What the relay knows of each stream.
+    readers: Vec<FrameReader>,
     folds: Vec<DemandFold>,
     receivers: Vec<Receiver>,
     /// The receivers that watch each stream, and in which of their windows.
@@ -129,6 +131,7 @@ impl<'a> Simulation<'a> {
             events: BTreeMap::new(),
             number: 0,
             senders: (0..streams).map(|n| Sender::new(video.clone(), TABLE_OFFSET * n)).collect(),
+            readers: vec![FrameReader::new(); streams],
             folds: (0..streams).map(|_| DemandFold::new(call.demand)).collect(),
             receivers: Vec::new(),
             watchers: vec![Vec::new(); streams],
@@ -162,7 +165,7 @@ impl<'a> Simulation<'a> {
                     offer: offer.clone(),
                 });
                 receiver.windows.push(StreamReceiver::new(video.clone()));
-                receiver.forwarders.push(Forwarder::new(video.is_simulcast()));
+                receiver.forwarders.push(Forwarder::new(ForwarderConfig::default()));
                 receiver.paced.push(Time::ZERO);
                 for (step, (at, _)) in script.iter().enumerate() {
                     simulation.at(*at, Event::Script(r, w, step));
@@ -213,7 +216,7 @@ impl<'a> Simulation<'a> {
             }
             Event::Decide(r) => self.decide(now, r),
             Event::Padding(r, number) => self.pad(now, r, number),
-            Event::Request(s, spatial_id) => self.senders[s].request(spatial_id),
+            Event::Request(s, refresh) => self.senders[s].request(refresh),
             Event::Sample(r) => {
                 self.sample(now, r);
                 self.at(now + SAMPLE, Event::Sample(r));
@@ -236,14 +239,20 @@ impl<'a> Simulation<'a> {
     }
 
     fn forward(&mut self, now: Time, s: usize, frames: &[Frame]) {
+        let reader = &mut self.readers[s];
+        let read = frames.iter().map(|frame| reader.handle_descriptor(&frame.descriptor));
+        let Ok(read) = read.collect::<Result<Vec<_>, _>>() else {
+            unreachable!("nothing is lost on the way to the relay, so the structure is known");
+        };
         for i in 0..self.watchers[s].len() {
             let (r, w) = self.watchers[s][i];
-            for frame in frames {
-                match self.receivers[r].forwarders[w].take(frame) {
-                    Ok(true) => self.packets(now, r, w, frame),
-                    Ok(false) => {}
-                    Err(spatial_id) => self.at(now + UPLINK, Event::Request(s, spatial_id)),
+            for (frame, read) in frames.iter().zip(&read) {
+                if self.receivers[r].forwarders[w].handle_frame(now, read) != Forward::Drop {
+                    self.packets(now, r, w, frame);
                 }
+            }
+            if let Some(refresh) = self.receivers[r].forwarders[w].poll(now) {
+                self.at(now + UPLINK, Event::Request(s, refresh));
             }
         }
     }
@@ -255,7 +264,7 @@ impl<'a> Simulation<'a> {
         self.receivers[r].windows[w].expect(frame, packets);
         // Packets of the same size, as packetizers cut.
         let bytes = frame.bytes.div_ceil(packets) + HEADERS;
-        let media = (w, frame.number, frame.captured);
+        let media = (w, frame.plan.frame_number, frame.captured);
         for _ in 0..packets {
             self.at(paced, Event::Send(r, bytes, media));
             paced += Duration::from_secs_f64(bytes as f64 * 8.0 / self.pace);
@@ -308,7 +317,7 @@ impl<'a> Simulation<'a> {
         let delay = receiver.link.delay();
         let to = receiver.arrived;
         let asked: Vec<_> = (0..receiver.windows.len())
-            .filter(|&w| receiver.forwarders[w].wanted().is_some())
+            .filter(|&w| receiver.forwarders[w].target().is_some())
             .filter_map(|w| Some((receiver.watched[w].stream.0 as usize, receiver.windows[w].blocked(now)?)))
             .collect();
         if to > receiver.reported {
@@ -316,7 +325,7 @@ impl<'a> Simulation<'a> {
             self.at(now + delay, Event::Reported(r, to));
         }
         for (s, spatial_id) in asked {
-            self.at(now + delay + UPLINK, Event::Request(s, spatial_id));
+            self.at(now + delay + UPLINK, Event::Request(s, Refresh::layer(spatial_id)));
         }
     }
 
@@ -349,7 +358,7 @@ impl<'a> Simulation<'a> {
         let choice = receiver.decider.decide(now, network, over_used, &receiver.watched);
         let mut requests = Vec::new();
         for (w, &target) in choice.targets.iter().enumerate() {
-            let before = receiver.forwarders[w].wanted();
+            let before = receiver.forwarders[w].target();
             if target == before {
                 continue;
             }
@@ -359,7 +368,8 @@ impl<'a> Simulation<'a> {
                 receiver.outcome.decided_switches += u64::from(switched);
             }
             let stream = receiver.watched[w].stream.0 as usize;
-            requests.extend(receiver.forwarders[w].set(target).map(|spatial_id| (stream, spatial_id)));
+            receiver.forwarders[w].set_target(now, target);
+            requests.extend(receiver.forwarders[w].poll(now).map(|refresh| (stream, refresh)));
             receiver.windows[w].set_target(now, target);
         }
         let probe = choice.probe;
@@ -374,8 +384,8 @@ impl<'a> Simulation<'a> {
             receiver.probing = Some(Probing { number, bitrate: probe.bitrate, from, until, sent: 0 });
             self.at(now, Event::Padding(r, number));
         }
-        for (s, spatial_id) in requests {
-            self.at(now + UPLINK, Event::Request(s, spatial_id));
+        for (s, refresh) in requests {
+            self.at(now + UPLINK, Event::Request(s, refresh));
         }
         // The extra decisions after a script's changes do not repeat.
         if (now - receiver_offset(r)).since_start().as_nanos().is_multiple_of(DECIDE.as_nanos()) {

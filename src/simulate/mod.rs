@@ -29,7 +29,6 @@ mod oracle;
 mod outcome;
 mod policies;
 mod receiver;
-mod relay;
 mod report;
 mod scenario;
 mod sender;

@@ -8,12 +8,36 @@ use arrayvec::ArrayVec;
 
 use super::model::{BLOCKED, FREEZE, GIVEN_UP, LATE, REQUEST_DISTANCE};
 use super::outcome::WindowOutcome;
-use super::relay::Recent;
 use super::sender::Frame;
 use super::video::{AGES, CodedVideo};
 use crate::Time;
 use crate::select::Window;
 use crate::structure::LayerId;
+
+/// Which of the latest 128 frames of a stream something is true of.
+#[derive(Debug, Clone, Default)]
+struct Recent {
+    /// Number of the frame after the newest.
+    end: u64,
+    /// Bit i is frame `end - 1 - i`.
+    bits: u128,
+}
+
+impl Recent {
+    fn insert(&mut self, number: u64) {
+        if number >= self.end {
+            self.bits = self.bits.checked_shl((number + 1 - self.end) as u32).unwrap_or(0);
+            self.end = number + 1;
+        }
+        if self.end - 1 - number < 128 {
+            self.bits |= 1 << (self.end - 1 - number);
+        }
+    }
+
+    fn contains(&self, number: u64) -> bool {
+        number < self.end && self.end - 1 - number < 128 && self.bits >> (self.end - 1 - number) & 1 != 0
+    }
+}
 
 #[derive(Debug, Clone)]
 struct Pending {
@@ -96,11 +120,11 @@ impl StreamReceiver {
     /// Expects a frame, which is on its way in a number of packets.
     pub fn expect(&mut self, frame: &Frame, packets: usize) {
         self.pending.push_back(Pending {
-            number: frame.number,
+            number: frame.plan.frame_number,
             picture: frame.picture,
             captured: frame.captured,
-            layer: frame.layer,
-            depends_on: frame.depends_on.clone(),
+            layer: frame.plan.layer,
+            depends_on: frame.plan.depends_on.iter().copied().collect(),
             missing: packets,
             complete: None,
             begun: None,
@@ -244,7 +268,7 @@ mod tests {
     use crate::Size;
     use crate::select::Priority;
     use crate::simulate::sender::Sender;
-    use crate::structure::DecodeTargets;
+    use crate::structure::{DecodeTargets, Refresh};
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -274,7 +298,7 @@ mod tests {
             for (s, frame) in self.sender.frames.clone().iter().enumerate() {
                 self.receiver.expect(frame, 1);
                 if s < layers {
-                    self.receiver.packet(now + 20 * MS, frame.number);
+                    self.receiver.packet(now + 20 * MS, frame.plan.frame_number);
                 }
             }
         }
@@ -298,7 +322,7 @@ mod tests {
         let mut all = Shower::new();
         (0..40).for_each(|n| {
             if n == 24 {
-                all.sender.request(2);
+                all.sender.request(Refresh::layer(2));
             }
             // Picture 12 is of temporal layer 0.
             all.picture(n, if n == 12 { 2 } else { 3 });
@@ -319,7 +343,7 @@ mod tests {
         let number = all.receiver.pending[0].number;
         // All of picture 10, 600 ms late.
         (0..3).for_each(|s| all.receiver.packet(ms(930), number + s));
-        all.sender.request(0);
+        all.sender.request(Refresh::KEY);
         (30..40).for_each(|n| all.picture(n, 3));
         all.receiver.finish(ms(40 * 33));
         let seen = &all.receiver.seen;
@@ -336,5 +360,15 @@ mod tests {
         (5..20).for_each(|n| all.picture(n, 3));
         assert_eq!(all.receiver.blocked(ms(700)), Some(1), "the lowest layer that waits");
         assert_eq!(all.receiver.blocked(ms(740)), None, "asked already");
+    }
+
+    #[test]
+    fn the_latest_frames_are_remembered() {
+        let mut recent = Recent::default();
+        for number in [0, 3, 2, 130] {
+            recent.insert(number);
+        }
+        let held: Vec<u64> = (0..200).filter(|&number| recent.contains(number)).collect();
+        assert_eq!(held, [3, 130], "frames before the latest 128 are forgotten");
     }
 }

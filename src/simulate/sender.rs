@@ -7,27 +7,25 @@ use arrayvec::ArrayVec;
 use super::model::KEY_DISTANCE;
 use super::video::CodedVideo;
 use crate::Time;
-use crate::structure::{DecodeTargets, LayerId, PictureRequest, Planner, Refresh};
+use crate::rtp::descriptor::{DependencyDescriptor, Describer};
+use crate::structure::{DecodeTargets, FramePlan, PictureRequest, Planner, Refresh};
 
-/// One frame, as the relay gets it.
+/// One frame on its way to the relay.
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
-    /// Among all frames of the stream, from 0.
-    pub number: u64,
+    pub plan: FramePlan,
+    pub descriptor: DependencyDescriptor,
     pub picture: u64,
     pub captured: Time,
-    pub layer: LayerId,
     pub bytes: usize,
-    pub depends_on: ArrayVec<u64, 2>,
-    pub needed_by: DecodeTargets,
 }
 
 /// Codes pictures with the sizes and times of a [`CodedVideo`].
 #[derive(Debug, Clone)]
 pub(super) struct Sender {
     table: Arc<CodedVideo>,
-    simulcast: bool,
     planner: Planner,
+    describer: Describer,
     /// Where in the table it starts, so that senders do not move in step.
     offset: usize,
     /// What was asked for since the last picture.
@@ -48,8 +46,8 @@ impl Sender {
         let cycle = table.mode().structure().cycle.len();
         let size = table.size();
         Self {
-            simulcast: table.is_simulcast(),
             planner: Planner::new(table.mode(), size),
+            describer: Describer::new(),
             offset: offset * cycle,
             refresh: Refresh::NONE,
             pictures: 0,
@@ -62,11 +60,11 @@ impl Sender {
         }
     }
 
-    /// A receiver cannot go on, or start, without a frame of this spatial layer that refers to no earlier one.
-    /// Of the lowest layer that is a key picture, unless the layers are encodings of their own.
-    pub fn request(&mut self, spatial_id: u8) {
-        let key = spatial_id == 0 && !self.simulcast;
-        self.refresh = self.refresh.union(if key { Refresh::KEY } else { Refresh::layer(spatial_id) });
+    /// The relay or a receiver asks for a refresh. A key picture of the `L` modes comes no sooner than
+    /// [`KEY_DISTANCE`] after the last one.
+    pub fn request(&mut self, refresh: Refresh) {
+        let is_key = refresh.contains(0) && !self.table.is_simulcast();
+        self.refresh = self.refresh.union(if is_key { Refresh::KEY } else { refresh });
     }
 
     /// Codes the picture of now; the frames are in `frames`.
@@ -82,34 +80,24 @@ impl Sender {
             self.refresh = Refresh::NONE;
             self.since_key = 0;
         }
-        for frame in plan.frames {
-            let LayerId { spatial_id, .. } = frame.layer;
-            let mut depends_on: ArrayVec<u64, 2> = frame.depends_on.iter().copied().collect();
-            if self.simulcast && plan.key {
-                // The encodings of a simulcast are streams of their own, each with its own key frame.
-                depends_on.clear();
-            }
-            let fresh = frame.temporal_ref.is_none();
-            let bytes = match (plan.key, fresh) {
+        let Ok(descriptors) = self.describer.describe(&plan) else {
+            unreachable!("the planner begins with a key picture");
+        };
+        for (frame, descriptor) in plan.frames.into_iter().zip(descriptors) {
+            let spatial_id = frame.layer.spatial_id;
+            let bytes = match (plan.key, frame.temporal_ref.is_none()) {
                 (true, _) => self.table.key_bytes(spatial_id),
                 (false, true) => self.table.refresh_bytes(spatial_id),
                 (false, false) => self.table.frame_bytes(spatial_id, self.offset + self.since_key - 1),
             };
-            let needed_by = if self.simulcast {
-                frame.needed_by.iter().filter(|target| target.spatial_id == spatial_id).collect()
-            } else {
-                frame.needed_by
-            };
             self.bytes += u64::from(bytes);
             self.encode_us += u64::from(self.table.encode_us(spatial_id));
             self.frames.push(Frame {
-                number: frame.frame_number,
+                plan: frame,
+                descriptor,
                 picture: plan.picture_number,
                 captured: now,
-                layer: frame.layer,
                 bytes: bytes as usize,
-                depends_on,
-                needed_by,
             });
         }
         self.since_key += 1;
