@@ -1,6 +1,6 @@
 //! Fewer layers of a stream: drops what lies above a chosen (spatial_id, temporal_id).
 
-use super::Error;
+use super::error::BitstreamError;
 use super::obu::{ObuType, obus, write_obu, write_sequence_obu, write_temporal_delimiter};
 use super::sequence::{OperatingPoint, SequenceHeader};
 use crate::structure::LayerId;
@@ -16,10 +16,10 @@ use crate::structure::LayerId;
 /// headers are coded against them.
 ///
 /// ```
-/// use layercast::bitstream::{Error, Extractor};
+/// use layercast::bitstream::{BitstreamError, Extractor};
 /// use layercast::structure::LayerId;
 ///
-/// fn base_layer(units: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Error> {
+/// fn base_layer(units: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, BitstreamError> {
 ///     let extractor = Extractor::new(LayerId { spatial_id: 0, temporal_id: 0 });
 ///     units.iter().filter_map(|unit| extractor.temporal_unit(unit).transpose()).collect()
 /// }
@@ -49,9 +49,9 @@ impl Extractor {
     /// and none is left. All OBUs of the result have a size field.
     ///
     /// # Errors
-    /// [`Error`], where the OBUs are damaged. Rewriting operating points also reads the sequence headers,
-    /// and gives [`Error::DecoderModel`] where frame headers depend on the list that would change.
-    pub fn temporal_unit(&self, unit: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+    /// [`BitstreamError`], where the OBUs are damaged. Rewriting operating points also reads the sequence headers,
+    /// and gives [`BitstreamError::DecoderModel`] where frame headers depend on the list that would change.
+    pub fn temporal_unit(&self, unit: &[u8]) -> Result<Option<Vec<u8>>, BitstreamError> {
         let mut out = Vec::with_capacity(unit.len() + 2);
         write_temporal_delimiter(&mut out);
         let (mut frames, mut kept_frames) = (0, 0);
@@ -82,7 +82,7 @@ impl Extractor {
     }
 
     /// The sequence header for what is left; `None`, where it stays as it is.
-    fn sequence(&self, payload: &[u8]) -> Result<Option<SequenceHeader>, Error> {
+    fn sequence(&self, payload: &[u8]) -> Result<Option<SequenceHeader>, BitstreamError> {
         let mut sequence = SequenceHeader::parse(payload)?;
         let points = operating_points_below(&sequence.operating_points, self.top);
         if points == sequence.operating_points {
@@ -90,7 +90,7 @@ impl Extractor {
         }
         // buffer_removal_time in frame headers has one entry for each of these.
         if sequence.operating_points.iter().any(|point| point.operating_parameters.is_some()) {
-            return Err(Error::DecoderModel);
+            return Err(BitstreamError::DecoderModel);
         }
         sequence.operating_points = points;
         Ok(Some(sequence))

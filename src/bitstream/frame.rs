@@ -1,11 +1,6 @@
 //! Frame headers (section 5.9): what they hold and what follows from it.
 
-use super::Error;
-use super::bits::{BitReader, BitWriter, Coded};
 use super::sequence::SequenceHeader;
-use super::slots::RefSlots;
-use super::uncompressed::{Context, TileLimits};
-use crate::structure::LayerId;
 
 /// NUM_REF_FRAMES: reference slots.
 pub const NUM_REF_FRAMES: usize = 8;
@@ -24,71 +19,48 @@ pub(super) const WARPEDMODEL_PREC_BITS: u32 = 16;
 /// gm_params of no motion.
 pub const GM_IDENTITY: [i32; 6] = [0, 0, 1 << WARPEDMODEL_PREC_BITS, 0, 0, 1 << WARPEDMODEL_PREC_BITS];
 
-/// An enumeration of a syntax element whose codes count up from 0.
-macro_rules! coded_enum {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident),* $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-        pub enum $name {
-            $($(#[$variant_doc])* $variant),*
-        }
-
-        impl Coded for $name {
-            fn code(self) -> u32 {
-                self as u32
-            }
-            fn from_code(code: u32) -> Option<Self> {
-                [$(Self::$variant),*].get(code as usize).copied()
-            }
-        }
-    };
+/// frame_type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FrameType {
+    /// KEY_FRAME.
+    #[default]
+    Key,
+    /// INTER_FRAME.
+    Inter,
+    /// INTRA_ONLY_FRAME.
+    IntraOnly,
+    /// SWITCH_FRAME.
+    Switch,
 }
 
-coded_enum! {
-    /// frame_type.
-    FrameType {
-        /// KEY_FRAME.
-        #[default]
-        Key,
-        /// INTER_FRAME.
-        Inter,
-        /// INTRA_ONLY_FRAME.
-        IntraOnly,
-        /// SWITCH_FRAME.
-        Switch,
-    }
+/// interpolation_filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InterpolationFilter {
+    /// EIGHTTAP.
+    #[default]
+    EightTap,
+    /// EIGHTTAP_SMOOTH.
+    EightTapSmooth,
+    /// EIGHTTAP_SHARP.
+    EightTapSharp,
+    /// BILINEAR.
+    Bilinear,
+    /// SWITCHABLE: blocks say which.
+    Switchable,
 }
 
-coded_enum! {
-    /// interpolation_filter.
-    InterpolationFilter {
-        /// EIGHTTAP.
-        #[default]
-        EightTap,
-        /// EIGHTTAP_SMOOTH.
-        EightTapSmooth,
-        /// EIGHTTAP_SHARP.
-        EightTapSharp,
-        /// BILINEAR.
-        Bilinear,
-        /// SWITCHABLE: blocks say which.
-        Switchable,
-    }
-}
-
-coded_enum! {
-    /// FrameRestorationType, in the order of lr_type's codes.
-    RestorationType {
-        /// RESTORE_NONE.
-        #[default]
-        None,
-        /// RESTORE_SWITCHABLE.
-        Switchable,
-        /// RESTORE_WIENER.
-        Wiener,
-        /// RESTORE_SGRPROJ.
-        SgrProj,
-    }
+/// FrameRestorationType, in the order of lr_type's codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RestorationType {
+    /// RESTORE_NONE.
+    #[default]
+    None,
+    /// RESTORE_SWITCHABLE.
+    Switchable,
+    /// RESTORE_WIENER.
+    Wiener,
+    /// RESTORE_SGRPROJ.
+    SgrProj,
 }
 
 /// TxMode.
@@ -285,23 +257,6 @@ impl Default for TileInfo {
     }
 }
 
-/// Where the tiles of a frame lie: MiColStarts and MiRowStarts, each with the end as its last entry,
-/// in units of 4x4 luma samples.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TileLayout {
-    /// TileCols + 1 positions.
-    pub mi_col_starts: Vec<u32>,
-    /// TileRows + 1 positions.
-    pub mi_row_starts: Vec<u32>,
-}
-
-impl TileLayout {
-    /// NumTiles.
-    pub fn num_tiles(&self) -> usize {
-        (self.mi_col_starts.len() - 1) * (self.mi_row_starts.len() - 1)
-    }
-}
-
 /// quantization_params(), section 5.9.12.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct QuantizationParams {
@@ -492,38 +447,6 @@ impl FrameHeader {
         }
     }
 
-    /// A header that shows the frame of slot `i` (0 to 7).
-    ///
-    /// # Errors
-    /// [`Error::MissingReference`], where the slot is empty; [`Error::NotShowable`], where its frame may not
-    /// be shown (section 6.8.2).
-    pub fn show_existing(sequence: &SequenceHeader, slots: &RefSlots, i: u8) -> Result<Self, Error> {
-        let mut header = Self::key(sequence);
-        header.load(slots, i)?;
-        header.display_frame_id = slots.get(i)?.frame_id;
-        Ok(header)
-    }
-
-    /// What show_existing_frame of slot `i` makes of the header.
-    pub(super) fn load(&mut self, slots: &RefSlots, i: u8) -> Result<(), Error> {
-        let slot = slots.get(i)?;
-        if !slot.showable_frame {
-            return Err(Error::NotShowable { slot: i });
-        }
-        self.show_existing_frame = true;
-        self.frame_to_show_map_idx = i;
-        self.frame_type = slot.frame_type;
-        self.refresh_frame_flags = if slot.frame_type == FrameType::Key { 0xff } else { 0 };
-        self.order_hint = slot.order_hint;
-        self.current_frame_id = slot.frame_id;
-        self.upscaled_width = slot.upscaled_width;
-        self.frame_height = slot.frame_height;
-        self.render_width = slot.render_width;
-        self.render_height = slot.render_height;
-        self.film_grain = slot.film_grain.clone();
-        Ok(())
-    }
-
     /// Makes the frame `width` x `height` luma samples: sets the frame and render sizes and, where it is
     /// not the sequence's full size, frame_size_override_flag. Switch frames must set that flag in any case.
     pub fn set_frame_size(&mut self, sequence: &SequenceHeader, width: u32, height: u32) {
@@ -575,83 +498,5 @@ impl FrameHeader {
         let q = &self.quantization;
         (0..MAX_SEGMENTS).all(|segment| self.qindex(segment) == 0)
             && [q.delta_q_y_dc, q.delta_q_u_dc, q.delta_q_u_ac, q.delta_q_v_dc, q.delta_q_v_ac] == [0; 5]
-    }
-
-    /// SkipModeFrame as indices into `ref_frame_idx`; `None` where skipModeAllowed is 0 (section 5.9.22).
-    pub fn skip_mode_frames(&self, sequence: &SequenceHeader, slots: &RefSlots) -> Option<[usize; 2]> {
-        if self.is_intra() || !self.reference_select || !sequence.enable_order_hint() {
-            return None;
-        }
-        let hints = self.ref_frame_idx.map(|i| slots.slots[usize::from(i & 7)].order_hint);
-        let dist = |i: usize| sequence.relative_dist(hints[i], self.order_hint);
-        // The first of equals counts; max_by_key gives the last, hence rev().
-        let refs = || (0..REFS_PER_FRAME).rev();
-        let forward = refs().filter(|&i| dist(i) < 0).max_by_key(|&i| dist(i))?;
-        let backward = (0..REFS_PER_FRAME).filter(|&i| dist(i) > 0).min_by_key(|&i| dist(i));
-        let other = backward.or_else(|| {
-            let before = |i: &usize| sequence.relative_dist(hints[*i], hints[forward]) < 0;
-            refs().filter(before).max_by_key(|&i| sequence.relative_dist(hints[i], hints[forward]))
-        })?;
-        Some([forward.min(other), forward.max(other)])
-    }
-
-    /// Where the tiles lie. `None`, where `tile_info` does not fit the frame's size.
-    pub fn tile_layout(&self, sequence: &SequenceHeader) -> Option<TileLayout> {
-        let limits = TileLimits::new(self, sequence);
-        let shift = limits.sb_shift;
-        let starts = |log2: u8, sizes: &[u32], sbs: u32, mi: u32| {
-            let mut starts = vec![];
-            let mut start = 0;
-            let uniform = (sbs + (1 << log2) - 1) >> log2;
-            let mut sizes = sizes.iter();
-            while start < sbs {
-                starts.push(start << shift);
-                start += match self.tile_info.uniform_tile_spacing_flag {
-                    true => uniform,
-                    false => *sizes.next().filter(|&&n| n > 0)?,
-                };
-            }
-            starts.push(mi);
-            Some(starts)
-        };
-        let t = &self.tile_info;
-        if t.tile_cols_log2 > 6 || t.tile_rows_log2 > 6 {
-            return None;
-        }
-        Some(TileLayout {
-            mi_col_starts: starts(t.tile_cols_log2, &t.width_in_sbs, limits.sb_cols, self.mi_cols())?,
-            mi_row_starts: starts(t.tile_rows_log2, &t.height_in_sbs, limits.sb_rows, self.mi_rows())?,
-        })
-    }
-
-    /// Reads uncompressed_header() of the given layer against the slots as they were before the frame.
-    /// The reader is left at the first bit after it.
-    ///
-    /// # Errors
-    /// [`Error`], where the header ends early, breaks the standard or refers to a slot without a frame.
-    pub fn parse(
-        r: &mut BitReader<'_>,
-        sequence: &SequenceHeader,
-        slots: &RefSlots,
-        layer: LayerId,
-    ) -> Result<Self, Error> {
-        let mut header = Self::key(sequence);
-        Context { sequence, slots, layer }.uncompressed_header(r, &mut header)?;
-        Ok(header)
-    }
-
-    /// Writes uncompressed_header() of the given layer against the slots as they were before the frame.
-    ///
-    /// # Errors
-    /// [`Error::Value`] and [`Error::Inferred`], where the syntax cannot say what the header says;
-    /// otherwise as [`parse`](Self::parse).
-    pub fn write(
-        &self,
-        w: &mut BitWriter,
-        sequence: &SequenceHeader,
-        slots: &RefSlots,
-        layer: LayerId,
-    ) -> Result<(), Error> {
-        Context { sequence, slots, layer }.uncompressed_header(w, &mut self.clone())
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
-use super::obu::obus;
+use super::error::{BitstreamError, FileError};
+use super::obu::{ObuType, obus};
 use super::section5::{starts_with_delimiter, with_sizes};
-use super::{Error, FileError, ObuType};
 
 /// Longest frame or temporal unit that is read, in bytes.
 const MAX_SIZE: usize = 256 << 20;
@@ -173,7 +173,7 @@ impl<R: Read> Iterator for IvfTemporalUnits<R> {
 }
 
 /// A frame cut at its temporal delimiters.
-fn pieces(frame: IvfFrame) -> Result<VecDeque<IvfFrame>, Error> {
+fn pieces(frame: IvfFrame) -> Result<VecDeque<IvfFrame>, BitstreamError> {
     let data = with_sizes(&frame.data)?;
     let mut pieces: VecDeque<IvfFrame> = VecDeque::new();
     for obu in obus(&data) {

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::io::Write;
 
+use super::error::{BitstreamError, FileError};
 use super::obu::{Obu, ObuType, Obus, obus, write_obu};
-use super::{Error, FileError};
 
 /// The temporal units of a file of OBUs: each starts at a temporal delimiter. After an error the
 /// iteration is over.
@@ -24,14 +24,14 @@ pub struct TemporalUnits<'a> {
 
 impl<'a> TemporalUnits<'a> {
     /// The next OBU's place, where it is a temporal delimiter.
-    fn delimiter(&mut self, obu: Result<Obu<'a>, Error>) -> Result<Option<usize>, Error> {
+    fn delimiter(&mut self, obu: Result<Obu<'a>, BitstreamError>) -> Result<Option<usize>, BitstreamError> {
         let obu = obu?;
         if !obu.has_size_field {
-            return Err(Error::Value { field: "obu_has_size_field" });
+            return Err(BitstreamError::Value { field: "obu_has_size_field" });
         }
         let is_delimiter = obu.header.obu_type == ObuType::TemporalDelimiter;
         if !is_delimiter && !self.started {
-            return Err(Error::Order { obu_type: obu.header.obu_type.into() });
+            return Err(BitstreamError::Order { obu_type: obu.header.obu_type.into() });
         }
         self.started = true;
         Ok(is_delimiter.then_some(obu.offset))
@@ -39,7 +39,7 @@ impl<'a> TemporalUnits<'a> {
 }
 
 impl<'a> Iterator for TemporalUnits<'a> {
-    type Item = Result<&'a [u8], Error>;
+    type Item = Result<&'a [u8], BitstreamError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         while let Some(obu) = self.obus.next() {
@@ -68,12 +68,12 @@ impl<'a> Iterator for TemporalUnits<'a> {
 /// temporal delimiter.
 pub fn write_temporal_unit<W: Write>(mut sink: W, unit: &[u8]) -> Result<(), FileError> {
     if unit.is_empty() {
-        return Err(Error::End.into());
+        return Err(BitstreamError::End.into());
     }
     for (i, obu) in obus(unit).enumerate() {
         let obu_type = obu?.header.obu_type;
         if (obu_type == ObuType::TemporalDelimiter) != (i == 0) {
-            return Err(Error::Order { obu_type: obu_type.into() }.into());
+            return Err(BitstreamError::Order { obu_type: obu_type.into() }.into());
         }
     }
     sink.write_all(&with_sizes(unit)?)?;
@@ -81,7 +81,7 @@ pub fn write_temporal_unit<W: Write>(mut sink: W, unit: &[u8]) -> Result<(), Fil
 }
 
 /// The same OBUs, each with a size field.
-pub(super) fn with_sizes(data: &[u8]) -> Result<Cow<'_, [u8]>, Error> {
+pub(super) fn with_sizes(data: &[u8]) -> Result<Cow<'_, [u8]>, BitstreamError> {
     for obu in obus(data) {
         let obu = obu?;
         if !obu.has_size_field {
@@ -95,7 +95,7 @@ pub(super) fn with_sizes(data: &[u8]) -> Result<Cow<'_, [u8]>, Error> {
 }
 
 /// Whether the first OBU is a temporal delimiter.
-pub(super) fn starts_with_delimiter(data: &[u8]) -> Result<bool, Error> {
+pub(super) fn starts_with_delimiter(data: &[u8]) -> Result<bool, BitstreamError> {
     match obus(data).next() {
         Some(obu) => Ok(obu?.header.obu_type == ObuType::TemporalDelimiter),
         None => Ok(false),

@@ -1,6 +1,6 @@
 //! The eight reference slots: what later frame headers need to know of earlier frames.
 
-use super::Error;
+use super::error::BitstreamError;
 use super::frame::{FilmGrainParams, FrameHeader, FrameType, LoopFilterDeltas, SegmentationFeatures};
 use super::frame::{GM_IDENTITY, NUM_REF_FRAMES, REFS_PER_FRAME};
 use super::sequence::{FrameIdNumbers, SequenceHeader};
@@ -66,10 +66,10 @@ impl RefSlots {
     /// Slot `i`, where it holds a frame that may be referenced.
     ///
     /// # Errors
-    /// [`Error::MissingReference`], where it does not.
-    pub fn get(&self, i: u8) -> Result<&RefSlot, Error> {
+    /// [`BitstreamError::MissingReference`], where it does not.
+    pub fn get(&self, i: u8) -> Result<&RefSlot, BitstreamError> {
         let slot = self.slots.get(usize::from(i)).filter(|slot| slot.valid);
-        slot.ok_or(Error::MissingReference { slot: i })
+        slot.ok_or(BitstreamError::MissingReference { slot: i })
     }
 
     /// The reference frame update process (section 7.20) after the frame that `header` describes; for
@@ -135,14 +135,14 @@ impl RefSlots {
     /// `order_hint` is the current frame's.
     ///
     /// # Errors
-    /// [`Error::Value`], where one of the two does not lie before the current frame.
+    /// [`BitstreamError::Value`], where one of the two does not lie before the current frame.
     pub fn set_frame_refs(
         &self,
         sequence: &SequenceHeader,
         order_hint: u32,
         last_frame_idx: u8,
         gold_frame_idx: u8,
-    ) -> Result<[u8; REFS_PER_FRAME], Error> {
+    ) -> Result<[u8; REFS_PER_FRAME], BitstreamError> {
         // Positions relative to the current frame: the standard adds curFrameHint to both sides.
         let hints: [i32; NUM_REF_FRAMES] =
             std::array::from_fn(|i| sequence.relative_dist(self.slots[i].order_hint, order_hint));
@@ -150,7 +150,7 @@ impl RefSlots {
         for (field, i) in [("last_frame_idx", last_frame_idx), ("gold_frame_idx", gold_frame_idx)] {
             match hints.get(usize::from(i)) {
                 Some(&hint) if hint < 0 => used[usize::from(i)] = true,
-                _ => return Err(Error::Value { field }),
+                _ => return Err(BitstreamError::Value { field }),
             }
         }
         let mut refs = [None; REFS_PER_FRAME];
@@ -190,10 +190,63 @@ impl RefSlots {
     }
 
     /// PrevGmParams and what else load_previous() of section 6.8.2 takes from slot `i`.
-    pub(super) fn previous(&self, i: Option<u8>) -> Result<RefSlot, Error> {
+    pub(super) fn previous(&self, i: Option<u8>) -> Result<RefSlot, BitstreamError> {
         match i {
             Some(i) => self.get(i).cloned(),
             None => Ok(RefSlot { gm_params: [GM_IDENTITY; REFS_PER_FRAME], ..Default::default() }),
         }
+    }
+}
+
+/// What a header takes from the slots.
+impl FrameHeader {
+    /// A header that shows the frame of slot `i` (0 to 7).
+    ///
+    /// # Errors
+    /// [`BitstreamError::MissingReference`], where the slot is empty; [`BitstreamError::NotShowable`], where its frame may not
+    /// be shown (section 6.8.2).
+    pub fn show_existing(sequence: &SequenceHeader, slots: &RefSlots, i: u8) -> Result<Self, BitstreamError> {
+        let mut header = Self::key(sequence);
+        header.load(slots, i)?;
+        header.display_frame_id = slots.get(i)?.frame_id;
+        Ok(header)
+    }
+
+    /// What show_existing_frame of slot `i` makes of the header.
+    pub(super) fn load(&mut self, slots: &RefSlots, i: u8) -> Result<(), BitstreamError> {
+        let slot = slots.get(i)?;
+        if !slot.showable_frame {
+            return Err(BitstreamError::NotShowable { slot: i });
+        }
+        self.show_existing_frame = true;
+        self.frame_to_show_map_idx = i;
+        self.frame_type = slot.frame_type;
+        self.refresh_frame_flags = if slot.frame_type == FrameType::Key { 0xff } else { 0 };
+        self.order_hint = slot.order_hint;
+        self.current_frame_id = slot.frame_id;
+        self.upscaled_width = slot.upscaled_width;
+        self.frame_height = slot.frame_height;
+        self.render_width = slot.render_width;
+        self.render_height = slot.render_height;
+        self.film_grain = slot.film_grain.clone();
+        Ok(())
+    }
+
+    /// SkipModeFrame as indices into `ref_frame_idx`; `None` where skipModeAllowed is 0 (section 5.9.22).
+    pub fn skip_mode_frames(&self, sequence: &SequenceHeader, slots: &RefSlots) -> Option<[usize; 2]> {
+        if self.is_intra() || !self.reference_select || !sequence.enable_order_hint() {
+            return None;
+        }
+        let hints = self.ref_frame_idx.map(|i| slots.slots[usize::from(i & 7)].order_hint);
+        let dist = |i: usize| sequence.relative_dist(hints[i], self.order_hint);
+        // The first of equals counts; max_by_key gives the last, hence rev().
+        let refs = || (0..REFS_PER_FRAME).rev();
+        let forward = refs().filter(|&i| dist(i) < 0).max_by_key(|&i| dist(i))?;
+        let backward = (0..REFS_PER_FRAME).filter(|&i| dist(i) > 0).min_by_key(|&i| dist(i));
+        let other = backward.or_else(|| {
+            let before = |i: &usize| sequence.relative_dist(hints[*i], hints[forward]) < 0;
+            refs().filter(before).max_by_key(|&i| sequence.relative_dist(hints[i], hints[forward]))
+        })?;
+        Some([forward.min(other), forward.max(other)])
     }
 }

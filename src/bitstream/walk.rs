@@ -3,11 +3,11 @@
 use std::ops::Range;
 
 use super::bits::BitReader;
+use super::error::BitstreamError;
 use super::frame::FrameHeader;
-use super::obu::{Obu, ObuType, Obus, obus};
+use super::obu::{Obu, ObuHeader, ObuType, Obus, obus};
 use super::sequence::SequenceHeader;
 use super::slots::RefSlots;
-use super::{Error, ObuHeader};
 use crate::structure::LayerId;
 
 /// Reads the headers of a stream, temporal unit by temporal unit, and keeps the state that they need.
@@ -81,7 +81,7 @@ struct OpenFrame {
 }
 
 impl Iterator for Frames<'_> {
-    type Item = Result<FrameInfo, Error>;
+    type Item = Result<FrameInfo, BitstreamError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.ended {
@@ -89,7 +89,7 @@ impl Iterator for Frames<'_> {
                 Some(obu) => obu.and_then(|obu| self.obu(&obu)).transpose(),
                 None => {
                     self.ended = true;
-                    self.open.take().map(|_| Err(Error::MissingTiles))
+                    self.open.take().map(|_| Err(BitstreamError::MissingTiles))
                 }
             };
             if let Some(frame) = frame {
@@ -103,8 +103,8 @@ impl Iterator for Frames<'_> {
 
 impl Frames<'_> {
     /// Takes in one OBU; gives the frame that it completes.
-    fn obu(&mut self, obu: &Obu<'_>) -> Result<Option<FrameInfo>, Error> {
-        let order = Error::Order { obu_type: obu.header.obu_type.into() };
+    fn obu(&mut self, obu: &Obu<'_>) -> Result<Option<FrameInfo>, BitstreamError> {
+        let order = BitstreamError::Order { obu_type: obu.header.obu_type.into() };
         match obu.header.obu_type {
             ObuType::SequenceHeader => {
                 self.reader.sequence = Some(SequenceHeader::parse(obu.payload)?);
@@ -133,7 +133,7 @@ impl Frames<'_> {
         }
     }
 
-    fn frame_header(&mut self, obu: &Obu<'_>) -> Result<Option<FrameInfo>, Error> {
+    fn frame_header(&mut self, obu: &Obu<'_>) -> Result<Option<FrameInfo>, BitstreamError> {
         self.begin(obu)?.trailing_bits()?;
         match &self.open {
             Some(open) if open.info.header.show_existing_frame => self.complete(),
@@ -142,14 +142,14 @@ impl Frames<'_> {
     }
 
     /// Reads the frame header at the start of the OBU; the reader is left after it.
-    fn begin<'b>(&mut self, obu: &Obu<'b>) -> Result<BitReader<'b>, Error> {
-        let sequence = self.reader.sequence.as_ref().ok_or(Error::MissingSequenceHeader)?;
+    fn begin<'b>(&mut self, obu: &Obu<'b>) -> Result<BitReader<'b>, BitstreamError> {
+        let sequence = self.reader.sequence.as_ref().ok_or(BitstreamError::MissingSequenceHeader)?;
         let mut r = BitReader::new(obu.payload);
         let header = FrameHeader::parse(&mut r, sequence, &self.reader.slots, obu.header.layer())?;
         if header.show_existing_frame && obu.header.obu_type == ObuType::Frame {
-            return Err(Error::Value { field: "show_existing_frame" });
+            return Err(BitstreamError::Value { field: "show_existing_frame" });
         }
-        let layout = header.tile_layout(sequence).ok_or(Error::Value { field: "tile_info" })?;
+        let layout = header.tile_layout(sequence).ok_or(BitstreamError::Value { field: "tile_info" })?;
         let end = obu.offset + obu.bytes.len();
         self.open = Some(OpenFrame {
             num_tiles: layout.num_tiles(),
@@ -168,7 +168,7 @@ impl Frames<'_> {
     }
 
     /// Reads the start of tile_group_obu() (section 5.11.1).
-    fn tile_group(&mut self, obu: &Obu<'_>, payload: &[u8]) -> Result<Option<FrameInfo>, Error> {
+    fn tile_group(&mut self, obu: &Obu<'_>, payload: &[u8]) -> Result<Option<FrameInfo>, BitstreamError> {
         let Some(open) = &mut self.open else { return Ok(None) };
         let mut r = BitReader::new(payload);
         let present = open.num_tiles > 1 && r.bits(1)? == 1;
@@ -179,21 +179,21 @@ impl Frames<'_> {
             (tg_start, tg_end) = (r.bits(n)? as usize, r.bits(n)? as usize);
         }
         if r.byte_alignment()?.is_empty() {
-            return Err(Error::End);
+            return Err(BitstreamError::End);
         }
         if present && obu.header.obu_type == ObuType::Frame {
-            return Err(Error::Value { field: "tile_start_and_end_present_flag" });
+            return Err(BitstreamError::Value { field: "tile_start_and_end_present_flag" });
         }
         if tg_start != open.next_tile || tg_end < tg_start || tg_end >= open.num_tiles {
-            return Err(Error::Value { field: "tg_start" });
+            return Err(BitstreamError::Value { field: "tg_start" });
         }
         open.next_tile = tg_end + 1;
         if open.next_tile == open.num_tiles { self.complete() } else { Ok(None) }
     }
 
     /// Hands out the open frame and updates the slots with it.
-    fn complete(&mut self) -> Result<Option<FrameInfo>, Error> {
-        let sequence = self.reader.sequence.as_ref().ok_or(Error::MissingSequenceHeader)?;
+    fn complete(&mut self) -> Result<Option<FrameInfo>, BitstreamError> {
+        let sequence = self.reader.sequence.as_ref().ok_or(BitstreamError::MissingSequenceHeader)?;
         let frame = self.open.take().map(|open| open.info);
         if let Some(frame) = &frame {
             self.reader.slots.update(sequence, &frame.header);

@@ -10,7 +10,7 @@
 //! a relay has dropped.
 //!
 //! # Loss
-//! After an error the decoder has forgotten all references, and gives [`Error::NeedKeyFrame`] until a temporal
+//! After an error the decoder has forgotten all references, and gives [`DecodeError::NeedKeyFrame`] until a temporal
 //! unit brings a sequence header and a key frame. It cannot see every loss: a frame whose reference never came is
 //! predicted from the older picture in the same slot. Who does see it, from the transport or from a
 //! Dependency Descriptor, calls [`Decoder::reset`].
@@ -19,10 +19,12 @@
 //! those of C, so a panic inside rav1d would end the process and cannot be turned into an error here; damaged
 //! streams have not led to one.
 
+mod error;
 mod unit;
 
-use crate::bitstream;
-use crate::picture::{Picture, PictureError, PictureView, Size};
+pub use error::DecodeError;
+
+use crate::picture::{Picture, PictureView, Size};
 use bytes::Bytes;
 // Never both: rav1d exports the symbols of libdav1d too, and is linked only where it is named.
 #[cfg(feature = "dav1d")]
@@ -81,45 +83,6 @@ pub struct DecodedPicture {
     pub timestamp: i64,
 }
 
-/// Why there is no decoder, or no picture.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// A setting is out of its range.
-    #[error("decoder setting {0}")]
-    Config(&'static str),
-    /// The decoder library could not be started.
-    #[error("the decoder does not start: {0}")]
-    Start(String),
-    /// The temporal unit is above [`MAX_TEMPORAL_UNIT`].
-    #[error("a temporal unit of {0} bytes is too large")]
-    UnitSize(usize),
-    /// The OBUs do not make a temporal unit.
-    #[error("malformed temporal unit: {0}")]
-    Malformed(&'static str),
-    /// An OBU is damaged.
-    #[error(transparent)]
-    Obu(#[from] bitstream::Error),
-    /// References are missing, and the temporal unit has no sequence header with a key frame.
-    #[error("decoding goes on at the next key frame")]
-    NeedKeyFrame,
-    /// The decoder library refuses the temporal unit: it is damaged, too large a frame, or refers to frames that
-    /// are not there.
-    #[error("the temporal unit cannot be decoded: {0}")]
-    Refused(String),
-    /// The picture is not 8-bit 4:2:0.
-    #[error("a picture of {bits} bits, {layout}, where 8-bit 4:2:0 is supported")]
-    Format {
-        /// Bits of a sample.
-        bits: usize,
-        /// Chroma format.
-        layout: &'static str,
-    },
-    /// The decoded planes do not make a picture.
-    #[error(transparent)]
-    Picture(#[from] PictureError),
-}
-
 /// A decoder for one stream.
 pub struct Decoder {
     inner: backend::Decoder,
@@ -140,18 +103,18 @@ impl Decoder {
     /// A decoder that waits for its first key frame.
     ///
     /// # Errors
-    /// [`Error::Config`] for a setting out of range, [`Error::Start`] where the decoder library cannot start.
-    pub fn new(config: DecoderConfig) -> Result<Self, Error> {
+    /// [`DecodeError::Config`] for a setting out of range, [`DecodeError::Start`] where the decoder library cannot start.
+    pub fn new(config: DecoderConfig) -> Result<Self, DecodeError> {
         let DecoderConfig { output, threads, frame_size_limit } = config;
         let Some(threads) = u32::try_from(threads).ok().filter(|t| (1..=256).contains(t)) else {
-            return Err(Error::Config("`threads` is not in 1..=256"));
+            return Err(DecodeError::Config("`threads` is not in 1..=256"));
         };
         if !(1..=MAX_FRAME_SIZE_LIMIT).contains(&frame_size_limit) {
-            return Err(Error::Config("`frame_size_limit` is not in 1..=2^30"));
+            return Err(DecodeError::Config("`frame_size_limit` is not in 1..=2^30"));
         }
         let operating_point = match output {
             Output::OperatingPoint(point @ 0..=31) => point.into(),
-            Output::OperatingPoint(_) => return Err(Error::Config("operating point is not in 0..=31")),
+            Output::OperatingPoint(_) => return Err(DecodeError::Config("operating point is not in 0..=31")),
             Output::HighestLayer | Output::AllLayers => 0,
         };
         let mut settings = backend::Settings::new();
@@ -160,8 +123,8 @@ impl Decoder {
         settings.set_operating_point(operating_point);
         settings.set_all_layers(true);
         settings.set_frame_size_limit(frame_size_limit);
-        let inner =
-            backend::Decoder::with_settings(&settings).map_err(|error| Error::Start(error.to_string()))?;
+        let inner = backend::Decoder::with_settings(&settings)
+            .map_err(|error| DecodeError::Start(error.to_string()))?;
         Ok(Self { inner, output, need_key_frame: true })
     }
 
@@ -171,9 +134,13 @@ impl Decoder {
     /// There may be none: where no frame is to be shown, or none is in the operating point.
     ///
     /// # Errors
-    /// Any but [`Error::Config`] and [`Error::Start`]. The next temporal unit decoded is then one with a
+    /// Any but [`DecodeError::Config`] and [`DecodeError::Start`]. The next temporal unit decoded is then one with a
     /// sequence header and a key frame.
-    pub fn decode(&mut self, temporal_unit: &[u8], timestamp: i64) -> Result<Vec<DecodedPicture>, Error> {
+    pub fn decode(
+        &mut self,
+        temporal_unit: &[u8],
+        timestamp: i64,
+    ) -> Result<Vec<DecodedPicture>, DecodeError> {
         let pictures = self.decode_unit(temporal_unit, timestamp);
         if pictures.is_err() {
             self.reset();
@@ -192,13 +159,17 @@ impl Decoder {
         self.need_key_frame
     }
 
-    fn decode_unit(&mut self, temporal_unit: &[u8], timestamp: i64) -> Result<Vec<DecodedPicture>, Error> {
+    fn decode_unit(
+        &mut self,
+        temporal_unit: &[u8],
+        timestamp: i64,
+    ) -> Result<Vec<DecodedPicture>, DecodeError> {
         if temporal_unit.len() > MAX_TEMPORAL_UNIT {
-            return Err(Error::UnitSize(temporal_unit.len()));
+            return Err(DecodeError::UnitSize(temporal_unit.len()));
         }
         let unit = unit::split(temporal_unit)?;
         if self.need_key_frame && !unit.starts_sequence {
-            return Err(Error::NeedKeyFrame);
+            return Err(DecodeError::NeedKeyFrame);
         }
         self.need_key_frame = false;
         let data = Bytes::copy_from_slice(temporal_unit);
@@ -206,7 +177,7 @@ impl Decoder {
         for part in unit.parts {
             let layer = &mut layers[usize::from(part.spatial_id)];
             self.decode_part(data.slice(part.range), layer)
-                .map_err(|error| Error::Refused(error.to_string()))?;
+                .map_err(|error| DecodeError::Refused(error.to_string()))?;
         }
         let shown = (0..).zip(layers).filter_map(|(spatial_id, picture)| Some((spatial_id, picture?)));
         let copy = |(spatial_id, picture)| {
@@ -247,7 +218,7 @@ impl Decoder {
     }
 }
 
-fn copy_out(picture: &backend::Picture) -> Result<Picture, Error> {
+fn copy_out(picture: &backend::Picture) -> Result<Picture, DecodeError> {
     use backend::PixelLayout::{I400, I420, I422, I444};
     let bits = picture.bit_depth();
     let layout = match picture.pixel_layout() {
@@ -257,7 +228,7 @@ fn copy_out(picture: &backend::Picture) -> Result<Picture, Error> {
         I444 => "4:4:4",
     };
     if (bits, layout) != (8, "4:2:0") {
-        return Err(Error::Format { bits, layout });
+        return Err(DecodeError::Format { bits, layout });
     }
     let components = [0, 1, 2].map(backend::PlanarImageComponent::from);
     let planes = components.map(|component| picture.plane(component));

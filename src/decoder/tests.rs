@@ -1,4 +1,5 @@
 use super::*;
+use crate::bitstream::BitstreamError;
 use proptest::prelude::*;
 use rav1e::prelude::{ChromaSampling, Config, Context, EncoderConfig, EncoderStatus, Pixel, SpeedSettings};
 use std::sync::LazyLock;
@@ -174,21 +175,21 @@ fn layers_are_chosen() {
 fn decoding_goes_on_at_a_key_frame() {
     let intact = decode_all(&mut decoder(Output::HighestLayer), &CLIP);
     let mut decoder = decoder(Output::HighestLayer);
-    assert_eq!(decoder.decode(&CLIP[1], 0), Err(Error::NeedKeyFrame));
+    assert_eq!(decoder.decode(&CLIP[1], 0), Err(DecodeError::NeedKeyFrame));
     let frame_only = obus(&CLIP[0]).into_iter().find(|obu| obu.0 == 6).unwrap().1;
-    assert_eq!(decoder.decode(&obu(6, None, frame_only), 0), Err(Error::NeedKeyFrame));
+    assert_eq!(decoder.decode(&obu(6, None, frame_only), 0), Err(DecodeError::NeedKeyFrame));
     assert_eq!(decode_all(&mut decoder, &CLIP[..2]), intact[..2]);
-    assert_eq!(decoder.decode(&CLIP[2][..CLIP[2].len() - 1], 0), Err(Error::Obu(bitstream::Error::End)));
+    assert_eq!(decoder.decode(&CLIP[2][..CLIP[2].len() - 1], 0), Err(DecodeError::Obu(BitstreamError::End)));
     assert!(decoder.needs_key_frame());
-    assert_eq!(decoder.decode(&CLIP[3], 0), Err(Error::NeedKeyFrame));
+    assert_eq!(decoder.decode(&CLIP[3], 0), Err(DecodeError::NeedKeyFrame));
     assert_eq!(decode_all(&mut decoder, &CLIP), intact);
     // The frame's own data end early.
     let [.., (6, frame)] = obus(&CLIP[1])[..] else { panic!("no frame") };
-    assert!(matches!(decoder.decode(&obu(6, None, &frame[..3]), 0), Err(Error::Refused(_))));
-    assert_eq!(decoder.decode(&CLIP[1], 0), Err(Error::NeedKeyFrame));
+    assert!(matches!(decoder.decode(&obu(6, None, &frame[..3]), 0), Err(DecodeError::Refused(_))));
+    assert_eq!(decoder.decode(&CLIP[1], 0), Err(DecodeError::NeedKeyFrame));
     assert_eq!(decode_all(&mut decoder, &CLIP), intact);
     decoder.reset();
-    assert_eq!(decoder.decode(&CLIP[1], 0), Err(Error::NeedKeyFrame));
+    assert_eq!(decoder.decode(&CLIP[1], 0), Err(DecodeError::NeedKeyFrame));
 }
 
 #[test]
@@ -202,7 +203,7 @@ fn a_lost_unit_costs_no_more_than_the_units_to_the_next_key_frame() {
             let waits = decoder.needs_key_frame();
             match decoder.decode(unit, 0) {
                 Ok(pictures) => assert_eq!((pictures.len(), waits), (1, false)),
-                Err(error) => assert_eq!(error == Error::NeedKeyFrame, waits, "{error}"),
+                Err(error) => assert_eq!(error == DecodeError::NeedKeyFrame, waits, "{error}"),
             }
         }
         assert_eq!(decode_all(&mut decoder, &CLIP), intact);
@@ -217,18 +218,18 @@ fn what_is_too_large_or_of_another_format_is_refused() {
         threads,
         frame_size_limit,
     };
-    assert!(matches!(new(config(0, 1, 0)), Err(Error::Config(_))));
-    assert!(matches!(new(config(257, 1, 0)), Err(Error::Config(_))));
-    assert!(matches!(new(config(1, 0, 0)), Err(Error::Config(_))));
-    assert!(matches!(new(config(1, u32::MAX, 0)), Err(Error::Config(_))));
-    assert!(matches!(new(config(1, 1, 32)), Err(Error::Config(_))));
+    assert!(matches!(new(config(0, 1, 0)), Err(DecodeError::Config(_))));
+    assert!(matches!(new(config(257, 1, 0)), Err(DecodeError::Config(_))));
+    assert!(matches!(new(config(1, 0, 0)), Err(DecodeError::Config(_))));
+    assert!(matches!(new(config(1, u32::MAX, 0)), Err(DecodeError::Config(_))));
+    assert!(matches!(new(config(1, 1, 32)), Err(DecodeError::Config(_))));
 
     let mut small = Decoder::new(config(1, (SIZE * SIZE) as u32 - 1, 0)).unwrap();
-    assert!(matches!(small.decode(&CLIP[0], 0), Err(Error::Refused(_))));
+    assert!(matches!(small.decode(&CLIP[0], 0), Err(DecodeError::Refused(_))));
     let mut just_enough = Decoder::new(config(1, (SIZE * SIZE) as u32, 0)).unwrap();
     assert_eq!(just_enough.decode(&CLIP[0], 0).unwrap().len(), 1);
     let too_long = vec![0; MAX_TEMPORAL_UNIT + 1];
-    assert_eq!(just_enough.decode(&too_long, 0), Err(Error::UnitSize(MAX_TEMPORAL_UNIT + 1)));
+    assert_eq!(just_enough.decode(&too_long, 0), Err(DecodeError::UnitSize(MAX_TEMPORAL_UNIT + 1)));
 
     for (unit, bits, layout) in [
         (encode::<u16>(10, ChromaSampling::Cs420, 1, 0), 10, "4:2:0"),
@@ -236,7 +237,7 @@ fn what_is_too_large_or_of_another_format_is_refused() {
         (encode::<u8>(8, ChromaSampling::Cs400, 1, 0), 8, "4:0:0"),
     ] {
         let mut decoder = decoder(Output::HighestLayer);
-        assert_eq!(decoder.decode(&unit[0], 0), Err(Error::Format { bits, layout }));
+        assert_eq!(decoder.decode(&unit[0], 0), Err(DecodeError::Format { bits, layout }));
         assert_eq!(decoder.decode(&CLIP[0], 0).unwrap().len(), 1);
     }
 }
@@ -265,7 +266,7 @@ proptest! {
             let waits = decoder.needs_key_frame();
             match decoder.decode(unit, 0) {
                 Ok(_) => prop_assert!(!decoder.needs_key_frame()),
-                Err(Error::NeedKeyFrame) => prop_assert!(waits),
+                Err(DecodeError::NeedKeyFrame) => prop_assert!(waits),
                 Err(_) => prop_assert!(decoder.needs_key_frame()),
             }
         }

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::Error;
+use super::error::DecodeError;
 use crate::bitstream::{ObuType, obus};
 
 /// More than four layers need, even where metadata lie between their frames.
@@ -25,15 +25,15 @@ pub(super) struct Unit {
 }
 
 /// Cuts a temporal unit. What says nothing about the samples (metadata, padding, reserved OBU types) is left out.
-pub(super) fn split(data: &[u8]) -> Result<Unit, Error> {
+pub(super) fn split(data: &[u8]) -> Result<Unit, DecodeError> {
     let mut unit = Unit { parts: Vec::new(), starts_sequence: false };
     let mut reduced_still_picture_header = None;
     for obu in obus(data) {
         let obu = obu?;
-        let first = || obu.payload.first().ok_or(Error::Malformed("an empty header"));
+        let first = || obu.payload.first().ok_or(DecodeError::Malformed("an empty header"));
         match obu.header.obu_type {
             ObuType::TemporalDelimiter if obu.offset > 0 => {
-                return Err(Error::Malformed("a second temporal unit"));
+                return Err(DecodeError::Malformed("a second temporal unit"));
             }
             ObuType::SequenceHeader => reduced_still_picture_header = Some(first()? & 0x08 != 0),
             ObuType::FrameHeader | ObuType::Frame => {
@@ -53,17 +53,17 @@ pub(super) fn split(data: &[u8]) -> Result<Unit, Error> {
             Some(part) if part.spatial_id == spatial_id && part.range.end == range.start => {
                 part.range.end = range.end;
             }
-            _ if parts == MAX_PARTS => return Err(Error::Malformed("the layers' OBUs are mixed up")),
+            _ if parts == MAX_PARTS => return Err(DecodeError::Malformed("the layers' OBUs are mixed up")),
             _ => unit.parts.push(Part { spatial_id, range }),
         }
     }
-    if unit.parts.is_empty() { Err(Error::Malformed("no frame")) } else { Ok(unit) }
+    if unit.parts.is_empty() { Err(DecodeError::Malformed("no frame")) } else { Ok(unit) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bitstream;
+    use crate::bitstream::BitstreamError;
     use proptest::prelude::*;
 
     #[test]
@@ -85,12 +85,12 @@ mod tests {
 
     #[test]
     fn damage_is_named() {
-        let malformed = |data: &[u8], why| assert_eq!(split(data), Err(Error::Malformed(why)));
+        let malformed = |data: &[u8], why| assert_eq!(split(data), Err(DecodeError::Malformed(why)));
         malformed(&[], "no frame");
         malformed(&[0x0a, 0], "an empty header");
         malformed(&[0x32, 0], "an empty header");
         malformed(&[0x12, 0, 0x32, 1, 0, 0x12, 0], "a second temporal unit");
-        assert_eq!(split(&[0x32, 3, 0, 0]), Err(Error::Obu(bitstream::Error::End)));
+        assert_eq!(split(&[0x32, 3, 0, 0]), Err(DecodeError::Obu(BitstreamError::End)));
         let mixed_up = [[0x36, 0x00, 1, 0], [0x36, 0x08, 1, 0]].concat().repeat(33);
         malformed(&mixed_up, "the layers' OBUs are mixed up");
     }

@@ -75,7 +75,7 @@ pub enum Error {
     },
     /// A header could not be written.
     #[error("header: {0}")]
-    Header(#[from] bitstream::Error),
+    Header(#[from] bitstream::BitstreamError),
 }
 
 /// What a coder is made for.
