@@ -1,4 +1,4 @@
-//! Bits in and out: the descriptors of section 4.10, and one description of a syntax for both directions.
+//! Single bits and leb128() numbers, read from a slice or written to one.
 
 use super::error::BitstreamError;
 
@@ -20,10 +20,10 @@ impl<'a> BitReader<'a> {
         self.position
     }
 
-    /// f(n) with `n` up to 32.
+    /// Reads f(n); `n` is at most 32.
     ///
     /// # Errors
-    /// [`BitstreamError::End`], where fewer than `n` bits are left.
+    /// [`BitstreamError::End`] if fewer than `n` bits are left.
     pub fn bits(&mut self, n: u32) -> Result<u32, BitstreamError> {
         debug_assert!(n <= 32);
         let end = self.position + n as usize;
@@ -34,16 +34,16 @@ impl<'a> BitReader<'a> {
         for byte in &self.data[self.position / 8..end.div_ceil(8)] {
             value = value << 8 | u64::from(*byte);
         }
-        // At most 5 bytes were taken; what follows the last wanted bit goes.
+        // The loop took at most 5 bytes. The bits after the last wanted one are shifted out.
         value >>= end.div_ceil(8) * 8 - end;
         self.position = end;
         Ok((value & ((1 << n) - 1)) as u32)
     }
 
-    /// byte_alignment(): zero bits up to the next whole byte; gives the bytes from there on.
+    /// Reads byte_alignment(), zero bits up to the next whole byte, and returns the bytes that follow.
     ///
     /// # Errors
-    /// [`BitstreamError::TrailingBits`], where one of the bits is set.
+    /// [`BitstreamError::TrailingBits`] if one of the bits is set.
     pub fn byte_alignment(&mut self) -> Result<&'a [u8], BitstreamError> {
         let n = self.position.next_multiple_of(8) - self.position;
         if self.bits(n as u32)? != 0 {
@@ -52,10 +52,10 @@ impl<'a> BitReader<'a> {
         Ok(&self.data[self.position / 8..])
     }
 
-    /// trailing_bits(): a one, then zeros to the end of the data.
+    /// Reads trailing_bits(): a one, then zeros to the end of the data.
     ///
     /// # Errors
-    /// [`BitstreamError::TrailingBits`], where something else is there.
+    /// [`BitstreamError::TrailingBits`] if the data hold anything else.
     pub fn trailing_bits(&mut self) -> Result<(), BitstreamError> {
         let rest = self.data.len() * 8 - self.position;
         if rest == 0 || self.bits(1)? != 1 {
@@ -77,7 +77,7 @@ pub struct BitWriter {
 }
 
 impl BitWriter {
-    /// A writer of no bits yet.
+    /// An empty writer.
     pub fn new() -> Self {
         Self::default()
     }
@@ -87,7 +87,7 @@ impl BitWriter {
         self.data.len() * 8 - self.free as usize
     }
 
-    /// f(n) with `n` up to 32: the low `n` bits of `value`.
+    /// Writes f(n), the low `n` bits of `value`; `n` is at most 32.
     pub fn bits(&mut self, n: u32, value: u32) {
         debug_assert!(n <= 32);
         let mut left = n;
@@ -106,27 +106,28 @@ impl BitWriter {
         }
     }
 
-    /// byte_alignment(): zero bits up to the next whole byte.
+    /// Writes byte_alignment(): zero bits up to the next whole byte.
     pub fn byte_alignment(&mut self) {
         self.free = 0;
     }
 
-    /// trailing_bits(): a one, then zeros up to the next whole byte.
+    /// Writes trailing_bits(): a one, then zeros up to the next whole byte.
     pub fn trailing_bits(&mut self) {
         self.bits(1, 1);
         self.byte_alignment();
     }
 
-    /// The bytes written; missing bits of the last one are zero.
+    /// The bytes written. Bits that the last one lacks are zero.
     pub fn into_bytes(self) -> Vec<u8> {
         self.data
     }
 }
 
-/// leb128() at the start of `data`: the value and how many bytes it takes.
+/// Reads the leb128() number at the start of `data`: returns its value and its length in bytes.
 ///
 /// # Errors
-/// [`BitstreamError::End`], where the data end first; [`BitstreamError::Leb128`] above 32 bits or 8 bytes.
+/// [`BitstreamError::End`] if the data end first; [`BitstreamError::Leb128`] if the value has more than 32
+/// bits or the code more than 8 bytes.
 pub fn leb128(data: &[u8]) -> Result<(u32, usize), BitstreamError> {
     let mut value = 0u64;
     for i in 0..8 {
@@ -140,7 +141,7 @@ pub fn leb128(data: &[u8]) -> Result<(u32, usize), BitstreamError> {
     Err(BitstreamError::Leb128)
 }
 
-/// Appends leb128() of `value` in as few bytes as it takes.
+/// Appends `value` as leb128() in as few bytes as possible.
 pub fn write_leb128(out: &mut Vec<u8>, mut value: u32) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);

@@ -1,14 +1,15 @@
-//! AV1 streams: OBUs, headers and the files they come in, read and written (AV1 specification, sections
-//! 5 and 6).
+//! Reading and writing of AV1 streams: OBUs, headers, IVF and Section 5 files (AV1 specification, sections 5
+//! and 6).
 //!
-//! - [`obus`] walks through the OBUs of a temporal unit; `write_*_obu` append them.
-//! - [`SequenceHeader`] and [`FrameHeader`] are the headers in full. Frame headers are read and written
+//! - [`obus`] walks through the OBUs of a temporal unit; `write_*_obu` append OBUs to one.
+//! - [`SequenceHeader`] and [`FrameHeader`] are the complete headers. Frame headers are read and written
 //!   against the [`RefSlots`], which each frame updates.
-//! - [`HeaderReader`] gives the frames of a stream with their headers and sizes.
+//! - [`HeaderReader`] finds the frames of a stream and reads their headers and sizes.
 //! - [`Extractor`] drops the layers above a chosen one.
-//! - [`IvfReader`], [`IvfWriter`] and [`section5`] are the files.
+//! - [`IvfReader`], [`IvfWriter`] and [`section5`] read and write files.
 //!
-//! Nothing here looks into tiles: that is the coders' part.
+//! This module does not look into tiles and knows no coder. Sections without a document are those of the AV1
+//! specification.
 
 mod bits;
 mod error;

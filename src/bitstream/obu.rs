@@ -1,4 +1,10 @@
-//! Open bitstream units (sections 5.3 to 5.11): headers, walking through them, writing them.
+//! Open bitstream units, OBUs (section 5.3): reads a series of them and writes each kind.
+
+#![allow(
+    clippy::exhaustive_structs,
+    clippy::exhaustive_enums,
+    reason = "the names and codes of the standard, which are fixed"
+)]
 
 use super::bits::{BitReader, BitWriter, leb128, write_leb128};
 use super::error::BitstreamError;
@@ -50,7 +56,7 @@ impl From<ObuType> for u8 {
 }
 
 impl From<u8> for ObuType {
-    /// The type of a code of four bits.
+    /// The type that has this code of four bits.
     fn from(code: u8) -> Self {
         match code {
             1 => Self::SequenceHeader,
@@ -72,12 +78,12 @@ impl From<u8> for ObuType {
 pub struct ObuHeader {
     /// obu_type.
     pub obu_type: ObuType,
-    /// The extension, where obu_extension_flag is 1.
+    /// The layer in the extension header, if obu_extension_flag is 1.
     pub extension: Option<LayerId>,
 }
 
 impl ObuHeader {
-    /// The layer: as the extension says, else the base layer (section 6.2.3).
+    /// The layer of the OBU: that of the extension header, or the base layer without one (section 6.2.3).
     pub fn layer(&self) -> LayerId {
         self.extension.unwrap_or_default()
     }
@@ -88,18 +94,18 @@ impl ObuHeader {
 pub struct Obu<'a> {
     /// Type and layer.
     pub header: ObuHeader,
-    /// What obu_size counts.
+    /// The bytes that obu_size counts.
     pub payload: &'a [u8],
     /// Header, size and payload.
     pub bytes: &'a [u8],
     /// obu_has_size_field.
     pub has_size_field: bool,
-    /// Where `bytes` lies in the series.
+    /// The position of `bytes` in the series.
     pub offset: usize,
 }
 
-/// The OBUs in `data`, one after the other. One without a size field reaches to the end. After an error
-/// the iteration is over.
+/// Iterates over the OBUs in `data`. An OBU without a size field reaches to the end of the data. The
+/// iteration ends after an error.
 pub fn obus(data: &[u8]) -> Obus<'_> {
     Obus { data, offset: 0 }
 }
@@ -159,7 +165,7 @@ fn read_obu(data: &[u8]) -> Result<Obu<'_>, BitstreamError> {
 /// Appends an OBU with obu_has_size_field equal to 1.
 ///
 /// # Errors
-/// [`BitstreamError::Value`], where temporal_id is above 7, spatial_id above 3 or the payload 4 GiB or longer.
+/// [`BitstreamError::Value`] if temporal_id is above 7, spatial_id above 3 or the payload 4 GiB or longer.
 pub fn write_obu(out: &mut Vec<u8>, header: ObuHeader, payload: &[u8]) -> Result<(), BitstreamError> {
     let size = u32::try_from(payload.len()).map_err(|_| BitstreamError::Value { field: "obu_size" })?;
     let extension_flag = u8::from(header.extension.is_some());
@@ -192,8 +198,9 @@ pub fn write_sequence_obu(out: &mut Vec<u8>, sequence: &SequenceHeader) -> Resul
     write_obu(out, ObuHeader { obu_type: ObuType::SequenceHeader, extension: None }, &w.into_bytes())
 }
 
-/// Appends a frame OBU: the header and all tiles of the frame, as [`tile_group`](super::tile_group) gives them. The
-/// extension header is written where `extension` gives a layer. `slots` are those before the frame.
+/// Appends a frame OBU: the header and all tiles of the frame, which [`tile_group`](super::tile_group) puts
+/// together. The OBU has an extension header if `extension` is a layer. `slots` is the state before the
+/// frame.
 ///
 /// # Errors
 /// As [`FrameHeader::write`]; [`BitstreamError::Value`] for show_existing_frame, which needs

@@ -1,4 +1,4 @@
-//! The low overhead format of section 5.2 (`.obu` files): OBUs with size fields, nothing else.
+//! The low overhead format of section 5.2 (`.obu` files), a plain series of OBUs with size fields.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -6,8 +6,8 @@ use std::io::Write;
 use super::error::{BitstreamError, FileError};
 use super::obu::{Obu, ObuType, Obus, obus, write_obu};
 
-/// The temporal units of a file of OBUs: each starts at a temporal delimiter. After an error the
-/// iteration is over.
+/// Iterates over the temporal units of a file of OBUs, each of which starts at a temporal delimiter. The
+/// iteration ends after an error.
 pub fn temporal_units(data: &[u8]) -> TemporalUnits<'_> {
     TemporalUnits { data, obus: obus(data), next: None, started: false }
 }
@@ -17,13 +17,13 @@ pub fn temporal_units(data: &[u8]) -> TemporalUnits<'_> {
 pub struct TemporalUnits<'a> {
     data: &'a [u8],
     obus: Obus<'a>,
-    /// Where the unit that was begun starts.
+    /// The start of the unit that has begun.
     next: Option<usize>,
     started: bool,
 }
 
 impl<'a> TemporalUnits<'a> {
-    /// The next OBU's place, where it is a temporal delimiter.
+    /// The position of the next OBU, if it is a temporal delimiter.
     fn delimiter(&mut self, obu: Result<Obu<'a>, BitstreamError>) -> Result<Option<usize>, BitstreamError> {
         let obu = obu?;
         if !obu.has_size_field {
@@ -64,8 +64,8 @@ impl<'a> Iterator for TemporalUnits<'a> {
 /// Writes one temporal unit; OBUs without a size field get one.
 ///
 /// # Errors
-/// [`FileError::Io`]; [`FileError::Stream`], where the OBUs are damaged or do not start with the only
-/// temporal delimiter.
+/// [`FileError::Io`]; [`FileError::Stream`] if the OBUs are damaged, or do not start with a temporal
+/// delimiter, or have a second one.
 pub fn write_temporal_unit<W: Write>(mut sink: W, unit: &[u8]) -> Result<(), FileError> {
     if unit.is_empty() {
         return Err(BitstreamError::End.into());
@@ -85,7 +85,7 @@ pub(super) fn with_sizes(data: &[u8]) -> Result<Cow<'_, [u8]>, BitstreamError> {
     for obu in obus(data) {
         let obu = obu?;
         if !obu.has_size_field {
-            // It reaches to the end, so there is no other.
+            // It reaches to the end of the data, so it is the last one.
             let mut out = data[..obu.offset].to_vec();
             write_obu(&mut out, obu.header, obu.payload)?;
             return Ok(Cow::Owned(out));

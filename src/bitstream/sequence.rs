@@ -1,12 +1,16 @@
-//! The sequence header (section 5.5).
+//! The sequence header (section 5.5) as data. `syntax` reads and writes it.
 
-/// seq_force_screen_content_tools: each frame says whether it uses them.
+#![allow(clippy::exhaustive_structs, reason = "the names of the standard, which are fixed")]
+
+use crate::structure::LayerId;
+
+/// seq_force_screen_content_tools: each frame codes whether it uses them.
 pub const SELECT_SCREEN_CONTENT_TOOLS: u8 = 2;
-/// seq_force_integer_mv: each frame says whether its motion vectors are integers.
+/// seq_force_integer_mv: each frame codes whether its motion vectors are integers.
 pub const SELECT_INTEGER_MV: u8 = 2;
 
-/// sequence_header_obu(), section 5.5.1. Names are the standard's; flags that only say whether
-/// something follows are an `Option`.
+/// sequence_header_obu(), section 5.5.1. Names are the standard's; a flag that only
+/// announces another element is an `Option` of that element.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SequenceHeader {
     /// 0 Main, 1 High, 2 Professional.
@@ -15,7 +19,7 @@ pub struct SequenceHeader {
     pub still_picture: bool,
     /// The short header of a still picture.
     pub reduced_still_picture_header: bool,
-    /// Where it is missing, there is no `decoder_model_info` either.
+    /// Without it there is no `decoder_model_info` either.
     pub timing_info: Option<TimingInfo>,
     /// Lengths of the decoder model's fields.
     pub decoder_model_info: Option<DecoderModelInfo>,
@@ -31,9 +35,9 @@ pub struct SequenceHeader {
     pub max_frame_width: u32,
     /// Largest height of a frame, in luma samples: 1 to 65536.
     pub max_frame_height: u32,
-    /// Lengths of the frame ids, where frames carry them.
+    /// Lengths of the frame ids, if frames carry them.
     pub frame_id_numbers: Option<FrameIdNumbers>,
-    /// Superblocks of 128x128 in place of 64x64.
+    /// Superblocks have 128x128 luma samples in place of 64x64.
     pub use_128x128_superblock: bool,
     /// Blocks may use filter intra prediction.
     pub enable_filter_intra: bool,
@@ -47,15 +51,15 @@ pub struct SequenceHeader {
     pub enable_warped_motion: bool,
     /// Both directions may have their own interpolation filter.
     pub enable_dual_filter: bool,
-    /// Compound prediction may weigh by distance; false without order hints.
+    /// Compound prediction may weight references by their distance; false without order hints.
     pub enable_jnt_comp: bool,
     /// Frames may use the motion vectors of references; false without order hints.
     pub enable_ref_frame_mvs: bool,
     /// 0, 1 or [`SELECT_SCREEN_CONTENT_TOOLS`].
     pub seq_force_screen_content_tools: u8,
-    /// 0, 1 or [`SELECT_INTEGER_MV`]; the latter where screen content tools are never used.
+    /// 0, 1 or [`SELECT_INTEGER_MV`]; the latter if screen content tools are never used.
     pub seq_force_integer_mv: u8,
-    /// OrderHintBits: 1 to 8, or 0 where enable_order_hint is 0.
+    /// OrderHintBits: 1 to 8, or 0 if enable_order_hint is 0.
     pub order_hint_bits: u8,
     /// Frames may be coded narrower than shown.
     pub enable_superres: bool,
@@ -76,7 +80,7 @@ pub struct TimingInfo {
     pub num_units_in_display_tick: u32,
     /// Units in one second, from 1.
     pub time_scale: u32,
-    /// num_ticks_per_picture_minus_1, where equal_picture_interval is 1.
+    /// num_ticks_per_picture_minus_1, if equal_picture_interval is 1.
     pub num_ticks_per_picture_minus_1: Option<u32>,
 }
 
@@ -93,17 +97,17 @@ pub struct DecoderModelInfo {
     pub frame_presentation_time_length_minus_1: u8,
 }
 
-/// One operating point: the layers that make it, and what it takes to decode them.
+/// One operating point: its layers, and the level a decoder needs for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OperatingPoint {
-    /// operating_point_idc: bit `t` for temporal layer `t`, bit `8 + s` for spatial layer `s`; 0 where
+    /// operating_point_idc: bit `t` for temporal layer `t`, bit `8 + s` for spatial layer `s`; 0 if
     /// the stream is not layered.
     pub idc: u16,
     /// seq_level_idx, 0 to 31 (annex A.3).
     pub seq_level_idx: u8,
     /// seq_tier; false up to a seq_level_idx of 7.
     pub seq_tier: bool,
-    /// operating_parameters_info(), where the decoder model covers this operating point.
+    /// operating_parameters_info(), if the decoder model covers this operating point.
     pub operating_parameters: Option<OperatingParameters>,
     /// initial_display_delay_minus_1, 0 to 15.
     pub initial_display_delay_minus_1: Option<u8>,
@@ -111,9 +115,9 @@ pub struct OperatingPoint {
 
 impl OperatingPoint {
     /// Whether the layer is part of this operating point (section 5.3.1; 5.9.2 for an idc of 0).
-    pub fn contains(&self, temporal_id: u8, spatial_id: u8) -> bool {
+    pub fn contains(&self, layer: LayerId) -> bool {
         let bit = |n: u8| self.idc.checked_shr(n.into()).unwrap_or(0) & 1 == 1;
-        self.idc == 0 || bit(temporal_id) && bit(spatial_id.saturating_add(8))
+        self.idc == 0 || bit(layer.temporal_id) && bit(layer.spatial_id.saturating_add(8))
     }
 }
 
@@ -156,15 +160,15 @@ pub struct ColorConfig {
     pub bit_depth: u8,
     /// No chroma planes.
     pub mono_chrome: bool,
-    /// Primaries, transfer and matrix, where color_description_present_flag is 1.
+    /// Primaries, transfer and matrix, if color_description_present_flag is 1.
     pub color_description: Option<ColorDescription>,
-    /// Full range in place of studio range.
+    /// Samples have the full range in place of the studio range.
     pub color_range: bool,
     /// Chroma has half the width.
     pub subsampling_x: bool,
     /// Chroma has half the height.
     pub subsampling_y: bool,
-    /// 0 unknown, 1 vertical, 2 colocated; only of 4:2:0.
+    /// 0 unknown, 1 vertical, 2 colocated; only for 4:2:0.
     pub chroma_sample_position: u8,
     /// The two chroma planes may have quantizers of their own.
     pub separate_uv_delta_q: bool,

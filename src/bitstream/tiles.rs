@@ -1,4 +1,4 @@
-//! Tiles: the limits of tile_info() (section 5.9.15), where the tiles of a frame lie, and tile groups
+//! Tiles: the limits of tile_info() (section 5.9.15), the positions of the tiles in a frame, and tile groups
 //! (section 5.11.1).
 
 use super::error::BitstreamError;
@@ -47,9 +47,10 @@ impl TileLimits {
     }
 }
 
-/// Where the tiles of a frame lie: MiColStarts and MiRowStarts, each with the end as its last entry,
+/// The positions of the tiles in a frame: MiColStarts and MiRowStarts, each with the end as its last entry,
 /// in units of 4x4 luma samples.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TileLayout {
     /// TileCols + 1 positions.
     pub mi_col_starts: Vec<u32>,
@@ -65,7 +66,7 @@ impl TileLayout {
 }
 
 impl FrameHeader {
-    /// Where the tiles lie. `None`, where `tile_info` does not fit the frame's size.
+    /// The positions of the tiles; `None` if `tile_info` does not fit the frame's size.
     pub fn tile_layout(&self, sequence: &SequenceHeader) -> Option<TileLayout> {
         let limits = TileLimits::new(self, sequence);
         let shift = limits.sb_shift;
@@ -95,11 +96,12 @@ impl FrameHeader {
     }
 }
 
-/// tile_group_obu() (section 5.11.1) of all `tiles` of a frame: each but the last is preceded by its
-/// size in `tile_size_bytes` bytes (TileSizeBytes of [`TileInfo`](super::frame::TileInfo), which [`tile_size_bytes`] gives).
+/// Writes tile_group_obu() (section 5.11.1) of all `tiles` of a frame. Each tile but the last is preceded by
+/// its size in `tile_size_bytes` bytes (TileSizeBytes of [`TileInfo`](super::frame::TileInfo), which
+/// [`tile_size_bytes`] determines).
 ///
 /// # Errors
-/// [`BitstreamError::Value`], where there is no tile, one is empty, or a size does not fit.
+/// [`BitstreamError::Value`] if there is no tile, a tile is empty, or a size does not fit.
 pub fn tile_group<T: AsRef<[u8]>>(tiles: &[T], tile_size_bytes: u8) -> Result<Vec<u8>, BitstreamError> {
     let (last, others) = tiles.split_last().ok_or(BitstreamError::Value { field: "tile" })?;
     if !(1..=4).contains(&tile_size_bytes) {
@@ -127,7 +129,7 @@ pub fn tile_group<T: AsRef<[u8]>>(tiles: &[T], tile_size_bytes: u8) -> Result<Ve
     Ok(out)
 }
 
-/// The smallest TileSizeBytes, 1 to 4, for the sizes of `tiles`. Sizes above 4 GiB fit none.
+/// The smallest TileSizeBytes, 1 to 4, for the sizes of `tiles`. It is too small for tiles above 4 GiB.
 pub fn tile_size_bytes<T: AsRef<[u8]>>(tiles: &[T]) -> u8 {
     let others = tiles.split_last().map_or(&[][..], |(_, others)| others);
     let largest = others.iter().map(|tile| tile.as_ref().len()).max().unwrap_or(1).max(1);

@@ -1,4 +1,4 @@
-//! Walking through a stream: which frames a temporal unit holds, with their headers.
+//! The header reader, which finds the frames of each temporal unit and reads their headers.
 
 use std::ops::Range;
 
@@ -10,10 +10,11 @@ use super::sequence::SequenceHeader;
 use super::slots::RefSlots;
 use crate::structure::LayerId;
 
-/// Reads the headers of a stream, temporal unit by temporal unit, and keeps the state that they need.
+/// Reads the headers of a stream, temporal unit by temporal unit, and keeps the state that they depend on.
 ///
-/// Frames of all layers are read, whatever operating point a decoder would choose: a layer refers only
-/// to layers at or below its own (section 6.2.3), so those above do not change what is read of it.
+/// It reads the frames of all layers, whatever operating point a decoder would choose. A layer refers only to
+/// layers at or below its own (section 6.2.3), so the headers of a layer read the same with and without the
+/// layers above.
 #[derive(Debug, Clone, Default)]
 pub struct HeaderReader {
     sequence: Option<SequenceHeader>,
@@ -22,8 +23,9 @@ pub struct HeaderReader {
 
 /// One frame of a temporal unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FrameInfo {
-    /// Header of the frame's first OBU, with its layer.
+    /// The OBU header of the frame's first OBU, with the frame's layer.
     pub obu: ObuHeader,
     /// The frame header.
     pub header: FrameHeader,
@@ -56,8 +58,9 @@ impl HeaderReader {
         &self.slots
     }
 
-    /// The frames of one temporal unit in order. Metadata, padding and reserved OBUs are skipped; after an
-    /// error the iteration is over. Whoever stops before the end loses the state of what was not read.
+    /// Iterates over the frames of one temporal unit in order. Metadata, padding and reserved OBUs are
+    /// skipped. The iteration ends after an error. Callers should go through to the end: frames that they
+    /// leave unread do not update the reference slots.
     pub fn temporal_unit<'a>(&'a mut self, data: &'a [u8]) -> Frames<'a> {
         Frames { reader: self, obus: obus(data), open: None, ended: false }
     }
@@ -102,7 +105,7 @@ impl Iterator for Frames<'_> {
 }
 
 impl Frames<'_> {
-    /// Takes in one OBU; gives the frame that it completes.
+    /// Takes in one OBU and returns the frame that it completes, if any.
     fn obu(&mut self, obu: &Obu<'_>) -> Result<Option<FrameInfo>, BitstreamError> {
         let order = BitstreamError::Order { obu_type: obu.header.obu_type.into() };
         match obu.header.obu_type {
@@ -141,7 +144,7 @@ impl Frames<'_> {
         }
     }
 
-    /// Reads the frame header at the start of the OBU; the reader is left after it.
+    /// Reads the frame header at the start of the OBU and returns the reader, which stands behind it.
     fn begin<'b>(&mut self, obu: &Obu<'b>) -> Result<BitReader<'b>, BitstreamError> {
         let sequence = self.reader.sequence.as_ref().ok_or(BitstreamError::MissingSequenceHeader)?;
         let mut r = BitReader::new(obu.payload);
@@ -159,7 +162,7 @@ impl Frames<'_> {
         Ok(r)
     }
 
-    /// Counts an OBU to the open frame; `None`, where there is none of its layer.
+    /// Adds the size of an OBU to the open frame; `None` if no frame of its layer is open.
     fn add(&mut self, obu: &Obu<'_>) -> Option<()> {
         let open = self.open.as_mut().filter(|open| open.info.obu.extension == obu.header.extension)?;
         open.info.size += obu.bytes.len();
@@ -191,7 +194,7 @@ impl Frames<'_> {
         if open.next_tile == open.num_tiles { self.complete() } else { Ok(None) }
     }
 
-    /// Hands out the open frame and updates the slots with it.
+    /// Closes the open frame, updates the slots with it and returns it.
     fn complete(&mut self) -> Result<Option<FrameInfo>, BitstreamError> {
         let sequence = self.reader.sequence.as_ref().ok_or(BitstreamError::MissingSequenceHeader)?;
         let frame = self.open.take().map(|open| open.info);

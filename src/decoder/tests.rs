@@ -64,7 +64,7 @@ fn decode_all(decoder: &mut Decoder, units: &[Vec<u8>]) -> Vec<DecodedPicture> {
     pictures.collect()
 }
 
-/// An OBU with a size, and with an extension where it is of a spatial layer.
+/// An OBU with a size, and with an extension if `spatial_id` names a layer.
 fn obu(obu_type: u8, spatial_id: Option<u8>, payload: &[u8]) -> Vec<u8> {
     let mut obu = vec![obu_type << 3 | if spatial_id.is_some() { 6 } else { 2 }];
     obu.extend(spatial_id.map(|id| id << 3));
@@ -91,7 +91,7 @@ fn obus(mut data: &[u8]) -> Vec<(u8, &[u8])> {
     obus
 }
 
-/// The same sequence header, listing operating points with these idc values where it had one.
+/// The same sequence header, with operating points of these idc values in place of its only one.
 fn with_operating_points(header: &[u8], idcs: &[u16]) -> Vec<u8> {
     let mut bits: Vec<bool> =
         header.iter().flat_map(|byte| (0..8).rev().map(move |i| byte >> i & 1 == 1)).collect();
@@ -115,7 +115,7 @@ fn with_operating_points(header: &[u8], idcs: &[u16]) -> Vec<u8> {
     bits.chunks(8).map(|byte| byte.iter().fold(0, |value, &bit| value << 1 | u8::from(bit))).collect()
 }
 
-/// A temporal unit of two spatial layers, each a key frame, and what a decoder makes of either.
+/// A temporal unit of two spatial layers, each a key frame, and the decoded picture of each.
 fn two_layers() -> ([Vec<u8>; 3], [Picture; 2]) {
     let alone = [1, 2].map(|seed| encode::<u8>(8, ChromaSampling::Cs420, 1, seed).remove(0));
     let pictures = alone.each_ref().map(|unit| {

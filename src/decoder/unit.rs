@@ -1,12 +1,12 @@
-//! Just so much of a temporal unit as is needed to hand it to the decoder: where each layer's OBUs are, and
-//! whether decoding can start here.
+//! Cuts a temporal unit into the OBUs of each spatial layer, and finds out whether decoding can start with
+//! it. That is all the decoder library needs to be told.
 
 use std::ops::Range;
 
 use super::error::DecodeError;
 use crate::bitstream::{ObuType, obus};
 
-/// More than four layers need, even where metadata lie between their frames.
+/// More than four layers need, even if metadata stand between their frames.
 const MAX_PARTS: usize = 64;
 
 /// OBUs in a row that belong to one spatial layer.
@@ -18,15 +18,16 @@ pub(super) struct Part {
 
 /// A temporal unit cut at the borders of its spatial layers.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Unit {
+pub(super) struct CutUnit {
     pub parts: Vec<Part>,
-    /// There are a sequence header and a key frame.
+    /// The unit has a sequence header and a key frame.
     pub starts_sequence: bool,
 }
 
-/// Cuts a temporal unit. What says nothing about the samples (metadata, padding, reserved OBU types) is left out.
-pub(super) fn split(data: &[u8]) -> Result<Unit, DecodeError> {
-    let mut unit = Unit { parts: Vec::new(), starts_sequence: false };
+/// Cuts a temporal unit and leaves out OBUs that do not affect the samples (metadata, padding, reserved
+/// types).
+pub(super) fn split(data: &[u8]) -> Result<CutUnit, DecodeError> {
+    let mut unit = CutUnit { parts: Vec::new(), starts_sequence: false };
     let mut reduced_still_picture_header = None;
     for obu in obus(data) {
         let obu = obu?;
@@ -38,8 +39,8 @@ pub(super) fn split(data: &[u8]) -> Result<Unit, DecodeError> {
             ObuType::SequenceHeader => reduced_still_picture_header = Some(first()? & 0x08 != 0),
             ObuType::FrameHeader | ObuType::Frame => {
                 let first = first()?;
-                // show_existing_frame is 0, and so is frame_type: KEY_FRAME; see 5.9.2. There must be a sequence
-                // header before it.
+                // show_existing_frame is 0, and so is frame_type: KEY_FRAME; see 5.9.2. There must be a
+                // sequence header before it.
                 let key_frame = |reduced| reduced || first & 0xe0 == 0;
                 unit.starts_sequence |= reduced_still_picture_header.is_some_and(key_frame);
             }
@@ -78,7 +79,7 @@ mod tests {
         .concat();
         let part = |spatial_id, range| Part { spatial_id, range };
         let unit = split(&data).unwrap();
-        assert_eq!(unit, Unit { parts: vec![part(0, 0..11), part(1, 14..18)], starts_sequence: true });
+        assert_eq!(unit, CutUnit { parts: vec![part(0, 0..11), part(1, 14..18)], starts_sequence: true });
         assert!(!split(&data[6..]).unwrap().starts_sequence, "there is no sequence header");
         assert!(!split(&data[..6]).unwrap().starts_sequence, "there is no frame");
     }

@@ -1,4 +1,4 @@
-//! The descriptors of section 4.10, each for both directions.
+//! The descriptors of section 4.10, each for reading and for writing.
 
 use crate::bitstream::bits::{BitReader, BitWriter};
 use crate::bitstream::error::BitstreamError;
@@ -52,15 +52,15 @@ coded_enums! {
     RestorationType { None, Switchable, Wiener, SgrProj }
 }
 
-/// One direction through a syntax table. A table is described once, as a function over `impl Syntax`:
-/// run on a [`BitReader`] it fills the structure, on a [`BitWriter`] it writes the structure out. So
-/// the two cannot drift apart.
+/// One direction through a syntax table. Each table is one function over `impl Syntax`: with a [`BitReader`]
+/// it fills the structure, with a [`BitWriter`] it writes the structure out. So reader and writer cannot
+/// drift apart.
 pub(super) trait Syntax {
     /// f(n) into or from `value`.
     fn bits(&mut self, field: &'static str, n: u32, value: &mut u32) -> Result<(), BitstreamError>;
 
-    /// An element that is not coded because others fix its value: set when reading; an error when
-    /// writing a structure that says otherwise.
+    /// An element that is not coded, because others determine its value. Reading sets it; writing a structure
+    /// that has another value is an error.
     fn infer<T: PartialEq>(
         &mut self,
         field: &'static str,
@@ -68,10 +68,10 @@ pub(super) trait Syntax {
         inferred: T,
     ) -> Result<(), BitstreamError>;
 
-    /// An element that is neither coded nor looked at: set when reading, as it is when writing.
+    /// An element that is neither coded nor looked at. Reading sets it; writing ignores it.
     fn absent<T>(&mut self, value: &mut T, default: T);
 
-    /// `list` is `n` long: made so when reading, an error otherwise when writing.
+    /// A list of `n` elements. Reading makes `list` that long; writing a list of another length is an error.
     fn len<T: Clone + Default>(
         &mut self,
         field: &'static str,
@@ -106,7 +106,7 @@ pub(super) trait Syntax {
         Ok(())
     }
 
-    /// A flag that says whether a structure follows.
+    /// A flag that announces a structure.
     fn present<'a, T: Default>(
         &mut self,
         field: &'static str,
@@ -130,7 +130,7 @@ pub(super) trait Syntax {
     {
         let half = 1i32 << (n - 1);
         let signed: i32 = (*value).into();
-        // A value outside the range keeps a bit too many, which bits() refuses.
+        // A value outside the range becomes one of too many bits, which bits() refuses.
         let mut code =
             if (-half..half).contains(&signed) { signed as u32 & ((1 << n) - 1) } else { u32::MAX };
         self.bits(field, n, &mut code)?;
@@ -143,7 +143,7 @@ pub(super) trait Syntax {
     fn ns(&mut self, field: &'static str, n: u32, value: &mut u32) -> Result<(), BitstreamError> {
         let w = n.ilog2() + 1;
         let m = ((1u64 << w) - u64::from(n)) as u32;
-        // Writing: v is the value where that is below m, else the upper w - 1 bits of value + m.
+        // Writing: v is the value if that is below m, else the upper w - 1 bits of value + m.
         let given = *value;
         let long = given >= m;
         let sum = given.wrapping_add(if long { m } else { 0 });
@@ -186,7 +186,7 @@ pub(super) trait Syntax {
         Ok(())
     }
 
-    /// A number coded as ones above `min`, ended by a zero or by `max`.
+    /// A number coded as its distance to `min` in ones, which end at a zero or at `max`.
     fn increments(
         &mut self,
         field: &'static str,

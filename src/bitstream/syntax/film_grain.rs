@@ -16,7 +16,7 @@ pub(super) fn film_grain_params<S: Syntax>(
     if !seq.film_grain_params_present || !h.show_frame && !h.showable_frame {
         return s.infer("film_grain_params", &mut h.film_grain, reset);
     }
-    // Parameters of a slot may themselves say apply_grain 0; the coded flag is 1 even then.
+    // The parameters of a slot may have apply_grain 0; the coded flag is 1 even then.
     let mut apply_grain = h.film_grain.apply_grain || h.film_grain.film_grain_params_ref_idx.is_some();
     s.flag("apply_grain", &mut apply_grain)?;
     if !apply_grain {

@@ -1,4 +1,4 @@
-//! The filters after prediction: deblocking, CDEF and loop restoration (sections 5.9.11, 5.9.19 and 5.9.20).
+//! The in-loop filters: deblocking, CDEF and loop restoration (sections 5.9.11, 5.9.19 and 5.9.20).
 
 use super::descriptors::Syntax;
 use crate::bitstream::error::BitstreamError;

@@ -1,4 +1,4 @@
-//! One description of uncompressed_header() (section 5.9.2) that reads and writes.
+//! uncompressed_header() (section 5.9.2).
 
 use super::descriptors::Syntax;
 use super::film_grain::film_grain_params;
@@ -16,7 +16,7 @@ use crate::bitstream::sequence::{SELECT_INTEGER_MV, SELECT_SCREEN_CONTENT_TOOLS,
 use crate::bitstream::slots::RefSlots;
 use crate::structure::LayerId;
 
-/// What uncompressed_header() refers to.
+/// The state that uncompressed_header() depends on.
 struct Context<'a> {
     sequence: &'a SequenceHeader,
     slots: &'a RefSlots,
@@ -93,8 +93,8 @@ impl Context<'_> {
             for (hint, slot) in h.ref_order_hint.iter_mut().zip(&mut slots.slots) {
                 s.f("ref_order_hint", seq.order_hint_bits.into(), hint)?;
                 slot.valid &= slot.order_hint == *hint;
-                // The standard leaves an invalid slot's hint open; with the coded one, the header of an
-                // error resilient frame reads alike whatever was lost before.
+                // The standard leaves the hint of an invalid slot open. With the coded one, the header of an
+                // error resilient frame reads the same whatever frames were lost before it.
                 slot.order_hint = *hint;
             }
         } else {
@@ -162,7 +162,7 @@ impl Context<'_> {
         film_grain_params(s, h, seq, &slots)
     }
 
-    /// Frames whose type alone says that all slots are refreshed.
+    /// Whether the frame refreshes all slots because of its type alone.
     fn resets(&self, h: &FrameHeader) -> bool {
         h.frame_type == FrameType::Switch || h.frame_type == FrameType::Key && h.show_frame
     }
@@ -213,7 +213,7 @@ impl Context<'_> {
             s.len(field, times, seq.operating_points.len())?;
             for (time, op) in times.iter_mut().zip(&seq.operating_points) {
                 let has_model = op.operating_parameters.is_some();
-                if has_model && op.contains(self.layer.temporal_id, self.layer.spatial_id) {
+                if has_model && op.contains(self.layer) {
                     s.f(field, n, time)?;
                 } else {
                     s.infer(field, time, 0)?;
@@ -389,11 +389,11 @@ impl Context<'_> {
 }
 
 impl FrameHeader {
-    /// Reads uncompressed_header() of the given layer against the slots as they were before the frame.
-    /// The reader is left at the first bit after it.
+    /// Reads uncompressed_header() of a frame of `layer`. `slots` is the state before the frame. The reader
+    /// then stands at the first bit behind the header.
     ///
     /// # Errors
-    /// [`BitstreamError`], where the header ends early, breaks the standard or refers to a slot without a frame.
+    /// [`BitstreamError`] if the header ends early, breaks the standard or refers to a slot without a frame.
     pub fn parse(
         r: &mut BitReader<'_>,
         sequence: &SequenceHeader,
@@ -405,11 +405,11 @@ impl FrameHeader {
         Ok(header)
     }
 
-    /// Writes uncompressed_header() of the given layer against the slots as they were before the frame.
+    /// Writes uncompressed_header() of a frame of `layer`. `slots` is the state before the frame.
     ///
     /// # Errors
-    /// [`BitstreamError::Value`] and [`BitstreamError::Inferred`], where the syntax cannot say what the header says;
-    /// otherwise as [`parse`](Self::parse).
+    /// [`BitstreamError::Value`] and [`BitstreamError::Inferred`] if the syntax has no code for a value of
+    /// the header; otherwise as [`parse`](Self::parse).
     pub fn write(
         &self,
         w: &mut BitWriter,

@@ -1,4 +1,4 @@
-//! What is coded of quantizers and segments (sections 5.9.12 to 5.9.18).
+//! Quantizers and segments (sections 5.9.12, 5.9.14, 5.9.17 and 5.9.18).
 
 use super::descriptors::Syntax;
 use crate::bitstream::error::BitstreamError;

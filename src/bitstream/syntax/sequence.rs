@@ -12,7 +12,8 @@ impl SequenceHeader {
     /// Reads the payload of a sequence header OBU, its trailing bits included.
     ///
     /// # Errors
-    /// [`BitstreamError::End`], [`BitstreamError::TrailingBits`] and [`BitstreamError::Value`] for what section 6.4 forbids.
+    /// [`BitstreamError::End`], [`BitstreamError::TrailingBits`] and [`BitstreamError::Value`] if the payload
+    /// ends early or holds what section 6.4 forbids.
     pub fn parse(payload: &[u8]) -> Result<Self, BitstreamError> {
         let mut r = BitReader::new(payload);
         let mut header = Self::new(1, 1);
@@ -24,7 +25,8 @@ impl SequenceHeader {
     /// Writes sequence_header_obu(), without trailing bits.
     ///
     /// # Errors
-    /// [`BitstreamError::Value`] and [`BitstreamError::Inferred`], where the syntax cannot say what the header says.
+    /// [`BitstreamError::Value`] and [`BitstreamError::Inferred`] if the syntax has no code for a value of
+    /// the header.
     pub fn write(&self, w: &mut BitWriter) -> Result<(), BitstreamError> {
         sequence_header(w, &mut self.clone())
     }

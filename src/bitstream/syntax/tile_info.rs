@@ -46,7 +46,8 @@ pub(super) fn tile_info<S: Syntax>(
     }
 }
 
-/// Sizes of 1 to `max` each that add up to `sbs`; gives the largest. At most 64 (sections 3 and 6.8.14).
+/// At most 64 sizes (sections 3 and 6.8.14) of 1 to `max` each, which add up to `sbs`. Returns the largest of
+/// them.
 fn tile_sizes<S: Syntax>(
     s: &mut S,
     field: &'static str,

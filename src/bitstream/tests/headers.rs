@@ -10,7 +10,7 @@ use super::oracle;
 use super::strategies::{header_bits, sequences, small_sequences};
 use crate::bitstream::*;
 
-/// The frames that random bits say, one after the other; those that break the standard are left out.
+/// Reads random bits as frames, one after the other, and leaves out those that break the standard.
 fn frames_of(
     sequence: &SequenceHeader,
     bits: &[Vec<u8>],
@@ -171,7 +171,7 @@ fn what_the_syntax_cannot_say_is_not_written() {
     let too_small = Some(BitstreamError::ReferenceSize { slot: 0 });
     assert_eq!(write(&|h| h.set_frame_size(&sequence, 160, 90), &inter, &slots), too_small);
     assert_eq!(write(&|h| h.set_frame_size(&sequence, 320, 180), &inter, &slots), None);
-    // A reference whose order hint is not what the frame says counts as lost.
+    // A reference counts as lost if its order hint is not the coded one.
     assert_eq!(
         write(&|h| (h.error_resilient_mode, h.ref_order_hint[0]) = (true, 9), &inter, &slots),
         missing

@@ -1,4 +1,4 @@
-//! Streams of which layers are dropped.
+//! Dropping layers of a stream.
 
 use super::common::{BASE, layered};
 use crate::bitstream::*;
@@ -60,7 +60,7 @@ fn units_without_frames_left_are_dropped() {
     write_temporal_delimiter(&mut with_delimiter);
     with_delimiter.extend(&only_header);
     assert_eq!(Extractor::new(BASE).temporal_unit(&only_header), Ok(Some(with_delimiter)));
-    // A sequence header is of all layers, even where it says otherwise.
+    // A sequence header belongs to all layers, even if its extension names one.
     let header = ObuHeader {
         obu_type: ObuType::SequenceHeader,
         extension: Some(LayerId { temporal_id: 2, spatial_id: 2 }),

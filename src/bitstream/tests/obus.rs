@@ -49,7 +49,7 @@ fn an_obu_without_size_reaches_to_the_end() {
     assert_eq!(write_obu(&mut vec![], header, &[]), Err(BitstreamError::Value { field: "temporal_id" }));
 }
 
-/// A frame of 2x2 tiles in parts, with what may stand between them.
+/// A frame of 2x2 tiles in several OBUs, with those that may stand between them.
 #[test]
 fn frames_in_several_obus_are_put_together() {
     let sequence = SequenceHeader::new(128, 128);

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use crate::bitstream::*;
 
-/// A sequence header, from what is chosen freely; the rest follows.
+/// Sequence headers: the independent fields are random, the others follow from them.
 pub(super) fn sequences() -> impl Strategy<Value = SequenceHeader> {
     let size = || prop_oneof![1u32..300, 1u32..=65536];
     let operating_point = (any::<u16>(), 0u8..32, any::<bool>(), any::<[u32; 2]>(), 0u8..32);

@@ -1,4 +1,4 @@
-//! Tiles: where they lie, and how they are put into a tile group.
+//! The positions of tiles, and tile groups.
 
 use super::common::{BASE, header_comes_back, key, written};
 use crate::bitstream::*;
