@@ -4,7 +4,7 @@ mod common;
 
 use common::chance::Chance;
 use layercast::Size;
-use layercast::decoder::{Decoder, DecoderConfig, Error};
+use layercast::decoder::{DecodeError, Decoder, DecoderConfig};
 use layercast::encoder::{EncodeOptions, SvcEncoder};
 use layercast::picture::Picture;
 use layercast::scene::Scene;
@@ -61,7 +61,7 @@ fn a_lost_temporal_unit_is_made_good_by_the_next_key_frame() {
             }
             waits &= !coded.key;
             if waits {
-                assert_eq!(decoder.decode(&coded.bytes, 0), Err(Error::NeedKeyFrame));
+                assert_eq!(decoder.decode(&coded.bytes, 0), Err(DecodeError::NeedKeyFrame));
                 refused += 1;
             } else {
                 expect(&mut decoder, coded);
@@ -110,7 +110,7 @@ fn damage_does_no_harm_beyond_the_next_key_frame() {
                 } else {
                     let needs_key_frame = decoder.needs_key_frame();
                     let result = decoder.decode(&coded.bytes, 0);
-                    assert!(!needs_key_frame || result == Err(Error::NeedKeyFrame));
+                    assert!(!needs_key_frame || result == Err(DecodeError::NeedKeyFrame));
                 }
             }
             assert!(right > 10 && right < clip.len(), "{mode}: {right} right, {errors} errors");

@@ -1,7 +1,7 @@
 //! A receiver of one decode target.
 
 use layercast::bitstream::Extractor;
-use layercast::decoder::{self, Decoder, DecoderConfig, Output};
+use layercast::decoder::{DecodeError, Decoder, DecoderConfig, Output};
 use layercast::picture::Picture;
 use layercast::structure::DecodeTarget;
 
@@ -18,7 +18,7 @@ impl Receiver {
     ///
     /// The decoder gives the pictures of all spatial layers and the choice is made here: in the modes whose
     /// spatial layers take turns, a temporal unit may have a picture of a lower layer only.
-    pub fn new(target: DecodeTarget) -> Result<Self, decoder::Error> {
+    pub fn new(target: DecodeTarget) -> Result<Self, DecodeError> {
         let config = DecoderConfig { output: Output::AllLayers, ..DecoderConfig::default() };
         Ok(Self { target, extractor: Extractor::new(target), decoder: Decoder::new(config)?, received: 0 })
     }

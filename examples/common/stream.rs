@@ -40,7 +40,7 @@ impl Stream {
             unit.map(|data| IvfFrame { pts: pts as u64, data: data.to_vec() })
         };
         let units = section5::temporal_units(data).enumerate().map(number);
-        let units = units.collect::<std::result::Result<_, layercast::bitstream::Error>>()?;
+        let units = units.collect::<std::result::Result<_, layercast::bitstream::BitstreamError>>()?;
         Ok(Self { time_base: DEFAULT_TIME_BASE, units })
     }
 

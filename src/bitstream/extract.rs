@@ -1,36 +1,37 @@
-//! Fewer layers of a stream: drops what lies above a chosen (spatial_id, temporal_id).
+//! The extractor, which drops the layers of a stream above a chosen (spatial_id, temporal_id).
 
-use super::Error;
+use super::error::BitstreamError;
 use super::obu::{ObuType, obus, write_obu, write_sequence_obu, write_temporal_delimiter};
 use super::sequence::{OperatingPoint, SequenceHeader};
 use crate::structure::LayerId;
 
 /// Drops the layers above `top` from a stream, temporal unit by temporal unit.
 ///
-/// It needs no state but the OBU headers, so it works on any AV1 stream and may start anywhere. OBUs
-/// without an extension header are kept: they belong to every layer. So are all sequence headers.
+/// It looks only at OBU headers and keeps no state, so it works on any AV1 stream and may start anywhere. It
+/// keeps all sequence headers, and OBUs without an extension header, because those belong to every layer.
 ///
-/// By default the operating points of the sequence header are cut down to what is left, as
+/// By default it reduces the operating points of the sequence header to the layers that are left, as
 /// [`operating_points_below`] describes, so that a decoder that follows the list does not wait for a
-/// spatial layer that never comes. max_frame_width and max_frame_height stay as they are: the frame
+/// spatial layer that never comes. max_frame_width and max_frame_height stay as they are, because the frame
 /// headers are coded against them.
 ///
 /// ```
-/// use layercast::bitstream::{Error, Extractor};
+/// use layercast::bitstream::{BitstreamError, Extractor};
 /// use layercast::structure::LayerId;
 ///
-/// fn base_layer(units: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Error> {
+/// fn base_layer(units: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, BitstreamError> {
 ///     let extractor = Extractor::new(LayerId { spatial_id: 0, temporal_id: 0 });
 ///     units.iter().filter_map(|unit| extractor.temporal_unit(unit).transpose()).collect()
 /// }
 /// # assert_eq!(base_layer(&[]), Ok(vec![]));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Extractor {
     /// The highest spatial_id and the highest temporal_id to keep.
     pub top: LayerId,
-    /// Cut down the list of operating points. Otherwise sequence headers pass as they are, and the choice
-    /// of an operating point is left to whoever runs the decoder.
+    /// Reduce the list of operating points. If false, sequence headers pass as they are, and the receiver has
+    /// to choose an operating point for its decoder.
     pub rewrite_operating_points: bool,
 }
 
@@ -40,18 +41,19 @@ impl Extractor {
         Self { top, rewrite_operating_points: true }
     }
 
-    /// Whether OBUs of this layer are kept.
+    /// Whether the extractor keeps OBUs of this layer.
     pub fn keeps(&self, layer: LayerId) -> bool {
         layer.spatial_id <= self.top.spatial_id && layer.temporal_id <= self.top.temporal_id
     }
 
-    /// What is left of one temporal unit, with a temporal delimiter in front; `None`, where it had frames
-    /// and none is left. All OBUs of the result have a size field.
+    /// Returns the OBUs of one temporal unit that are kept, with a temporal delimiter in front; `None` if the
+    /// unit had frames and all of them are dropped. All OBUs of the result have a size field.
     ///
     /// # Errors
-    /// [`Error`], where the OBUs are damaged. Rewriting operating points also reads the sequence headers,
-    /// and gives [`Error::DecoderModel`] where frame headers depend on the list that would change.
-    pub fn temporal_unit(&self, unit: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+    /// [`BitstreamError`] if the OBUs are damaged. Rewriting operating points also reads the sequence
+    /// headers, and gives [`BitstreamError::DecoderModel`] if frame headers depend on the list that would
+    /// change.
+    pub fn temporal_unit(&self, unit: &[u8]) -> Result<Option<Vec<u8>>, BitstreamError> {
         let mut out = Vec::with_capacity(unit.len() + 2);
         write_temporal_delimiter(&mut out);
         let (mut frames, mut kept_frames) = (0, 0);
@@ -81,8 +83,8 @@ impl Extractor {
         Ok((frames == 0 || kept_frames > 0).then_some(out))
     }
 
-    /// The sequence header for what is left; `None`, where it stays as it is.
-    fn sequence(&self, payload: &[u8]) -> Result<Option<SequenceHeader>, Error> {
+    /// The sequence header for the layers that are kept; `None` if it stays as it is.
+    fn sequence(&self, payload: &[u8]) -> Result<Option<SequenceHeader>, BitstreamError> {
         let mut sequence = SequenceHeader::parse(payload)?;
         let points = operating_points_below(&sequence.operating_points, self.top);
         if points == sequence.operating_points {
@@ -90,7 +92,7 @@ impl Extractor {
         }
         // buffer_removal_time in frame headers has one entry for each of these.
         if sequence.operating_points.iter().any(|point| point.operating_parameters.is_some()) {
-            return Err(Error::DecoderModel);
+            return Err(BitstreamError::DecoderModel);
         }
         sequence.operating_points = points;
         Ok(Some(sequence))
@@ -99,10 +101,11 @@ impl Extractor {
 
 /// The operating points of a stream that has only the layers up to `top`, in the same order.
 ///
-/// Each loses the layers that are gone. One with no layer left goes, and of those that became alike one
-/// stays: the one that was complete before, else the first, whose level is high enough for all of them.
-/// So the first point is what is left of the first. Where no layer of any point is left, the list stays
-/// as it is; an operating point of idc 0 stands for the whole stream and stays too.
+/// Each point loses the dropped layers. A point that has no layer left is removed. Of several points that
+/// have become alike, one stays: the one that lost no layer, else the first of them, whose level is high
+/// enough for the others. The first point of the result is therefore made of the first point of `points`. If
+/// no point has a layer left, the list stays as it is. A point of idc 0 stands for the whole stream and
+/// always stays.
 pub fn operating_points_below(points: &[OperatingPoint], top: LayerId) -> Vec<OperatingPoint> {
     let spatial = (1u16 << (top.spatial_id.min(3) + 1)) - 1;
     let temporal = (1u16 << (top.temporal_id.min(7) + 1)) - 1;

@@ -1,11 +1,12 @@
-//! Frame headers (section 5.9): what they hold and what follows from it.
+//! Frame headers (section 5.9) as data. `syntax` reads and writes them.
 
-use super::Error;
-use super::bits::{BitReader, BitWriter, Coded};
+#![allow(
+    clippy::exhaustive_structs,
+    clippy::exhaustive_enums,
+    reason = "the names and codes of the standard, which are fixed"
+)]
+
 use super::sequence::SequenceHeader;
-use super::slots::RefSlots;
-use super::uncompressed::{Context, TileLimits};
-use crate::structure::LayerId;
 
 /// NUM_REF_FRAMES: reference slots.
 pub const NUM_REF_FRAMES: usize = 8;
@@ -24,71 +25,48 @@ pub(super) const WARPEDMODEL_PREC_BITS: u32 = 16;
 /// gm_params of no motion.
 pub const GM_IDENTITY: [i32; 6] = [0, 0, 1 << WARPEDMODEL_PREC_BITS, 0, 0, 1 << WARPEDMODEL_PREC_BITS];
 
-/// An enumeration of a syntax element whose codes count up from 0.
-macro_rules! coded_enum {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident),* $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-        pub enum $name {
-            $($(#[$variant_doc])* $variant),*
-        }
-
-        impl Coded for $name {
-            fn code(self) -> u32 {
-                self as u32
-            }
-            fn from_code(code: u32) -> Option<Self> {
-                [$(Self::$variant),*].get(code as usize).copied()
-            }
-        }
-    };
+/// frame_type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FrameType {
+    /// KEY_FRAME.
+    #[default]
+    Key,
+    /// INTER_FRAME.
+    Inter,
+    /// INTRA_ONLY_FRAME.
+    IntraOnly,
+    /// SWITCH_FRAME.
+    Switch,
 }
 
-coded_enum! {
-    /// frame_type.
-    FrameType {
-        /// KEY_FRAME.
-        #[default]
-        Key,
-        /// INTER_FRAME.
-        Inter,
-        /// INTRA_ONLY_FRAME.
-        IntraOnly,
-        /// SWITCH_FRAME.
-        Switch,
-    }
+/// interpolation_filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InterpolationFilter {
+    /// EIGHTTAP.
+    #[default]
+    EightTap,
+    /// EIGHTTAP_SMOOTH.
+    EightTapSmooth,
+    /// EIGHTTAP_SHARP.
+    EightTapSharp,
+    /// BILINEAR.
+    Bilinear,
+    /// SWITCHABLE: each block codes its own filter.
+    Switchable,
 }
 
-coded_enum! {
-    /// interpolation_filter.
-    InterpolationFilter {
-        /// EIGHTTAP.
-        #[default]
-        EightTap,
-        /// EIGHTTAP_SMOOTH.
-        EightTapSmooth,
-        /// EIGHTTAP_SHARP.
-        EightTapSharp,
-        /// BILINEAR.
-        Bilinear,
-        /// SWITCHABLE: blocks say which.
-        Switchable,
-    }
-}
-
-coded_enum! {
-    /// FrameRestorationType, in the order of lr_type's codes.
-    RestorationType {
-        /// RESTORE_NONE.
-        #[default]
-        None,
-        /// RESTORE_SWITCHABLE.
-        Switchable,
-        /// RESTORE_WIENER.
-        Wiener,
-        /// RESTORE_SGRPROJ.
-        SgrProj,
-    }
+/// FrameRestorationType, in the order of lr_type's codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RestorationType {
+    /// RESTORE_NONE.
+    #[default]
+    None,
+    /// RESTORE_SWITCHABLE.
+    Switchable,
+    /// RESTORE_WIENER.
+    Wiener,
+    /// RESTORE_SGRPROJ.
+    SgrProj,
 }
 
 /// TxMode.
@@ -103,7 +81,7 @@ pub enum TxMode {
     Select,
 }
 
-/// GmType: how a reference moves as a whole.
+/// GmType: the kind of global motion of a reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum WarpType {
     /// IDENTITY.
@@ -119,19 +97,19 @@ pub enum WarpType {
 
 /// uncompressed_header(), section 5.9.2. Names are the standard's.
 ///
-/// [`FrameHeader::key`] and [`FrameHeader::inter`] give headers to start from. Fields that a frame does
-/// not code, because others fix them, must have the value that the standard infers when written; where
-/// they have no effect at all they are ignored.
+/// [`FrameHeader::key`] and [`FrameHeader::inter`] make headers to start from. If the syntax does not code a
+/// field because other fields determine it, a header to be written must have the value there that the
+/// standard infers. Fields without any effect are ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FrameHeader {
-    /// Shows the frame of slot `frame_to_show_map_idx` and codes nothing. Reading fills in what is known
-    /// of that frame; writing looks only at the index, the id and the time.
+    /// The header shows the frame of slot `frame_to_show_map_idx` and codes no new one. Reading takes the
+    /// other fields from that slot; writing looks only at the index, the id and the time.
     pub show_existing_frame: bool,
     /// 0 to 7.
     pub frame_to_show_map_idx: u8,
     /// display_frame_id, of show_existing_frame.
     pub display_frame_id: u32,
-    /// frame_presentation_time, where the sequence has a decoder model and no fixed picture interval.
+    /// frame_presentation_time, if the sequence has a decoder model and no fixed picture interval.
     pub frame_presentation_time: u32,
     /// frame_type.
     pub frame_type: FrameType,
@@ -145,9 +123,10 @@ pub struct FrameHeader {
     pub disable_cdf_update: bool,
     /// Palettes and intra block copy may be used.
     pub allow_screen_content_tools: bool,
-    /// Motion vectors are whole samples. As coded: the standard takes it as set for intra frames.
+    /// Motion vectors are whole samples. This is the coded value; the standard takes it as 1 for intra
+    /// frames.
     pub force_integer_mv: bool,
-    /// current_frame_id, where the sequence has frame ids.
+    /// current_frame_id, if the sequence has frame ids.
     pub current_frame_id: u32,
     /// The frame has a size of its own or that of a reference.
     pub frame_size_override_flag: bool,
@@ -155,13 +134,13 @@ pub struct FrameHeader {
     pub order_hint: u32,
     /// Index into `ref_frame_idx` or [`PRIMARY_REF_NONE`].
     pub primary_ref_frame: u8,
-    /// buffer_removal_time by operating point, where buffer_removal_time_present_flag is 1; 0 for an
+    /// buffer_removal_time of each operating point, if buffer_removal_time_present_flag is 1; 0 for an
     /// operating point that has none coded.
     pub buffer_removal_time: Option<Vec<u32>>,
     /// Bit `i`: slot `i` takes this frame.
     pub refresh_frame_flags: u8,
-    /// The order hints the encoder has in its slots; coded where
-    /// [`codes_ref_order_hints`](Self::codes_ref_order_hints) says so.
+    /// The order hints in the encoder's slots; coded if
+    /// [`codes_ref_order_hints`](Self::codes_ref_order_hints) is true.
     pub ref_order_hint: [u32; NUM_REF_FRAMES],
     /// UpscaledWidth, in luma samples.
     pub upscaled_width: u32,
@@ -179,11 +158,11 @@ pub struct FrameHeader {
     pub found_ref: Option<u8>,
     /// Intra block copy may be used.
     pub allow_intrabc: bool,
-    /// Only LAST_FRAME and GOLDEN_FRAME are coded; the set frame refs process gives the others.
+    /// Only LAST_FRAME and GOLDEN_FRAME are coded; the set frame refs process derives the others.
     pub frame_refs_short_signaling: bool,
     /// The slot of each reference, LAST_FRAME first; zeros for intra frames.
     pub ref_frame_idx: [u8; REFS_PER_FRAME],
-    /// delta_frame_id_minus_1 of each reference, where the sequence has frame ids.
+    /// delta_frame_id_minus_1 of each reference, if the sequence has frame ids.
     pub delta_frame_id_minus_1: [u32; REFS_PER_FRAME],
     /// Motion vectors of eighths of a sample.
     pub allow_high_precision_mv: bool,
@@ -217,9 +196,9 @@ pub struct FrameHeader {
     pub loop_filter_sharpness: u8,
     /// The level depends on reference and mode.
     pub loop_filter_delta_enabled: bool,
-    /// Which deltas are coded, where loop_filter_delta_update is 1.
+    /// Marks the coded deltas, if loop_filter_delta_update is 1.
     pub loop_filter_delta_update: Option<LoopFilterDeltaUpdate>,
-    /// The deltas in force: those of the primary reference, or the default, where not coded.
+    /// The deltas in force. Those that are not coded come from the primary reference or are the default.
     pub loop_filter_deltas: LoopFilterDeltas,
     /// CdefDamping, 3 to 6.
     pub cdef_damping: u8,
@@ -241,7 +220,7 @@ pub struct FrameHeader {
     pub skip_mode_present: bool,
     /// Blocks may use warped motion.
     pub allow_warped_motion: bool,
-    /// Only a part of the transform types is used.
+    /// Blocks use only some of the transform types.
     pub reduced_tx_set: bool,
     /// GmType of each reference.
     pub gm_type: [WarpType; REFS_PER_FRAME],
@@ -254,24 +233,24 @@ pub struct FrameHeader {
 /// tile_info(), section 5.9.15.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TileInfo {
-    /// Tiles of one size; they follow from `tile_cols_log2` and `tile_rows_log2`.
+    /// All tiles have one size, which follows from `tile_cols_log2` and `tile_rows_log2`.
     pub uniform_tile_spacing_flag: bool,
     /// TileColsLog2.
     pub tile_cols_log2: u8,
     /// TileRowsLog2.
     pub tile_rows_log2: u8,
-    /// Width of each tile column in superblocks, where not uniform.
+    /// Width of each tile column in superblocks, if they are not uniform.
     pub width_in_sbs: Vec<u32>,
-    /// Height of each tile row in superblocks, where not uniform.
+    /// Height of each tile row in superblocks, if they are not uniform.
     pub height_in_sbs: Vec<u32>,
-    /// The tile whose probabilities are saved.
+    /// The tile whose final symbol probabilities are saved.
     pub context_update_tile_id: u16,
-    /// TileSizeBytes, 1 to 4; only of frames with more than one tile.
+    /// TileSizeBytes, 1 to 4; coded only in frames with more than one tile.
     pub tile_size_bytes: u8,
 }
 
 impl Default for TileInfo {
-    /// One tile: of frames up to 4096 samples wide and 4096x2304 in all.
+    /// One tile, which is enough for frames of up to 4096 samples in width and 4096x2304 in all.
     fn default() -> Self {
         Self {
             uniform_tile_spacing_flag: true,
@@ -282,23 +261,6 @@ impl Default for TileInfo {
             context_update_tile_id: 0,
             tile_size_bytes: 4,
         }
-    }
-}
-
-/// Where the tiles of a frame lie: MiColStarts and MiRowStarts, each with the end as its last entry,
-/// in units of 4x4 luma samples.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TileLayout {
-    /// TileCols + 1 positions.
-    pub mi_col_starts: Vec<u32>,
-    /// TileRows + 1 positions.
-    pub mi_row_starts: Vec<u32>,
-}
-
-impl TileLayout {
-    /// NumTiles.
-    pub fn num_tiles(&self) -> usize {
-        (self.mi_col_starts.len() - 1) * (self.mi_row_starts.len() - 1)
     }
 }
 
@@ -319,11 +281,11 @@ pub struct QuantizationParams {
     pub delta_q_v_dc: i8,
     /// DeltaQVAc.
     pub delta_q_v_ac: i8,
-    /// qm_y, qm_u and qm_v (0 to 15), where using_qmatrix is 1.
+    /// qm_y, qm_u and qm_v (0 to 15), if using_qmatrix is 1.
     pub qm: Option<[u8; 3]>,
 }
 
-/// FeatureData by segment and feature; `None` where FeatureEnabled is 0.
+/// FeatureData by segment and feature; `None` if FeatureEnabled is 0.
 pub type SegmentationFeatures = [[Option<i16>; SEG_LVL_MAX]; MAX_SEGMENTS];
 
 /// segmentation_params(), section 5.9.14.
@@ -337,7 +299,7 @@ pub struct SegmentationParams {
     pub temporal_update: bool,
     /// segmentation_update_data.
     pub update_data: bool,
-    /// The features in force: those of the primary reference where not updated.
+    /// The features in force: those of the primary reference, if not updated.
     pub features: SegmentationFeatures,
 }
 
@@ -385,7 +347,7 @@ pub struct CdefStrength {
 pub struct FilmGrainParams {
     pub apply_grain: bool,
     pub grain_seed: u16,
-    /// The slot to take all but the seed from, where update_grain is 0.
+    /// If update_grain is 0, the slot that all parameters but the seed come from.
     pub film_grain_params_ref_idx: Option<u8>,
     /// point_y_value and point_y_scaling, up to 14.
     pub point_y: Vec<[u8; 2]>,
@@ -412,7 +374,7 @@ pub struct FilmGrainParams {
 }
 
 impl FrameHeader {
-    /// A shown key frame of the sequence's full size: refreshes every slot, every tool off.
+    /// A shown key frame of the sequence's full size, which refreshes every slot, with every tool off.
     pub fn key(sequence: &SequenceHeader) -> Self {
         Self {
             show_existing_frame: false,
@@ -480,8 +442,8 @@ impl FrameHeader {
         }
     }
 
-    /// A shown inter frame of the sequence's full size that refreshes no slot: as [`key`](Self::key),
-    /// but with motion vectors of quarter samples and not error resilient.
+    /// A shown inter frame of the sequence's full size that refreshes no slot. It is not error resilient, and
+    /// its motion vectors count quarter samples; otherwise it is as [`key`](Self::key).
     pub fn inter(sequence: &SequenceHeader) -> Self {
         Self {
             frame_type: FrameType::Inter,
@@ -492,40 +454,9 @@ impl FrameHeader {
         }
     }
 
-    /// A header that shows the frame of slot `i` (0 to 7).
-    ///
-    /// # Errors
-    /// [`Error::MissingReference`], where the slot is empty; [`Error::NotShowable`], where its frame may not
-    /// be shown (section 6.8.2).
-    pub fn show_existing(sequence: &SequenceHeader, slots: &RefSlots, i: u8) -> Result<Self, Error> {
-        let mut header = Self::key(sequence);
-        header.load(slots, i)?;
-        header.display_frame_id = slots.get(i)?.frame_id;
-        Ok(header)
-    }
-
-    /// What show_existing_frame of slot `i` makes of the header.
-    pub(super) fn load(&mut self, slots: &RefSlots, i: u8) -> Result<(), Error> {
-        let slot = slots.get(i)?;
-        if !slot.showable_frame {
-            return Err(Error::NotShowable { slot: i });
-        }
-        self.show_existing_frame = true;
-        self.frame_to_show_map_idx = i;
-        self.frame_type = slot.frame_type;
-        self.refresh_frame_flags = if slot.frame_type == FrameType::Key { 0xff } else { 0 };
-        self.order_hint = slot.order_hint;
-        self.current_frame_id = slot.frame_id;
-        self.upscaled_width = slot.upscaled_width;
-        self.frame_height = slot.frame_height;
-        self.render_width = slot.render_width;
-        self.render_height = slot.render_height;
-        self.film_grain = slot.film_grain.clone();
-        Ok(())
-    }
-
-    /// Makes the frame `width` x `height` luma samples: sets the frame and render sizes and, where it is
-    /// not the sequence's full size, frame_size_override_flag. Switch frames must set that flag in any case.
+    /// Makes the frame `width` x `height` luma samples: sets the frame size, the render size and
+    /// frame_size_override_flag, which is set unless the frame has the sequence's full size. Switch frames need
+    /// that flag in any case, so their callers must set it.
     pub fn set_frame_size(&mut self, sequence: &SequenceHeader, width: u32, height: u32) {
         (self.upscaled_width, self.frame_height) = (width, height);
         (self.render_width, self.render_height) = (width, height);
@@ -570,88 +501,10 @@ impl FrameHeader {
         }
     }
 
-    /// CodedLossless: no segment loses anything.
+    /// CodedLossless: all segments are coded without loss.
     pub fn coded_lossless(&self) -> bool {
         let q = &self.quantization;
         (0..MAX_SEGMENTS).all(|segment| self.qindex(segment) == 0)
             && [q.delta_q_y_dc, q.delta_q_u_dc, q.delta_q_u_ac, q.delta_q_v_dc, q.delta_q_v_ac] == [0; 5]
-    }
-
-    /// SkipModeFrame as indices into `ref_frame_idx`; `None` where skipModeAllowed is 0 (section 5.9.22).
-    pub fn skip_mode_frames(&self, sequence: &SequenceHeader, slots: &RefSlots) -> Option<[usize; 2]> {
-        if self.is_intra() || !self.reference_select || !sequence.enable_order_hint() {
-            return None;
-        }
-        let hints = self.ref_frame_idx.map(|i| slots.slots[usize::from(i & 7)].order_hint);
-        let dist = |i: usize| sequence.relative_dist(hints[i], self.order_hint);
-        // The first of equals counts; max_by_key gives the last, hence rev().
-        let refs = || (0..REFS_PER_FRAME).rev();
-        let forward = refs().filter(|&i| dist(i) < 0).max_by_key(|&i| dist(i))?;
-        let backward = (0..REFS_PER_FRAME).filter(|&i| dist(i) > 0).min_by_key(|&i| dist(i));
-        let other = backward.or_else(|| {
-            let before = |i: &usize| sequence.relative_dist(hints[*i], hints[forward]) < 0;
-            refs().filter(before).max_by_key(|&i| sequence.relative_dist(hints[i], hints[forward]))
-        })?;
-        Some([forward.min(other), forward.max(other)])
-    }
-
-    /// Where the tiles lie. `None`, where `tile_info` does not fit the frame's size.
-    pub fn tile_layout(&self, sequence: &SequenceHeader) -> Option<TileLayout> {
-        let limits = TileLimits::new(self, sequence);
-        let shift = limits.sb_shift;
-        let starts = |log2: u8, sizes: &[u32], sbs: u32, mi: u32| {
-            let mut starts = vec![];
-            let mut start = 0;
-            let uniform = (sbs + (1 << log2) - 1) >> log2;
-            let mut sizes = sizes.iter();
-            while start < sbs {
-                starts.push(start << shift);
-                start += match self.tile_info.uniform_tile_spacing_flag {
-                    true => uniform,
-                    false => *sizes.next().filter(|&&n| n > 0)?,
-                };
-            }
-            starts.push(mi);
-            Some(starts)
-        };
-        let t = &self.tile_info;
-        if t.tile_cols_log2 > 6 || t.tile_rows_log2 > 6 {
-            return None;
-        }
-        Some(TileLayout {
-            mi_col_starts: starts(t.tile_cols_log2, &t.width_in_sbs, limits.sb_cols, self.mi_cols())?,
-            mi_row_starts: starts(t.tile_rows_log2, &t.height_in_sbs, limits.sb_rows, self.mi_rows())?,
-        })
-    }
-
-    /// Reads uncompressed_header() of the given layer against the slots as they were before the frame.
-    /// The reader is left at the first bit after it.
-    ///
-    /// # Errors
-    /// [`Error`], where the header ends early, breaks the standard or refers to a slot without a frame.
-    pub fn parse(
-        r: &mut BitReader<'_>,
-        sequence: &SequenceHeader,
-        slots: &RefSlots,
-        layer: LayerId,
-    ) -> Result<Self, Error> {
-        let mut header = Self::key(sequence);
-        Context { sequence, slots, layer }.uncompressed_header(r, &mut header)?;
-        Ok(header)
-    }
-
-    /// Writes uncompressed_header() of the given layer against the slots as they were before the frame.
-    ///
-    /// # Errors
-    /// [`Error::Value`] and [`Error::Inferred`], where the syntax cannot say what the header says;
-    /// otherwise as [`parse`](Self::parse).
-    pub fn write(
-        &self,
-        w: &mut BitWriter,
-        sequence: &SequenceHeader,
-        slots: &RefSlots,
-        layer: LayerId,
-    ) -> Result<(), Error> {
-        Context { sequence, slots, layer }.uncompressed_header(w, &mut self.clone())
     }
 }

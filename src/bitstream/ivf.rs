@@ -1,13 +1,15 @@
-//! IVF files: a header, then frames with a size and a time each.
+//! IVF files: a header, then frames, each with its size and time.
+
+#![allow(clippy::exhaustive_structs, reason = "the fields of the file format, which is fixed")]
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
-use super::obu::obus;
+use super::error::{BitstreamError, FileError};
+use super::obu::{ObuType, obus};
 use super::section5::{starts_with_delimiter, with_sizes};
-use super::{Error, FileError, ObuType};
 
-/// Longest frame or temporal unit that is read, in bytes.
+/// The largest frame or temporal unit, in bytes.
 const MAX_SIZE: usize = 256 << 20;
 const HEADER_LEN: u16 = 32;
 const SIGNATURE: &[u8; 4] = b"DKIF";
@@ -22,9 +24,9 @@ pub struct IvfHeader {
     pub height: u16,
     /// Time units in one second, divided by `timebase_numerator`.
     pub timebase_denominator: u32,
-    /// Seconds in `timebase_denominator` time units.
+    /// The seconds that `timebase_denominator` time units take.
     pub timebase_numerator: u32,
-    /// Frames in the file; 0, where nobody knew.
+    /// Frames in the file; 0 if the writer did not know.
     pub frame_count: u32,
 }
 
@@ -37,8 +39,8 @@ pub struct IvfFrame {
     pub data: Vec<u8>,
 }
 
-/// Reads the frames of an IVF file of AV1; an iterator, over after an error. A slice of bytes is a
-/// source, too.
+/// Reads an IVF file of AV1. It is an iterator over the frames and ends after an error. The source can be a
+/// slice of bytes.
 #[derive(Debug)]
 pub struct IvfReader<R> {
     source: R,
@@ -50,7 +52,7 @@ impl<R: Read> IvfReader<R> {
     /// Reads the file header.
     ///
     /// # Errors
-    /// [`FileError::Io`], where it cannot be read; [`FileError::NotIvf`], where it is none of AV1.
+    /// [`FileError::Io`] if the source cannot be read; [`FileError::NotIvf`] if it is no IVF file of AV1.
     pub fn new(mut source: R) -> Result<Self, FileError> {
         let mut bytes = [0; HEADER_LEN as usize];
         source.read_exact(&mut bytes)?;
@@ -79,8 +81,8 @@ impl<R: Read> IvfReader<R> {
         &self.header
     }
 
-    /// The temporal units, however the file cuts them up. Some encoders write one frame per layer: what
-    /// follows belongs to the same unit up to a temporal delimiter or a change of time.
+    /// The temporal units, however the file divides them into frames. Some encoders write one frame per
+    /// layer, so a unit goes on until a temporal delimiter or a change of time.
     pub fn temporal_units(self) -> IvfTemporalUnits<R> {
         IvfTemporalUnits { frames: self, pieces: VecDeque::new(), open: None }
     }
@@ -97,7 +99,7 @@ impl<R: Read> IvfReader<R> {
         if size > MAX_SIZE {
             return Err(FileError::TooLarge { size });
         }
-        // The vector grows with what is really there, not with what the file claims.
+        // The vector grows with the data that are there, not to the size that the file claims.
         let mut data = vec![];
         self.source.by_ref().take(size as u64).read_to_end(&mut data)?;
         if data.len() < size {
@@ -120,7 +122,7 @@ impl<R: Read> Iterator for IvfReader<R> {
     }
 }
 
-/// Iterator of [`IvfReader::temporal_units`]; over after an error. All OBUs have a size field.
+/// Iterator of [`IvfReader::temporal_units`], which ends after an error. All OBUs have a size field.
 #[derive(Debug)]
 pub struct IvfTemporalUnits<R> {
     frames: IvfReader<R>,
@@ -172,8 +174,8 @@ impl<R: Read> Iterator for IvfTemporalUnits<R> {
     }
 }
 
-/// A frame cut at its temporal delimiters.
-fn pieces(frame: IvfFrame) -> Result<VecDeque<IvfFrame>, Error> {
+/// Cuts a frame at its temporal delimiters.
+fn pieces(frame: IvfFrame) -> Result<VecDeque<IvfFrame>, BitstreamError> {
     let data = with_sizes(&frame.data)?;
     let mut pieces: VecDeque<IvfFrame> = VecDeque::new();
     for obu in obus(&data) {
@@ -196,7 +198,7 @@ pub struct IvfWriter<W> {
 }
 
 impl<W: Write> IvfWriter<W> {
-    /// Writes the file header as given, its frame count included.
+    /// Writes the file header as it is, its frame count included.
     ///
     /// # Errors
     /// [`FileError::Io`].
@@ -231,14 +233,15 @@ impl<W: Write> IvfWriter<W> {
         Ok(())
     }
 
-    /// Gives the sink back; the frame count in the file header stays as it was.
+    /// Returns the sink. The frame count in the file header stays as it was written.
     pub fn into_inner(self) -> W {
         self.sink
     }
 }
 
 impl<W: Write + Seek> IvfWriter<W> {
-    /// Corrects the frame count in the file header, which must be at the start of the sink, and flushes.
+    /// Corrects the frame count in the file header, flushes and returns the sink. The file header must be at
+    /// the start of the sink.
     ///
     /// # Errors
     /// [`FileError::Io`].

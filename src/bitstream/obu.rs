@@ -1,7 +1,13 @@
-//! Open bitstream units (sections 5.3 to 5.11): headers, walking through them, writing them.
+//! Open bitstream units, OBUs (section 5.3): reads a series of them and writes each kind.
 
-use super::Error;
+#![allow(
+    clippy::exhaustive_structs,
+    clippy::exhaustive_enums,
+    reason = "the names and codes of the standard, which are fixed"
+)]
+
 use super::bits::{BitReader, BitWriter, leb128, write_leb128};
+use super::error::BitstreamError;
 use super::frame::FrameHeader;
 use super::sequence::SequenceHeader;
 use super::slots::RefSlots;
@@ -50,7 +56,7 @@ impl From<ObuType> for u8 {
 }
 
 impl From<u8> for ObuType {
-    /// The type of a code of four bits.
+    /// The type that has this code of four bits.
     fn from(code: u8) -> Self {
         match code {
             1 => Self::SequenceHeader,
@@ -72,12 +78,12 @@ impl From<u8> for ObuType {
 pub struct ObuHeader {
     /// obu_type.
     pub obu_type: ObuType,
-    /// The extension, where obu_extension_flag is 1.
+    /// The layer in the extension header, if obu_extension_flag is 1.
     pub extension: Option<LayerId>,
 }
 
 impl ObuHeader {
-    /// The layer: as the extension says, else the base layer (section 6.2.3).
+    /// The layer of the OBU: that of the extension header, or the base layer without one (section 6.2.3).
     pub fn layer(&self) -> LayerId {
         self.extension.unwrap_or_default()
     }
@@ -88,18 +94,18 @@ impl ObuHeader {
 pub struct Obu<'a> {
     /// Type and layer.
     pub header: ObuHeader,
-    /// What obu_size counts.
+    /// The bytes that obu_size counts.
     pub payload: &'a [u8],
     /// Header, size and payload.
     pub bytes: &'a [u8],
     /// obu_has_size_field.
     pub has_size_field: bool,
-    /// Where `bytes` lies in the series.
+    /// The position of `bytes` in the series.
     pub offset: usize,
 }
 
-/// The OBUs in `data`, one after the other. One without a size field reaches to the end. After an error
-/// the iteration is over.
+/// Iterates over the OBUs in `data`. An OBU without a size field reaches to the end of the data. The
+/// iteration ends after an error.
 pub fn obus(data: &[u8]) -> Obus<'_> {
     Obus { data, offset: 0 }
 }
@@ -112,7 +118,7 @@ pub struct Obus<'a> {
 }
 
 impl<'a> Iterator for Obus<'a> {
-    type Item = Result<Obu<'a>, Error>;
+    type Item = Result<Obu<'a>, BitstreamError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let rest = &self.data[self.offset..];
@@ -126,10 +132,10 @@ impl<'a> Iterator for Obus<'a> {
 }
 
 /// The OBU at the start of `data`.
-fn read_obu(data: &[u8]) -> Result<Obu<'_>, Error> {
+fn read_obu(data: &[u8]) -> Result<Obu<'_>, BitstreamError> {
     let mut r = BitReader::new(data);
     if r.bits(1)? != 0 {
-        return Err(Error::Value { field: "obu_forbidden_bit" });
+        return Err(BitstreamError::Value { field: "obu_forbidden_bit" });
     }
     let obu_type = ObuType::from(r.bits(4)? as u8);
     let extension_flag = r.bits(1)? == 1;
@@ -149,8 +155,8 @@ fn read_obu(data: &[u8]) -> Result<Obu<'_>, Error> {
     if has_size_field {
         let (size, n) = leb128(&data[start..])?;
         start += n;
-        let size = usize::try_from(size).map_err(|_| Error::End)?;
-        end = start.checked_add(size).filter(|&end| end <= data.len()).ok_or(Error::End)?;
+        let size = usize::try_from(size).map_err(|_| BitstreamError::End)?;
+        end = start.checked_add(size).filter(|&end| end <= data.len()).ok_or(BitstreamError::End)?;
     }
     let header = ObuHeader { obu_type, extension };
     Ok(Obu { header, payload: &data[start..end], bytes: &data[..end], has_size_field, offset: 0 })
@@ -159,13 +165,13 @@ fn read_obu(data: &[u8]) -> Result<Obu<'_>, Error> {
 /// Appends an OBU with obu_has_size_field equal to 1.
 ///
 /// # Errors
-/// [`Error::Value`], where temporal_id is above 7, spatial_id above 3 or the payload 4 GiB or longer.
-pub fn write_obu(out: &mut Vec<u8>, header: ObuHeader, payload: &[u8]) -> Result<(), Error> {
-    let size = u32::try_from(payload.len()).map_err(|_| Error::Value { field: "obu_size" })?;
+/// [`BitstreamError::Value`] if temporal_id is above 7, spatial_id above 3 or the payload 4 GiB or longer.
+pub fn write_obu(out: &mut Vec<u8>, header: ObuHeader, payload: &[u8]) -> Result<(), BitstreamError> {
+    let size = u32::try_from(payload.len()).map_err(|_| BitstreamError::Value { field: "obu_size" })?;
     let extension_flag = u8::from(header.extension.is_some());
     let extension = match header.extension {
-        Some(layer) if layer.temporal_id > 7 => return Err(Error::Value { field: "temporal_id" }),
-        Some(layer) if layer.spatial_id > 3 => return Err(Error::Value { field: "spatial_id" }),
+        Some(layer) if layer.temporal_id > 7 => return Err(BitstreamError::Value { field: "temporal_id" }),
+        Some(layer) if layer.spatial_id > 3 => return Err(BitstreamError::Value { field: "spatial_id" }),
         Some(layer) => Some(layer.temporal_id << 5 | layer.spatial_id << 3),
         None => None,
     };
@@ -185,18 +191,19 @@ pub fn write_temporal_delimiter(out: &mut Vec<u8>) {
 ///
 /// # Errors
 /// As [`SequenceHeader::write`].
-pub fn write_sequence_obu(out: &mut Vec<u8>, sequence: &SequenceHeader) -> Result<(), Error> {
+pub fn write_sequence_obu(out: &mut Vec<u8>, sequence: &SequenceHeader) -> Result<(), BitstreamError> {
     let mut w = BitWriter::new();
     sequence.write(&mut w)?;
     w.trailing_bits();
     write_obu(out, ObuHeader { obu_type: ObuType::SequenceHeader, extension: None }, &w.into_bytes())
 }
 
-/// Appends a frame OBU: the header and all tiles of the frame, as [`tile_group`] gives them. The
-/// extension header is written where `extension` gives a layer. `slots` are those before the frame.
+/// Appends a frame OBU: the header and all tiles of the frame, which [`tile_group`](super::tile_group) puts
+/// together. The OBU has an extension header if `extension` is a layer. `slots` is the state before the
+/// frame.
 ///
 /// # Errors
-/// As [`FrameHeader::write`]; [`Error::Value`] for show_existing_frame, which needs
+/// As [`FrameHeader::write`]; [`BitstreamError::Value`] for show_existing_frame, which needs
 /// [`write_frame_header_obu`].
 pub fn write_frame_obu(
     out: &mut Vec<u8>,
@@ -205,9 +212,9 @@ pub fn write_frame_obu(
     header: &FrameHeader,
     slots: &RefSlots,
     tile_group: &[u8],
-) -> Result<(), Error> {
+) -> Result<(), BitstreamError> {
     if header.show_existing_frame {
-        return Err(Error::Value { field: "show_existing_frame" });
+        return Err(BitstreamError::Value { field: "show_existing_frame" });
     }
     let mut w = BitWriter::new();
     header.write(&mut w, sequence, slots, extension.unwrap_or_default())?;
@@ -226,49 +233,9 @@ pub fn write_frame_header_obu(
     sequence: &SequenceHeader,
     header: &FrameHeader,
     slots: &RefSlots,
-) -> Result<(), Error> {
+) -> Result<(), BitstreamError> {
     let mut w = BitWriter::new();
     header.write(&mut w, sequence, slots, extension.unwrap_or_default())?;
     w.trailing_bits();
     write_obu(out, ObuHeader { obu_type: ObuType::FrameHeader, extension }, &w.into_bytes())
-}
-
-/// tile_group_obu() (section 5.11.1) of all `tiles` of a frame: each but the last is preceded by its
-/// size in `tile_size_bytes` bytes (TileSizeBytes of [`TileInfo`](super::TileInfo), which [`tile_size_bytes`] gives).
-///
-/// # Errors
-/// [`Error::Value`], where there is no tile, one is empty, or a size does not fit.
-pub fn tile_group<T: AsRef<[u8]>>(tiles: &[T], tile_size_bytes: u8) -> Result<Vec<u8>, Error> {
-    let (last, others) = tiles.split_last().ok_or(Error::Value { field: "tile" })?;
-    if !(1..=4).contains(&tile_size_bytes) {
-        return Err(Error::Value { field: "tile_size_bytes_minus_1" });
-    }
-    let total: usize = tiles.iter().map(|tile| tile.as_ref().len() + usize::from(tile_size_bytes)).sum();
-    let mut out = Vec::with_capacity(1 + total);
-    if !others.is_empty() {
-        // tile_start_and_end_present_flag equal to 0, then byte_alignment().
-        out.push(0);
-    }
-    for tile in others {
-        let tile = tile.as_ref();
-        let minus_1 = tile.len().checked_sub(1).ok_or(Error::Value { field: "tile" })? as u64;
-        if minus_1 >> (8 * tile_size_bytes) != 0 {
-            return Err(Error::Value { field: "tile_size_minus_1" });
-        }
-        out.extend_from_slice(&minus_1.to_le_bytes()[..usize::from(tile_size_bytes)]);
-        out.extend_from_slice(tile);
-    }
-    if last.as_ref().is_empty() {
-        return Err(Error::Value { field: "tile" });
-    }
-    out.extend_from_slice(last.as_ref());
-    Ok(out)
-}
-
-/// The smallest TileSizeBytes, 1 to 4, for the sizes of `tiles`. Sizes above 4 GiB fit none.
-pub fn tile_size_bytes<T: AsRef<[u8]>>(tiles: &[T]) -> u8 {
-    let others = tiles.split_last().map_or(&[][..], |(_, others)| others);
-    let largest = others.iter().map(|tile| tile.as_ref().len()).max().unwrap_or(1).max(1);
-    let bits = (largest - 1).checked_ilog2().map_or(1, |log2| log2 + 1);
-    bits.div_ceil(8).clamp(1, 4) as u8
 }

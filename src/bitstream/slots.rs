@@ -1,11 +1,13 @@
-//! The eight reference slots: what later frame headers need to know of earlier frames.
+//! The eight reference slots: the state of earlier frames that later frame headers depend on.
 
-use super::Error;
+#![allow(clippy::exhaustive_structs, reason = "the names of the standard, which are fixed")]
+
+use super::error::BitstreamError;
 use super::frame::{FilmGrainParams, FrameHeader, FrameType, LoopFilterDeltas, SegmentationFeatures};
 use super::frame::{GM_IDENTITY, NUM_REF_FRAMES, REFS_PER_FRAME};
 use super::sequence::{FrameIdNumbers, SequenceHeader};
 
-/// One slot: the header state that the reference frame update process (section 7.20) saves.
+/// One slot: the values that the reference frame update process (section 7.20) saves of a frame header.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RefSlot {
     /// RefValid: the slot holds a frame that may be referenced.
@@ -44,8 +46,8 @@ pub struct RefSlot {
     pub film_grain: FilmGrainParams,
 }
 
-/// The state that frame headers are read and written against. Encoder and reader keep one alike:
-/// code a header against it, then [`update`](Self::update) it with that header.
+/// The state that frame headers are read and written against. The encoder and each reader keep it in step:
+/// they code a header against it, then [`update`](Self::update) it with that header.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RefSlots {
     /// The slots by index.
@@ -58,27 +60,27 @@ impl RefSlots {
         Self::default()
     }
 
-    /// RefOrderHint of every slot: what an error resilient frame repeats as ref_order_hint.
+    /// RefOrderHint of every slot, which an error resilient frame repeats as ref_order_hint.
     pub fn order_hints(&self) -> [u32; NUM_REF_FRAMES] {
         std::array::from_fn(|i| self.slots[i].order_hint)
     }
 
-    /// Slot `i`, where it holds a frame that may be referenced.
+    /// Slot `i`, if it holds a frame that may be referenced.
     ///
     /// # Errors
-    /// [`Error::MissingReference`], where it does not.
-    pub fn get(&self, i: u8) -> Result<&RefSlot, Error> {
+    /// [`BitstreamError::MissingReference`] if it does not.
+    pub fn get(&self, i: u8) -> Result<&RefSlot, BitstreamError> {
         let slot = self.slots.get(usize::from(i)).filter(|slot| slot.valid);
-        slot.ok_or(Error::MissingReference { slot: i })
+        slot.ok_or(BitstreamError::MissingReference { slot: i })
     }
 
-    /// The reference frame update process (section 7.20) after the frame that `header` describes; for
-    /// show_existing_frame of a key frame, the loading process (7.21) comes first.
+    /// Applies the reference frame update process (section 7.20) of the frame that `header` describes. If the
+    /// header shows an existing key frame, the loading process (section 7.21) comes first.
     pub fn update(&mut self, sequence: &SequenceHeader, header: &FrameHeader) {
         if header.show_existing_frame {
             let Ok(shown) = self.get(header.frame_to_show_map_idx) else { return };
             if shown.frame_type == FrameType::Key {
-                // A key frame is shown this way once (section 6.8.2).
+                // A key frame can be shown this way only once (section 6.8.2).
                 let shown = RefSlot { showable_frame: false, ..shown.clone() };
                 self.slots.fill(shown);
             }
@@ -120,7 +122,7 @@ impl RefSlots {
         }
     }
 
-    /// mark_ref_frames() of section 5.9.4: slots whose id is too far away become invalid.
+    /// mark_ref_frames() of section 5.9.4: invalidates slots whose frame id is too far away.
     pub(super) fn mark_by_frame_id(&mut self, ids: &FrameIdNumbers, current: u32) {
         let (all, reach) = (1 << ids.id_len(), 1 << ids.delta_len());
         for slot in &mut self.slots {
@@ -131,18 +133,18 @@ impl RefSlots {
         }
     }
 
-    /// The set frame refs process (section 7.8): all seven references from LAST_FRAME and GOLDEN_FRAME.
-    /// `order_hint` is the current frame's.
+    /// The set frame refs process (section 7.8): derives all seven references from LAST_FRAME and
+    /// GOLDEN_FRAME. `order_hint` is that of the current frame.
     ///
     /// # Errors
-    /// [`Error::Value`], where one of the two does not lie before the current frame.
+    /// [`BitstreamError::Value`] if one of the two does not precede the current frame.
     pub fn set_frame_refs(
         &self,
         sequence: &SequenceHeader,
         order_hint: u32,
         last_frame_idx: u8,
         gold_frame_idx: u8,
-    ) -> Result<[u8; REFS_PER_FRAME], Error> {
+    ) -> Result<[u8; REFS_PER_FRAME], BitstreamError> {
         // Positions relative to the current frame: the standard adds curFrameHint to both sides.
         let hints: [i32; NUM_REF_FRAMES] =
             std::array::from_fn(|i| sequence.relative_dist(self.slots[i].order_hint, order_hint));
@@ -150,7 +152,7 @@ impl RefSlots {
         for (field, i) in [("last_frame_idx", last_frame_idx), ("gold_frame_idx", gold_frame_idx)] {
             match hints.get(usize::from(i)) {
                 Some(&hint) if hint < 0 => used[usize::from(i)] = true,
-                _ => return Err(Error::Value { field }),
+                _ => return Err(BitstreamError::Value { field }),
             }
         }
         let mut refs = [None; REFS_PER_FRAME];
@@ -177,7 +179,7 @@ impl RefSlots {
             let found = earliest_backward(&used);
             take(&mut used, to, found);
         }
-        // What is left looks back: LAST2_FRAME, LAST3_FRAME, BWDREF_FRAME, ALTREF2_FRAME, ALTREF_FRAME.
+        // The remaining ones look back: LAST2_FRAME, LAST3_FRAME, BWDREF_FRAME, ALTREF2_FRAME, ALTREF_FRAME.
         for to in [1, 2, 4, 5, 6] {
             if refs[to].is_none() {
                 let Some(i) = latest(&used, false) else { break };
@@ -189,11 +191,65 @@ impl RefSlots {
         Ok(refs.map(|r| r.unwrap_or(earliest)))
     }
 
-    /// PrevGmParams and what else load_previous() of section 6.8.2 takes from slot `i`.
-    pub(super) fn previous(&self, i: Option<u8>) -> Result<RefSlot, Error> {
+    /// The slot that load_previous() of section 6.8.2 takes PrevGmParams and other state from; the defaults
+    /// for `None`.
+    pub(super) fn previous(&self, i: Option<u8>) -> Result<RefSlot, BitstreamError> {
         match i {
             Some(i) => self.get(i).cloned(),
             None => Ok(RefSlot { gm_params: [GM_IDENTITY; REFS_PER_FRAME], ..Default::default() }),
         }
+    }
+}
+
+/// The parts of a header that follow from the slots.
+impl FrameHeader {
+    /// A header that shows the frame of slot `i` (0 to 7).
+    ///
+    /// # Errors
+    /// [`BitstreamError::MissingReference`] if the slot is empty; [`BitstreamError::NotShowable`] if its
+    /// frame may not be shown (section 6.8.2).
+    pub fn show_existing(sequence: &SequenceHeader, slots: &RefSlots, i: u8) -> Result<Self, BitstreamError> {
+        let mut header = Self::key(sequence);
+        header.load(slots, i)?;
+        header.display_frame_id = slots.get(i)?.frame_id;
+        Ok(header)
+    }
+
+    /// Fills the header with the values that it has by show_existing_frame of slot `i`.
+    pub(super) fn load(&mut self, slots: &RefSlots, i: u8) -> Result<(), BitstreamError> {
+        let slot = slots.get(i)?;
+        if !slot.showable_frame {
+            return Err(BitstreamError::NotShowable { slot: i });
+        }
+        self.show_existing_frame = true;
+        self.frame_to_show_map_idx = i;
+        self.frame_type = slot.frame_type;
+        self.refresh_frame_flags = if slot.frame_type == FrameType::Key { 0xff } else { 0 };
+        self.order_hint = slot.order_hint;
+        self.current_frame_id = slot.frame_id;
+        self.upscaled_width = slot.upscaled_width;
+        self.frame_height = slot.frame_height;
+        self.render_width = slot.render_width;
+        self.render_height = slot.render_height;
+        self.film_grain = slot.film_grain.clone();
+        Ok(())
+    }
+
+    /// SkipModeFrame as indices into `ref_frame_idx`; `None` if skipModeAllowed is 0 (section 5.9.22).
+    pub fn skip_mode_frames(&self, sequence: &SequenceHeader, slots: &RefSlots) -> Option<[usize; 2]> {
+        if self.is_intra() || !self.reference_select || !sequence.enable_order_hint() {
+            return None;
+        }
+        let hints = self.ref_frame_idx.map(|i| slots.slots[usize::from(i & 7)].order_hint);
+        let dist = |i: usize| sequence.relative_dist(hints[i], self.order_hint);
+        // The standard takes the first of equals and max_by_key the last, hence rev().
+        let refs = || (0..REFS_PER_FRAME).rev();
+        let forward = refs().filter(|&i| dist(i) < 0).max_by_key(|&i| dist(i))?;
+        let backward = (0..REFS_PER_FRAME).filter(|&i| dist(i) > 0).min_by_key(|&i| dist(i));
+        let other = backward.or_else(|| {
+            let before = |i: &usize| sequence.relative_dist(hints[*i], hints[forward]) < 0;
+            refs().filter(before).max_by_key(|&i| sequence.relative_dist(hints[i], hints[forward]))
+        })?;
+        Some([forward.min(other), forward.max(other)])
     }
 }

@@ -1,19 +1,20 @@
-//! Walking through a stream: which frames a temporal unit holds, with their headers.
+//! The header reader, which finds the frames of each temporal unit and reads their headers.
 
 use std::ops::Range;
 
 use super::bits::BitReader;
+use super::error::BitstreamError;
 use super::frame::FrameHeader;
-use super::obu::{Obu, ObuType, Obus, obus};
+use super::obu::{Obu, ObuHeader, ObuType, Obus, obus};
 use super::sequence::SequenceHeader;
 use super::slots::RefSlots;
-use super::{Error, ObuHeader};
 use crate::structure::LayerId;
 
-/// Reads the headers of a stream, temporal unit by temporal unit, and keeps the state that they need.
+/// Reads the headers of a stream, temporal unit by temporal unit, and keeps the state that they depend on.
 ///
-/// Frames of all layers are read, whatever operating point a decoder would choose: a layer refers only
-/// to layers at or below its own (section 6.2.3), so those above do not change what is read of it.
+/// It reads the frames of all layers, whatever operating point a decoder would choose. A layer refers only to
+/// layers at or below its own (section 6.2.3), so the headers of a layer read the same with and without the
+/// layers above.
 #[derive(Debug, Clone, Default)]
 pub struct HeaderReader {
     sequence: Option<SequenceHeader>,
@@ -22,8 +23,9 @@ pub struct HeaderReader {
 
 /// One frame of a temporal unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FrameInfo {
-    /// Header of the frame's first OBU, with its layer.
+    /// The OBU header of the frame's first OBU, with the frame's layer.
     pub obu: ObuHeader,
     /// The frame header.
     pub header: FrameHeader,
@@ -56,8 +58,9 @@ impl HeaderReader {
         &self.slots
     }
 
-    /// The frames of one temporal unit in order. Metadata, padding and reserved OBUs are skipped; after an
-    /// error the iteration is over. Whoever stops before the end loses the state of what was not read.
+    /// Iterates over the frames of one temporal unit in order. Metadata, padding and reserved OBUs are
+    /// skipped. The iteration ends after an error. Callers should go through to the end: frames that they
+    /// leave unread do not update the reference slots.
     pub fn temporal_unit<'a>(&'a mut self, data: &'a [u8]) -> Frames<'a> {
         Frames { reader: self, obus: obus(data), open: None, ended: false }
     }
@@ -81,7 +84,7 @@ struct OpenFrame {
 }
 
 impl Iterator for Frames<'_> {
-    type Item = Result<FrameInfo, Error>;
+    type Item = Result<FrameInfo, BitstreamError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.ended {
@@ -89,7 +92,7 @@ impl Iterator for Frames<'_> {
                 Some(obu) => obu.and_then(|obu| self.obu(&obu)).transpose(),
                 None => {
                     self.ended = true;
-                    self.open.take().map(|_| Err(Error::MissingTiles))
+                    self.open.take().map(|_| Err(BitstreamError::MissingTiles))
                 }
             };
             if let Some(frame) = frame {
@@ -102,9 +105,9 @@ impl Iterator for Frames<'_> {
 }
 
 impl Frames<'_> {
-    /// Takes in one OBU; gives the frame that it completes.
-    fn obu(&mut self, obu: &Obu<'_>) -> Result<Option<FrameInfo>, Error> {
-        let order = Error::Order { obu_type: obu.header.obu_type.into() };
+    /// Takes in one OBU and returns the frame that it completes, if any.
+    fn obu(&mut self, obu: &Obu<'_>) -> Result<Option<FrameInfo>, BitstreamError> {
+        let order = BitstreamError::Order { obu_type: obu.header.obu_type.into() };
         match obu.header.obu_type {
             ObuType::SequenceHeader => {
                 self.reader.sequence = Some(SequenceHeader::parse(obu.payload)?);
@@ -133,7 +136,7 @@ impl Frames<'_> {
         }
     }
 
-    fn frame_header(&mut self, obu: &Obu<'_>) -> Result<Option<FrameInfo>, Error> {
+    fn frame_header(&mut self, obu: &Obu<'_>) -> Result<Option<FrameInfo>, BitstreamError> {
         self.begin(obu)?.trailing_bits()?;
         match &self.open {
             Some(open) if open.info.header.show_existing_frame => self.complete(),
@@ -141,15 +144,15 @@ impl Frames<'_> {
         }
     }
 
-    /// Reads the frame header at the start of the OBU; the reader is left after it.
-    fn begin<'b>(&mut self, obu: &Obu<'b>) -> Result<BitReader<'b>, Error> {
-        let sequence = self.reader.sequence.as_ref().ok_or(Error::MissingSequenceHeader)?;
+    /// Reads the frame header at the start of the OBU and returns the reader, which stands behind it.
+    fn begin<'b>(&mut self, obu: &Obu<'b>) -> Result<BitReader<'b>, BitstreamError> {
+        let sequence = self.reader.sequence.as_ref().ok_or(BitstreamError::MissingSequenceHeader)?;
         let mut r = BitReader::new(obu.payload);
         let header = FrameHeader::parse(&mut r, sequence, &self.reader.slots, obu.header.layer())?;
         if header.show_existing_frame && obu.header.obu_type == ObuType::Frame {
-            return Err(Error::Value { field: "show_existing_frame" });
+            return Err(BitstreamError::Value { field: "show_existing_frame" });
         }
-        let layout = header.tile_layout(sequence).ok_or(Error::Value { field: "tile_info" })?;
+        let layout = header.tile_layout(sequence).ok_or(BitstreamError::Value { field: "tile_info" })?;
         let end = obu.offset + obu.bytes.len();
         self.open = Some(OpenFrame {
             num_tiles: layout.num_tiles(),
@@ -159,7 +162,7 @@ impl Frames<'_> {
         Ok(r)
     }
 
-    /// Counts an OBU to the open frame; `None`, where there is none of its layer.
+    /// Adds the size of an OBU to the open frame; `None` if no frame of its layer is open.
     fn add(&mut self, obu: &Obu<'_>) -> Option<()> {
         let open = self.open.as_mut().filter(|open| open.info.obu.extension == obu.header.extension)?;
         open.info.size += obu.bytes.len();
@@ -168,7 +171,7 @@ impl Frames<'_> {
     }
 
     /// Reads the start of tile_group_obu() (section 5.11.1).
-    fn tile_group(&mut self, obu: &Obu<'_>, payload: &[u8]) -> Result<Option<FrameInfo>, Error> {
+    fn tile_group(&mut self, obu: &Obu<'_>, payload: &[u8]) -> Result<Option<FrameInfo>, BitstreamError> {
         let Some(open) = &mut self.open else { return Ok(None) };
         let mut r = BitReader::new(payload);
         let present = open.num_tiles > 1 && r.bits(1)? == 1;
@@ -179,21 +182,21 @@ impl Frames<'_> {
             (tg_start, tg_end) = (r.bits(n)? as usize, r.bits(n)? as usize);
         }
         if r.byte_alignment()?.is_empty() {
-            return Err(Error::End);
+            return Err(BitstreamError::End);
         }
         if present && obu.header.obu_type == ObuType::Frame {
-            return Err(Error::Value { field: "tile_start_and_end_present_flag" });
+            return Err(BitstreamError::Value { field: "tile_start_and_end_present_flag" });
         }
         if tg_start != open.next_tile || tg_end < tg_start || tg_end >= open.num_tiles {
-            return Err(Error::Value { field: "tg_start" });
+            return Err(BitstreamError::Value { field: "tg_start" });
         }
         open.next_tile = tg_end + 1;
         if open.next_tile == open.num_tiles { self.complete() } else { Ok(None) }
     }
 
-    /// Hands out the open frame and updates the slots with it.
-    fn complete(&mut self) -> Result<Option<FrameInfo>, Error> {
-        let sequence = self.reader.sequence.as_ref().ok_or(Error::MissingSequenceHeader)?;
+    /// Closes the open frame, updates the slots with it and returns it.
+    fn complete(&mut self) -> Result<Option<FrameInfo>, BitstreamError> {
+        let sequence = self.reader.sequence.as_ref().ok_or(BitstreamError::MissingSequenceHeader)?;
         let frame = self.open.take().map(|open| open.info);
         if let Some(frame) = &frame {
             self.reader.slots.update(sequence, &frame.header);

@@ -1,36 +1,39 @@
 //! Decoding of one temporal unit at a time, by rav1d or by libdav1d.
 //!
-//! By default this is rav1d, dav1d rewritten in Rust, which needs nothing of the system. With the feature
-//! `dav1d` it is the system's libdav1d, 1.3 or newer (the API that the crate `dav1d` 0.11 binds): Debian 13 and
-//! Ubuntu 24.04 have it, Debian 12 is too old with its 1.0. Both take the same settings and give the same samples.
+//! The default decoder is rav1d, dav1d rewritten in Rust, which needs nothing of the system. With the feature
+//! `dav1d` it is the system's libdav1d, 1.3 or newer (the API that the crate `dav1d` 0.11 binds): Debian 13
+//! and Ubuntu 24.04 have it, Debian 12 is too old with its 1.0. Both take the same settings and give the same
+//! samples.
 //!
-//! Every picture comes out of the call that brings its data: frames are not decoded in parallel with each other,
-//! only (with several threads) the tiles and rows of one frame. The decoder is asked for the pictures of all
-//! spatial layers and the choice is made here, so a picture is never held back to wait for a higher layer that
-//! a relay has dropped.
+//! Every call returns the pictures of the data that it was given. Several threads share the tiles and rows of
+//! one frame; frames are not decoded in parallel with each other. This module asks the library for the
+//! pictures of all spatial layers and chooses among them itself, so the library never holds a picture back to
+//! wait for a higher layer that a relay has dropped.
 //!
 //! # Loss
-//! After an error the decoder has forgotten all references, and gives [`Error::NeedKeyFrame`] until a temporal
-//! unit brings a sequence header and a key frame. It cannot see every loss: a frame whose reference never came is
-//! predicted from the older picture in the same slot. Who does see it, from the transport or from a
-//! Dependency Descriptor, calls [`Decoder::reset`].
+//! After an error the decoder has forgotten all references, and returns [`DecodeError::NeedKeyFrame`] until a
+//! temporal unit brings a sequence header and a key frame. It cannot detect every loss: if a reference never
+//! came, it predicts the frame from the older picture in the same slot. A caller that learns of the loss,
+//! from the transport or from a Dependency Descriptor, calls [`Decoder::reset`].
 //!
-//! Only OBUs that matter to the samples reach the library; metadata and unknown types do not. Its entry points are
-//! those of C, so a panic inside rav1d would end the process and cannot be turned into an error here; damaged
-//! streams have not led to one.
+//! Only OBUs that affect the samples reach the library; metadata and unknown types do not. The library has
+//! the entry points of C, so a panic inside rav1d would end the process and cannot become an error here.
+//! Damaged streams have not caused one.
 
+mod error;
 mod unit;
 
-use crate::bitstream;
-use crate::picture::{Picture, PictureError, PictureView, Size};
+pub use error::DecodeError;
+
+use crate::picture::{Picture, PictureView, Size};
 use bytes::Bytes;
-// Never both: rav1d exports the symbols of libdav1d too, and is linked only where it is named.
+// Never both: rav1d exports the symbols of libdav1d too, and is linked only if it is named.
 #[cfg(feature = "dav1d")]
 use dav1d as backend;
 #[cfg(not(feature = "dav1d"))]
 use rav1d::dav1d as backend;
 
-/// The largest temporal unit taken, in bytes.
+/// The largest temporal unit that [`Decoder::decode`] accepts, in bytes.
 pub const MAX_TEMPORAL_UNIT: usize = 64 << 20;
 
 /// The largest frame size limit that can be set, in luma samples: the decoders count bytes in 32 bits.
@@ -39,28 +42,31 @@ const MAX_FRAME_SIZE_LIMIT: u32 = 1 << 30;
 /// Spatial layers that a stream can have (`spatial_id` is two bits wide).
 const MAX_SPATIAL_LAYERS: usize = 4;
 
-/// Which pictures of a temporal unit come out.
+/// The pictures of a temporal unit that the decoder returns.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Output {
-    /// The picture of the highest spatial layer that is there, of all layers in operating point 0.
+    /// The picture of the highest spatial layer that has arrived, of the layers in operating point 0.
     #[default]
     HighestLayer,
-    /// The picture of the highest spatial layer that is there, of the layers in this operating point: an index
-    /// (0 to 31) into the list of the sequence header (AV1 specification, 5.5.1). OBUs of other layers are not
-    /// decoded. A stream that lists fewer points is decoded at point 0.
+    /// The picture of the highest spatial layer that has arrived, of the layers in this operating point: an
+    /// index (0 to 31) into the list of the sequence header (AV1 specification, section 5.5.1). OBUs of other
+    /// layers are not decoded. If the stream lists fewer points, point 0 counts.
     OperatingPoint(u8),
-    /// One picture for each spatial layer that is there, from the lowest up.
+    /// One picture for each spatial layer that has arrived, from the lowest up.
     AllLayers,
 }
 
-/// How to decode.
+/// Settings of a [`Decoder`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "written as a literal, with `..Default::default()`")]
 pub struct DecoderConfig {
-    /// Which pictures come out.
+    /// The pictures that the decoder returns.
     pub output: Output,
-    /// Threads, 1 to 256. With 1, the default, decoding happens in the caller's thread.
+    /// Threads, 1 to 256. With 1, the default, the caller's thread does all the work.
     pub threads: usize,
-    /// The largest frame taken, in luma samples, 1 to 2^30. The default is that of level 5: 8 912 896 (4096x2176).
+    /// The largest frame that is decoded, in luma samples, 1 to 2^30. The default is that of
+    /// level 5: 8912896 (4096x2176).
     pub frame_size_limit: u32,
 }
 
@@ -72,52 +78,14 @@ impl Default for DecoderConfig {
 
 /// A decoded picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DecodedPicture {
-    /// The samples, in a size that may differ from layer to layer.
-    pub picture: Picture,
-    /// The `spatial_id` of the layer, 0 where the stream has no layers.
-    pub spatial_id: u8,
-    /// As it was given with the temporal unit.
-    pub timestamp: i64,
-}
-
-/// Why there is no decoder, or no picture.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error {
-    /// A setting is out of its range.
-    #[error("decoder setting {0}")]
-    Config(&'static str),
-    /// The decoder library could not be started.
-    #[error("the decoder does not start: {0}")]
-    Start(String),
-    /// The temporal unit is above [`MAX_TEMPORAL_UNIT`].
-    #[error("a temporal unit of {0} bytes is too large")]
-    UnitSize(usize),
-    /// The OBUs do not make a temporal unit.
-    #[error("malformed temporal unit: {0}")]
-    Malformed(&'static str),
-    /// An OBU is damaged.
-    #[error(transparent)]
-    Obu(#[from] bitstream::Error),
-    /// References are missing, and the temporal unit has no sequence header with a key frame.
-    #[error("decoding goes on at the next key frame")]
-    NeedKeyFrame,
-    /// The decoder library refuses the temporal unit: it is damaged, too large a frame, or refers to frames that
-    /// are not there.
-    #[error("the temporal unit cannot be decoded: {0}")]
-    Refused(String),
-    /// The picture is not 8-bit 4:2:0.
-    #[error("a picture of {bits} bits, {layout}, where 8-bit 4:2:0 is supported")]
-    Format {
-        /// Bits of a sample.
-        bits: usize,
-        /// Chroma format.
-        layout: &'static str,
-    },
-    /// The decoded planes do not make a picture.
-    #[error(transparent)]
-    Picture(#[from] PictureError),
+pub struct DecodedPicture {
+    /// The samples. Their size may differ from layer to layer.
+    pub picture: Picture,
+    /// The `spatial_id` of the layer, 0 if the stream has no layers.
+    pub spatial_id: u8,
+    /// The timestamp that [`Decoder::decode`] was given with the temporal unit.
+    pub timestamp: i64,
 }
 
 /// A decoder for one stream.
@@ -140,18 +108,19 @@ impl Decoder {
     /// A decoder that waits for its first key frame.
     ///
     /// # Errors
-    /// [`Error::Config`] for a setting out of range, [`Error::Start`] where the decoder library cannot start.
-    pub fn new(config: DecoderConfig) -> Result<Self, Error> {
+    /// [`DecodeError::Config`] if a setting is out of range, [`DecodeError::Start`] if the decoder library
+    /// cannot start.
+    pub fn new(config: DecoderConfig) -> Result<Self, DecodeError> {
         let DecoderConfig { output, threads, frame_size_limit } = config;
         let Some(threads) = u32::try_from(threads).ok().filter(|t| (1..=256).contains(t)) else {
-            return Err(Error::Config("`threads` is not in 1..=256"));
+            return Err(DecodeError::Config("`threads` is not in 1..=256"));
         };
         if !(1..=MAX_FRAME_SIZE_LIMIT).contains(&frame_size_limit) {
-            return Err(Error::Config("`frame_size_limit` is not in 1..=2^30"));
+            return Err(DecodeError::Config("`frame_size_limit` is not in 1..=2^30"));
         }
         let operating_point = match output {
             Output::OperatingPoint(point @ 0..=31) => point.into(),
-            Output::OperatingPoint(_) => return Err(Error::Config("operating point is not in 0..=31")),
+            Output::OperatingPoint(_) => return Err(DecodeError::Config("operating point is not in 0..=31")),
             Output::HighestLayer | Output::AllLayers => 0,
         };
         let mut settings = backend::Settings::new();
@@ -160,20 +129,25 @@ impl Decoder {
         settings.set_operating_point(operating_point);
         settings.set_all_layers(true);
         settings.set_frame_size_limit(frame_size_limit);
-        let inner =
-            backend::Decoder::with_settings(&settings).map_err(|error| Error::Start(error.to_string()))?;
+        let inner = backend::Decoder::with_settings(&settings)
+            .map_err(|error| DecodeError::Start(error.to_string()))?;
         Ok(Self { inner, output, need_key_frame: true })
     }
 
-    /// Decodes one temporal unit in the low-overhead bitstream format (AV1 specification, 5.2; a temporal
-    /// delimiter may be there or not) and gives its pictures, each with `timestamp`, whose unit is the caller's.
+    /// Decodes one temporal unit in the low-overhead bitstream format (AV1 specification, section 5.2), with
+    /// or without a temporal delimiter, and returns its pictures. Each carries `timestamp`, whose unit the
+    /// caller chooses.
     ///
-    /// There may be none: where no frame is to be shown, or none is in the operating point.
+    /// There are no pictures if the unit shows no frame, or none of the operating point.
     ///
     /// # Errors
-    /// Any but [`Error::Config`] and [`Error::Start`]. The next temporal unit decoded is then one with a
-    /// sequence header and a key frame.
-    pub fn decode(&mut self, temporal_unit: &[u8], timestamp: i64) -> Result<Vec<DecodedPicture>, Error> {
+    /// Any but [`DecodeError::Config`] and [`DecodeError::Start`]. The decoder then waits for a temporal unit
+    /// with a sequence header and a key frame.
+    pub fn decode(
+        &mut self,
+        temporal_unit: &[u8],
+        timestamp: i64,
+    ) -> Result<Vec<DecodedPicture>, DecodeError> {
         let pictures = self.decode_unit(temporal_unit, timestamp);
         if pictures.is_err() {
             self.reset();
@@ -181,7 +155,7 @@ impl Decoder {
         pictures
     }
 
-    /// Forgets all references, as after an error: decoding goes on at the next key frame.
+    /// Forgets all references, as after an error. Decoding resumes at the next key frame.
     pub fn reset(&mut self) {
         self.inner.flush();
         self.need_key_frame = true;
@@ -192,13 +166,17 @@ impl Decoder {
         self.need_key_frame
     }
 
-    fn decode_unit(&mut self, temporal_unit: &[u8], timestamp: i64) -> Result<Vec<DecodedPicture>, Error> {
+    fn decode_unit(
+        &mut self,
+        temporal_unit: &[u8],
+        timestamp: i64,
+    ) -> Result<Vec<DecodedPicture>, DecodeError> {
         if temporal_unit.len() > MAX_TEMPORAL_UNIT {
-            return Err(Error::UnitSize(temporal_unit.len()));
+            return Err(DecodeError::UnitSize(temporal_unit.len()));
         }
         let unit = unit::split(temporal_unit)?;
         if self.need_key_frame && !unit.starts_sequence {
-            return Err(Error::NeedKeyFrame);
+            return Err(DecodeError::NeedKeyFrame);
         }
         self.need_key_frame = false;
         let data = Bytes::copy_from_slice(temporal_unit);
@@ -206,7 +184,7 @@ impl Decoder {
         for part in unit.parts {
             let layer = &mut layers[usize::from(part.spatial_id)];
             self.decode_part(data.slice(part.range), layer)
-                .map_err(|error| Error::Refused(error.to_string()))?;
+                .map_err(|error| DecodeError::Refused(error.to_string()))?;
         }
         let shown = (0..).zip(layers).filter_map(|(spatial_id, picture)| Some((spatial_id, picture?)));
         let copy = |(spatial_id, picture)| {
@@ -218,7 +196,8 @@ impl Decoder {
         }
     }
 
-    /// Decodes OBUs of one spatial layer; a temporal unit shows one picture of a layer, so the last one is it.
+    /// Decodes OBUs of one spatial layer. A temporal unit shows one picture of each layer, so the last
+    /// picture counts.
     fn decode_part(
         &mut self,
         part: Bytes,
@@ -240,14 +219,14 @@ impl Decoder {
             if sent.is_ok() {
                 return Ok(());
             }
-            // Pictures were in the way of the rest; with all of them taken it goes in, or never will.
+            // The library accepts the rest only after its pictures have been taken. It must accept it now.
             self.inner.send_pending_data()?;
             sent = Ok(());
         }
     }
 }
 
-fn copy_out(picture: &backend::Picture) -> Result<Picture, Error> {
+fn copy_out(picture: &backend::Picture) -> Result<Picture, DecodeError> {
     use backend::PixelLayout::{I400, I420, I422, I444};
     let bits = picture.bit_depth();
     let layout = match picture.pixel_layout() {
@@ -257,7 +236,7 @@ fn copy_out(picture: &backend::Picture) -> Result<Picture, Error> {
         I444 => "4:4:4",
     };
     if (bits, layout) != (8, "4:2:0") {
-        return Err(Error::Format { bits, layout });
+        return Err(DecodeError::Format { bits, layout });
     }
     let components = [0, 1, 2].map(backend::PlanarImageComponent::from);
     let planes = components.map(|component| picture.plane(component));

@@ -1,4 +1,5 @@
 use super::*;
+use crate::bitstream::BitstreamError;
 use proptest::prelude::*;
 use rav1e::prelude::{ChromaSampling, Config, Context, EncoderConfig, EncoderStatus, Pixel, SpeedSettings};
 use std::sync::LazyLock;
@@ -63,7 +64,7 @@ fn decode_all(decoder: &mut Decoder, units: &[Vec<u8>]) -> Vec<DecodedPicture> {
     pictures.collect()
 }
 
-/// An OBU with a size, and with an extension where it is of a spatial layer.
+/// An OBU with a size, and with an extension if `spatial_id` names a layer.
 fn obu(obu_type: u8, spatial_id: Option<u8>, payload: &[u8]) -> Vec<u8> {
     let mut obu = vec![obu_type << 3 | if spatial_id.is_some() { 6 } else { 2 }];
     obu.extend(spatial_id.map(|id| id << 3));
@@ -90,7 +91,7 @@ fn obus(mut data: &[u8]) -> Vec<(u8, &[u8])> {
     obus
 }
 
-/// The same sequence header, listing operating points with these idc values where it had one.
+/// The same sequence header, with operating points of these idc values in place of its only one.
 fn with_operating_points(header: &[u8], idcs: &[u16]) -> Vec<u8> {
     let mut bits: Vec<bool> =
         header.iter().flat_map(|byte| (0..8).rev().map(move |i| byte >> i & 1 == 1)).collect();
@@ -114,7 +115,7 @@ fn with_operating_points(header: &[u8], idcs: &[u16]) -> Vec<u8> {
     bits.chunks(8).map(|byte| byte.iter().fold(0, |value, &bit| value << 1 | u8::from(bit))).collect()
 }
 
-/// A temporal unit of two spatial layers, each a key frame, and what a decoder makes of either.
+/// A temporal unit of two spatial layers, each a key frame, and the decoded picture of each.
 fn two_layers() -> ([Vec<u8>; 3], [Picture; 2]) {
     let alone = [1, 2].map(|seed| encode::<u8>(8, ChromaSampling::Cs420, 1, seed).remove(0));
     let pictures = alone.each_ref().map(|unit| {
@@ -174,21 +175,21 @@ fn layers_are_chosen() {
 fn decoding_goes_on_at_a_key_frame() {
     let intact = decode_all(&mut decoder(Output::HighestLayer), &CLIP);
     let mut decoder = decoder(Output::HighestLayer);
-    assert_eq!(decoder.decode(&CLIP[1], 0), Err(Error::NeedKeyFrame));
+    assert_eq!(decoder.decode(&CLIP[1], 0), Err(DecodeError::NeedKeyFrame));
     let frame_only = obus(&CLIP[0]).into_iter().find(|obu| obu.0 == 6).unwrap().1;
-    assert_eq!(decoder.decode(&obu(6, None, frame_only), 0), Err(Error::NeedKeyFrame));
+    assert_eq!(decoder.decode(&obu(6, None, frame_only), 0), Err(DecodeError::NeedKeyFrame));
     assert_eq!(decode_all(&mut decoder, &CLIP[..2]), intact[..2]);
-    assert_eq!(decoder.decode(&CLIP[2][..CLIP[2].len() - 1], 0), Err(Error::Obu(bitstream::Error::End)));
+    assert_eq!(decoder.decode(&CLIP[2][..CLIP[2].len() - 1], 0), Err(DecodeError::Obu(BitstreamError::End)));
     assert!(decoder.needs_key_frame());
-    assert_eq!(decoder.decode(&CLIP[3], 0), Err(Error::NeedKeyFrame));
+    assert_eq!(decoder.decode(&CLIP[3], 0), Err(DecodeError::NeedKeyFrame));
     assert_eq!(decode_all(&mut decoder, &CLIP), intact);
     // The frame's own data end early.
     let [.., (6, frame)] = obus(&CLIP[1])[..] else { panic!("no frame") };
-    assert!(matches!(decoder.decode(&obu(6, None, &frame[..3]), 0), Err(Error::Refused(_))));
-    assert_eq!(decoder.decode(&CLIP[1], 0), Err(Error::NeedKeyFrame));
+    assert!(matches!(decoder.decode(&obu(6, None, &frame[..3]), 0), Err(DecodeError::Refused(_))));
+    assert_eq!(decoder.decode(&CLIP[1], 0), Err(DecodeError::NeedKeyFrame));
     assert_eq!(decode_all(&mut decoder, &CLIP), intact);
     decoder.reset();
-    assert_eq!(decoder.decode(&CLIP[1], 0), Err(Error::NeedKeyFrame));
+    assert_eq!(decoder.decode(&CLIP[1], 0), Err(DecodeError::NeedKeyFrame));
 }
 
 #[test]
@@ -202,7 +203,7 @@ fn a_lost_unit_costs_no_more_than_the_units_to_the_next_key_frame() {
             let waits = decoder.needs_key_frame();
             match decoder.decode(unit, 0) {
                 Ok(pictures) => assert_eq!((pictures.len(), waits), (1, false)),
-                Err(error) => assert_eq!(error == Error::NeedKeyFrame, waits, "{error}"),
+                Err(error) => assert_eq!(error == DecodeError::NeedKeyFrame, waits, "{error}"),
             }
         }
         assert_eq!(decode_all(&mut decoder, &CLIP), intact);
@@ -217,18 +218,18 @@ fn what_is_too_large_or_of_another_format_is_refused() {
         threads,
         frame_size_limit,
     };
-    assert!(matches!(new(config(0, 1, 0)), Err(Error::Config(_))));
-    assert!(matches!(new(config(257, 1, 0)), Err(Error::Config(_))));
-    assert!(matches!(new(config(1, 0, 0)), Err(Error::Config(_))));
-    assert!(matches!(new(config(1, u32::MAX, 0)), Err(Error::Config(_))));
-    assert!(matches!(new(config(1, 1, 32)), Err(Error::Config(_))));
+    assert!(matches!(new(config(0, 1, 0)), Err(DecodeError::Config(_))));
+    assert!(matches!(new(config(257, 1, 0)), Err(DecodeError::Config(_))));
+    assert!(matches!(new(config(1, 0, 0)), Err(DecodeError::Config(_))));
+    assert!(matches!(new(config(1, u32::MAX, 0)), Err(DecodeError::Config(_))));
+    assert!(matches!(new(config(1, 1, 32)), Err(DecodeError::Config(_))));
 
     let mut small = Decoder::new(config(1, (SIZE * SIZE) as u32 - 1, 0)).unwrap();
-    assert!(matches!(small.decode(&CLIP[0], 0), Err(Error::Refused(_))));
+    assert!(matches!(small.decode(&CLIP[0], 0), Err(DecodeError::Refused(_))));
     let mut just_enough = Decoder::new(config(1, (SIZE * SIZE) as u32, 0)).unwrap();
     assert_eq!(just_enough.decode(&CLIP[0], 0).unwrap().len(), 1);
     let too_long = vec![0; MAX_TEMPORAL_UNIT + 1];
-    assert_eq!(just_enough.decode(&too_long, 0), Err(Error::UnitSize(MAX_TEMPORAL_UNIT + 1)));
+    assert_eq!(just_enough.decode(&too_long, 0), Err(DecodeError::UnitSize(MAX_TEMPORAL_UNIT + 1)));
 
     for (unit, bits, layout) in [
         (encode::<u16>(10, ChromaSampling::Cs420, 1, 0), 10, "4:2:0"),
@@ -236,7 +237,7 @@ fn what_is_too_large_or_of_another_format_is_refused() {
         (encode::<u8>(8, ChromaSampling::Cs400, 1, 0), 8, "4:0:0"),
     ] {
         let mut decoder = decoder(Output::HighestLayer);
-        assert_eq!(decoder.decode(&unit[0], 0), Err(Error::Format { bits, layout }));
+        assert_eq!(decoder.decode(&unit[0], 0), Err(DecodeError::Format { bits, layout }));
         assert_eq!(decoder.decode(&CLIP[0], 0).unwrap().len(), 1);
     }
 }
@@ -265,7 +266,7 @@ proptest! {
             let waits = decoder.needs_key_frame();
             match decoder.decode(unit, 0) {
                 Ok(_) => prop_assert!(!decoder.needs_key_frame()),
-                Err(Error::NeedKeyFrame) => prop_assert!(waits),
+                Err(DecodeError::NeedKeyFrame) => prop_assert!(waits),
                 Err(_) => prop_assert!(decoder.needs_key_frame()),
             }
         }

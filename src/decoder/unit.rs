@@ -1,12 +1,12 @@
-//! Just so much of a temporal unit as is needed to hand it to the decoder: where each layer's OBUs are, and
-//! whether decoding can start here.
+//! Cuts a temporal unit into the OBUs of each spatial layer, and finds out whether decoding can start with
+//! it. That is all the decoder library needs to be told.
 
 use std::ops::Range;
 
-use super::Error;
+use super::error::DecodeError;
 use crate::bitstream::{ObuType, obus};
 
-/// More than four layers need, even where metadata lie between their frames.
+/// More than four layers need, even if metadata stand between their frames.
 const MAX_PARTS: usize = 64;
 
 /// OBUs in a row that belong to one spatial layer.
@@ -18,28 +18,29 @@ pub(super) struct Part {
 
 /// A temporal unit cut at the borders of its spatial layers.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Unit {
+pub(super) struct CutUnit {
     pub parts: Vec<Part>,
-    /// There are a sequence header and a key frame.
+    /// The unit has a sequence header and a key frame.
     pub starts_sequence: bool,
 }
 
-/// Cuts a temporal unit. What says nothing about the samples (metadata, padding, reserved OBU types) is left out.
-pub(super) fn split(data: &[u8]) -> Result<Unit, Error> {
-    let mut unit = Unit { parts: Vec::new(), starts_sequence: false };
+/// Cuts a temporal unit and leaves out OBUs that do not affect the samples (metadata, padding, reserved
+/// types).
+pub(super) fn split(data: &[u8]) -> Result<CutUnit, DecodeError> {
+    let mut unit = CutUnit { parts: Vec::new(), starts_sequence: false };
     let mut reduced_still_picture_header = None;
     for obu in obus(data) {
         let obu = obu?;
-        let first = || obu.payload.first().ok_or(Error::Malformed("an empty header"));
+        let first = || obu.payload.first().ok_or(DecodeError::Malformed("an empty header"));
         match obu.header.obu_type {
             ObuType::TemporalDelimiter if obu.offset > 0 => {
-                return Err(Error::Malformed("a second temporal unit"));
+                return Err(DecodeError::Malformed("a second temporal unit"));
             }
             ObuType::SequenceHeader => reduced_still_picture_header = Some(first()? & 0x08 != 0),
             ObuType::FrameHeader | ObuType::Frame => {
                 let first = first()?;
-                // show_existing_frame is 0, and so is frame_type: KEY_FRAME; see 5.9.2. There must be a sequence
-                // header before it.
+                // show_existing_frame is 0, and so is frame_type: KEY_FRAME; see 5.9.2. There must be a
+                // sequence header before it.
                 let key_frame = |reduced| reduced || first & 0xe0 == 0;
                 unit.starts_sequence |= reduced_still_picture_header.is_some_and(key_frame);
             }
@@ -53,17 +54,17 @@ pub(super) fn split(data: &[u8]) -> Result<Unit, Error> {
             Some(part) if part.spatial_id == spatial_id && part.range.end == range.start => {
                 part.range.end = range.end;
             }
-            _ if parts == MAX_PARTS => return Err(Error::Malformed("the layers' OBUs are mixed up")),
+            _ if parts == MAX_PARTS => return Err(DecodeError::Malformed("the layers' OBUs are mixed up")),
             _ => unit.parts.push(Part { spatial_id, range }),
         }
     }
-    if unit.parts.is_empty() { Err(Error::Malformed("no frame")) } else { Ok(unit) }
+    if unit.parts.is_empty() { Err(DecodeError::Malformed("no frame")) } else { Ok(unit) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bitstream;
+    use crate::bitstream::BitstreamError;
     use proptest::prelude::*;
 
     #[test]
@@ -78,19 +79,19 @@ mod tests {
         .concat();
         let part = |spatial_id, range| Part { spatial_id, range };
         let unit = split(&data).unwrap();
-        assert_eq!(unit, Unit { parts: vec![part(0, 0..11), part(1, 14..18)], starts_sequence: true });
+        assert_eq!(unit, CutUnit { parts: vec![part(0, 0..11), part(1, 14..18)], starts_sequence: true });
         assert!(!split(&data[6..]).unwrap().starts_sequence, "there is no sequence header");
         assert!(!split(&data[..6]).unwrap().starts_sequence, "there is no frame");
     }
 
     #[test]
     fn damage_is_named() {
-        let malformed = |data: &[u8], why| assert_eq!(split(data), Err(Error::Malformed(why)));
+        let malformed = |data: &[u8], why| assert_eq!(split(data), Err(DecodeError::Malformed(why)));
         malformed(&[], "no frame");
         malformed(&[0x0a, 0], "an empty header");
         malformed(&[0x32, 0], "an empty header");
         malformed(&[0x12, 0, 0x32, 1, 0, 0x12, 0], "a second temporal unit");
-        assert_eq!(split(&[0x32, 3, 0, 0]), Err(Error::Obu(bitstream::Error::End)));
+        assert_eq!(split(&[0x32, 3, 0, 0]), Err(DecodeError::Obu(BitstreamError::End)));
         let mixed_up = [[0x36, 0x00, 1, 0], [0x36, 0x08, 1, 0]].concat().repeat(33);
         malformed(&mixed_up, "the layers' OBUs are mixed up");
     }

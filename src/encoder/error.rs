@@ -38,5 +38,5 @@ pub enum EncodeError {
     },
     /// A header could not be written.
     #[error("header: {0}")]
-    Header(#[from] bitstream::Error),
+    Header(#[from] bitstream::BitstreamError),
 }

@@ -28,7 +28,7 @@ pub(super) fn write_frame(
     picture_number: u64,
     coded: &CodedFrame,
     tiling: &TilingInfo,
-) -> Result<(), bitstream::Error> {
+) -> Result<(), bitstream::BitstreamError> {
     let mut header = FrameHeader::inter(sequence);
     match plan.kind {
         FrameKind::Key => header = FrameHeader::key(sequence),

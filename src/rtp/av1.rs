@@ -30,7 +30,7 @@ const N: u8 = 0x08;
 pub enum Error {
     /// An OBU that is none.
     #[error(transparent)]
-    Obu(#[from] bitstream::Error),
+    Obu(#[from] bitstream::BitstreamError),
     /// A payload without elements, or an OBU without a byte.
     #[error("an empty payload or OBU")]
     Empty,
@@ -374,7 +374,7 @@ mod tests {
         // obu_size within an element is taken, where it is right.
         assert_eq!(refused(&[&[0x10, 0x32, 1, 5]]), None);
         assert_eq!(refused(&[&[0x10, 0x32, 1, 5, 6]]), Some(Error::Size));
-        assert_eq!(refused(&[&[0x10, 0x32, 3, 5]]), Some(Error::Obu(bitstream::Error::End)));
+        assert_eq!(refused(&[&[0x10, 0x32, 3, 5]]), Some(Error::Obu(bitstream::BitstreamError::End)));
     }
 
     proptest! {

@@ -28,7 +28,7 @@ const DEMAND: u8 = 1;
 pub enum MessageError {
     /// The data ends within a field, or a number has more than 32 bits.
     #[error(transparent)]
-    Bits(#[from] bitstream::Error),
+    Bits(#[from] bitstream::BitstreamError),
     /// Another version.
     #[error("a message of version {0}")]
     Version(u8),
@@ -270,7 +270,7 @@ impl<'a> Reader<'a> {
     }
 
     fn byte(&mut self) -> Result<u8, MessageError> {
-        let (byte, rest) = self.data.split_first().ok_or(bitstream::Error::End)?;
+        let (byte, rest) = self.data.split_first().ok_or(bitstream::BitstreamError::End)?;
         self.data = rest;
         Ok(*byte)
     }
@@ -296,7 +296,7 @@ impl<'a> Reader<'a> {
         if !present {
             return Ok(None);
         }
-        let (bytes, rest) = self.data.split_first_chunk().ok_or(bitstream::Error::End)?;
+        let (bytes, rest) = self.data.split_first_chunk().ok_or(bitstream::BitstreamError::End)?;
         self.data = rest;
         fraction(f32::from_le_bytes(*bytes), field).map(Some)
     }
