@@ -336,8 +336,9 @@ impl Group {
 
     /// Takes a proposal or a commit of another member.
     ///
-    /// Every member may add and remove any other, and neither this nor the delivery service, which cannot read the
-    /// messages, refuses it. Compare the [`members`](Self::members) before and after.
+    /// Every member may add and remove any other: neither this nor the delivery service, which cannot read the
+    /// messages, refuses it. [`members`](Self::members) does not tell a member from one that took its place under
+    /// the same name; only people who compare the [`code`](Self::code) of the new epoch find out.
     ///
     /// # Errors
     /// If the message is not sound, not of this epoch, or not of a member.
