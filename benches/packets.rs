@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use criterion::{Bencher, Criterion, Throughput, criterion_group, criterion_main};
-use layercast::Size;
 use layercast::e2ee::*;
 use layercast::rtp::descriptor::{DependencyDescriptor, Describer};
 use layercast::rtp::packetizer::{OutgoingFrame, Packetizer, PacketizerConfig, Packets, PayloadFormat};
 use layercast::rtp::reassembler::{Event, Reassembler, ReassemblerConfig};
 use layercast::structure::{DecodeTargets, PictureRequest, Planner, ScalabilityMode};
+use layercast::{Size, Time};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
 const DESCRIPTOR: u8 = 3;
@@ -93,18 +93,20 @@ fn bench(c: &mut Criterion) {
         let mut packetizer_ = packetizer();
         let (mut sealed, mut packets) = (BytesMut::new(), Packets::new());
         // The planner's work is not measured, so one descriptor has to do for all frames after the first.
-        sealer.seal(&call.next(), Unit::Frame, &frame, &mut sealed).unwrap();
+        sealer.seal(&call.next(), SealedUnit::Frame, &frame, &mut sealed).unwrap();
         let descriptor = call.next();
         // The coder has written the frame behind room for the header.
         let plain = [&[0; MAX_HEADER][..], &frame].concat();
         group.bench_function("encrypt", |b| {
-            in_place(b, &plain, |buffer| sealer.seal_in_place(&descriptor, Unit::Frame, buffer).unwrap())
+            in_place(b, &plain, |buffer| {
+                sealer.seal_in_place(&descriptor, SealedUnit::Frame, buffer).unwrap()
+            })
         });
         packetize(&mut packetizer_, &Call::new().next(), &frame, &mut packets);
         group.bench_function("encrypt and packetize", |b| {
             in_place(b, &plain, |buffer| {
                 packets.clear();
-                sealer.seal_in_place(&descriptor, Unit::Frame, buffer).unwrap();
+                sealer.seal_in_place(&descriptor, SealedUnit::Frame, buffer).unwrap();
                 packetize(&mut packetizer_, &descriptor, buffer, &mut packets);
             })
         });
@@ -112,7 +114,7 @@ fn bench(c: &mut Criterion) {
             in_place(b, &frame, |buffer| {
                 packets.clear();
                 sealed.clear();
-                sealer.seal(&descriptor, Unit::Frame, buffer, &mut sealed).unwrap();
+                sealer.seal(&descriptor, SealedUnit::Frame, buffer, &mut sealed).unwrap();
                 packetize(&mut packetizer_, &descriptor, &sealed, &mut packets);
             })
         });
@@ -120,7 +122,7 @@ fn bench(c: &mut Criterion) {
         let mut keys = SenderKeys::fresh(agreed, 0, 0).unwrap();
         let (mut sealer, mut call, mut packetizer_) = (keys.video(0).unwrap(), Call::new(), packetizer());
         let mut ring = KeyRing::new(agreed, Duration::ZERO);
-        ring.add(keys.grant().clone(), Duration::ZERO);
+        ring.add(Time::ZERO, keys.grant().clone());
         let mut opener = VideoOpener::new(agreed, 0, 0);
         let mut reassembler = Reassembler::new(ReassemblerConfig::new(PayloadFormat::Sframe, DESCRIPTOR));
         group.bench_function("depacketize and decrypt", |b| {
@@ -130,7 +132,7 @@ fn bench(c: &mut Criterion) {
                 for _ in 0..rounds {
                     sealed.clear();
                     let descriptor = call.next();
-                    sealer.seal(&descriptor, Unit::Frame, &frame, &mut sealed).unwrap();
+                    sealer.seal(&descriptor, SealedUnit::Frame, &frame, &mut sealed).unwrap();
                     packetize(&mut packetizer_, &descriptor, &sealed, &mut packets);
                     let packets: Vec<Bytes> = packets.drain().collect();
                     let start = Instant::now();
@@ -139,7 +141,7 @@ fn bench(c: &mut Criterion) {
                     }
                     while let Some(event) = reassembler.poll(Duration::ZERO) {
                         let Event::Frame(received) = event else { panic!("{event:?}") };
-                        let frame = opener.open_received(&ring, Duration::ZERO, received).unwrap();
+                        let frame = opener.open_received(Time::ZERO, &ring, received).unwrap();
                         if frame.starts_sequence {
                             reassembler.adopt(frame.structure.clone(), Duration::ZERO);
                         }
@@ -159,7 +161,7 @@ fn bench(c: &mut Criterion) {
             packets.clear();
             sealed.clear();
             let descriptor = call.next();
-            sealer.seal(&descriptor, Unit::Frame, &frame, &mut sealed).unwrap();
+            sealer.seal(&descriptor, SealedUnit::Frame, &frame, &mut sealed).unwrap();
             packetize(&mut packetizer_, &descriptor, &sealed, &mut packets);
         }
         let wire: usize = packets.iter().map(<[u8]>::len).sum();

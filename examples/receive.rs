@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use clap::Parser;
-use layercast::Size;
 use layercast::decoder::{Decoder, DecoderConfig, Output};
 use layercast::e2ee::{Agreement, KeyRing, VideoOpener};
 use layercast::rtp::frame_buffer::{DropReason, Request, Unit};
 use layercast::rtp::reassembler::{Rejected, Statistics};
 use layercast::rtp::rtcp::{self, IntraRequest, LayerRequest, Lost, Message};
 use layercast::structure::LayerId;
+use layercast::{Size, Time};
 use y4m::Ratio;
 
 use common::call::{Happened, Incoming, PAYLOAD_TYPE, SSRC};
@@ -70,7 +70,7 @@ fn run(args: &Args) -> Result<()> {
     let own = group.member();
     let (sender, _) = group.members().find(|(member, _)| *member != own).ok_or("nobody else in the group")?;
     let mut keys = KeyRing::new(agreed, Duration::from_secs(5));
-    keys.add(group.grant()?, Duration::ZERO);
+    keys.add(Time::ZERO, group.grant()?);
     let (gone, has_gone) = mpsc::channel();
     std::thread::spawn(move || {
         let end = control::wait_for_end(stream);

@@ -10,7 +10,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::call::{DESCRIPTOR_ID, Happened, Incoming, Outgoing};
 use common::chance::Chance;
-use layercast::Size;
 use layercast::decoder::{Decoder, DecoderConfig, Output};
 use layercast::e2ee::{Agreement, Binding, KeyRing, SenderKeys, VideoOpener};
 use layercast::picture::Picture;
@@ -19,6 +18,7 @@ use layercast::rtp::packetizer::Packets;
 use layercast::rtp::reassembler::Rejected;
 use layercast::scene::Scene;
 use layercast::structure::{DecodeTarget, ScalabilityMode};
+use layercast::{Size, Time};
 use relay::Relay;
 
 const SIZE: Size = Size::new(128, 72);
@@ -104,7 +104,7 @@ fn journey(agreed: Option<Agreement>, by_packet: bool) {
         for target in mode.structure().decode_targets() {
             let opener = keys.as_ref().map(|(agreed, keys)| {
                 let mut ring = KeyRing::new(*agreed, Duration::from_secs(1));
-                ring.add(keys.grant().clone(), Duration::ZERO);
+                ring.add(Time::ZERO, keys.grant().clone());
                 (VideoOpener::new(*agreed, 3, 0), ring)
             });
             let pictures = receive(&sent, &structure, Incoming::new(target, opener), target);

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use layercast::Size;
 use layercast::e2ee::*;
 use layercast::rtp::descriptor::{DependencyDescriptor, DependencyStructure, Describer};
 use layercast::rtp::packet::{RtpPacket, RtpPacketMut};
 use layercast::rtp::packetizer::{OutgoingFrame, Packetizer, PacketizerConfig, Packets, PayloadFormat};
 use layercast::rtp::sframe;
 use layercast::structure::{DecodeTargets, PictureRequest, Planner, ScalabilityMode};
+use layercast::{Size, Time};
 
-const NOW: Duration = Duration::ZERO;
+const NOW: Time = Time::ZERO;
 const DESCRIPTOR: u8 = 3;
 const MODES: [ScalabilityMode; 2] = [ScalabilityMode::L3T3, ScalabilityMode::L3T3Key];
 
@@ -59,7 +59,7 @@ fn send(agreed: Agreement, sender: u32, epoch: u64, random: &mut Random) -> (Gra
         for descriptor in describer.describe(&picture).unwrap() {
             let payload: Vec<u8> = (0..1 + random.below(200)).map(|_| random.below(256) as u8).collect();
             let mut sealed = BytesMut::new();
-            sealer.seal(&descriptor, Unit::Frame, &payload, &mut sealed).unwrap();
+            sealer.seal(&descriptor, SealedUnit::Frame, &payload, &mut sealed).unwrap();
             let mut packets = Packets::new();
             let frame = OutgoingFrame {
                 payload: &sealed,
@@ -98,10 +98,10 @@ fn receive(
         payloads.push(Bytes::copy_from_slice(packet.payload));
     }
     let (sframe, packetized) = sframe::join(&payloads).map_err(|e| text(&e))?;
-    let unit = if packetized { Unit::Packet { index: 0, last: true } } else { Unit::Frame };
+    let unit = if packetized { SealedUnit::Packet { index: 0, last: true } } else { SealedUnit::Frame };
     let mut frame = BytesMut::from(&sframe[..]);
     let first = first.ok_or("no packet")?;
-    opener.open(keys, NOW, &first, unit, &mut frame).map_err(|e| text(&e))?;
+    opener.open(NOW, keys, &first, unit, &mut frame).map_err(|e| text(&e))?;
     Ok(frame)
 }
 
@@ -131,7 +131,7 @@ fn none_of_100_000_tampered_packets_is_accepted() {
         for sender in 0..2 {
             for epoch in 0..2 {
                 let (grant, frames) = send(agreed, sender, epoch, &mut random);
-                ring.add(grant, NOW);
+                ring.add(NOW, grant);
                 sent.push(frames);
             }
         }

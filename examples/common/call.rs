@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use layercast::e2ee::{KeyRing, OpenError, SealError, Unit as Sealed, VideoOpener, VideoSealer};
+use layercast::Time;
+use layercast::e2ee::{KeyRing, OpenError, SealError, SealedUnit, VideoOpener, VideoSealer};
 use layercast::rtp::av1;
 use layercast::rtp::descriptor::{self, Describer};
 use layercast::rtp::frame_buffer::{self, DropReason, Frame, FrameBuffer, FrameBufferConfig, Request, Unit};
@@ -73,7 +74,7 @@ impl Outgoing {
                 Some(_) if self.by_packet => self.seal_by_packet(&frame, packets)?,
                 Some(sealer) => {
                     self.sealed.clear();
-                    sealer.seal(descriptor, Sealed::Frame, payload, &mut self.sealed)?;
+                    sealer.seal(descriptor, SealedUnit::Frame, payload, &mut self.sealed)?;
                     self.packetizer.packetize(&OutgoingFrame { payload: &self.sealed, ..frame }, packets)?;
                 }
                 None => self.packetizer.packetize(&frame, packets)?,
@@ -86,7 +87,7 @@ impl Outgoing {
         let Some(sealer) = &mut self.sealer else { return Ok(()) };
         let descriptor = frame.descriptor;
         let room = self.packetizer.room(descriptor)?;
-        let overhead = sealer.overhead(descriptor, Sealed::Packet { index: 0, last: true })?;
+        let overhead = sealer.overhead(descriptor, SealedUnit::Packet { index: 0, last: true })?;
         let payloads = av1::packetize(
             frame.payload,
             room.saturating_sub(overhead).max(2),
@@ -94,7 +95,7 @@ impl Outgoing {
         )?;
         let mut sealed = vec![];
         for (index, payload) in (0..).zip(&payloads) {
-            let unit = Sealed::Packet { index, last: usize::from(index) + 1 == payloads.len() };
+            let unit = SealedUnit::Packet { index, last: usize::from(index) + 1 == payloads.len() };
             sealer.seal(descriptor, unit, payload, &mut self.sealed)?;
             sealed.push(self.sealed.split().freeze());
         }
@@ -179,7 +180,7 @@ impl Incoming {
 
     fn open(&mut self, received: ReceivedFrame, now: Duration) -> Result<Frame, OpenError> {
         let Some((opener, keys)) = &mut self.opener else { return Ok(received.into()) };
-        let frame = opener.open_received(keys, now, received)?;
+        let frame = opener.open_received(Time::new(now), keys, received)?;
         if frame.starts_sequence {
             self.reassembler.adopt(frame.structure.clone(), now);
         }

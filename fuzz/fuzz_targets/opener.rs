@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use layercast::e2ee::{Agreement, Binding, Grant, KeyRing, Unit, VideoOpener};
+use layercast::Time;
+use layercast::e2ee::{Agreement, Binding, Grant, KeyRing, SealedUnit, VideoOpener};
 use layercast::rtp::descriptor::DependencyDescriptor;
 use libfuzzer_sys::fuzz_target;
 
@@ -16,13 +17,13 @@ fuzz_target!(|data: &[u8]| {
     let agreed = Agreement { binding, ..Agreement::default() };
     let mut keys = KeyRing::new(agreed, Duration::ZERO);
     // For the whole group, in epoch 0.
-    keys.add(Grant::from_bytes(&[[0; 17], [7; 17]].concat()).unwrap(), Duration::ZERO);
+    keys.add(Time::ZERO, Grant::from_bytes(&[[0; 17], [7; 17]].concat()).unwrap());
     let mut opener = VideoOpener::new(agreed, 0, 0);
     let unit = match choice & 0x80 {
-        0 => Unit::Frame,
-        _ => Unit::Packet { index: choice.into(), last: choice & 0x40 != 0 },
+        0 => SealedUnit::Frame,
+        _ => SealedUnit::Packet { index: choice.into(), last: choice & 0x40 != 0 },
     };
     let mut frame = BytesMut::from(frame);
-    assert!(opener.open(&keys, Duration::ZERO, &descriptor, unit, &mut frame).is_err());
+    assert!(opener.open(Time::ZERO, &keys, &descriptor, unit, &mut frame).is_err());
     assert!(opener.structure().is_none());
 });

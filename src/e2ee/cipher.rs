@@ -1,18 +1,18 @@
 //! The key of one key id: RFC 9605, sections 4.4.2 to 4.4.4.
 
 use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use sframe::CipherSuite;
 use sframe::crypto::{
     DecryptionBufferView, EncryptionBufferView, get_hkdf_key_expand_label, get_hkdf_salt_expand_label,
 };
 use sframe::key::{DecryptionKey, EncryptionKey};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::keys::BaseKey;
+use super::agreement::CipherSuite;
+use super::secret::BaseKey;
 
 /// sframe_key and sframe_salt, ready for use.
 pub(super) enum Cipher {
-    /// AES-GCM by ring, its key schedule kept, in one place: what is moved leaves a copy behind.
+    /// AES-GCM by ring, its key schedule kept, in one place on the heap: a key that moves leaves a copy behind.
     Gcm { key: Box<LessSafeKey>, salt: [u8; 12] },
     /// AES-CTR with HMAC, by RustCrypto.
     Ctr { seal: Box<EncryptionKey>, open: Box<DecryptionKey> },
@@ -24,12 +24,15 @@ pub(super) struct NotAuthentic;
 
 impl Cipher {
     pub(super) fn new(suite: CipherSuite, key_id: u64, base_key: &BaseKey) -> Self {
+        let their_suite = theirs(suite);
         let algorithm = match suite {
-            CipherSuite::AesGcm128Sha256 => &AES_128_GCM,
-            CipherSuite::AesGcm256Sha512 => &AES_256_GCM,
-            _ => {
-                let seal = EncryptionKey::derive_from(suite, key_id, base_key.expose());
-                let open = DecryptionKey::derive_from(suite, key_id, base_key.expose());
+            CipherSuite::Aes128GcmSha256_128 => &AES_128_GCM,
+            CipherSuite::Aes256GcmSha512_128 => &AES_256_GCM,
+            CipherSuite::Aes128CtrHmacSha256_80
+            | CipherSuite::Aes128CtrHmacSha256_64
+            | CipherSuite::Aes128CtrHmacSha256_32 => {
+                let seal = EncryptionKey::derive_from(their_suite, key_id, base_key.expose());
+                let open = DecryptionKey::derive_from(their_suite, key_id, base_key.expose());
                 let fits = "HKDF gives a key and a salt of every suite's length";
                 return Self::Ctr { seal: Box::new(seal.expect(fits)), open: Box::new(open.expect(fits)) };
             }
@@ -37,8 +40,8 @@ impl Cipher {
         let mut key = Zeroizing::new([0; 32]);
         let key = &mut key[..suite.key_len()];
         let mut salt = [0; 12];
-        base_key.expand(suite, b"", &get_hkdf_key_expand_label(key_id, suite), key);
-        base_key.expand(suite, b"", &get_hkdf_salt_expand_label(key_id, suite), &mut salt);
+        base_key.expand(suite, b"", &get_hkdf_key_expand_label(key_id, their_suite), key);
+        base_key.expand(suite, b"", &get_hkdf_salt_expand_label(key_id, their_suite), &mut salt);
         let key = UnboundKey::new(algorithm, key).expect("the suite's key has the algorithm's length");
         Self::Gcm { key: Box::new(LessSafeKey::new(key)), salt }
     }
@@ -57,8 +60,8 @@ impl Cipher {
         }
     }
 
-    /// Decrypts `data`, the tag at its end, in place. Where it is not authentic, what is in `data` afterwards
-    /// is of no use.
+    /// Decrypts `data`, the tag at its end, in place. If it is not authentic, `data` holds nothing of use
+    /// afterwards.
     pub(super) fn open(&self, counter: u64, aad: &mut [u8], data: &mut [u8]) -> Result<(), NotAuthentic> {
         match self {
             Self::Gcm { key, salt } => key
@@ -88,6 +91,17 @@ impl Drop for Cipher {
             salt.zeroize();
             std::hint::black_box(self);
         }
+    }
+}
+
+/// The suite as the crate `sframe` names it.
+fn theirs(suite: CipherSuite) -> sframe::CipherSuite {
+    match suite {
+        CipherSuite::Aes128CtrHmacSha256_80 => sframe::CipherSuite::AesCtr128HmacSha256_80,
+        CipherSuite::Aes128CtrHmacSha256_64 => sframe::CipherSuite::AesCtr128HmacSha256_64,
+        CipherSuite::Aes128CtrHmacSha256_32 => sframe::CipherSuite::AesCtr128HmacSha256_32,
+        CipherSuite::Aes128GcmSha256_128 => sframe::CipherSuite::AesGcm128Sha256,
+        CipherSuite::Aes256GcmSha512_128 => sframe::CipherSuite::AesGcm256Sha512,
     }
 }
 

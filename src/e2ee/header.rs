@@ -1,6 +1,7 @@
-//! The SFrame header (RFC 9605, section 4.3), and what is in a key id (section 5.2).
+//! The SFrame header (RFC 9605, section 4.3), and the parts of a key id (section 5.2).
 
-use arrayvec::ArrayVec;
+use std::ops::Deref;
+
 use sframe::mls::{MlsKeyId, MlsKeyIdBitRange};
 
 /// The longest SFrame header, in bytes.
@@ -8,8 +9,9 @@ pub const MAX_HEADER: usize = 17;
 
 /// The SFrame header: which key, and which counter of it.
 ///
-/// Read here and not by the crate `sframe`, which allocates for every field that does not fit the first byte.
+/// This reads it and not the crate `sframe`, which allocates for every field that does not fit the first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs)] // The fields of the RFC.
 pub struct Header {
     /// KID.
     pub key_id: u64,
@@ -20,7 +22,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// Reads the header at the beginning of an SFrame ciphertext; none where it ends within the header.
+    /// Reads the header at the beginning of an SFrame ciphertext. `None` if the bytes end within it.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let (&config, mut rest) = bytes.split_first()?;
         let mut field = |bits: u8| {
@@ -37,27 +39,44 @@ impl Header {
     }
 
     /// The shortest header of a key id and a counter.
-    pub fn encode(key_id: u64, counter: u64) -> ArrayVec<u8, MAX_HEADER> {
-        let mut header = ArrayVec::new();
-        header.push(0);
+    pub fn encode(key_id: u64, counter: u64) -> HeaderBytes {
+        let mut header = HeaderBytes { bytes: [0; MAX_HEADER], size: 1 };
         for (shift, value) in [(4, key_id), (0, counter)] {
             if value < 8 {
-                header[0] |= (value as u8) << shift;
+                header.bytes[0] |= (value as u8) << shift;
             } else {
                 let size = 8 - value.leading_zeros() as usize / 8;
-                header[0] |= (8 | (size as u8 - 1)) << shift;
-                header.extend(value.to_be_bytes()[8 - size..].iter().copied());
+                header.bytes[0] |= (8 | (size as u8 - 1)) << shift;
+                header.bytes[header.size..][..size].copy_from_slice(&value.to_be_bytes()[8 - size..]);
+                header.size += size;
             }
         }
         header
     }
 }
 
+/// A [`Header`] as bytes, 1 to [`MAX_HEADER`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeaderBytes {
+    /// 0 from `size` on.
+    bytes: [u8; MAX_HEADER],
+    size: usize,
+}
+
+impl Deref for HeaderBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.size]
+    }
+}
+
 /// What one key is for: one spatial layer of a video stream, the audio of a stream, its data messages.
 ///
-/// It is the context value of section 5.2, which stands above sender and epoch in the key id. The camera's
-/// are the smallest, so that they make the shortest headers.
+/// It is the context value of section 5.2, which stands above sender and epoch in the key id. Stream 0 has the
+/// smallest values and so the shortest headers: it should be the camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(clippy::exhaustive_structs)] // A number of the RFC.
 pub struct Context(
     /// The value itself, for peers that divide it in another way.
     pub u64,
@@ -67,7 +86,7 @@ impl Context {
     /// Spatial layer `spatial_id` (at most 3) of video stream `stream`: say 0 for the camera, 1 for the screen.
     ///
     /// # Panics
-    /// Where `spatial_id` is above 3.
+    /// If `spatial_id` is above 3.
     pub const fn video(stream: u16, spatial_id: u8) -> Self {
         assert!(spatial_id < 4, "no such spatial layer");
         Self((stream as u64) << 3 | spatial_id as u64)
@@ -83,7 +102,7 @@ impl Context {
         Self((stream as u64) << 3 | 5)
     }
 
-    /// The spatial layer that it is of video stream `stream`.
+    /// Its spatial layer, if it is one of video stream `stream`.
     pub(super) fn spatial_id_of(self, stream: u16) -> Option<u8> {
         let spatial_id = self.0.checked_sub(u64::from(stream) << 3)?;
         (spatial_id < 4).then_some(spatial_id as u8)
@@ -95,8 +114,9 @@ impl Context {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyIdLayout(MlsKeyIdBitRange);
 
-/// The value does not fit into its part of the key id.
+/// A value does not fit into its part of the key id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 #[error("a key id has no room for context {} and sender {sender}", context.0)]
 pub struct KeyIdError {
     /// The context.
@@ -106,16 +126,16 @@ pub struct KeyIdError {
 }
 
 impl KeyIdLayout {
-    /// `epoch_bits` (E) tell 2^E epochs apart, `sender_bits` (S) 2^S senders; none where the two leave no bit
-    /// for the context.
+    /// `epoch_bits` (E) tell 2^E epochs apart, `sender_bits` (S) 2^S senders. `None` if the two leave no bit for
+    /// the context.
     pub fn new(epoch_bits: u8, sender_bits: u8) -> Option<Self> {
         MlsKeyIdBitRange::try_new(epoch_bits, sender_bits).ok().map(Self)
     }
 
-    /// The key id of a context and a sender in an epoch, of which it has the lowest bits.
+    /// The key id of a context and a sender in an epoch, of which it holds the lowest bits.
     ///
     /// # Errors
-    /// Where sender or context is too large for its part.
+    /// If sender or context is too large for its part.
     pub fn key_id(self, context: Context, sender: u32, epoch: u64) -> Result<u64, KeyIdError> {
         match MlsKeyId::try_new(context.0, epoch, sender, self.0) {
             Ok(key_id) => Ok(key_id.into()),

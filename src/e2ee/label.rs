@@ -1,12 +1,12 @@
-//! What the sender of a video frame vouches for, as bytes.
+//! The fields that the sender of a video frame vouches for, as bytes.
 //!
 //! The label of a frame is, in this order: the canonical bytes of its Dependency Descriptor, two bytes of the
 //! SHA-256 of the structure by which they are read, for a packet two bytes with its place in the frame, a byte
 //! with the layer, and the length of all this in a byte. Seven bytes for most frames. It stands behind the
 //! frame, where it can be appended and cut off without moving the frame.
 //!
-//! A relay can pass on any structure that the sender has vouched for, so that two bytes tell them apart; one of
-//! its own making is in the canonical bytes of the frame that brings it, in full.
+//! Two bytes suffice to tell structures apart: a relay can only bring structures that the sender has vouched for,
+//! since the canonical bytes of the frame that brings one hold it in full.
 
 use std::sync::Arc;
 
@@ -17,7 +17,8 @@ use crate::structure::LayerId;
 
 /// What is sealed in one piece (the T bit of draft-ietf-avtcore-rtp-sframe-02).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Unit {
+#[allow(clippy::exhaustive_enums)] // A bit has two values.
+pub enum SealedUnit {
     /// A whole frame of a layer, which is then split into packets (T is 0).
     #[default]
     Frame,
@@ -30,8 +31,9 @@ pub enum Unit {
     },
 }
 
-/// Which part of what the sender vouched for is not what came with the frame.
+/// Which field that came with a frame is not the one that the sender vouched for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Relabelled {
     /// frame_number.
     #[error("frame number")]
@@ -48,7 +50,7 @@ pub enum Relabelled {
     /// Template, decode target indications, frame differences or chain differences.
     #[error("set of dependencies")]
     Dependencies,
-    /// The place of a packet in its frame, or that it is one.
+    /// The place of a packet in its frame, or whether a packet or a frame was sealed.
     #[error("place in the frame")]
     Unit,
 }
@@ -59,7 +61,7 @@ const PACKET: u8 = 1;
 /// In the same byte: the last packet of its frame.
 const LAST: u8 = 1 << 6;
 
-/// A structure and what it is told by.
+/// A structure and the bytes that tell it from others.
 #[derive(Debug)]
 pub(super) struct Described {
     structure: Arc<DependencyStructure>,
@@ -104,7 +106,7 @@ impl Described {
     pub(super) fn label(
         &self,
         descriptor: &DependencyDescriptor,
-        unit: Unit,
+        unit: SealedUnit,
         label: &mut Vec<u8>,
     ) -> Result<(), descriptor::Error> {
         label.clear();
@@ -113,8 +115,8 @@ impl Described {
         let LayerId { spatial_id, temporal_id } = self.layer(descriptor)?;
         let layer = spatial_id << 4 | temporal_id << 1;
         match unit {
-            Unit::Frame => label.push(layer),
-            Unit::Packet { index, last } => {
+            SealedUnit::Frame => label.push(layer),
+            SealedUnit::Packet { index, last } => {
                 label.extend(index.to_be_bytes());
                 label.push(layer | PACKET | if last { LAST } else { 0 });
             }
@@ -132,7 +134,8 @@ pub(super) fn label_of(plaintext: &[u8]) -> Option<&[u8]> {
     plaintext.len().checked_sub(size).map(|at| &plaintext[at..])
 }
 
-/// What differs between the label of the descriptor that came and the one that was sealed; they do differ.
+/// The first field in which the label of the descriptor that came differs from the one that was sealed. The two
+/// must differ.
 pub(super) fn difference(came: &[u8], sealed: &[u8]) -> Relabelled {
     let (Some(came), Some(sealed)) = (Parts::of(came), Parts::of(sealed)) else {
         return Relabelled::Dependencies;

@@ -2,42 +2,46 @@
 //!
 //! Everybody makes a [`Login`], with a key pair for this one call. One creates the [`Group`], the others send
 //! a key package to a member, who adds them: the commit goes to all members, the welcome to the newcomers, by
-//! whatever service delivers the app's messages. That service sees no secret; it has to deliver commits to all
-//! in the same order, and says which of two that cross counts.
+//! the service that delivers the app's messages. That service sees no secret. It has to deliver commits to all
+//! members in the same order, and decides which of two commits counts if they cross.
 //!
-//! Each commit begins an epoch with other keys. Those are exported as RFC 9605, section 5.2, has it: the
-//! [`Grant`] of the epoch goes into the [`KeyRing`](super::KeyRing), and [`Group::sender_keys`] seal.
+//! Each commit begins an epoch with other keys, which are exported by RFC 9605, section 5.2: the [`Grant`] of the
+//! epoch goes into the [`KeyRing`](super::KeyRing), and [`Group::sender_keys`] seal.
+//!
+//! The lifetimes of key packages are checked against the system's clock, by the crate `openmls`; nothing else in
+//! the crate reads a clock.
 //!
 //! ```
 //! use bytes::BytesMut;
+//! use layercast::Time;
 //! use layercast::e2ee::mls::{Login, Processed};
 //! use layercast::e2ee::{Agreement, Context, KeyRing, Opener};
 //! use std::time::Duration;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let agreed = Agreement::default();
+//! let agreement = Agreement::default();
 //! let day = Duration::from_secs(24 * 60 * 60);
 //! let (alice, bob) = (Login::new(b"alice", day)?, Login::new(b"bob", day)?);
 //! let key_package = bob.key_package()?;
 //!
-//! let mut alices = alice.create(agreed)?;
+//! let mut alices = alice.create(agreement)?;
 //! let invitation = alices.add(&[&key_package])?;
 //! alices.merge()?;
-//! let mut bobs = bob.join(agreed, &invitation.welcome)?;
+//! let mut bobs = bob.join(agreement, &invitation.welcome)?;
 //! assert_eq!(alices.code()?, bobs.code()?);
 //!
 //! let mut sealed = BytesMut::new();
 //! let mut sealer = alices.sender_keys()?.sealer(Context::audio(0))?;
 //! sealer.seal(b"", b"a frame of audio", &mut sealed)?;
 //!
-//! let now = Duration::ZERO;
-//! let mut keys = KeyRing::new(agreed, Duration::from_secs(5));
-//! keys.add(bobs.grant()?, now);
-//! let mut opener = Opener::new(agreed, alices.member(), Context::audio(0));
-//! opener.open(&keys, now, b"", &mut sealed)?;
+//! let now = Time::ZERO;
+//! let mut keys = KeyRing::new(agreement, Duration::from_secs(5));
+//! keys.add(now, bobs.grant()?);
+//! let mut opener = Opener::new(agreement, alices.member(), Context::audio(0));
+//! opener.open(now, &keys, b"", &mut sealed)?;
 //! assert_eq!(sealed, b"a frame of audio"[..]);
 //!
-//! // Somebody leaves: all that stay go on with other keys.
+//! // Bob leaves: the members that stay go on with other keys.
 //! let proposal = bobs.leave()?;
 //! assert!(matches!(alices.process(&proposal)?, Processed::Proposal));
 //! let commit = alices.commit()?;
@@ -59,8 +63,9 @@ use sha2::Sha512;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::keys::{BaseKey, Grant, Scope, SenderKeys};
-use super::{Agreement, CipherSuite};
+use super::agreement::{Agreement, CipherSuite};
+use super::issue::SenderKeys;
+use super::secret::{BaseKey, Grant, Scope};
 
 /// The suite that every implementation of MLS has: X25519, AES-128-GCM, SHA-256, Ed25519.
 const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
@@ -68,13 +73,14 @@ const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed2
 /// Blocks of five digits in a [`Code`].
 const CODE_BLOCKS: usize = 12;
 
-/// Why something in the group did not work. The group is as it was.
+/// Why an operation of MLS failed. The group is as it was.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum MlsError {
     /// The bytes are no such message of MLS.
     #[error("not a {0} of MLS")]
     Malformed(&'static str),
-    /// It is a message of MLS that has no place in a call, or not from a member.
+    /// It is a message of MLS that has no place in a call, or that no member sent.
     #[error("a message of MLS that has no place here")]
     Unexpected,
     /// The keys of this epoch are in use already: one sender, one set of keys.
@@ -86,12 +92,12 @@ pub enum MlsError {
     /// A commit of our own waits for [`Group::merge`] or [`Group::discard`].
     #[error("a commit of our own is not merged yet")]
     Pending,
-    /// The protocol does not allow it: say a message of another epoch, or a signature that does not hold.
+    /// The protocol does not allow it: say the message is of another epoch, or its signature is wrong.
     #[error("{what}: {source}")]
     Refused {
-        /// What was asked for.
+        /// The operation.
         what: &'static str,
-        /// What the protocol says.
+        /// The reason.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
@@ -101,9 +107,9 @@ fn refused<E: std::error::Error + Send + Sync + 'static>(what: &'static str) -> 
     move |source| MlsError::Refused { what, source: Box::new(source) }
 }
 
-/// Somebody who is about to be in one call: a name, and a key pair made for it.
+/// A person about to take part in one call: a name, and a key pair made for the call.
 ///
-/// It cannot be copied or stored, and is used up by the group: who comes back has another, with other keys.
+/// It cannot be copied or stored, and the group uses it up: a member who comes back needs another, with other keys.
 pub struct Login {
     provider: OpenMlsRustCrypto,
     signer: SignatureKeyPair,
@@ -113,10 +119,11 @@ pub struct Login {
 
 impl Login {
     /// A new identity under a name, which the others see and the app has to vouch for. It can be used to join
-    /// for `lifetime` by the system's clock; in a call that may last longer, [`Group::update`] within it.
+    /// for `lifetime`, to the second and 136 years at most, by the system's clock; in a call that may last longer,
+    /// call [`Group::update`] within it.
     ///
     /// # Errors
-    /// Where the system has no random numbers.
+    /// If the system has no random numbers.
     pub fn new(name: &[u8], lifetime: Duration) -> Result<Self, MlsError> {
         let signer =
             SignatureKeyPair::new(SUITE.signature_algorithm()).map_err(refused("making a key pair"))?;
@@ -127,38 +134,38 @@ impl Login {
         Ok(Self { provider: OpenMlsRustCrypto::default(), signer, credential, lifetime })
     }
 
-    /// What a member needs to add us, once: a KeyPackage as an MLSMessage.
+    /// A KeyPackage as an MLSMessage: a member needs it to add us, and can use it once.
     ///
     /// # Errors
-    /// Where the system has no random numbers.
+    /// If the system has no random numbers.
     pub fn key_package(&self) -> Result<Vec<u8>, MlsError> {
         let bundle = KeyPackage::builder()
-            .key_package_lifetime(Lifetime::new(self.lifetime.as_secs()))
+            .key_package_lifetime(self.lifetime())
             .build(SUITE, &self.provider, &self.signer, self.credential.clone())
             .map_err(refused("making a key package"))?;
         encode(&MlsMessageOut::from(bundle.into_key_package()))
     }
 
-    /// A group of its own.
+    /// Creates a group, with us as its only member.
     ///
     /// # Errors
-    /// Where the system has no random numbers.
-    pub fn create(self, agreed: Agreement) -> Result<Group, MlsError> {
+    /// If the system has no random numbers.
+    pub fn create(self, agreement: Agreement) -> Result<Group, MlsError> {
         let config = MlsGroupCreateConfig::builder()
             .ciphersuite(SUITE)
             .use_ratchet_tree_extension(true)
-            .lifetime(Lifetime::new(self.lifetime.as_secs()))
+            .lifetime(self.lifetime())
             .build();
         let group = MlsGroup::new(&self.provider, &self.signer, &config, self.credential.clone())
             .map_err(refused("making a group"))?;
-        Ok(Group { login: self, group, agreed, keys_of: None })
+        Ok(Group { login: self, group, agreement, keys_of: None })
     }
 
     /// Joins the group of a member who added our key package.
     ///
     /// # Errors
-    /// Where the welcome is not for us, or not sound.
-    pub fn join(self, agreed: Agreement, welcome: &[u8]) -> Result<Group, MlsError> {
+    /// If the welcome is not for us, or not sound.
+    pub fn join(self, agreement: Agreement, welcome: &[u8]) -> Result<Group, MlsError> {
         let MlsMessageBodyIn::Welcome(welcome) = decode(welcome, "welcome")?.extract() else {
             return Err(MlsError::Malformed("welcome"));
         };
@@ -166,7 +173,12 @@ impl Login {
         let group = StagedWelcome::new_from_welcome(&self.provider, &config, welcome, None)
             .and_then(|staged| staged.into_group(&self.provider))
             .map_err(refused("joining"))?;
-        Ok(Group { login: self, group, agreed, keys_of: None })
+        Ok(Group { login: self, group, agreement, keys_of: None })
+    }
+
+    /// From now on. openmls adds to the seconds since 1970 without a check.
+    fn lifetime(&self) -> Lifetime {
+        Lifetime::new(self.lifetime.as_secs().min(u32::MAX.into()))
     }
 }
 
@@ -178,31 +190,33 @@ impl fmt::Debug for Login {
 
 /// A commit of ours, to be delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Commit {
     /// For the members, as an MLSMessage.
     pub commit: Vec<u8>,
-    /// For those who are added; empty where nobody is.
+    /// For the newcomers, as an MLSMessage; empty if the commit adds nobody.
     pub welcome: Vec<u8>,
 }
 
-/// What a message brought.
+/// The outcome of [`Group::process`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Processed {
-    /// Somebody proposes something, such as to leave. It takes effect when a member calls [`Group::commit`].
+    /// A member proposes a change, such as to leave. It takes effect when a member calls [`Group::commit`].
     Proposal,
-    /// A new epoch with other keys.
+    /// A new epoch with other keys began.
     Epoch(u64),
     /// We are no longer in the group.
     Removed,
-    /// It was our own, and changes nothing.
+    /// The message was our own, and changes nothing.
     Own,
 }
 
-/// The group of a call, as one member has it.
+/// The group of a call, as one member sees it.
 pub struct Group {
     login: Login,
     group: MlsGroup,
-    agreed: Agreement,
+    agreement: Agreement,
     /// The epoch whose sender keys were given out last.
     keys_of: Option<u64>,
 }
@@ -213,7 +227,7 @@ impl Group {
         self.group.epoch().as_u64()
     }
 
-    /// Our index in the group, which is the sender of our key ids.
+    /// Our index in the group, which is the sender in our key ids.
     pub fn member(&self) -> u32 {
         self.group.own_leaf_index().u32()
     }
@@ -225,10 +239,11 @@ impl Group {
             .map(|member| (member.index.u32(), member.credential.serialized_content().to_vec()))
     }
 
-    /// Adds the owners of key packages, and does what is proposed. It counts from [`merge`](Self::merge) on.
+    /// Adds the owners of key packages, and commits what members proposed. It takes effect with
+    /// [`merge`](Self::merge).
     ///
     /// # Errors
-    /// Where a key package is not sound or its time is over, or a commit of ours waits for `merge`.
+    /// If a key package is not sound or its lifetime is over, or a commit of ours waits for `merge`.
     pub fn add(&mut self, key_packages: &[&[u8]]) -> Result<Commit, MlsError> {
         let crypto = self.login.provider.crypto();
         let key_packages = key_packages
@@ -243,28 +258,28 @@ impl Group {
         self.stage(|builder| builder.propose_adds(key_packages))
     }
 
-    /// Removes members, and does what is proposed. It counts from [`merge`](Self::merge) on.
+    /// Removes members, and commits what members proposed. It takes effect with [`merge`](Self::merge).
     ///
     /// # Errors
-    /// Where there is no such member, or a commit of ours waits for `merge`.
+    /// If there is no such member, or a commit of ours waits for `merge`.
     pub fn remove(&mut self, members: &[u32]) -> Result<Commit, MlsError> {
         let members: Vec<_> = members.iter().copied().map(LeafNodeIndex::new).collect();
         self.stage(|builder| builder.propose_removals(members))
     }
 
-    /// Does what is proposed. It counts from [`merge`](Self::merge) on.
+    /// Commits what members proposed. It takes effect with [`merge`](Self::merge).
     ///
     /// # Errors
-    /// Where a commit of ours waits for `merge`.
+    /// If a commit of ours waits for `merge`.
     pub fn commit(&mut self) -> Result<Commit, MlsError> {
         self.stage(|builder| builder)
     }
 
-    /// Begins a new epoch with new keys of our own, so that who may have got hold of the old ones is shut out.
-    /// It counts from [`merge`](Self::merge) on.
+    /// Begins a new epoch with new keys of our own, so that a thief of the old ones is shut out. It takes effect
+    /// with [`merge`](Self::merge).
     ///
     /// # Errors
-    /// Where a commit of ours waits for `merge`.
+    /// If a commit of ours waits for `merge`.
     pub fn update(&mut self) -> Result<Commit, MlsError> {
         self.stage(|builder| builder.force_self_update(true))
     }
@@ -288,10 +303,11 @@ impl Group {
         Ok(Commit { commit: encode(bundle.commit())?, welcome: welcome.unwrap_or_default() })
     }
 
-    /// Our commit counts: the delivery service took it before any other of this epoch. Returns the new epoch.
+    /// Makes our commit take effect, once the delivery service took it before any other of this epoch. Returns the
+    /// new epoch.
     ///
     /// # Errors
-    /// Where no commit of ours waits.
+    /// If no commit of ours waits.
     pub fn merge(&mut self) -> Result<u64, MlsError> {
         if self.group.pending_commit().is_none() {
             return Err(MlsError::Unexpected);
@@ -300,30 +316,32 @@ impl Group {
         Ok(self.epoch())
     }
 
-    /// Our commit does not count, for it was not delivered. One that another's overtook is dropped without this.
+    /// Drops our commit, if it was not delivered. [`process`](Self::process) drops it if another's came before.
     ///
     /// # Errors
-    /// None that the storage in memory has.
+    /// The storage in memory has none.
     pub fn discard(&mut self) -> Result<(), MlsError> {
         self.group.clear_pending_commit(self.login.provider.storage()).map_err(refused("discarding"))
     }
 
-    /// Proposes that we leave, for another member to commit: nobody can remove themselves and know the new keys.
+    /// Proposes that we leave. Another member has to commit it, since we must not know the new keys.
     ///
     /// # Errors
-    /// Where a commit of ours waits for [`merge`](Self::merge).
+    /// If a commit of ours waits for [`merge`](Self::merge).
     pub fn leave(&mut self) -> Result<Vec<u8>, MlsError> {
         let message =
             self.group.leave_group(&self.login.provider, &self.login.signer).map_err(refused("leaving"))?;
         encode(&message)
     }
 
-    /// Takes in what another member sent: a proposal or a commit.
+    /// Takes a proposal or a commit of another member.
     ///
-    /// Members may add and remove each other. An app that wants it otherwise has its delivery service see to it.
+    /// Every member may add and remove any other: neither this nor the delivery service, which cannot read the
+    /// messages, refuses it. [`members`](Self::members) does not tell a member from one that took its place under
+    /// the same name; only people who compare the [`code`](Self::code) of the new epoch find out.
     ///
     /// # Errors
-    /// Where the message is not sound, not of this epoch, or not of a member.
+    /// If the message is not sound, not of this epoch, or not of a member.
     pub fn process(&mut self, message: &[u8]) -> Result<Processed, MlsError> {
         let message = decode(message, "message")?;
         let message = message.try_into_protocol_message().map_err(|_| MlsError::Unexpected)?;
@@ -350,31 +368,30 @@ impl Group {
         }
     }
 
-    /// What opens everything that is sealed in this epoch.
+    /// The grant that opens everything that is sealed in this epoch.
     ///
     /// # Errors
-    /// Where we are no longer in the group.
+    /// If we are no longer in the group.
     pub fn grant(&self) -> Result<Grant, MlsError> {
         // RFC 9605, section 5.2.
-        let size = self.agreed.suite.key_len();
+        let size = self.agreement.suite.key_len();
         let base_key = self
             .group
             .export_secret(self.login.provider.crypto(), "SFrame 1.0 Base Key", b"", size)
             .map_err(refused("exporting the base key"))?;
-        let base_key = BaseKey::new(Zeroizing::new(base_key));
-        Ok(Grant { epoch: self.epoch(), scope: Scope::Group, base_key })
+        Ok(Grant { epoch: self.epoch(), scope: Scope::Group, base_key: BaseKey::new(base_key) })
     }
 
-    /// What we seal with in this epoch. To be had once: a second set would begin to count from 0 again.
+    /// The keys that we seal with in this epoch. They are given once: a second set would count from 0 again.
     ///
     /// # Errors
-    /// [`MlsError::InUse`], or where we are no longer in the group.
+    /// [`MlsError::InUse`], or if we are no longer in the group.
     pub fn sender_keys(&mut self) -> Result<SenderKeys, MlsError> {
         let epoch = self.epoch();
         if self.keys_of == Some(epoch) {
             return Err(MlsError::InUse { epoch });
         }
-        let keys = SenderKeys::new(self.agreed, self.member(), self.grant()?);
+        let keys = SenderKeys::new(self.agreement, self.member(), self.grant()?);
         self.keys_of = Some(epoch);
         Ok(keys)
     }
@@ -382,7 +399,7 @@ impl Group {
     /// The code of this epoch, for people to compare.
     ///
     /// # Errors
-    /// Where we are no longer in the group.
+    /// If we are no longer in the group.
     pub fn code(&self) -> Result<Code, MlsError> {
         if !self.group.is_active() {
             return Err(MlsError::Unexpected);
@@ -401,7 +418,7 @@ impl Group {
 
     /// The suite that frames are sealed with.
     pub fn suite(&self) -> CipherSuite {
-        self.agreed.suite
+        self.agreement.suite
     }
 }
 
@@ -415,11 +432,11 @@ impl fmt::Debug for Group {
 }
 
 /// Sixty digits that all members of an epoch have in common, from its epoch authenticator (RFC 9420, section
-/// 8.7). Who reads the same digits has the same group, and nobody sits between them.
+/// 8.7). People who read the same digits to each other are in the same group, and nobody sits between them.
 ///
-/// They carry 199 bits. One in the middle has two groups, one with each side, and can try members and updates
-/// until the two show the same digits: that takes 2^100 tries. Fewer digits would be quicker to read and not
-/// safe: with 20 it takes 2^33, minutes on one machine.
+/// The digits carry 199 bits. An attacker in the middle has two groups, one with each side, and can try members
+/// and updates until the two show the same digits: that takes 2^100 tries. Fewer digits would be quicker to read
+/// and not safe: 20 digits take 2^33 tries, minutes on one machine.
 #[derive(Clone, Copy)]
 pub struct Code {
     blocks: [u32; CODE_BLOCKS],

@@ -1,7 +1,6 @@
 //! Opening: SFrame in, bytes out, or the reason why not.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use sframe::frame::validation::{
@@ -10,14 +9,15 @@ use sframe::frame::validation::{
 };
 use sframe::header::SframeHeader;
 
+use super::agreement::{Agreement, Binding};
 use super::cipher::Cipher;
 use super::header::{Context, Header};
 use super::keys::KeySource;
-use super::label::{Described, Relabelled, Unit, difference, label_of};
-use super::{Agreement, Binding};
+use super::label::{Described, Relabelled, SealedUnit, difference, label_of};
+use crate::Time;
 use crate::rtp::av1;
 use crate::rtp::descriptor::{self, DependencyDescriptor, DependencyStructure};
-use crate::rtp::frame_buffer::Frame;
+use crate::rtp::frame_buffer::Frame as OpenedFrame;
 use crate::rtp::reassembler::ReceivedFrame;
 
 /// How many frames (or packets, if these are sealed) of one key may come late and still be told from replays.
@@ -28,14 +28,15 @@ const MAX_KEYS: usize = 16;
 
 /// Why an SFrame was not opened.
 ///
-/// Where no key was tried ([`is_early`](Self::is_early)) the frame is as it was and may be tried again, say once
+/// If no key was tried ([`is_early`](Self::is_early)), the frame is as it was and may be tried again, say once
 /// the key has come; else it is emptied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum OpenError {
     /// It ends within its header, its tag or its label.
     #[error("the SFrame is cut short")]
     Malformed,
-    /// It is of a sender who is not the one of this stream.
+    /// It is of another sender than this stream is.
     #[error("sealed by sender {found}, not {expected}")]
     WrongSender {
         /// Whose stream it is.
@@ -46,22 +47,22 @@ pub enum OpenError {
     /// It is of another stream of the sender, such as the audio in place of the video.
     #[error("sealed for context {}", .found.0)]
     WrongStream {
-        /// What it was sealed for, by the key id.
+        /// Its context, by the key id.
         found: Context,
     },
-    /// There is no such key: the epoch is over or has not begun here, or it was not given to us.
+    /// There is no such key: the epoch is over or has not begun here, or the key was not granted to us.
     #[error("no key {key_id:#x}")]
     UnknownKey {
         /// KID of the header.
         key_id: u64,
     },
-    /// The structure that its descriptor is read by has not been opened yet.
+    /// No frame that brings a structure has been opened yet.
     #[error("no dependency structure has been opened yet")]
     NoStructure,
     /// The descriptor does not fit the structure.
     #[error(transparent)]
     Descriptor(#[from] descriptor::Error),
-    /// What was sealed packet by packet is no frame.
+    /// The payloads that were sealed packet by packet make no frame.
     #[error(transparent)]
     Payload(#[from] av1::Error),
     /// It was opened before.
@@ -76,10 +77,11 @@ pub enum OpenError {
         /// CTR of the header.
         counter: u64,
     },
-    /// Payload or header were changed, or (with [`Binding::Metadata`]) the descriptor; or the key is another.
+    /// Payload or header were changed, or (with [`Binding::Metadata`]) the descriptor; or it was sealed with
+    /// another key.
     #[error("not authentic")]
     NotAuthentic,
-    /// The payload is the sender's, but what came with it is not what the sender said.
+    /// The payload is the sender's, but a field of the descriptor that came with it is not.
     #[error("relabelled: another {0} than the sender sealed")]
     Relabelled(#[from] Relabelled),
 }
@@ -91,57 +93,58 @@ impl OpenError {
     }
 }
 
-/// Opens what one sender seals for one context, such as audio frames or data messages.
+/// Opens the SFrames that one sender seals for one context, such as audio frames or data messages.
 ///
-/// Keep it for as long as the stream lasts: it knows what was opened before.
+/// Keep it for as long as the stream lasts: it remembers which were opened before, and refuses replays.
 #[derive(Debug)]
 pub struct Opener {
-    keys: Keys,
+    held: HeldKeys,
     context: Context,
 }
 
 impl Opener {
     /// For the sender with this index.
-    pub fn new(agreed: Agreement, sender: u32, context: Context) -> Self {
-        Self { keys: Keys::new(agreed, sender), context }
+    pub fn new(agreement: Agreement, sender: u32, context: Context) -> Self {
+        Self { held: HeldKeys::new(agreement, sender), context }
     }
 
-    /// Opens `frame`, an SFrame, in place, at the time `now`; `metadata` is what the sender had.
+    /// Opens `frame`, an SFrame, in place, at the time `now`. `metadata` has to be that of the sender.
     ///
     /// # Errors
     /// [`OpenError`].
     pub fn open(
         &mut self,
-        source: &impl KeySource,
-        now: Duration,
+        now: Time,
+        keys: &impl KeySource,
         metadata: &[u8],
         frame: &mut BytesMut,
     ) -> Result<(), OpenError> {
         let header = Header::read(frame).ok_or(OpenError::Malformed)?;
-        let context = self.keys.context_of(header)?;
+        let context = self.held.context_of(header)?;
         if context != self.context {
             return Err(OpenError::WrongStream { found: context });
         }
-        let opened = self.keys.decrypt(source, now, header, metadata, frame)?;
-        self.keys.record(opened);
+        let opened = self.held.decrypt(now, keys, header, metadata, frame)?;
+        self.held.record(opened);
         Ok(())
     }
 }
 
-/// Opens the frames of one video stream, and holds what came with them against what the sender said.
+/// Opens the frames of one video stream, and compares the descriptors that came with them to those that the sender
+/// sealed.
 #[derive(Debug)]
 pub struct VideoOpener {
-    keys: Keys,
+    held: HeldKeys,
     stream: u16,
     described: Option<Described>,
-    /// Kept so as not to be allocated for each frame.
+    /// Kept so that frames do not allocate.
     label: Vec<u8>,
 }
 
 impl VideoOpener {
     /// For video stream `stream` of the sender with this index.
-    pub fn new(agreed: Agreement, sender: u32, stream: u16) -> Self {
-        Self { keys: Keys::new(agreed, sender), stream, described: None, label: Vec::new() }
+    pub fn new(agreement: Agreement, sender: u32, stream: u16) -> Self {
+        Self { held: HeldKeys::new(agreement, sender), stream, described: None, label: Vec::new() }
     }
 
     /// The structure by which descriptors are read: the last that an opened frame brought along.
@@ -150,21 +153,21 @@ impl VideoOpener {
     }
 
     /// Opens `frame`, an SFrame, in place, at the time `now`. `descriptor` is the one that came with its (first)
-    /// packet, and is the sender's if this is `Ok`, apart from first and last in frame and the active decode
-    /// targets. A structure that it brings is trusted from then on.
+    /// packet. If this is `Ok`, it is the sender's but for the first and last packet of the frame and the active
+    /// decode targets, and a structure that it brings is trusted from then on.
     ///
     /// # Errors
     /// [`OpenError`].
     pub fn open(
         &mut self,
-        source: &impl KeySource,
-        now: Duration,
+        now: Time,
+        keys: &impl KeySource,
         descriptor: &DependencyDescriptor,
-        unit: Unit,
+        unit: SealedUnit,
         frame: &mut BytesMut,
     ) -> Result<(), OpenError> {
         let header = Header::read(frame).ok_or(OpenError::Malformed)?;
-        let context = self.keys.context_of(header)?;
+        let context = self.held.context_of(header)?;
         let Some(sealed_layer) = context.spatial_id_of(self.stream) else {
             return Err(OpenError::WrongStream { found: context });
         };
@@ -173,9 +176,9 @@ impl VideoOpener {
         described.label(descriptor, unit, &mut self.label)?;
         let layer = described.layer(descriptor)?;
 
-        let binding = self.keys.agreed.binding;
+        let binding = self.held.agreement.binding;
         let (metadata, label) = binding.place(&self.label);
-        let opened = self.keys.decrypt(source, now, header, metadata, frame)?;
+        let opened = self.held.decrypt(now, keys, header, metadata, frame)?;
         if binding == Binding::Inside {
             let Some(sealed) = label_of(frame) else {
                 frame.clear();
@@ -188,41 +191,40 @@ impl VideoOpener {
             }
             frame.truncate(frame.len() - label.len());
         }
-        // Who has the key of one layer alone must not pass for another layer.
+        // The holder of one layer's key alone must not seal another layer.
         if sealed_layer != layer.spatial_id {
             frame.clear();
             return Err(Relabelled::SpatialLayer.into());
         }
-        self.keys.record(opened);
+        self.held.record(opened);
         if brought.is_some() {
             self.described = brought;
         }
         Ok(())
     }
 
-    /// Opens a frame that came whole, at the time `now`: what a frame buffer takes, with the meaning that its
-    /// descriptor has by the sender's structure. Where it starts a sequence, that structure is what the
-    /// reassembler has to adopt.
+    /// Opens a frame that a reassembler completed, at the time `now`, for a frame buffer. Its dependencies are read
+    /// by the sender's structure. If it starts a sequence, the reassembler has to adopt that structure.
     ///
     /// # Errors
     /// [`OpenError`].
     pub fn open_received(
         &mut self,
-        source: &impl KeySource,
-        now: Duration,
+        now: Time,
+        keys: &impl KeySource,
         mut received: ReceivedFrame,
-    ) -> Result<Frame, OpenError> {
+    ) -> Result<OpenedFrame, OpenError> {
         if received.pieces.is_empty() {
             received.payload =
-                self.open_shared(source, now, &received.descriptor, Unit::Frame, received.payload)?;
+                self.open_shared(now, keys, &received.descriptor, SealedUnit::Frame, received.payload)?;
         } else {
             let mut payloads = std::mem::take(&mut received.pieces);
             let last = payloads.len() - 1;
             for (index, payload) in payloads.iter_mut().enumerate() {
                 let place = u16::try_from(index).map_err(|_| OpenError::Malformed)?;
-                let unit = Unit::Packet { index: place, last: index == last };
+                let unit = SealedUnit::Packet { index: place, last: index == last };
                 *payload =
-                    self.open_shared(source, now, &received.descriptor, unit, std::mem::take(payload))?;
+                    self.open_shared(now, keys, &received.descriptor, unit, std::mem::take(payload))?;
             }
             let mut obus = Vec::with_capacity(payloads.iter().map(Bytes::len).sum());
             av1::depacketize(&payloads, &mut obus)?;
@@ -233,33 +235,33 @@ impl VideoOpener {
         Ok(received.into())
     }
 
-    /// Opens an SFrame in place where nobody else has a share of its bytes.
+    /// Opens an SFrame, in place if nobody else has a share of its bytes.
     fn open_shared(
         &mut self,
-        source: &impl KeySource,
-        now: Duration,
+        now: Time,
+        keys: &impl KeySource,
         descriptor: &DependencyDescriptor,
-        unit: Unit,
+        unit: SealedUnit,
         sframe: Bytes,
     ) -> Result<Bytes, OpenError> {
         let mut sframe = BytesMut::from(sframe);
-        self.open(source, now, descriptor, unit, &mut sframe)?;
+        self.open(now, keys, descriptor, unit, &mut sframe)?;
         Ok(sframe.freeze())
     }
 }
 
-/// The keys of one sender, as far as they were needed.
-struct Keys {
-    agreed: Agreement,
+/// The keys of one sender that were needed so far, each with its replay window.
+struct HeldKeys {
+    agreement: Agreement,
     sender: u32,
-    held: Vec<Key>,
+    keys: Vec<HeldKey>,
     /// Epochs before this one are over and do not come back: their replay windows are gone.
     first_epoch: u64,
-    /// Kept so as not to be allocated for each frame.
+    /// Kept so that frames do not allocate.
     aad: Vec<u8>,
 }
 
-struct Key {
+struct HeldKey {
     key_id: u64,
     epoch: u64,
     cipher: Cipher,
@@ -272,14 +274,14 @@ struct Opened {
     token: ReplayToken,
 }
 
-impl Keys {
-    fn new(agreed: Agreement, sender: u32) -> Self {
-        Self { agreed, sender, held: Vec::new(), first_epoch: 0, aad: Vec::new() }
+impl HeldKeys {
+    fn new(agreement: Agreement, sender: u32) -> Self {
+        Self { agreement, sender, keys: Vec::new(), first_epoch: 0, aad: Vec::new() }
     }
 
-    /// What a frame was sealed for, if it is this sender's.
+    /// The context that a frame was sealed for, if it is this sender's.
     fn context_of(&self, header: Header) -> Result<Context, OpenError> {
-        let layout = self.agreed.layout;
+        let layout = self.agreement.layout;
         let (expected, found) = (self.sender, layout.sender(header.key_id));
         if found != u64::from(expected) {
             return Err(OpenError::WrongSender { expected, found });
@@ -290,16 +292,16 @@ impl Keys {
     /// Decrypts a frame and leaves its plaintext.
     fn decrypt(
         &mut self,
-        source: &impl KeySource,
-        now: Duration,
+        now: Time,
+        keys: &impl KeySource,
         header: Header,
         metadata: &[u8],
         frame: &mut BytesMut,
     ) -> Result<Opened, OpenError> {
-        let tag_size = self.agreed.suite.auth_tag_len();
+        let tag_size = self.agreement.suite.tag_len();
         let plaintext = frame.len().checked_sub(header.size + tag_size).ok_or(OpenError::Malformed)?;
-        let index = self.find(source, now, header.key_id)?;
-        let key = &self.held[index];
+        let index = self.find(now, keys, header.key_id)?;
+        let key = &self.keys[index];
         let sframe_header = SframeHeader::new(header.key_id, header.counter);
         let token = key.window.screen(UnvalidatedFrame::new(&sframe_header, &[])).map_err(|e| match e {
             ReplayAttackProtectionError::DuplicatedFrame { counter, .. } => OpenError::Replayed { counter },
@@ -319,46 +321,46 @@ impl Keys {
     }
 
     fn record(&mut self, opened: Opened) {
-        self.held[opened.key].window.record(opened.token);
+        self.keys[opened.key].window.record(opened.token);
     }
 
     /// The place of a key, which is derived if it is new.
-    fn find(&mut self, source: &impl KeySource, now: Duration, key_id: u64) -> Result<usize, OpenError> {
+    fn find(&mut self, now: Time, keys: &impl KeySource, key_id: u64) -> Result<usize, OpenError> {
         let unknown = OpenError::UnknownKey { key_id };
-        let held = self.held.iter().position(|key| key.key_id == key_id);
-        let epoch = source.epoch(key_id, now);
+        let held = self.keys.iter().position(|key| key.key_id == key_id);
+        let epoch = keys.epoch(now, key_id);
         if let Some(index) = held {
-            if epoch == Some(self.held[index].epoch) {
+            if epoch == Some(self.keys[index].epoch) {
                 return Ok(index);
             }
-            let over = self.held.swap_remove(index).epoch;
+            let over = self.keys.swap_remove(index).epoch;
             self.end(over);
         }
         let epoch = epoch.filter(|&epoch| epoch >= self.first_epoch).ok_or(unknown)?;
-        if self.held.len() == MAX_KEYS {
-            let oldest = self.held.iter().map(|key| key.epoch).min().expect("it is full");
+        if self.keys.len() == MAX_KEYS {
+            let oldest = self.keys.iter().map(|key| key.epoch).min().expect("it is full");
             if epoch <= oldest {
                 return Err(unknown);
             }
             self.end(oldest);
         }
-        let base_key = source.base_key(key_id, epoch).ok_or(unknown)?;
-        let cipher = Cipher::new(self.agreed.suite, key_id, &base_key);
+        let base_key = keys.base_key(key_id, epoch).ok_or(unknown)?;
+        let cipher = Cipher::new(self.agreement.suite, key_id, &base_key);
         let window = ReplayAttackProtection::new(key_id, Tolerance::new(REPLAY_WINDOW));
-        self.held.push(Key { key_id, epoch, cipher, window });
-        Ok(self.held.len() - 1)
+        self.keys.push(HeldKey { key_id, epoch, cipher, window });
+        Ok(self.keys.len() - 1)
     }
 
     /// Ends an epoch and all before it.
     fn end(&mut self, epoch: u64) {
         self.first_epoch = self.first_epoch.max(epoch.saturating_add(1));
-        self.held.retain(|key| key.epoch >= self.first_epoch);
+        self.keys.retain(|key| key.epoch >= self.first_epoch);
     }
 }
 
-impl std::fmt::Debug for Keys {
+impl std::fmt::Debug for HeldKeys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let held: Vec<_> = self.held.iter().map(|key| (key.key_id, key.epoch)).collect();
-        f.debug_struct("Keys").field("sender", &self.sender).field("held", &held).finish_non_exhaustive()
+        let held: Vec<_> = self.keys.iter().map(|key| (key.key_id, key.epoch)).collect();
+        f.debug_struct("HeldKeys").field("sender", &self.sender).field("held", &held).finish_non_exhaustive()
     }
 }

@@ -3,22 +3,22 @@
 use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
-use sframe::CipherSuite;
 use sframe::frame::{FrameCounter, MonotonicCounter};
 
+use super::agreement::{Agreement, Binding, CipherSuite};
 use super::cipher::Cipher;
 use super::header::{Header, MAX_HEADER};
-use super::keys::{BaseKey, SenderKeyError, SenderKeys};
-use super::label::{Described, Unit};
-use super::{Agreement, Binding};
+use super::label::{Described, SealedUnit};
+use super::secret::BaseKey;
 use crate::rtp::descriptor::{self, DependencyDescriptor, DependencyStructure};
 
-/// Frames that a key seals at most: 20 years of 100 frames a second. AES-GCM has then, even with frames of
-/// 100 kB, covered 2^49 blocks, which leaves an attacker a chance of 2^-31 to tell it from chance.
+/// Frames that a key seals at most: 20 years of 100 frames a second. By then AES-GCM has covered 2^49 blocks, even
+/// with frames of 100 kB, and an attacker can tell its output from random bytes with a probability of 2^-31.
 pub const MAX_FRAMES: u64 = 1 << 36;
 
 /// Why nothing was sealed. No counter was used up, and the buffer is as it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SealError {
     /// The key has sealed [`MAX_FRAMES`]: the sender needs keys of another epoch.
     #[error("the key has sealed all that it may")]
@@ -34,7 +34,7 @@ pub enum SealError {
     NoRoom,
 }
 
-/// One key and its counter: seals what belongs to one context, such as audio frames or data messages.
+/// One key and its counter: seals the frames of one context, such as audio frames or data messages.
 ///
 /// It cannot be copied, and its counter only goes up, so that no nonce is used twice.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub struct Sealer {
     key_id: u64,
     counter: MonotonicCounter,
     tag_size: usize,
-    /// Kept so as not to be allocated for each frame.
+    /// Kept so that frames do not allocate.
     aad: Vec<u8>,
 }
 
@@ -53,7 +53,7 @@ impl Sealer {
             cipher: Cipher::new(suite, key_id, base_key),
             key_id,
             counter: MonotonicCounter::new(MAX_FRAMES - 1),
-            tag_size: suite.auth_tag_len(),
+            tag_size: suite.tag_len(),
             aad: Vec::new(),
         }
     }
@@ -110,7 +110,7 @@ impl Sealer {
         Ok(())
     }
 
-    /// Encrypts what is in `frame` from `at` on, with the label behind it, and appends the tag.
+    /// Encrypts `frame` from `at` on, with the label behind it, and appends the tag.
     fn encrypt(
         &mut self,
         counter: u64,
@@ -144,22 +144,17 @@ pub struct VideoSealer {
     layers: [Sealer; 4],
     binding: Binding,
     described: Option<Described>,
-    /// Kept so as not to be allocated for each frame.
+    /// Kept so that frames do not allocate.
     label: Vec<u8>,
 }
 
 impl VideoSealer {
-    pub(super) fn new(agreed: Agreement, layers: [Sealer; 4]) -> Self {
-        Self { layers, binding: agreed.binding, described: None, label: Vec::new() }
+    pub(super) fn new(agreement: Agreement, layers: [Sealer; 4]) -> Self {
+        Self { layers, binding: agreement.binding, described: None, label: Vec::new() }
     }
 
-    /// Goes on with the keys of another epoch.
-    ///
-    /// # Errors
-    /// As [`SenderKeys::video`].
-    pub fn rekey(&mut self, keys: &mut SenderKeys, stream: u16) -> Result<(), SenderKeyError> {
-        self.layers = keys.video(stream)?.layers;
-        Ok(())
+    pub(super) fn set_layers(&mut self, layers: [Sealer; 4]) {
+        self.layers = layers;
     }
 
     /// The structure by which descriptors are read: the last that a frame brought along.
@@ -167,26 +162,30 @@ impl VideoSealer {
         self.described.as_ref().map(Described::structure)
     }
 
-    /// By how many bytes at most an SFrame is longer than the frame or packet's payload that is sealed in it.
+    /// How many bytes at most an SFrame is longer than the frame or packet's payload that is sealed in it.
     ///
     /// # Errors
     /// [`SealError::NoStructure`], [`SealError::Descriptor`].
-    pub fn overhead(&mut self, descriptor: &DependencyDescriptor, unit: Unit) -> Result<usize, SealError> {
+    pub fn overhead(
+        &mut self,
+        descriptor: &DependencyDescriptor,
+        unit: SealedUnit,
+    ) -> Result<usize, SealError> {
         let (spatial_id, _) = self.prepare(descriptor, unit)?;
         let (_, label) = self.binding.place(&self.label);
         Ok(MAX_HEADER + label.len() + self.layers[spatial_id].tag_size)
     }
 
     /// Seals a frame, or the payload of one packet, and appends the SFrame to `out`. `descriptor` is the one that
-    /// goes with its (first) packet. Whether that is the frame's first or last packet, and which decode targets
-    /// are active, are for a relay to say and not bound.
+    /// goes with its (first) packet. A relay may change which packets are the first and the last of the frame, and
+    /// which decode targets are active: those fields are not bound.
     ///
     /// # Errors
     /// [`SealError`].
     pub fn seal(
         &mut self,
         descriptor: &DependencyDescriptor,
-        unit: Unit,
+        unit: SealedUnit,
         frame: &[u8],
         out: &mut BytesMut,
     ) -> Result<(), SealError> {
@@ -204,7 +203,7 @@ impl VideoSealer {
     pub fn seal_in_place(
         &mut self,
         descriptor: &DependencyDescriptor,
-        unit: Unit,
+        unit: SealedUnit,
         frame: &mut BytesMut,
     ) -> Result<(), SealError> {
         let (spatial_id, brought) = self.prepare(descriptor, unit)?;
@@ -218,7 +217,7 @@ impl VideoSealer {
     fn prepare(
         &mut self,
         descriptor: &DependencyDescriptor,
-        unit: Unit,
+        unit: SealedUnit,
     ) -> Result<(usize, Option<Described>), SealError> {
         let brought = Described::brought(self.described.as_ref(), descriptor)?;
         let described = brought.as_ref().or(self.described.as_ref()).ok_or(SealError::NoStructure)?;
