@@ -1,7 +1,7 @@
 //! The table of what each decode target costs and what it looks like.
 
-#[cfg(feature = "encoder")]
 use layercast::Size;
+#[cfg(feature = "encoder")]
 use layercast::encoder::TemporalUnit;
 use layercast::picture::Picture;
 use layercast::quality::{Quality, QualityError};

@@ -1,15 +1,12 @@
 //! Simulates a call over a recorded or made link, under every way to decide which layers a receiver gets.
 
-mod common;
-
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use layercast::simulate::{Call, LinkConfig, Outcome, Policy, Report, Table, Trace};
-
-use common::{Result, at, exit_code};
+use layercast_examples::{Result, at, exit_code};
 
 /// Simulates a call in virtual time, under the crate's selector and what it is held against, and prints what
 /// became of it.

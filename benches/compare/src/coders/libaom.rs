@@ -17,9 +17,9 @@ use layercast::Size;
 use layercast::picture::Picture;
 use libaom_sys as aom;
 
-use crate::coders::Coder;
-use crate::coders::clip::Clip;
-use crate::common::Result;
+use super::Coder;
+use super::clip::Clip;
+use layercast_examples::Result;
 
 const SPATIAL_LAYERS: usize = 3;
 const TEMPORAL_LAYERS: usize = 3;
