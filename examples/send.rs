@@ -68,7 +68,7 @@ struct Coded {
 /// Where pictures come from.
 enum Source {
     Video { source: video::Source, encoder: Box<SvcEncoder>, pictures: u64 },
-    File { units: std::vec::IntoIter<Vec<u8>>, headers: Box<HeaderReader>, planner: Planner },
+    File { units: std::vec::IntoIter<Vec<u8>>, headers: Box<HeaderReader>, planner: Box<Planner> },
 }
 
 impl Source {
@@ -84,7 +84,7 @@ impl Source {
             let top = frames.last().ok_or("no frames")?;
             let size = Size::new(top.header.upscaled_width, top.header.frame_height);
             let units = stream.units.into_iter().map(|unit| unit.data).collect::<Vec<_>>().into_iter();
-            let planner = Planner::new(args.mode, size);
+            let planner = Box::new(Planner::new(args.mode, size));
             let source = Self::File { units, headers: Box::default(), planner };
             return Ok((source, Duration::from_secs_f64(num as f64 / den as f64)));
         }
