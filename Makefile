@@ -7,39 +7,57 @@ export RUSTDOCFLAGS
 # Given to the comparison, as in: make bench-peer COMPARE="--only L3T3 --repeat 5"
 COMPARE ?=
 
-.PHONY: help setup demo test bless bench bench-peer lint doc ci clean
+FEATURES := encoder decoder rtp relay e2ee select simulate
+
+.PHONY: help setup demo test test-features bless bench bench-peer lint targets msrv deny doc ci clean
 
 help: ## Lists the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 setup: ## Installs what the build needs of the system: a C compiler and nasm
 	@./.ci/setup
 
 demo: setup ## Codes nine decode targets at once, decodes each, writes target/demo/L3T3.png
-	$(CARGO) run --release --locked --example demo
+	$(CARGO) run --release --locked -p layercast-demo
 
 test: setup ## Runs all tests, doctests and the README's examples too
-	$(CARGO) test --locked
+	$(CARGO) test --locked -p layercast -p layercast-compare
+
+test-features: setup ## Runs the tests inside the crate with no feature, and with each feature alone
+	$(CARGO) test --locked --lib --no-default-features
+	for feature in $(FEATURES); do \
+		$(CARGO) test --locked --lib --no-default-features --features $$feature || exit; \
+	done
 
 bless: setup ## Writes test-vectors anew after the coder was changed on purpose
 	LAYERCAST_BLESS=1 $(CARGO) test --locked --test vectors
 
 bench: setup ## Measures packets, decisions, and the coder beside rav1e's; writes target/bench
-	$(CARGO) bench --locked --bench packets --bench select --bench encode
-	$(CARGO) bench --locked --bench compare -- $(COMPARE)
+	$(CARGO) bench --locked --bench packets --bench select
+	$(CARGO) bench --locked -p layercast-compare --bench encode
+	$(CARGO) run --release --locked -p layercast-compare -- $(COMPARE)
 
 bench-peer: ## The same comparison beside libaom's real-time mode too, which it builds
 	@./.ci/setup peer
-	$(CARGO) bench --locked --features peer-libaom --bench compare -- $(COMPARE)
+	$(CARGO) run --release --locked -p layercast-compare --features libaom -- $(COMPARE)
 
-lint: setup ## Checks the formatting, and clippy with each set of features
-	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+lint: setup ## Checks the formatting, clippy with each set of features, and what a relay links
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked --all-targets --no-default-features -- -D warnings
-	for feature in encoder decoder rtp e2ee select simulate; do \
+	for feature in $(FEATURES); do \
 		$(CARGO) clippy --locked --all-targets --no-default-features --features $$feature -- -D warnings || exit; \
 	done
 	./.ci/relay-tree
+
+targets: ## Checks that the crate's pure Rust builds for the browser and for ARM, if rustup has these targets
+	@./.ci/targets
+
+msrv: ## Checks that the crate builds with the Rust version that Cargo.toml names, if rustup has it
+	@./.ci/msrv
+
+deny: ## Checks licences, advisories and sources of all dependencies, if cargo-deny is installed
+	@./.ci/deny
 
 doc: setup ## Builds the documentation
 	$(CARGO) doc --locked --no-deps

@@ -16,14 +16,16 @@ use layercast::structure::ScalabilityMode;
 
 use common::receivers::Receivers;
 use common::report::{self, Duration, Row};
-use common::{Result, at, exit_code, progress, video};
+use common::video::Source;
+use common::{Result, at, exit_code, progress, warn_of_debug_build};
 
-/// Codes a Y4M video (8-bit 4:2:0) as the layers of a scalability mode and says what each decode target costs
+/// Codes a video as the layers of a scalability mode and says what each decode target costs
 /// and how close to the source it is.
 #[derive(Parser)]
+#[command(allow_missing_positional = true)]
 struct Args {
-    /// The video.
-    input: PathBuf,
+    /// A Y4M video (8-bit 4:2:0); if not given, a video call drawn by code, at 1280x720.
+    input: Option<PathBuf>,
     /// The IVF file to write.
     output: PathBuf,
     /// Scalability mode, as W3C webrtc-svc names it.
@@ -32,7 +34,7 @@ struct Args {
     /// Quantizer index (base_q_idx), 1 (best) to 255.
     #[arg(long, default_value_t = 100)]
     qp: u8,
-    /// Codes only so many pictures.
+    /// Pictures to code: all of a file and 300 of the drawn call, if not given.
     #[arg(long)]
     frames: Option<u64>,
     /// Threads to code with; all of the machine's where not given.
@@ -51,7 +53,7 @@ struct Args {
     /// Appends a line with the rate, quality and speed to this file.
     #[arg(long)]
     csv: Option<PathBuf>,
-    /// The video's name in that line; its file name where not given.
+    /// The video's name in that line; if not given, that of its file, or "scene".
     #[arg(long)]
     clip: Option<String>,
 }
@@ -66,18 +68,22 @@ fn run(args: &Args) -> Result<()> {
     if let Some(threads) = args.threads {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     }
-    let mut input = video::Reader::open(&args.input)?;
+    if args.output.extension().is_some_and(|extension| extension == "y4m") {
+        return at(&args.output, Err("the output is an IVF file"));
+    }
+    warn_of_debug_build();
+    let input = Source::open(args.input.as_deref())?;
     let mut session = Session::new(args, &input)?;
-    let bar = progress("coding", args.frames);
-    let limit = args.frames.unwrap_or(u64::MAX);
-    for picture in input.by_ref().take(usize::try_from(limit)?) {
-        session.picture(&at(&args.input, picture)?)?;
+    let limit = args.frames.unwrap_or(input.default_frames);
+    let bar = progress("coding", Some(limit).filter(|&limit| limit < u64::MAX));
+    for picture in input.pictures.take(usize::try_from(limit)?) {
+        session.picture(&picture?)?;
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let duration = Duration { pictures: session.pictures, frame_rate: input.frame_rate() };
+    let duration = Duration { pictures: session.pictures, frame_rate: input.frame_rate };
     if session.pictures == 0 {
-        return at(&args.input, Err("no pictures"));
+        return Err(format!("no pictures in {}", input.name).into());
     }
     at(&args.output, session.file.finish())?;
     let fps = session.pictures as f64 / session.seconds;
@@ -92,7 +98,7 @@ fn run(args: &Args) -> Result<()> {
     if let (Some(path), Some(top)) = (&args.csv, session.rows.last()) {
         let clip = match &args.clip {
             Some(clip) => clip.clone(),
-            None => args.input.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            None => input.name.clone(),
         };
         let line = format!(
             "{clip},layercast,{},{},{},{},{},q{},{:.1},{:.6},{:.6},{fps:.1}",
@@ -135,8 +141,8 @@ struct Session {
 }
 
 impl Session {
-    fn new(args: &Args, input: &video::Reader) -> Result<Self> {
-        let size = input.size();
+    fn new(args: &Args, input: &Source) -> Result<Self> {
+        let size = input.size;
         let mut config = SvcConfig::new(size, args.mode);
         config.quantizer = args.qp;
         config.speed = args.speed;
@@ -144,7 +150,7 @@ impl Session {
             config.tile_columns_log2 = log2;
         }
         let encoder = SvcEncoder::new(config)?;
-        let rate = input.frame_rate();
+        let rate = input.frame_rate;
         let header = IvfHeader {
             width: u16::try_from(size.width)?,
             height: u16::try_from(size.height)?,

@@ -1,6 +1,7 @@
 //! A proxy between sender and receiver that does what a relay must not.
 
 mod common;
+mod udp;
 
 use std::collections::VecDeque;
 use std::net::{SocketAddr, UdpSocket};
@@ -12,8 +13,8 @@ use clap::{Parser, ValueEnum};
 use layercast::rtp::packet::{RtpPacket, RtpPacketMut};
 use layercast::rtp::rtcp::{self, Lost, Message};
 
-use common::network::{Faults, Network, is_rtcp};
 use common::{Result, at, exit_code};
+use udp::{Faults, Network, is_rtcp};
 
 /// Identifier of the Dependency Descriptor's header extension, as `send` has it.
 const DESCRIPTOR_ID: u8 = 4;
@@ -55,6 +56,8 @@ enum Tamper {
     Replay,
 }
 
+/// The longest wait for a packet from `send`, after which those from `receive` have their turn.
+const WAIT: Duration = Duration::from_millis(1);
 /// How long after the last packet the proxy ends.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -83,12 +86,15 @@ fn run(args: &Args) -> Result<()> {
     let mut sender = None;
     let mut last: Option<Instant> = None;
     while last.is_none_or(|last| last.elapsed() < IDLE) {
-        if let Some((packet, from)) = common::network::receive(&from_sender, Duration::from_millis(1))? {
+        // Everything that is there goes on at once; only then is there time to wait.
+        let mut wait = WAIT;
+        while let Some((packet, from)) = udp::receive(&from_sender, wait)? {
+            wait = Duration::ZERO;
             sender = Some(from);
             last = Some(Instant::now());
             proxy.forward(&packet)?;
         }
-        while let Some((packet, _)) = proxy.network.receive(Instant::now() + Duration::from_micros(200))? {
+        while let Some((packet, _)) = proxy.network.receive(Instant::now())? {
             if let Some(sender) = sender.filter(|_| is_rtcp(&packet)) {
                 from_sender.send_to(&proxy.feedback(&packet)?, sender)?;
             }

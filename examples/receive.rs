@@ -1,6 +1,7 @@
 //! Receives a sealed video over UDP, opens and decodes it, and reports.
 
 mod common;
+mod udp;
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -20,9 +21,9 @@ use layercast::structure::LayerId;
 use layercast::{Size, Time};
 use y4m::Ratio;
 
-use common::call::{Happened, Incoming, PAYLOAD_TYPE, SSRC};
-use common::network::{self, is_rtcp};
-use common::{Result, at, control, exit_code, video};
+use common::{Result, at, exit_code, video, warn_of_debug_build};
+use udp::call::{Happened, Incoming, PAYLOAD_TYPE, SSRC};
+use udp::{control, is_rtcp};
 
 /// Waits for `send`, agrees on keys with it by MLS, receives the layers of a decode target, opens and decodes them
 /// and reports: a line a second, and in the end what was lost, asked for, refused and why.
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<()> {
+    warn_of_debug_build();
     let socket = at(args.listen.to_string().as_ref(), UdpSocket::bind(args.listen))?;
     let listener = at(args.control.to_string().as_ref(), TcpListener::bind(args.control))?;
     println!("waiting for packets at {} and for send at {}", args.listen, args.control);
@@ -98,7 +100,7 @@ fn run(args: &Args) -> Result<()> {
             break;
         }
         let until = receiver.incoming.next_timeout().unwrap_or(now + WAIT).min(now + WAIT);
-        if let Some((packet, from)) = network::receive(&socket, until.saturating_sub(now))?
+        if let Some((packet, from)) = udp::receive(&socket, until.saturating_sub(now))?
             && !is_rtcp(&packet)
         {
             peer = Some(from);
@@ -143,8 +145,8 @@ struct Receiver {
     /// As of the last report.
     before: (Totals, Statistics),
     shown: Option<(LayerId, Size)>,
-    /// What went wrong, how often.
-    troubles: BTreeMap<String, u64>,
+    /// What went wrong by its kind, which is the message without its numbers: the first message, and how many.
+    troubles: BTreeMap<String, (String, u64)>,
     requests: u8,
     happened: Vec<Happened>,
     missing: Vec<u16>,
@@ -251,7 +253,8 @@ impl Receiver {
 
     fn trouble(&mut self, what: String) {
         self.totals.troubles += 1;
-        *self.troubles.entry(what).or_default() += 1;
+        let kind = what.split(|c: char| c.is_ascii_digit()).collect();
+        self.troubles.entry(kind).or_insert((what, 0)).1 += 1;
     }
 
     /// A line for the time since the last one.
@@ -291,8 +294,9 @@ impl Receiver {
             "{packets} packets; {missing} were missing, {recovered} came when asked for again ({nacks} times), {lost} never"
         );
         println!("{duplicates} came twice, {late} too late; {requests} refreshes were asked for");
-        for (what, count) in &self.troubles {
-            println!("{count:6} x {what}");
+        for (kind, (first, count)) in &self.troubles {
+            let note = if *count > 1 && kind != first { " (the first of them)" } else { "" };
+            println!("{count:6} x {first}{note}");
         }
         if let Some((path, Some(writer))) = self.output {
             at(&path, writer.finish())?;

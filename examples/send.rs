@@ -1,6 +1,7 @@
 //! Codes a video, seals it and sends it over UDP.
 
 mod common;
+mod udp;
 
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
@@ -18,20 +19,20 @@ use layercast::structure::{
     DecodeTargets, LayerId, PicturePlan, PictureRequest, Planner, Refresh, ScalabilityMode,
 };
 
-use common::call::Outgoing;
-use common::network::{Faults, Network, is_rtcp};
 use common::stream::Stream;
-use common::{Result, at, control, exit_code, video};
+use common::{Result, at, exit_code, video, warn_of_debug_build};
+use udp::call::Outgoing;
+use udp::{Faults, Network, control, is_rtcp};
 
-/// Codes a Y4M video (or takes the layers of an IVF file that `encode` wrote), seals each layer by SFrame and sends
-/// it over UDP as fast as it plays. The keys are agreed on by MLS with `receive`, which is to be started first.
+/// Codes a video (or takes the layers of an IVF file that `encode` wrote), seals each layer by SFrame and sends it
+/// over UDP as fast as it plays. The keys are agreed on by MLS with `receive`, which is to be started first.
 ///
 /// It sends packets again when asked to. If a key frame is asked for, the next picture is a key picture; if a layer's
 /// refresh is, the layer's next frame of temporal layer 0 is predicted from the layer below it alone.
 #[derive(Parser)]
 struct Args {
-    /// The video.
-    input: PathBuf,
+    /// A Y4M video (8-bit 4:2:0) or an IVF file; if not given, a video call drawn by code, at 1280x720.
+    input: Option<PathBuf>,
     /// Where packets go: to `receive`, or to `forward` in front of it.
     #[arg(long, default_value = "127.0.0.1:5004")]
     to: SocketAddr,
@@ -44,9 +45,9 @@ struct Args {
     /// Quantizer index (base_q_idx), 1 (best) to 255.
     #[arg(long, default_value_t = 100)]
     qp: u8,
-    /// Sends only so many pictures.
+    /// Pictures to send: all of a file and 300 of the drawn call, if not given.
     #[arg(long)]
-    frames: Option<usize>,
+    frames: Option<u64>,
     #[command(flatten)]
     faults: Faults,
 }
@@ -66,15 +67,16 @@ struct Coded {
 
 /// Where pictures come from.
 enum Source {
-    Video { reader: video::Reader, encoder: Box<SvcEncoder>, pictures: u64 },
-    File { units: std::vec::IntoIter<Vec<u8>>, headers: Box<HeaderReader>, planner: Planner },
+    Video { source: video::Source, encoder: Box<SvcEncoder>, pictures: u64 },
+    File { units: std::vec::IntoIter<Vec<u8>>, headers: Box<HeaderReader>, planner: Box<Planner> },
 }
 
 impl Source {
     /// Opens the input: its pictures, and the time from one to the next.
     fn open(args: &Args) -> Result<(Self, Duration)> {
-        if args.input.extension().is_some_and(|extension| extension == "ivf") {
-            let stream = Stream::read(&args.input)?;
+        let path = args.input.as_deref();
+        if let Some(path) = path.filter(|path| path.extension().is_some_and(|extension| extension == "ivf")) {
+            let stream = Stream::read(path)?;
             let (num, den) = stream.time_base;
             let mut headers = HeaderReader::new();
             let first = stream.units.first().ok_or("no pictures")?;
@@ -82,23 +84,30 @@ impl Source {
             let top = frames.last().ok_or("no frames")?;
             let size = Size::new(top.header.upscaled_width, top.header.frame_height);
             let units = stream.units.into_iter().map(|unit| unit.data).collect::<Vec<_>>().into_iter();
-            let planner = Planner::new(args.mode, size);
+            let planner = Box::new(Planner::new(args.mode, size));
             let source = Self::File { units, headers: Box::default(), planner };
             return Ok((source, Duration::from_secs_f64(num as f64 / den as f64)));
         }
-        let reader = video::Reader::open(&args.input)?;
-        let mut config = SvcConfig::new(reader.size(), args.mode);
+        let source = video::Source::open(path)?;
+        let mut config = SvcConfig::new(source.size, args.mode);
         config.quantizer = args.qp;
         let encoder = Box::new(SvcEncoder::new(config)?);
-        let interval = reader.frame_rate();
+        let interval = source.frame_rate;
         let interval = Duration::from_secs_f64(interval.den as f64 / interval.num as f64);
-        Ok((Self::Video { reader, encoder, pictures: 0 }, interval))
+        Ok((Self::Video { source, encoder, pictures: 0 }, interval))
+    }
+
+    fn default_frames(&self) -> u64 {
+        match self {
+            Self::Video { source, .. } => source.default_frames,
+            Self::File { .. } => u64::MAX,
+        }
     }
 
     fn next(&mut self, refresh: Refresh) -> Result<Option<Coded>> {
         match self {
-            Self::Video { reader, encoder, pictures } => {
-                let Some(picture) = reader.next().transpose()? else { return Ok(None) };
+            Self::Video { source, encoder, pictures } => {
+                let Some(picture) = source.pictures.next().transpose()? else { return Ok(None) };
                 let options = EncodeOptions { refresh, wanted: None };
                 let unit = encoder.encode(&picture.view(), *pictures as i64, options)?;
                 *pictures += 1;
@@ -149,7 +158,8 @@ struct Counts {
 }
 
 fn run(args: &Args) -> Result<()> {
-    let (mut source, interval) = at(&args.input, Source::open(args))?;
+    warn_of_debug_build();
+    let (mut source, interval) = Source::open(args)?;
     let mut stream = at(args.control.to_string().as_ref(), TcpStream::connect(args.control))?;
     let agreed = Agreement::default();
     let mut group = control::invite(&mut stream, agreed)?;
@@ -163,10 +173,11 @@ fn run(args: &Args) -> Result<()> {
     let start = Instant::now();
     let mut packets = Packets::new();
     let mut refresh = Refresh::NONE;
-    for n in 0..args.frames.unwrap_or(usize::MAX) {
+    let frames = args.frames.unwrap_or_else(|| source.default_frames());
+    for n in 0..frames {
         let due = start + interval * u32::try_from(n)?;
         listen(&mut network, due, &sent, &mut counts, &mut refresh)?;
-        let Some(coded) = at(&args.input, source.next(std::mem::take(&mut refresh)))? else { break };
+        let Some(coded) = source.next(std::mem::take(&mut refresh))? else { break };
         counts.pictures += 1;
         counts.keys += u64::from(coded.plan.key);
         let timestamp = (interval.as_secs_f64() * n as f64 * 90_000.0) as u64 as u32;
@@ -190,7 +201,7 @@ fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Waits until `until` and does what the receiver asks for, or notes it for the next picture.
+/// Does what the receiver asks for, or notes it for the next picture: all that has come, and what comes until `until`.
 fn listen(
     network: &mut Network,
     until: Instant,

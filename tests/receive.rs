@@ -1,7 +1,7 @@
 //! The receiving side, in virtual time and without a codec: frames of planned pictures that are dropped, lost,
 //! late and out of order never reach a decoder that does not have what they refer to; nor do their packets.
 
-#[path = "../examples/common/chance.rs"]
+#[path = "common/chance.rs"]
 mod chance;
 #[path = "common/relay.rs"]
 mod relay;

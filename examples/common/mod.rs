@@ -1,15 +1,11 @@
 //! What the examples share.
 #![allow(dead_code)] // Each example takes a part of it.
 
-#[cfg(feature = "e2ee")]
-pub mod call;
-pub mod chance;
-#[cfg(feature = "e2ee")]
-pub mod control;
-pub mod network;
 #[cfg(feature = "decoder")]
+#[path = "../../tests/common/receiver.rs"]
 pub mod receiver;
 #[cfg(all(feature = "encoder", feature = "decoder"))]
+#[path = "../../tests/common/receivers.rs"]
 pub mod receivers;
 pub mod report;
 pub mod stream;
@@ -44,6 +40,13 @@ pub fn exit_code(result: Result<()>) -> ExitCode {
 /// Puts the file's name before the error of an attempt to open, read or write it.
 pub fn at<T, E: std::fmt::Display>(path: &Path, result: std::result::Result<T, E>) -> Result<T> {
     result.map_err(|error| format!("{}: {error}", path.display()).into())
+}
+
+/// Warns that the program was built without optimization, if it was.
+pub fn warn_of_debug_build() {
+    if cfg!(debug_assertions) {
+        eprintln!("warning: this is a debug build, which codes many times slower than `cargo run --release`");
+    }
 }
 
 /// A progress bar of `total` steps, or one without an end; it is only drawn on a terminal.

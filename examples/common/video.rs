@@ -6,9 +6,52 @@ use std::path::Path;
 
 use layercast::Size;
 use layercast::picture::{Picture, PictureView};
+use layercast::scene::{FRAME_RATE, Scene};
 use y4m::{Colorspace, Decoder, Ratio};
 
 use super::{Result, at};
+
+/// The size of the video that is drawn by code.
+const SCENE_SIZE: Size = Size::new(1280, 720);
+
+/// A video: a file's, or a video call drawn by code.
+pub struct Source {
+    /// The file's name without its ending, or "scene".
+    pub name: String,
+    /// Width and height in luma samples.
+    pub size: Size,
+    /// Pictures per second.
+    pub frame_rate: Ratio,
+    /// How many pictures are coded unless told otherwise: the drawn video has no end.
+    pub default_frames: u64,
+    /// The pictures in order.
+    pub pictures: Box<dyn Iterator<Item = Result<Picture>>>,
+}
+
+impl Source {
+    /// Opens the Y4M file, or the drawn video where there is none.
+    pub fn open(path: Option<&Path>) -> Result<Self> {
+        let Some(path) = path else {
+            let scene = Scene::new(SCENE_SIZE);
+            return Ok(Self {
+                name: "scene".into(),
+                size: SCENE_SIZE,
+                frame_rate: Ratio::new(FRAME_RATE as usize, 1),
+                default_frames: 10 * u64::from(FRAME_RATE),
+                pictures: Box::new((0..).map(move |n| Ok(scene.picture(n)))),
+            });
+        };
+        let reader = Reader::open(path)?;
+        let file = path.to_owned();
+        Ok(Self {
+            name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            size: reader.size(),
+            frame_rate: reader.frame_rate(),
+            default_frames: u64::MAX,
+            pictures: Box::new(reader.map(move |picture| at(&file, picture))),
+        })
+    }
+}
 
 /// Reads the pictures of a Y4M file.
 pub struct Reader {

@@ -2,13 +2,9 @@
 #![allow(dead_code)] // Each test takes a part of it.
 
 #[cfg(feature = "e2ee")]
-#[path = "../../examples/common/call.rs"]
 pub mod call;
-#[path = "../../examples/common/chance.rs"]
 pub mod chance;
-#[path = "../../examples/common/receiver.rs"]
 pub mod receiver;
-#[path = "../../examples/common/receivers.rs"]
 pub mod receivers;
 
 use layercast::Size;

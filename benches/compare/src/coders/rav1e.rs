@@ -7,7 +7,7 @@ use rav1e::prelude::{Config, EncoderConfig, EncoderStatus, Rational, SpeedSettin
 
 use super::Coder;
 use super::clip::Clip;
-use crate::common::Result;
+use layercast_examples::Result;
 
 /// Its fastest speed.
 pub const SPEED: u8 = 10;

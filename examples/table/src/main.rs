@@ -1,7 +1,5 @@
 //! Codes a video and writes what the call simulator knows of it: frame sizes, quality, time.
 
-mod common;
-
 use std::collections::VecDeque;
 use std::io::Write;
 use std::path::PathBuf;
@@ -15,10 +13,9 @@ use layercast::Size;
 use layercast::encoder::{EncodeOptions, SvcConfig, SvcEncoder, TemporalUnit};
 use layercast::picture::Picture;
 use layercast::quality::Quality;
-use layercast::scene::{FRAME_RATE, Scene};
 use layercast::structure::{DecodeTargets, LayerId, Refresh, ScalabilityMode};
-
-use common::{Result, at, exit_code, progress, video};
+use layercast_examples::video::Source;
+use layercast_examples::{Result, at, exit_code, progress};
 
 /// Codes a video and writes the table that the example `simulate` takes: the bytes of every frame, the quality
 /// of every spatial layer in windows of three sizes, and the time to code it.
@@ -54,20 +51,9 @@ fn run(args: &Args) -> Result<()> {
     let structure = args.mode.structure();
     let cycle = structure.cycle.len() as u64;
     let count = usize::try_from(args.frames / cycle * cycle + 1)?;
-    let (pictures, rate, name) = match &args.input {
-        Some(path) => {
-            let reader = video::Reader::open(path)?;
-            let rate = reader.frame_rate();
-            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let pictures = reader.take(count).collect::<Result<Vec<_>>>()?;
-            (pictures, rate.num as f64 / rate.den as f64, name)
-        }
-        None => {
-            let scene = Scene::new(Size::new(1280, 720));
-            let pictures = (0..count as u64).map(|n| scene.picture(n)).collect();
-            (pictures, f64::from(FRAME_RATE), "scene".to_owned())
-        }
-    };
+    let source = Source::open(args.input.as_deref())?;
+    let (rate, name) = (source.frame_rate.num as f64 / source.frame_rate.den as f64, source.name);
+    let pictures = source.pictures.take(count).collect::<Result<Vec<_>>>()?;
     let whole = (pictures.len().saturating_sub(1)) as u64 / cycle * cycle;
     if whole == 0 {
         return Err("too few pictures".into());

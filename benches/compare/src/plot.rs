@@ -7,8 +7,8 @@ use layercast::structure::ScalabilityMode;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::coders::clip::Clip;
 use crate::{Curve, Point};
+use layercast_compare::coders::clip::Clip;
 
 /// Width and height of a chart, and height of the legend, in pixels.
 const CHART: (u32, u32) = (520, 380);

@@ -1,7 +1,5 @@
 //! One stream, nine decode targets: codes a video as L3T3, takes out every decode target and shows them all.
 
-mod common;
-
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
@@ -16,13 +14,11 @@ use image::{Rgb, RgbImage};
 use layercast::bitstream::{IvfHeader, IvfWriter};
 use layercast::encoder::{EncodeOptions, SvcConfig, SvcEncoder};
 use layercast::picture::Picture;
-use layercast::scene::{FRAME_RATE, Scene};
 use layercast::structure::ScalabilityMode;
-use y4m::Ratio;
-
-use common::receivers::Receivers;
-use common::report::{self, Duration, Row};
-use common::{Result, at, exit_code, progress, video};
+use layercast_examples::receivers::Receivers;
+use layercast_examples::report::{self, Duration, Row};
+use layercast_examples::video::Source;
+use layercast_examples::{Result, at, exit_code, progress, warn_of_debug_build};
 
 /// Codes a video as L3T3, takes out each of the nine decode targets, decodes it and compares it with the video.
 /// Prints what each costs and looks like, and writes the stream and a picture of all nine.
@@ -47,7 +43,8 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<()> {
     at(&args.output, std::fs::create_dir_all(&args.output))?;
-    let mut source = Source::open(args)?;
+    warn_of_debug_build();
+    let mut source = Source::open(args.input.as_deref())?;
     let stream = args.output.join("L3T3.ivf");
     let mut demo = Demo::new(args, &source, &stream)?;
     let bar = progress("coding and decoding", Some(args.frames));
@@ -66,27 +63,6 @@ fn run(args: &Args) -> Result<()> {
     at(&stream, demo.file.finish())?;
     println!("wrote {} and {}", stream.display(), picture.display());
     Ok(())
-}
-
-/// The video that is coded.
-struct Source {
-    size: layercast::Size,
-    frame_rate: Ratio,
-    pictures: Box<dyn Iterator<Item = Result<Picture>>>,
-}
-
-impl Source {
-    fn open(args: &Args) -> Result<Self> {
-        if let Some(path) = &args.input {
-            let reader = video::Reader::open(path)?;
-            let (size, frame_rate) = (reader.size(), reader.frame_rate());
-            return Ok(Self { size, frame_rate, pictures: Box::new(reader) });
-        }
-        let size = layercast::Size::new(1280, 720);
-        let scene = Scene::new(size);
-        let pictures = (0..).map(move |n| Ok(scene.picture(n)));
-        Ok(Self { size, frame_rate: Ratio::new(FRAME_RATE as usize, 1), pictures: Box::new(pictures) })
-    }
 }
 
 /// The video being coded, and what came of it so far.

@@ -7,11 +7,13 @@ use layercast::picture::Picture;
 use layercast::scene::{FRAME_RATE, Scene};
 use y4m::Ratio;
 
-use crate::common::{Result, at, video};
+use layercast_examples::{Result, at, video};
 
 /// The first pictures of a video.
 pub struct Clip {
+    /// The file's name without its ending, or the scene's.
     pub name: String,
+    /// The pictures in order.
     pub pictures: Vec<Picture>,
     /// Pictures a second.
     pub frame_rate: Ratio,

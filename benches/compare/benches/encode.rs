@@ -1,19 +1,14 @@
 //! Pictures a second of the layered coder, beside rav1e's own loop at its fastest, in one run and on one thread.
 
-mod coders;
-#[path = "../examples/common/mod.rs"]
-mod common;
-
 use std::hint::black_box;
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_main};
 use layercast::encoder::SvcConfig;
 use layercast::structure::ScalabilityMode;
-
-use coders::clip::{Clip, clips};
-use coders::rav1e::{self, Rav1e};
-use coders::{Coder, Layercast};
+use layercast_compare::coders::clip::{Clip, clips};
+use layercast_compare::coders::rav1e::{self, Rav1e};
+use layercast_compare::coders::{Coder, Layercast};
 
 /// Pictures coded in one go, the first of which is a key picture.
 const PICTURES: usize = 30;

@@ -1,9 +1,6 @@
 //! The arithmetic of the comparison that `make bench` prints.
 
-#[path = "../benches/compare/curve.rs"]
-mod curve;
-
-use curve::{Pair, bd_rate, mean_ratio, pairs};
+use layercast_compare::curve::{Pair, bd_rate, mean_ratio, pairs};
 
 /// Quality and rate.
 const ANCHOR: [(f64, f64); 6] =

@@ -1,8 +1,9 @@
 //! libaom's real-time mode, by the C interface that its crate binds.
 //!
 //! One layer is coded at constant quality with the settings that `aomenc --rt` has of itself. Three spatial by three
-//! temporal layers are coded at constant bitrate with the settings of libaom's own example for them,
-//! `examples/svc_encoder_rtc.cc`, and adaptive quantization (3). The references are those that libaom has for these
+//! temporal layers are coded with the settings of libaom's own example for them, `examples/svc_encoder_rtc.cc`: at
+//! constant bitrate, with adaptive quantization (3), or at a constant quantizer, which is the least and the most that
+//! each layer may have. The references are those that libaom has for these
 //! layers of itself (the example's mode -1; the slots are those of its mode 9): with the example's mode 8 set by
 //! `AV1E_SET_SVC_REF_FRAME_CONFIG` it was slower and needed more bits.
 
@@ -10,6 +11,7 @@
 
 use std::ffi::{CStr, c_int, c_uint, c_void};
 use std::mem::MaybeUninit;
+use std::ops::RangeInclusive;
 use std::ptr;
 
 use bytes::Bytes;
@@ -17,9 +19,9 @@ use layercast::Size;
 use layercast::picture::Picture;
 use libaom_sys as aom;
 
-use crate::coders::Coder;
-use crate::coders::clip::Clip;
-use crate::common::Result;
+use super::Coder;
+use super::clip::Clip;
+use layercast_examples::Result;
 
 const SPATIAL_LAYERS: usize = 3;
 const TEMPORAL_LAYERS: usize = 3;
@@ -28,6 +30,9 @@ const TEMPORAL_LAYERS: usize = 3;
 const SPATIAL_SHARES: [u32; SPATIAL_LAYERS] = [1, 2, 6];
 /// Of it, the percentage that each temporal layer has together with those below it.
 const TEMPORAL_SHARES: [u32; TEMPORAL_LAYERS] = [50, 70, 100];
+
+/// More 1000 bits a second than any constant quantizer needs, so that the bitrate decides nothing.
+const UNBOUND: u32 = 50_000;
 
 /// Temporal layer by place among four pictures.
 const TEMPORAL_IDS: [c_int; 4] = [0, 2, 1, 2];
@@ -58,10 +63,21 @@ impl Libaom {
 
     /// L3T3 at so many 1000 bits a second.
     pub fn l3t3(clip: &Clip, speed: u8, kbps: u32) -> Result<Self> {
+        Self::layered(clip, speed, kbps, 2..=52)
+    }
+
+    /// L3T3 with a quantizer of 0 (best) to 63 for all layers.
+    pub fn l3t3_constant(clip: &Clip, speed: u8, quantizer: u8) -> Result<Self> {
+        let quantizer = c_uint::from(quantizer);
+        Self::layered(clip, speed, UNBOUND, quantizer..=quantizer)
+    }
+
+    fn layered(clip: &Clip, speed: u8, kbps: u32, quantizers: RangeInclusive<c_uint>) -> Result<Self> {
+        let constant = quantizers.start() == quantizers.end();
         let mut config = default_config(clip)?;
         config.rc_end_usage = aom::AOM_CBR;
-        config.rc_min_quantizer = 2;
-        config.rc_max_quantizer = 52;
+        config.rc_min_quantizer = *quantizers.start();
+        config.rc_max_quantizer = *quantizers.end();
         config.rc_undershoot_pct = 50;
         config.rc_overshoot_pct = 50;
         config.rc_buf_initial_sz = 600;
@@ -71,7 +87,7 @@ impl Libaom {
         config.rc_target_bitrate = rates.iter().sum();
         let mut coder = Self::start(&config, speed, true)?;
         for (control, value) in [
-            (aom::AV1E_SET_AQ_MODE, 3),
+            (aom::AV1E_SET_AQ_MODE, if constant { 0 } else { 3 }),
             (aom::AV1E_SET_GF_CBR_BOOST_PCT, 0),
             (aom::AV1E_SET_ENABLE_CDEF, 1),
             (aom::AV1E_SET_LOOPFILTER_CONTROL, 1),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use layercast::e2ee::Agreement;
 use layercast::e2ee::mls::{Group, Login};
 
-use super::Result;
+use crate::common::Result;
 
 /// How long an identity can be used to join.
 const LIFETIME: Duration = Duration::from_secs(3600);

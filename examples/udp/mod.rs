@@ -1,5 +1,14 @@
-//! A UDP socket with a bad network behind it.
+//! What the two ends of a call over UDP share: a socket with a bad network behind it, the agreement on keys, and
+//! the way from layers to packets and back.
+#![allow(dead_code)] // Each example takes a part of it.
 
+#[cfg(feature = "e2ee")]
+#[path = "../../tests/common/call.rs"]
+pub mod call;
+#[cfg(feature = "e2ee")]
+pub mod control;
+
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -7,9 +16,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clap::Args;
-use std::cmp::Reverse;
-
-use super::chance::Chance;
+use oorandom::Rand32;
 
 /// How late a packet is that others overtake.
 const OVERTAKEN: Duration = Duration::from_millis(30);
@@ -33,7 +40,7 @@ pub struct Network {
     socket: UdpSocket,
     to: SocketAddr,
     faults: Faults,
-    chance: Chance,
+    chance: Rand32,
     late: BinaryHeap<Reverse<(Instant, Bytes)>>,
     /// Packets lost on purpose.
     pub lost: u64,
@@ -42,15 +49,15 @@ pub struct Network {
 impl Network {
     /// Packets go to this address.
     pub fn new(socket: UdpSocket, to: SocketAddr, faults: Faults) -> Self {
-        let chance = Chance(faults.seed);
+        let chance = Rand32::new(faults.seed);
         Self { socket, to, faults, chance, late: BinaryHeap::new(), lost: 0 }
     }
 
     /// Sends a packet, now, later or never.
     pub fn send(&mut self, packet: Bytes) -> io::Result<()> {
-        if self.chance.below(100) < u64::from(self.faults.loss) {
+        if self.happens(self.faults.loss) {
             self.lost += 1;
-        } else if self.chance.below(100) < u64::from(self.faults.reorder) {
+        } else if self.happens(self.faults.reorder) {
             self.late.push(Reverse((Instant::now() + OVERTAKEN, packet)));
         } else {
             self.socket.send_to(&packet, self.to)?;
@@ -58,7 +65,7 @@ impl Network {
         Ok(())
     }
 
-    /// Waits for a packet until `until`, and sends late ones meanwhile.
+    /// Takes a packet that is there, or waits for one until `until`; sends late ones meanwhile.
     pub fn receive(&mut self, until: Instant) -> io::Result<Option<(Bytes, SocketAddr)>> {
         loop {
             let now = Instant::now();
@@ -67,21 +74,26 @@ impl Network {
                 self.socket.send_to(packet, self.to)?;
                 self.late.pop();
             }
-            if now >= until {
-                return Ok(None);
-            }
-            let late = self.late.peek().map_or(until, |Reverse((time, _))| *time);
-            if let Some(received) = receive(&self.socket, until.min(late) - now)? {
-                return Ok(Some(received));
+            let next = self.late.peek().map_or(until, |Reverse((time, _))| until.min(*time));
+            let received = receive(&self.socket, next.saturating_duration_since(now))?;
+            if received.is_some() || now >= until {
+                return Ok(received);
             }
         }
     }
+
+    fn happens(&mut self, percent: u8) -> bool {
+        self.chance.rand_range(0..100) < u32::from(percent)
+    }
 }
 
-/// Waits for a packet.
+/// Takes a packet that is there, or waits for one for a time, which the system rounds up to a few milliseconds.
 pub fn receive(socket: &UdpSocket, wait: Duration) -> io::Result<Option<(Bytes, SocketAddr)>> {
     let mut buffer = [0; 2048];
-    socket.set_read_timeout(Some(wait.max(Duration::from_micros(1))))?;
+    socket.set_nonblocking(wait.is_zero())?;
+    if !wait.is_zero() {
+        socket.set_read_timeout(Some(wait))?;
+    }
     match socket.recv_from(&mut buffer) {
         Ok((size, from)) => Ok(Some((Bytes::copy_from_slice(&buffer[..size]), from))),
         // Nobody listens there any more, or not yet.

@@ -1,13 +1,15 @@
 //! The encoders that the benches measure, behind one interface, and the clips they code.
 
 pub mod clip;
+#[cfg(feature = "libaom")]
+pub mod libaom;
 pub mod rav1e;
 
 use bytes::Bytes;
 use layercast::encoder::{EncodeOptions, SvcConfig, SvcEncoder};
 use layercast::picture::Picture;
 
-use crate::common::Result;
+use layercast_examples::Result;
 
 /// An encoder at work on one clip.
 pub trait Coder {

@@ -86,8 +86,11 @@ fn end_slope(widths: [f64; 2], chords: [f64; 2]) -> f64 {
 /// A figure of two encoders at one abscissa.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pair {
+    /// Where.
     pub x: f64,
+    /// What the test is compared with.
     pub anchor: f64,
+    /// The figure in question.
     pub test: f64,
 }
 

@@ -1,15 +1,12 @@
 //! Simulates a call over a recorded or drawn link, under every policy that decides which layers a receiver gets.
 
-mod common;
-
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use layercast::simulate::{Call, CodedVideo, LinkConfig, Outcome, Policy, Report, Trace};
-
-use common::{Result, at, exit_code};
+use layercast_examples::{Result, at, exit_code};
 
 /// Simulates a call in virtual time, under the crate's selector and the policies it is compared with, and prints
 /// what became of it.

@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use layercast::structure::ScalabilityMode;
 
-use crate::coders::clip::Clip;
-use crate::curve::{Pair, bd_rate, mean_ratio, pairs};
 use crate::{Curve, Point};
+use layercast_compare::coders::clip::Clip;
+use layercast_compare::curve::{Pair, bd_rate, mean_ratio, pairs};
 
 /// Bitrates, and qualities, at which speeds are compared; the one in the middle is told.
 const PLACES: u32 = 5;

@@ -1,17 +1,10 @@
-//! This crate's encoder beside rav1e's and, with the feature `peer-libaom`, libaom's: speed, bits and quality of all,
+//! This crate's encoder beside rav1e's and, with the feature `libaom`, libaom's: speed, bits and quality of all,
 //! in one run and on one thread.
 //!
 //! Every encoder codes every clip at several rates, in turns, several times over; the fastest time of each counts.
 //! Only the encoder's own calls are timed. Quality is that of what the decoder of this crate makes of the stream,
 //! of the highest spatial layer, against the source; rates are those of all layers together.
 
-#[path = "../coders/mod.rs"]
-mod coders;
-#[path = "../../examples/common/mod.rs"]
-mod common;
-mod curve;
-#[cfg(feature = "peer-libaom")]
-mod libaom;
 mod plot;
 mod report;
 
@@ -25,11 +18,10 @@ use layercast::decoder::{Decoder, DecoderConfig};
 use layercast::encoder::SvcConfig;
 use layercast::quality::Quality;
 use layercast::structure::ScalabilityMode;
-
-use coders::clip::{Clip, clips};
-use coders::rav1e::{self, Rav1e};
-use coders::{Coder, Layercast};
-use common::{Result, at, exit_code, progress};
+use layercast_compare::coders::clip::{Clip, clips};
+use layercast_compare::coders::rav1e::{self, Rav1e};
+use layercast_compare::coders::{Coder, Layercast};
+use layercast_examples::{Result, at, exit_code, progress};
 
 /// Measures this crate's encoder beside others. Clips are the Y4M files that LAYERCAST_Y4M names, separated as in
 /// PATH, or the built-in scene.
@@ -41,29 +33,31 @@ struct Args {
     /// How often each stream is coded; its fastest time counts.
     #[arg(long, default_value_t = 3)]
     repeat: usize,
-    /// Only the encoders and modes in whose name, as in "layercast L3T3", this occurs.
-    #[arg(long)]
-    only: Option<String>,
+    /// Only the encoders and modes in whose name, as in "layercast speed 2 L3T3", one of these occurs; separated by
+    /// commas.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
     /// Speeds of libaom, 5 to 11.
-    #[cfg(feature = "peer-libaom")]
+    #[cfg(feature = "libaom")]
     #[arg(long, value_delimiter = ',', default_value = "9")]
     libaom_speeds: Vec<u8>,
     /// Where compare.md, compare.csv and rd.svg go.
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
-    /// What cargo gives to every bench.
-    #[arg(long, hide = true)]
-    bench: bool,
 }
 
 /// Quantizer indices of this crate's encoder and of rav1e's.
 const QUANTIZERS: [u8; 6] = [50, 80, 110, 140, 170, 200];
 /// Levels of libaom's constant quality.
-#[cfg(feature = "peer-libaom")]
+#[cfg(feature = "libaom")]
 const QUALITY_LEVELS: [u8; 6] = [16, 24, 32, 40, 48, 56];
 /// Bitrates of libaom's layers in kbit/s, for 640x360 at 30 pictures a second; others in proportion.
-#[cfg(feature = "peer-libaom")]
+#[cfg(feature = "libaom")]
 const BITRATES: [u32; 5] = [150, 300, 600, 1200, 2400];
+
+/// Quantizers of libaom's layers, of 0 to 63: about as far apart as ours.
+#[cfg(feature = "libaom")]
+const LIBAOM_QUANTIZERS: [u8; 6] = [13, 20, 28, 35, 43, 50];
 
 /// The encoder of this crate.
 const LAYERCAST: &str = "layercast";
@@ -131,13 +125,15 @@ fn run(args: &Args) -> Result<()> {
 /// All that is to be measured on the clip.
 fn selected(
     args: &Args,
-    #[cfg_attr(not(feature = "peer-libaom"), expect(unused_variables))] clip: &Clip,
+    #[cfg_attr(not(feature = "libaom"), expect(unused_variables))] clip: &Clip,
 ) -> Vec<Series> {
     let mut all = layercast_series();
     all.push(rav1e_series());
-    #[cfg(feature = "peer-libaom")]
+    #[cfg(feature = "libaom")]
     all.extend(args.libaom_speeds.iter().flat_map(|&speed| libaom_series(clip, speed)));
-    all.retain(|series| args.only.as_ref().is_none_or(|only| series.name().contains(only)));
+    all.retain(|series| {
+        args.only.is_empty() || args.only.iter().any(|only| series.name().contains(only.as_str()))
+    });
     all
 }
 
@@ -172,9 +168,9 @@ fn rav1e_series() -> Series {
     }
 }
 
-#[cfg(feature = "peer-libaom")]
-fn libaom_series(clip: &Clip, speed: u8) -> [Series; 2] {
-    use libaom::{Libaom, version};
+#[cfg(feature = "libaom")]
+fn libaom_series(clip: &Clip, speed: u8) -> [Series; 3] {
+    use layercast_compare::coders::libaom::{Libaom, version};
 
     let quality = |level: u8| -> (String, MakeCoder) {
         let make = move |clip: &Clip| -> Result<Box<dyn Coder>> {
@@ -187,19 +183,26 @@ fn libaom_series(clip: &Clip, speed: u8) -> [Series; 2] {
             move |clip: &Clip| -> Result<Box<dyn Coder>> { Ok(Box::new(Libaom::l3t3(clip, speed, kbps)?)) };
         (format!("{kbps} kbit/s"), Box::new(make))
     };
-    let samples = |size: Size, rate: f64| size.samples() as f64 * rate;
+    let quantizer = |quantizer: u8| -> (String, MakeCoder) {
+        let make = move |clip: &Clip| -> Result<Box<dyn Coder>> {
+            Ok(Box::new(Libaom::l3t3_constant(clip, speed, quantizer)?))
+        };
+        (format!("quantizer {quantizer}"), Box::new(make))
+    };
+    let samples = |size: layercast::Size, rate: f64| size.samples() as f64 * rate;
     let rate_of_pictures = clip.frame_rate.num as f64 / clip.frame_rate.den as f64;
-    let scale = samples(clip.size(), rate_of_pictures) / samples(Size::new(640, 360), 30.0);
+    let scale = samples(clip.size(), rate_of_pictures) / samples(layercast::Size::new(640, 360), 30.0);
     let bitrates = BITRATES.map(|kbps| (f64::from(kbps) * scale).round() as u32);
-    let series = |mode, settings| Series {
-        encoder: format!("libaom {}", version()),
+    let series = |name: &str, mode, settings| Series {
+        encoder: format!("libaom {}{name}", version()),
         speed: speed.to_string(),
         mode,
         settings,
     };
     [
-        series(ScalabilityMode::L1T1, QUALITY_LEVELS.map(quality).into()),
-        series(ScalabilityMode::L3T3, bitrates.map(rate).into()),
+        series("", ScalabilityMode::L1T1, QUALITY_LEVELS.map(quality).into()),
+        series(" constant bitrate", ScalabilityMode::L3T3, bitrates.map(rate).into()),
+        series(" constant quantizer", ScalabilityMode::L3T3, LIBAOM_QUANTIZERS.map(quantizer).into()),
     ]
 }
 
