@@ -1,15 +1,13 @@
 //! Packets cost no allocations of their own, on their way out and in: frames of many packets take no more than frames
 //! of few. It is a test of its own, as the counts are those of the whole process.
 
-use std::time::Duration;
-
 use bytes::{Bytes, BytesMut};
-use layercast::Size;
-use layercast::rtp::descriptor::Describer;
-use layercast::rtp::frame_buffer::{Event, FrameBuffer, FrameBufferConfig};
-use layercast::rtp::packetizer::{OutgoingFrame, Packetizer, PacketizerConfig, Packets, PayloadFormat};
-use layercast::rtp::reassembler::{self, Reassembler, ReassemblerConfig};
+use layercast::rtp::{
+    Describer, FrameBuffer, FrameBufferConfig, FrameBufferEvent, OutgoingFrame, Packetizer, PacketizerConfig,
+    Packets, PayloadFormat, Reassembler, ReassemblerConfig, ReassemblerEvent,
+};
 use layercast::structure::{DecodeTargets, LayerId, PictureRequest, Planner, ScalabilityMode};
+use layercast::{Size, Time};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
@@ -33,7 +31,7 @@ fn allocations(size: usize) -> ([u64; 3], usize) {
         if n == 16 {
             counts = [0; 3];
         }
-        let now = Duration::from_millis(33 * n);
+        let now = Time::from_millis(33 * n);
         let plan = planner.next(PictureRequest { wanted, ..Default::default() });
         let descriptor = describer.describe(&plan).unwrap().remove(0);
         let frame = OutgoingFrame {
@@ -59,16 +57,16 @@ fn allocations(size: usize) -> ([u64; 3], usize) {
 
         let before = dhat::HeapStats::get().total_blocks;
         for packet in incoming {
-            reassembler.push(packet, now).unwrap();
+            reassembler.push(now, packet).unwrap();
         }
         let event = reassembler.poll(now);
         counts[1] += dhat::HeapStats::get().total_blocks - before;
-        let Some(reassembler::Event::Frame(frame)) = event else { panic!("{event:?}") };
+        let Some(ReassemblerEvent::Frame(frame)) = event else { panic!("{event:?}") };
         let before = dhat::HeapStats::get().total_blocks;
-        buffer.insert(frame.into(), now).unwrap();
+        buffer.insert(now, frame.into()).unwrap();
         let event = buffer.poll(now);
         counts[2] += dhat::HeapStats::get().total_blocks - before;
-        units += u64::from(matches!(event, Some(Event::Unit(_))));
+        units += u64::from(matches!(event, Some(FrameBufferEvent::Unit(_))));
     }
     assert_eq!(units, FRAMES + 16);
     (counts, count)

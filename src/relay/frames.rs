@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use crate::rtp::descriptor::{
-    DecodeTargetIndication, DependencyDescriptor, DependencyStructure, Error as DescriptorError,
-    FrameDependencies,
+    DecodeTargetIndication, DependencyDescriptor, DependencyStructure, DescriptorError, FrameDependencies,
 };
 use crate::structure::LayerId;
 

@@ -25,8 +25,10 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::descriptor::{DecodeTargetIndication, DependencyStructure, FrameDependencies, MAX_DECODE_TARGETS};
-use super::reassembler::ReceivedFrame;
+use super::descriptor::{DecodeTargetIndication, DependencyStructure, MAX_DECODE_TARGETS};
+use super::frame::OpenedFrame;
+use super::list::List;
+use crate::Time;
 use crate::bitstream;
 use crate::structure::{DecodeTarget, LayerId};
 
@@ -61,44 +63,6 @@ impl Default for FrameBufferConfig {
             request_interval: Duration::from_millis(300),
             max_frames: 256,
             max_bytes: 16 << 20,
-        }
-    }
-}
-
-/// A whole frame, opened.
-#[derive(Debug, Clone)]
-pub struct Frame {
-    /// As the descriptor has it.
-    pub frame_number: u16,
-    /// RTP timestamp: the same for the frames of one picture.
-    pub timestamp: u32,
-    /// Whether it is the last frame of its picture that was sent: the marker bit.
-    pub end_of_picture: bool,
-    /// Whether its descriptor carried the structure: a coded video sequence starts here.
-    pub starts_sequence: bool,
-    /// The active decode targets from this frame on, where they change (A.4).
-    pub active_decode_targets: Option<u32>,
-    /// The structure that its descriptor goes by.
-    pub structure: Arc<DependencyStructure>,
-    /// What the frame means.
-    pub dependencies: FrameDependencies,
-    /// Its OBUs.
-    pub payload: Bytes,
-}
-
-/// A frame that was not sealed: what it came with is taken at its word.
-impl From<ReceivedFrame> for Frame {
-    fn from(received: ReceivedFrame) -> Self {
-        let ReceivedFrame { descriptor, structure, dependencies, payload, timestamp, marker, .. } = received;
-        Self {
-            frame_number: descriptor.frame_number,
-            timestamp,
-            end_of_picture: marker,
-            starts_sequence: descriptor.structure.is_some(),
-            active_decode_targets: descriptor.active_decode_targets,
-            structure,
-            dependencies,
-            payload,
         }
     }
 }
@@ -145,7 +109,7 @@ pub enum Request {
 
 /// A frame of a temporal unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnitFrame {
+pub struct DecodableFrame {
     /// As the descriptor has it.
     pub frame_number: u16,
     /// Its layer.
@@ -156,16 +120,16 @@ pub struct UnitFrame {
 
 /// The frames of one picture that can be decoded now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unit {
+pub struct DecodableUnit {
     /// RTP timestamp.
     pub timestamp: u32,
     /// The decode target that it is for: below the wanted one while that is inactive or its chain broken.
     pub target: DecodeTarget,
     /// One at least, lowest spatial layer first. Every frame that they refer to is among them or was handed on.
-    pub frames: ArrayVec<UnitFrame, MAX_SPATIAL_LAYERS>,
+    pub frames: List<DecodableFrame, MAX_SPATIAL_LAYERS>,
 }
 
-impl Unit {
+impl DecodableUnit {
     /// The temporal unit as a decoder takes it: a temporal delimiter, then every frame.
     pub fn to_bytes(&self) -> Bytes {
         let mut delimiter = Vec::with_capacity(2);
@@ -180,9 +144,9 @@ impl Unit {
 
 /// What a frame buffer has to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
+pub enum FrameBufferEvent {
     /// A temporal unit to be decoded.
-    Unit(Unit),
+    Unit(DecodableUnit),
     /// A frame will not be handed on.
     Dropped {
         /// As the descriptor has it.
@@ -198,8 +162,8 @@ pub enum Event {
 struct Held {
     /// The frame number, counted on beyond 16 bits.
     number: u64,
-    arrived: Duration,
-    frame: Frame,
+    arrived: Time,
+    frame: OpenedFrame,
 }
 
 impl Held {
@@ -289,7 +253,7 @@ enum Verdict {
     /// The chain is broken.
     Broken,
     /// Something may still come until this time.
-    Wait(Duration),
+    Wait(Time),
 }
 
 /// Holds frames until they can be decoded.
@@ -303,7 +267,7 @@ pub struct FrameBuffer {
     /// By frame number.
     frames: VecDeque<Held>,
     bytes: usize,
-    events: VecDeque<Event>,
+    events: VecDeque<FrameBufferEvent>,
     decoded: Decoded,
     /// The highest frame number seen.
     highest: Option<u64>,
@@ -315,8 +279,8 @@ pub struct FrameBuffer {
     sequence: Option<Arc<DependencyStructure>>,
     /// The active decode targets, and the frame that said so.
     active: Option<(u64, u32)>,
-    last_request: Option<Duration>,
-    wake: Option<Duration>,
+    last_request: Option<Time>,
+    wake: Option<Time>,
 }
 
 impl FrameBuffer {
@@ -374,22 +338,22 @@ impl FrameBuffer {
 
     /// The decoder has lost its references: the next unit handed on will start with a key frame, and one is asked
     /// for.
-    pub fn restart(&mut self, now: Duration) {
+    pub fn restart(&mut self, now: Time) {
         self.sequence = None;
         self.request_key_frame(now);
     }
 
     /// A key frame is needed for a reason of the caller's, say since frames come that have no structure: asks for it,
     /// unless something was asked for a short time ago.
-    pub fn request_key_frame(&mut self, now: Duration) {
-        self.request(Request::KeyFrame, now);
+    pub fn request_key_frame(&mut self, now: Time) {
+        self.request(now, Request::KeyFrame);
     }
 
     /// Takes a frame that arrived at `now`.
     ///
     /// # Errors
     /// [`DropReason::Late`], [`Duplicate`](DropReason::Duplicate) or [`Full`](DropReason::Full).
-    pub fn insert(&mut self, frame: Frame, now: Duration) -> Result<(), DropReason> {
+    pub fn insert(&mut self, now: Time, frame: OpenedFrame) -> Result<(), DropReason> {
         let mut number = match self.highest {
             None => (1 << 16) + u64::from(frame.frame_number),
             Some(highest) => unwrap(frame.frame_number, highest),
@@ -429,7 +393,7 @@ impl FrameBuffer {
     }
 
     /// What there is to say at `now`: to be called until it is `None`.
-    pub fn poll(&mut self, now: Duration) -> Option<Event> {
+    pub fn poll(&mut self, now: Time) -> Option<FrameBufferEvent> {
         self.wake = None;
         loop {
             if let Some(event) = self.events.pop_front() {
@@ -442,7 +406,7 @@ impl FrameBuffer {
     }
 
     /// When to poll again if nothing comes before, as the last poll has found.
-    pub fn next_timeout(&self) -> Option<Duration> {
+    pub fn next_timeout(&self) -> Option<Time> {
         self.wake
     }
 
@@ -454,7 +418,7 @@ impl FrameBuffer {
     }
 
     /// Decides on the first picture that is held; `false` if there is none, or it has to wait.
-    fn step(&mut self, now: Duration) -> bool {
+    fn step(&mut self, now: Time) -> bool {
         let picture = self.picture(0);
         let Some(first) = self.frames.front() else { return false };
         let structure = first.frame.structure.clone();
@@ -471,7 +435,7 @@ impl FrameBuffer {
         let targets = self.candidates(&structure);
         let wanted = targets.first().map(|(target, _)| *target);
         for (target, layer) in targets.iter().copied() {
-            match self.judge(picture.clone(), (target, layer), now, full) {
+            match self.judge(now, picture.clone(), (target, layer), full) {
                 Verdict::Broken => {}
                 Verdict::Ready(decodable) => {
                     if let Some(&(_, want)) = targets.first().filter(|(wanted, _)| *wanted != target) {
@@ -479,7 +443,7 @@ impl FrameBuffer {
                         let temporal_id = layer.temporal_id.min(want.temporal_id);
                         let have = LayerId { temporal_id, ..layer };
                         if have != want {
-                            self.request(Request::LayerRefresh { have, want }, now);
+                            self.request(now, Request::LayerRefresh { have, want });
                         }
                     }
                     self.hand_on(picture, decodable, (wanted, target), layer);
@@ -487,12 +451,12 @@ impl FrameBuffer {
                 }
                 Verdict::Wait(until) => {
                     self.wake = Some(until);
-                    return targets.first().is_some_and(|wanted| self.skip_to_key(picture.end, *wanted, now));
+                    return targets.first().is_some_and(|wanted| self.skip_to_key(now, picture.end, *wanted));
                 }
             }
         }
         if !self.frames.range(picture.end..).any(Held::is_key) {
-            self.request(Request::KeyFrame, now);
+            self.request(now, Request::KeyFrame);
         }
         self.hand_on(picture, 0, (wanted, usize::MAX), LayerId::default());
         true
@@ -539,9 +503,9 @@ impl FrameBuffer {
     /// What becomes of a picture, the first that is held, for a decode target. With `full` nothing is waited for.
     fn judge(
         &self,
+        now: Time,
         picture: Range<usize>,
         (target, layer): (usize, LayerId),
-        now: Duration,
         full: bool,
     ) -> Verdict {
         let FrameBufferConfig { give_up, skip_after, .. } = self.config;
@@ -652,13 +616,13 @@ impl FrameBuffer {
     }
 
     /// Since when a frame is known to be missing: a later one has come.
-    fn noticed(&self, missing: u64) -> Duration {
+    fn noticed(&self, missing: u64) -> Time {
         let later = self.frames.iter().rev().take_while(|held| held.number > missing);
         later.map(|held| held.arrived).min().unwrap_or_default()
     }
 
     /// Drops what is before a key picture that is complete, where the picture before it has waited long enough.
-    fn skip_to_key(&mut self, from: usize, (target, layer): (usize, LayerId), now: Duration) -> bool {
+    fn skip_to_key(&mut self, now: Time, from: usize, (target, layer): (usize, LayerId)) -> bool {
         let mut start = from;
         while start < self.frames.len() {
             let picture = self.picture(start);
@@ -691,7 +655,7 @@ impl FrameBuffer {
         (wanted, target): (Option<usize>, usize),
         layer: LayerId,
     ) {
-        let mut unit: Option<Unit> = None;
+        let mut unit: Option<DecodableUnit> = None;
         for bit in 0..picture.len() {
             let Some(held) = self.frames.pop_front() else { return };
             self.next = held.number + 1;
@@ -711,38 +675,39 @@ impl FrameBuffer {
             if held.is_key() {
                 self.sequence = Some(held.frame.structure.clone());
             }
-            let Frame { frame_number, timestamp, dependencies, payload, .. } = held.frame;
-            let frame = UnitFrame { frame_number, layer: dependencies.layer, payload };
-            let unit = unit.get_or_insert_with(|| Unit { timestamp, target: layer, frames: ArrayVec::new() });
+            let OpenedFrame { frame_number, timestamp, dependencies, payload, .. } = held.frame;
+            let frame = DecodableFrame { frame_number, layer: dependencies.layer, payload };
+            let unit =
+                unit.get_or_insert_with(|| DecodableUnit { timestamp, target: layer, frames: List::new() });
             unit.frames.push(frame);
         }
-        self.events.extend(unit.map(Event::Unit));
+        self.events.extend(unit.map(FrameBufferEvent::Unit));
     }
 
     fn drop_held(&mut self, held: &Held, reason: DropReason) {
         self.bytes = self.bytes.saturating_sub(held.frame.payload.len());
-        self.events.push_back(Event::Dropped { frame_number: held.frame.frame_number, reason });
+        self.events.push_back(FrameBufferEvent::Dropped { frame_number: held.frame.frame_number, reason });
     }
 
-    fn request(&mut self, request: Request, now: Duration) {
-        if self.last_request.is_none_or(|last| now.saturating_sub(last) >= self.config.request_interval) {
+    fn request(&mut self, now: Time, request: Request) {
+        if self.last_request.is_none_or(|last| now - last >= self.config.request_interval) {
             self.last_request = Some(now);
-            self.events.push_back(Event::Request(request));
+            self.events.push_back(FrameBufferEvent::Request(request));
         }
     }
 }
 
 /// The time at which all waits have ended.
 struct Wait {
-    now: Duration,
+    now: Time,
     /// Nothing is waited for.
     full: bool,
-    until: Option<Duration>,
+    until: Option<Time>,
 }
 
 impl Wait {
     /// Waits until then; `false` where that is over.
-    fn until(&mut self, until: Duration) -> bool {
+    fn until(&mut self, until: Time) -> bool {
         let waits = !self.full && until > self.now;
         if waits {
             self.until = Some(self.until.map_or(until, |other| other.max(until)));

@@ -1,24 +1,43 @@
 //! Packets as they are on the wire: everything that a relay reads, and nothing that it cannot.
 //!
 //! - [`packet`]: RTP (RFC 3550) and its header extensions (RFC 8285).
-//! - [`descriptor`]: the Dependency Descriptor, which says what a frame is needed for and what it needs (AV1
-//!   RTP specification, Appendix A).
-//! - [`av1`]: AV1 as a payload that is not encrypted (AV1 RTP specification, sections 4 and 5).
-//! - [`sframe`]: encrypted frames as payload (draft-ietf-avtcore-rtp-sframe).
-//! - [`rtcp`]: what receivers ask for: packets again, a key frame, a layer's refresh.
+//! - [`descriptor`]: the Dependency Descriptor, which says what a frame is needed for and what it needs (AV1 RTP
+//!   specification, Appendix A).
+//! - [`payload`]: AV1 in the clear (AV1 RTP specification, sections 4 and 5), and encrypted frames
+//!   (draft-ietf-avtcore-rtp-sframe).
+//! - [`rtcp`]: what receivers ask for: retransmissions, a key frame, a layer refresh.
 //! - [`packetizer`]: from frames to packets.
-//! - [`reassembler`]: from packets, as they come, to frames.
-//! - [`frame_buffer`]: from frames to the temporal units that can be decoded.
+//! - [`history`]: the packets that were sent last, for retransmissions.
+//! - [`reassembler`]: from packets, in any order, to whole [frames](frame).
+//! - [`frame_buffer`]: the jitter buffer, from frames to the temporal units that can be decoded.
 //!
-//! At a receiver frames are opened between the last two, so that what decides about decoding is the sender's word.
+//! A receiver opens frames between the reassembler and the frame buffer, so that every decision about decoding rests
+//! on the sender's word.
 //!
-//! All of it is bytes in, values out and back: no sockets, no clocks, no codec and no cryptography.
+//! All of it turns bytes into values and back: there are no sockets, no clocks, no codec and no cryptography. The
+//! reassembler and the frame buffer are machines of one habit: the caller hands something in, then calls `poll` until
+//! it returns `None`, and comes back at `next_timeout` at the latest.
 
-pub mod av1;
 pub mod descriptor;
+pub mod frame;
 pub mod frame_buffer;
+pub mod history;
+mod list;
 pub mod packet;
 pub mod packetizer;
+pub mod payload;
 pub mod reassembler;
 pub mod rtcp;
-pub mod sframe;
+
+pub use descriptor::{
+    DependencyDescriptor, DependencyStructure, Describer, DescriptorError, FrameDependencies,
+};
+pub use frame::{OpenedFrame, ReceivedFrame};
+pub use frame_buffer::{DecodableFrame, DecodableUnit, FrameBuffer, FrameBufferConfig, FrameBufferEvent};
+pub use history::SentPackets;
+pub use list::{List, ListIntoIter};
+pub use packet::{PacketError, RtpHeader, RtpPacket, RtpPacketMut};
+pub use packetizer::{OutgoingFrame, PacketizeError, Packetizer, PacketizerConfig, Packets};
+pub use payload::PayloadFormat;
+pub use reassembler::{Reassembler, ReassemblerConfig, ReassemblerEvent, ReassemblerStatistics};
+pub use rtcp::{RtcpError, RtcpMessage};

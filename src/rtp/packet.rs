@@ -5,8 +5,9 @@
 
 use std::ops::Range;
 
-use arrayvec::ArrayVec;
 use bytes::BufMut;
+
+use super::list::List;
 
 /// Length of the fixed header, in bytes.
 const FIXED: usize = 12;
@@ -19,7 +20,7 @@ const TWO_BYTE: u16 = 0x1000;
 
 /// Why bytes are no RTP packet, or a header is not to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
+pub enum PacketError {
     /// The packet ends within its header or extensions.
     #[error("the packet ends within its header")]
     End,
@@ -70,17 +71,17 @@ pub struct RtpHeader {
     /// Synchronization source: who sends.
     pub ssrc: u32,
     /// Contributing sources.
-    pub csrcs: ArrayVec<u32, 15>,
+    pub csrcs: List<u32, 15>,
 }
 
 impl RtpHeader {
     /// Length of the header with these extensions, in bytes.
     ///
     /// # Errors
-    /// [`Error`], where [`write`](Self::write) refuses them for more than space.
-    pub fn size(&self, extensions: &[(u8, &[u8])]) -> Result<usize, Error> {
+    /// [`PacketError`], where [`write`](Self::write) refuses them for more than space.
+    pub fn size(&self, extensions: &[(u8, &[u8])]) -> Result<usize, PacketError> {
         if self.payload_type > 127 {
-            return Err(Error::PayloadType { payload_type: self.payload_type });
+            return Err(PacketError::PayloadType { payload_type: self.payload_type });
         }
         let words = match extension_form(extensions)? {
             None => 0,
@@ -93,11 +94,11 @@ impl RtpHeader {
     /// can say them (ids to 14, lengths of 1 to 16), else in the two-byte form. The payload follows it.
     ///
     /// # Errors
-    /// [`Error::PayloadType`], [`Error::Extension`] and [`Error::Space`]; nothing is written then.
-    pub fn write(&self, extensions: &[(u8, &[u8])], into: &mut impl BufMut) -> Result<(), Error> {
+    /// [`PacketError::PayloadType`], [`PacketError::Extension`] and [`PacketError::Space`]; nothing is written then.
+    pub fn write(&self, extensions: &[(u8, &[u8])], into: &mut impl BufMut) -> Result<(), PacketError> {
         let size = self.size(extensions)?;
         if into.remaining_mut() < size {
-            return Err(Error::Space { size });
+            return Err(PacketError::Space { size });
         }
         let form = extension_form(extensions)?;
         into.put_u8(2 << 6 | u8::from(form.is_some()) << 4 | self.csrcs.len() as u8);
@@ -133,18 +134,18 @@ struct Form {
 }
 
 /// The form of these extensions; none where there are none.
-fn extension_form(extensions: &[(u8, &[u8])]) -> Result<Option<Form>, Error> {
+fn extension_form(extensions: &[(u8, &[u8])]) -> Result<Option<Form>, PacketError> {
     if extensions.is_empty() {
         return Ok(None);
     }
     if extensions.iter().any(|(id, data)| *id == 0 || data.len() > 255) {
-        return Err(Error::Extension);
+        return Err(PacketError::Extension);
     }
     let two_byte = extensions.iter().any(|(id, data)| *id > 14 || !(1..=16).contains(&data.len()));
     let head = if two_byte { 2 } else { 1 };
     let size: usize = extensions.iter().map(|(_, data)| head + data.len()).sum();
     if size.div_ceil(4) > usize::from(u16::MAX) {
-        return Err(Error::Extension);
+        return Err(PacketError::Extension);
     }
     Ok(Some(Form { two_byte, size }))
 }
@@ -166,20 +167,20 @@ impl<'a> RtpPacket<'a> {
     /// Reads a packet.
     ///
     /// # Errors
-    /// [`Error`], where it is none.
-    pub fn read(packet: &'a [u8]) -> Result<Self, Error> {
-        let fixed: &[u8; FIXED] = packet.first_chunk().ok_or(Error::End)?;
+    /// [`PacketError`], where it is none.
+    pub fn read(packet: &'a [u8]) -> Result<Self, PacketError> {
+        let fixed: &[u8; FIXED] = packet.first_chunk().ok_or(PacketError::End)?;
         let version = fixed[0] >> 6;
         if version != 2 {
-            return Err(Error::Version { version });
+            return Err(PacketError::Version { version });
         }
         let mut at = FIXED;
         let mut word = || {
-            let word = packet.get(at..at + 4).ok_or(Error::End)?;
+            let word = packet.get(at..at + 4).ok_or(PacketError::End)?;
             at += 4;
             Ok(u32::from_be_bytes([word[0], word[1], word[2], word[3]]))
         };
-        let mut csrcs = ArrayVec::new();
+        let mut csrcs = List::new();
         for _ in 0..fixed[0] & 15 {
             csrcs.push(word()?);
         }
@@ -187,14 +188,14 @@ impl<'a> RtpPacket<'a> {
         if fixed[0] & 0x10 != 0 {
             let head = word()?;
             let end = at + 4 * (head & 0xffff) as usize;
-            let data = packet.get(at..end).ok_or(Error::End)?;
+            let data = packet.get(at..end).ok_or(PacketError::End)?;
             extensions = Extensions { profile: (head >> 16) as u16, data };
             at = end;
         }
         let padding = match packet.last() {
             Some(&padding) if fixed[0] & 0x20 != 0 => {
                 if padding == 0 || usize::from(padding) > packet.len() - at {
-                    return Err(Error::Padding { padding });
+                    return Err(PacketError::Padding { padding });
                 }
                 padding
             }
@@ -219,8 +220,8 @@ impl<'a> RtpPacket<'a> {
     /// The bytes of the first header extension of an id.
     ///
     /// # Errors
-    /// [`Error::ExtensionLength`], where an element before it does not fit.
-    pub fn extension(&self, id: u8) -> Result<Option<&'a [u8]>, Error> {
+    /// [`PacketError::ExtensionLength`], where an element before it does not fit.
+    pub fn extension(&self, id: u8) -> Result<Option<&'a [u8]>, PacketError> {
         Ok(self.extensions_until(id)?.map(|(data, _)| data))
     }
 
@@ -228,7 +229,7 @@ impl<'a> RtpPacket<'a> {
     ///
     /// # Errors
     /// As [`extension`](Self::extension).
-    pub fn extension_range(&self, id: u8) -> Result<Option<Range<usize>>, Error> {
+    pub fn extension_range(&self, id: u8) -> Result<Option<Range<usize>>, PacketError> {
         Ok(self.extensions_until(id)?.map(|(data, rest)| {
             let end = self.payload_range.start - rest.data.len();
             end - data.len()..end
@@ -236,7 +237,7 @@ impl<'a> RtpPacket<'a> {
     }
 
     /// The bytes of the first header extension of an id, and the extensions behind it.
-    fn extensions_until(&self, id: u8) -> Result<Option<(&'a [u8], Extensions<'a>)>, Error> {
+    fn extensions_until(&self, id: u8) -> Result<Option<(&'a [u8], Extensions<'a>)>, PacketError> {
         let mut extensions = self.extensions;
         while let Some(element) = extensions.next() {
             let (found, data) = element?;
@@ -257,7 +258,7 @@ pub struct Extensions<'a> {
 }
 
 impl<'a> Extensions<'a> {
-    fn next_element(&mut self) -> Option<Result<(u8, &'a [u8]), Error>> {
+    fn next_element(&mut self) -> Option<Result<(u8, &'a [u8]), PacketError>> {
         while let [0, rest @ ..] = self.data {
             self.data = rest;
         }
@@ -268,7 +269,7 @@ impl<'a> Extensions<'a> {
             ONE_BYTE => (first >> 4, usize::from(first & 15) + 1, 1),
             profile if profile & 0xfff0 == TWO_BYTE => match self.data.get(1) {
                 Some(&len) => (first, usize::from(len), 2),
-                None => return Some(Err(Error::ExtensionLength)),
+                None => return Some(Err(PacketError::ExtensionLength)),
             },
             _ => return None,
         };
@@ -277,13 +278,13 @@ impl<'a> Extensions<'a> {
                 self.data = &self.data[at + len..];
                 Some(Ok((id, element)))
             }
-            None => Some(Err(Error::ExtensionLength)),
+            None => Some(Err(PacketError::ExtensionLength)),
         }
     }
 }
 
 impl<'a> Iterator for Extensions<'a> {
-    type Item = Result<(u8, &'a [u8]), Error>;
+    type Item = Result<(u8, &'a [u8]), PacketError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let next = self.next_element();
@@ -304,12 +305,12 @@ impl<'a> RtpPacketMut<'a> {
     /// Takes a packet.
     ///
     /// # Errors
-    /// [`Error::End`] below 12 bytes, and [`Error::Version`].
-    pub fn new(packet: &'a mut [u8]) -> Result<Self, Error> {
-        let fixed: &mut [u8; FIXED] = packet.first_chunk_mut().ok_or(Error::End)?;
+    /// [`PacketError::End`] below 12 bytes, and [`PacketError::Version`].
+    pub fn new(packet: &'a mut [u8]) -> Result<Self, PacketError> {
+        let fixed: &mut [u8; FIXED] = packet.first_chunk_mut().ok_or(PacketError::End)?;
         let version = fixed[0] >> 6;
         if version != 2 {
-            return Err(Error::Version { version });
+            return Err(PacketError::Version { version });
         }
         Ok(Self { fixed })
     }
@@ -361,7 +362,7 @@ mod tests {
             sequence_number: 0x0102,
             timestamp: 0x0304_0506,
             ssrc: 0x0708_090a,
-            csrcs: ArrayVec::new(),
+            csrcs: List::new(),
         }
     }
 
@@ -387,10 +388,10 @@ mod tests {
         assert_eq!(elements(ONE_BYTE, &[0, 0x10, 7, 0, 0x20, 8]).len(), 2);
         assert_eq!(elements(ONE_BYTE, &[0x10, 7, 0xf0, 0, 0x20, 8]), [Ok((1, &[7][..]))]);
         assert_eq!(elements(ONE_BYTE, &[0x10, 7, 0x01, 0, 0x20, 8]), [Ok((1, &[7][..]))]);
-        assert_eq!(elements(ONE_BYTE, &[0x13, 7, 0, 0]), [Err(Error::ExtensionLength)]);
+        assert_eq!(elements(ONE_BYTE, &[0x13, 7, 0, 0]), [Err(PacketError::ExtensionLength)]);
         assert_eq!(elements(0x100f, &[9, 1, 7, 0]), [Ok((9, &[7][..]))]);
-        assert_eq!(elements(TWO_BYTE, &[9, 2, 7]), [Err(Error::ExtensionLength)]);
-        assert_eq!(elements(TWO_BYTE, &[9]), [Err(Error::ExtensionLength)]);
+        assert_eq!(elements(TWO_BYTE, &[9, 2, 7]), [Err(PacketError::ExtensionLength)]);
+        assert_eq!(elements(TWO_BYTE, &[9]), [Err(PacketError::ExtensionLength)]);
         assert_eq!(elements(0x1234, &[0x10, 7, 0, 0]), []);
     }
 
@@ -398,29 +399,29 @@ mod tests {
     fn what_is_no_packet_is_refused() {
         let packet = written(&header(), &[(1, &[1])]);
         for len in 0..packet.len() {
-            assert_eq!(RtpPacket::read(&packet[..len]), Err(Error::End));
+            assert_eq!(RtpPacket::read(&packet[..len]), Err(PacketError::End));
         }
         let with = |at: usize, byte: u8| {
             let mut packet = packet.clone();
             packet[at] = byte;
             RtpPacket::read(&packet).err()
         };
-        assert_eq!(with(0, 0x40), Some(Error::Version { version: 1 }));
-        assert_eq!(with(0, 0xb0), Some(Error::Padding { padding: 0 }));
-        assert_eq!(with(15, 2), Some(Error::End));
+        assert_eq!(with(0, 0x40), Some(PacketError::Version { version: 1 }));
+        assert_eq!(with(0, 0xb0), Some(PacketError::Padding { padding: 0 }));
+        assert_eq!(with(15, 2), Some(PacketError::End));
         let mut padded = [&packet[..], &[9, 0, 2]].concat();
         padded[0] |= 0x20;
         let read = RtpPacket::read(&padded).unwrap();
         assert_eq!((read.payload, read.payload_range), (&[9][..], 20..21));
         padded[22] = 4;
-        assert_eq!(RtpPacket::read(&padded), Err(Error::Padding { padding: 4 }));
+        assert_eq!(RtpPacket::read(&padded), Err(PacketError::Padding { padding: 4 }));
         let refused = |extensions: &[(u8, &[u8])]| header().size(extensions).err();
-        assert_eq!(refused(&[(0, &[1])]), Some(Error::Extension));
-        assert_eq!(refused(&[(1, &[0; 256])]), Some(Error::Extension));
+        assert_eq!(refused(&[(0, &[1])]), Some(PacketError::Extension));
+        assert_eq!(refused(&[(1, &[0; 256])]), Some(PacketError::Extension));
         let high = RtpHeader { payload_type: 128, ..header() };
-        assert_eq!(high.size(&[]), Err(Error::PayloadType { payload_type: 128 }));
+        assert_eq!(high.size(&[]), Err(PacketError::PayloadType { payload_type: 128 }));
         let mut short = [0; 11];
-        assert_eq!(header().write(&[], &mut &mut short[..]), Err(Error::Space { size: 12 }));
+        assert_eq!(header().write(&[], &mut &mut short[..]), Err(PacketError::Space { size: 12 }));
     }
 
     proptest! {

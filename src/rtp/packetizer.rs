@@ -1,24 +1,17 @@
 //! From the frames of a picture to packets.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::descriptor::{self, DependencyDescriptor, DependencyStructure};
-use super::packet::{self, RtpHeader, RtpPacket, RtpPacketMut};
-use super::{av1, sframe};
+use super::descriptor::{DependencyDescriptor, DependencyStructure, DescriptorError};
+use super::packet::{PacketError, RtpHeader, RtpPacket, RtpPacketMut};
+use super::payload::av1::{self, Av1PayloadError};
+use super::payload::{PayloadFormat, sframe};
 
 /// Room for payload at least, in bytes: a payload header and enough for the frame to come to an end.
 const MIN_ROOM: usize = 16;
-
-/// How frames are put into packets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PayloadFormat {
-    /// A frame is an SFrame ciphertext, cut into packets as it is (draft-ietf-avtcore-rtp-sframe).
-    Sframe,
-    /// A frame is OBUs in the clear (AV1 RTP specification, section 4).
-    Av1,
-}
 
 /// What the packets of a stream have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,16 +24,23 @@ pub struct PacketizerConfig {
     pub payload_type: u8,
     /// Synchronization source.
     pub ssrc: u32,
-    /// The first packet's sequence number. It should be random (RFC 3550, section 5.1).
-    pub sequence_number: u16,
+    /// The sequence number of the first packet.
+    pub first_sequence_number: u16,
     /// Bytes of a packet at most, from the RTP header on: 1200 pass through nearly every network.
     pub max_packet: usize,
 }
 
 impl PacketizerConfig {
-    /// Packets of up to 1200 bytes from sequence number 0 on.
+    /// Packets of up to 1200 bytes, from a random sequence number on, as RFC 3550, section 5.1 wants it.
+    ///
+    /// The number is below 2^15, so that a receiver of SRTP that loses the first packets does not miss a wrap
+    /// (RFC 3711, section 3.3.1). It is drawn from the standard library's hash keys, which the operating system
+    /// provides. On a platform without such a source, such as `wasm32-unknown-unknown`, it is the same in every run,
+    /// and the caller should set [`first_sequence_number`](Self::first_sequence_number).
     pub fn new(format: PayloadFormat, descriptor_id: u8, payload_type: u8, ssrc: u32) -> Self {
-        Self { format, descriptor_id, payload_type, ssrc, sequence_number: 0, max_packet: 1200 }
+        let random = RandomState::new().hash_one(ssrc);
+        let first_sequence_number = random as u16 >> 1;
+        Self { format, descriptor_id, payload_type, ssrc, first_sequence_number, max_packet: 1200 }
     }
 }
 
@@ -60,7 +60,7 @@ pub struct OutgoingFrame<'a> {
 /// Why a frame cannot be put into packets. No packet of it is made then.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error {
+pub enum PacketizeError {
     /// No frame before it had a structure, nor has it one.
     #[error("the first frame needs a dependency structure")]
     NoStructure,
@@ -86,13 +86,13 @@ pub enum Error {
     Clear,
     /// The descriptor cannot be written.
     #[error(transparent)]
-    Descriptor(#[from] descriptor::Error),
+    Descriptor(#[from] DescriptorError),
     /// The RTP header cannot be written.
     #[error(transparent)]
-    Packet(#[from] packet::Error),
+    Packet(#[from] PacketError),
     /// The payload is not made of OBUs.
     #[error(transparent)]
-    Av1(#[from] av1::Error),
+    Av1(#[from] Av1PayloadError),
 }
 
 /// Packets that lie in one block of memory, one behind the other, ready to be sent.
@@ -150,6 +150,8 @@ impl Packets {
 #[derive(Debug)]
 pub struct Packetizer {
     config: PacketizerConfig,
+    /// Of the next packet.
+    sequence_number: u16,
     structure: Option<Arc<DependencyStructure>>,
     /// The descriptor of a frame's first packet, and of its others.
     descriptors: [Vec<u8>; 2],
@@ -160,12 +162,13 @@ pub struct Packetizer {
 impl Packetizer {
     /// A packetizer that has sent nothing.
     pub fn new(config: PacketizerConfig) -> Self {
-        Self { config, structure: None, descriptors: Default::default(), head: Vec::new() }
+        let sequence_number = config.first_sequence_number;
+        Self { config, sequence_number, structure: None, descriptors: Default::default(), head: Vec::new() }
     }
 
     /// The next packet's sequence number.
     pub fn sequence_number(&self) -> u16 {
-        self.config.sequence_number
+        self.sequence_number
     }
 
     /// Appends the packets of a frame to `packets`.
@@ -173,8 +176,12 @@ impl Packetizer {
     /// The descriptor is in each of them, its structure in the first only.
     ///
     /// # Errors
-    /// [`Error`]; there are no packets then.
-    pub fn packetize(&mut self, frame: &OutgoingFrame<'_>, packets: &mut Packets) -> Result<(), Error> {
+    /// [`PacketizeError`]; there are no packets then.
+    pub fn packetize(
+        &mut self,
+        frame: &OutgoingFrame<'_>,
+        packets: &mut Packets,
+    ) -> Result<(), PacketizeError> {
         self.append(frame, None, packets)
     }
 
@@ -183,13 +190,13 @@ impl Packetizer {
     /// ([`av1::packetize`]), encrypted; the frame's own payload is not looked at.
     ///
     /// # Errors
-    /// [`Error`], and [`Error::TooLarge`] for a payload above [`room`](Self::room); there are no packets then.
+    /// [`PacketizeError`], and [`PacketizeError::TooLarge`] for a payload above [`room`](Self::room); there are no packets then.
     pub fn packetize_sealed(
         &mut self,
         frame: &OutgoingFrame<'_>,
         payloads: &[Bytes],
         packets: &mut Packets,
-    ) -> Result<(), Error> {
+    ) -> Result<(), PacketizeError> {
         self.append(frame, Some(payloads), packets)
     }
 
@@ -197,22 +204,22 @@ impl Packetizer {
     /// [`PayloadFormat::Sframe`].
     ///
     /// # Errors
-    /// [`Error`], where such a frame cannot be put into packets.
-    pub fn room(&self, descriptor: &DependencyDescriptor) -> Result<usize, Error> {
+    /// [`PacketizeError`], where such a frame cannot be put into packets.
+    pub fn room(&self, descriptor: &DependencyDescriptor) -> Result<usize, PacketizeError> {
         let structure =
-            descriptor.structure.as_ref().or(self.structure.as_ref()).ok_or(Error::NoStructure)?;
+            descriptor.structure.as_ref().or(self.structure.as_ref()).ok_or(PacketizeError::NoStructure)?;
         let mut bytes = Vec::new();
         descriptor.write(structure, &mut bytes)?;
         Ok(self.room_of(&RtpHeader::default(), &bytes)?.1)
     }
 
     /// Bytes of the headers, that of the payload included, and of the room behind them.
-    fn room_of(&self, header: &RtpHeader, descriptor: &[u8]) -> Result<(usize, usize), Error> {
+    fn room_of(&self, header: &RtpHeader, descriptor: &[u8]) -> Result<(usize, usize), PacketizeError> {
         let PacketizerConfig { format, descriptor_id, max_packet, .. } = self.config;
         let payload_header = usize::from(format == PayloadFormat::Sframe);
         let headers = header.size(&[(descriptor_id, descriptor)])? + payload_header;
         let room = max_packet.checked_sub(headers).filter(|room| *room >= MIN_ROOM);
-        room.map(|room| (headers, room)).ok_or(Error::Room { headers, max_packet })
+        room.map(|room| (headers, room)).ok_or(PacketizeError::Room { headers, max_packet })
     }
 
     fn append(
@@ -220,7 +227,7 @@ impl Packetizer {
         frame: &OutgoingFrame<'_>,
         sealed: Option<&[Bytes]>,
         packets: &mut Packets,
-    ) -> Result<(), Error> {
+    ) -> Result<(), PacketizeError> {
         let before = packets.len();
         if let Err(error) = self.write(frame, sealed, packets) {
             packets.truncate(before);
@@ -230,7 +237,7 @@ impl Packetizer {
             self.structure = Some(Arc::clone(structure));
         }
         let count = (packets.len() - before) as u16;
-        self.config.sequence_number = self.config.sequence_number.wrapping_add(count);
+        self.sequence_number = self.sequence_number.wrapping_add(count);
         Ok(())
     }
 
@@ -239,10 +246,10 @@ impl Packetizer {
         frame: &OutgoingFrame<'_>,
         sealed: Option<&[Bytes]>,
         packets: &mut Packets,
-    ) -> Result<(), Error> {
+    ) -> Result<(), PacketizeError> {
         let descriptor = frame.descriptor;
         let structure =
-            descriptor.structure.as_ref().or(self.structure.as_ref()).ok_or(Error::NoStructure)?;
+            descriptor.structure.as_ref().or(self.structure.as_ref()).ok_or(PacketizeError::NoStructure)?;
         let [first, rest] = &mut self.descriptors;
         first.clear();
         descriptor.write(structure, first)?;
@@ -253,7 +260,8 @@ impl Packetizer {
             DependencyDescriptor { structure: None, ..descriptor.clone() }.write(structure, rest)?;
         }
 
-        let PacketizerConfig { format, descriptor_id, payload_type, ssrc, sequence_number, .. } = self.config;
+        let PacketizerConfig { format, descriptor_id, payload_type, ssrc, .. } = self.config;
+        let sequence_number = self.sequence_number;
         let (timestamp, csrcs) = (frame.timestamp, Default::default());
         let header = RtpHeader { marker: false, payload_type, sequence_number, timestamp, ssrc, csrcs };
         let [first, rest] = &self.descriptors;
@@ -289,7 +297,7 @@ impl Packetizer {
             }
             (PayloadFormat::Sframe, Some(payloads)) => {
                 if let Some(payload) = payloads.iter().find(|payload| payload.len() > first_room.min(room)) {
-                    return Err(Error::TooLarge { size: payload.len() });
+                    return Err(PacketizeError::TooLarge { size: payload.len() });
                 }
                 writer.write(rest, payloads.iter().map(|payload| &payload[..]))
             }
@@ -297,7 +305,7 @@ impl Packetizer {
                 let payloads = av1::packetize(frame.payload, first_room.min(room), new_sequence)?;
                 writer.write(rest, payloads.iter().map(|payload| &payload[..]))
             }
-            (PayloadFormat::Av1, Some(_)) => Err(Error::Clear),
+            (PayloadFormat::Av1, Some(_)) => Err(PacketizeError::Clear),
         }
     }
 }
@@ -318,7 +326,7 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     /// Writes what comes before the payload of the next packets.
-    fn head(&mut self, descriptor: &[u8]) -> Result<(), Error> {
+    fn head(&mut self, descriptor: &[u8]) -> Result<(), PacketizeError> {
         self.head.clear();
         self.header.write(&[(self.descriptor_id, descriptor)], self.head)?;
         let range = RtpPacket::read(self.head)?.extension_range(self.descriptor_id)?;
@@ -334,9 +342,9 @@ impl Writer<'_> {
         &mut self,
         rest: Option<&[u8]>,
         payloads: impl Iterator<Item = &'p [u8]>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), PacketizeError> {
         let mut payloads = payloads.peekable();
-        payloads.peek().ok_or(Error::Empty)?;
+        payloads.peek().ok_or(PacketizeError::Empty)?;
         let mut start = true;
         while let Some(payload) = payloads.next() {
             self.packet(start, payloads.peek().is_none(), payload)?;
@@ -349,7 +357,7 @@ impl Writer<'_> {
     }
 
     /// Writes the next packet; `start` for the first of the frame, `end` for the last.
-    fn packet(&mut self, start: bool, end: bool, payload: &[u8]) -> Result<(), Error> {
+    fn packet(&mut self, start: bool, end: bool, payload: &[u8]) -> Result<(), PacketizeError> {
         let mut header = RtpPacketMut::new(self.head)?;
         header.set_marker(end && self.end_of_picture);
         header.set_sequence_number(self.header.sequence_number);
@@ -368,37 +376,4 @@ impl Writer<'_> {
         ends.push(block.len());
         Ok(())
     }
-}
-
-/// The packets sent last, for receivers that ask for them again.
-#[derive(Debug)]
-pub struct SentPackets {
-    /// The packet of sequence number n is at n modulo the length, which is a power of two.
-    packets: Vec<Bytes>,
-}
-
-impl SentPackets {
-    /// Keeps up to `count` packets, rounded up to a power of two from 1 to 32768. A second of video is about right:
-    /// what is asked for later comes too late.
-    pub fn new(count: usize) -> Self {
-        Self { packets: vec![Bytes::new(); count.clamp(1, 1 << 15).next_power_of_two()] }
-    }
-
-    /// Keeps a packet, which takes the place of one long sent. What is no RTP packet is not kept.
-    pub fn insert(&mut self, packet: Bytes) {
-        if let Some(sequence_number) = sequence_number(&packet) {
-            let at = usize::from(sequence_number) % self.packets.len();
-            self.packets[at] = packet;
-        }
-    }
-
-    /// The packet of a sequence number, if it is still kept.
-    pub fn get(&self, number: u16) -> Option<&Bytes> {
-        let packet = &self.packets[usize::from(number) % self.packets.len()];
-        (sequence_number(packet) == Some(number)).then_some(packet)
-    }
-}
-
-fn sequence_number(packet: &[u8]) -> Option<u16> {
-    packet.get(2..4).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
 }

@@ -1,7 +1,7 @@
 //! Feedback over RTCP: generic NACK and PLI (RFC 4585), FIR (RFC 5104) and LRR (RFC 9627) with the layers of
 //! AV1, alone or in compound packets.
 //!
-//! Reports and whatever else a compound packet may hold pass through as [`Message::Other`]. Packets without a
+//! Reports and whatever else a compound packet may hold pass through as [`RtcpMessage::Other`]. Packets without a
 //! report in front are read too, as RFC 5506 allows.
 
 use bytes::BufMut;
@@ -21,7 +21,7 @@ const LRR: u8 = 10;
 
 /// Why bytes are no RTCP, or a message is not to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
+pub enum RtcpError {
     /// A packet that ends within a message.
     #[error("the packet ends within a message")]
     End,
@@ -116,7 +116,7 @@ pub struct LayerRequest {
 
 /// A message of an RTCP packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Message {
+pub enum RtcpMessage {
     /// Packets to be sent again.
     Nack {
         /// Who asks.
@@ -159,12 +159,12 @@ pub enum Message {
 }
 
 /// The messages of a packet, in order. It ends behind an error.
-pub fn read(packet: &[u8]) -> impl Iterator<Item = Result<Message, Error>> {
+pub fn read(packet: &[u8]) -> impl Iterator<Item = Result<RtcpMessage, RtcpError>> {
     let mut rest = packet;
     std::iter::from_fn(move || {
         let (message, behind) = match rest {
             [] => return None,
-            _ => match Message::read(rest) {
+            _ => match RtcpMessage::read(rest) {
                 Ok((message, behind)) => (Ok(message), behind),
                 Err(error) => (Err(error), &[][..]),
             },
@@ -177,34 +177,34 @@ pub fn read(packet: &[u8]) -> impl Iterator<Item = Result<Message, Error>> {
 /// Appends messages as one packet, compound where there are more than one.
 ///
 /// # Errors
-/// [`Error`], where one is not to be written; nothing is written then.
-pub fn write(messages: &[Message], into: &mut impl BufMut) -> Result<(), Error> {
+/// [`RtcpError`], where one is not to be written; nothing is written then.
+pub fn write(messages: &[RtcpMessage], into: &mut impl BufMut) -> Result<(), RtcpError> {
     let mut size = 0;
     for message in messages {
         message.check()?;
         size += 4 + message.body_size();
     }
     if into.remaining_mut() < size {
-        return Err(Error::Space { size });
+        return Err(RtcpError::Space { size });
     }
     messages.iter().for_each(|message| message.put(into));
     Ok(())
 }
 
-impl Message {
+impl RtcpMessage {
     /// The first message of a packet, and the bytes behind it.
-    fn read(packet: &[u8]) -> Result<(Self, &[u8]), Error> {
-        let &[first, packet_type, high, low] = packet.first_chunk().ok_or(Error::End)?;
+    fn read(packet: &[u8]) -> Result<(Self, &[u8]), RtcpError> {
+        let &[first, packet_type, high, low] = packet.first_chunk().ok_or(RtcpError::End)?;
         if first >> 6 != 2 {
-            return Err(Error::Version { version: first >> 6 });
+            return Err(RtcpError::Version { version: first >> 6 });
         }
         let end = 4 + 4 * usize::from(u16::from_be_bytes([high, low]));
-        let mut body = packet.get(4..end).ok_or(Error::End)?;
+        let mut body = packet.get(4..end).ok_or(RtcpError::End)?;
         let behind = &packet[end..];
         if first & 0x20 != 0 {
             let padding = body.last().map_or(0, |&padding| usize::from(padding));
             if !behind.is_empty() || padding == 0 || padding % 4 != 0 || padding > body.len() {
-                return Err(Error::Padding);
+                return Err(RtcpError::Padding);
             }
             body = &body[..body.len() - padding];
         }
@@ -220,7 +220,7 @@ impl Message {
             }
             (PSFB, PLI) => match feedback::<4>(body)? {
                 (sender_ssrc, media_ssrc, []) => Self::Pli { sender_ssrc, media_ssrc },
-                _ => return Err(Error::Length),
+                _ => return Err(RtcpError::Length),
             },
             (PSFB, FIR) => {
                 let (sender_ssrc, _, entries) = feedback::<8>(body)?;
@@ -242,23 +242,25 @@ impl Message {
     }
 
     /// Whether every field holds its value.
-    fn check(&self) -> Result<(), Error> {
+    fn check(&self) -> Result<(), RtcpError> {
         match self {
-            Self::Nack { lost, .. } if lost.is_empty() => return Err(Error::Value { field: "NACK" }),
-            Self::Fir { requests, .. } if requests.is_empty() => return Err(Error::Value { field: "FIR" }),
+            Self::Nack { lost, .. } if lost.is_empty() => return Err(RtcpError::Value { field: "NACK" }),
+            Self::Fir { requests, .. } if requests.is_empty() => {
+                return Err(RtcpError::Value { field: "FIR" });
+            }
             Self::Lrr { requests, .. } => {
                 if requests.is_empty() {
-                    return Err(Error::Value { field: "LRR" });
+                    return Err(RtcpError::Value { field: "LRR" });
                 }
                 requests.iter().try_for_each(LayerRequest::check)?;
             }
             Self::Other { count, body, .. } if *count > 31 || body.len() % 4 != 0 => {
-                return Err(Error::Value { field: "message" });
+                return Err(RtcpError::Value { field: "message" });
             }
             _ => {}
         }
         if self.body_size() / 4 > usize::from(u16::MAX) {
-            return Err(Error::Value { field: "length" });
+            return Err(RtcpError::Value { field: "length" });
         }
         Ok(())
     }
@@ -311,12 +313,12 @@ impl Message {
 }
 
 impl LayerRequest {
-    fn read(entry: &[u8; 12]) -> Result<Self, Error> {
+    fn read(entry: &[u8; 12]) -> Result<Self, RtcpError> {
         let &[a, b, c, d, sequence_number, format, _, _, t_target, s_target, t_current, s_current] = entry;
         // The five high bits are reserved, and the next of the spatial layer is 0 in AV1.
         let layer = |temporal: u8, spatial: u8| match spatial & 7 {
             spatial @ 0..=3 => Ok(LayerId::new(spatial, temporal & 7)),
-            _ => Err(Error::Layer),
+            _ => Err(RtcpError::Layer),
         };
         let current = format & 0x80 != 0;
         let request = Self {
@@ -330,20 +332,20 @@ impl LayerRequest {
         Ok(request)
     }
 
-    fn check(&self) -> Result<(), Error> {
+    fn check(&self) -> Result<(), RtcpError> {
         if self.payload_type > 127 {
-            return Err(Error::Value { field: "payload type" });
+            return Err(RtcpError::Value { field: "payload type" });
         }
         let layers = [Some(self.target), self.current];
         if layers.iter().flatten().any(|layer| layer.spatial_id > 3 || layer.temporal_id > 7) {
-            return Err(Error::Layer);
+            return Err(RtcpError::Layer);
         }
         let goes_up = |from: LayerId| {
             from != self.target
                 && from.spatial_id <= self.target.spatial_id
                 && from.temporal_id <= self.target.temporal_id
         };
-        if self.current.is_none_or(goes_up) { Ok(()) } else { Err(Error::Layer) }
+        if self.current.is_none_or(goes_up) { Ok(()) } else { Err(RtcpError::Layer) }
     }
 
     fn put(&self, into: &mut impl BufMut) {
@@ -359,17 +361,17 @@ impl LayerRequest {
 }
 
 /// The sender, the media source and the entries of `N` bytes of a feedback message.
-fn feedback<const N: usize>(body: &[u8]) -> Result<(u32, u32, &[[u8; N]]), Error> {
-    let (&[a, b, c, d, e, f, g, h], rest) = body.split_first_chunk().ok_or(Error::Length)?;
+fn feedback<const N: usize>(body: &[u8]) -> Result<(u32, u32, &[[u8; N]]), RtcpError> {
+    let (&[a, b, c, d, e, f, g, h], rest) = body.split_first_chunk().ok_or(RtcpError::Length)?;
     let (entries, rest) = rest.as_chunks();
     match rest {
         [] => Ok((u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]), entries)),
-        _ => Err(Error::Length),
+        _ => Err(RtcpError::Length),
     }
 }
 
-fn non_empty<T>(entries: &[T]) -> Result<&[T], Error> {
-    if entries.is_empty() { Err(Error::Length) } else { Ok(entries) }
+fn non_empty<T>(entries: &[T]) -> Result<&[T], RtcpError> {
+    if entries.is_empty() { Err(RtcpError::Length) } else { Ok(entries) }
 }
 
 #[cfg(test)]
@@ -379,13 +381,13 @@ mod tests {
 
     use super::*;
 
-    fn written(messages: &[Message]) -> Vec<u8> {
+    fn written(messages: &[RtcpMessage]) -> Vec<u8> {
         let mut bytes = Vec::new();
         write(messages, &mut bytes).unwrap();
         bytes
     }
 
-    fn lrr(target: (u8, u8), current: Option<(u8, u8)>) -> Message {
+    fn lrr(target: (u8, u8), current: Option<(u8, u8)>) -> RtcpMessage {
         let layer = |(s, t)| LayerId::new(s, t);
         let request = LayerRequest {
             ssrc: 0x0102_0304,
@@ -394,20 +396,21 @@ mod tests {
             target: layer(target),
             current: current.map(layer),
         };
-        Message::Lrr { sender_ssrc: 9, requests: vec![request] }
+        RtcpMessage::Lrr { sender_ssrc: 9, requests: vec![request] }
     }
 
     #[test]
     fn messages_lie_as_the_standards_draw_them() {
-        let nack = Message::Nack { sender_ssrc: 1, media_ssrc: 2, lost: Lost::of([65534, 65535, 14, 15]) };
+        let nack =
+            RtcpMessage::Nack { sender_ssrc: 1, media_ssrc: 2, lost: Lost::of([65534, 65535, 14, 15]) };
         assert_eq!(
             written(&[nack]),
             [0x81, 205, 0, 4, 0, 0, 0, 1, 0, 0, 0, 2, 0xff, 0xfe, 0x80, 0x01, 0, 15, 0, 0]
         );
-        let pli = Message::Pli { sender_ssrc: 1, media_ssrc: 2 };
+        let pli = RtcpMessage::Pli { sender_ssrc: 1, media_ssrc: 2 };
         assert_eq!(written(&[pli]), [0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2]);
         let requests = vec![IntraRequest { ssrc: 3, sequence_number: 7 }];
-        let fir = Message::Fir { sender_ssrc: 1, requests };
+        let fir = RtcpMessage::Fir { sender_ssrc: 1, requests };
         assert_eq!(written(&[fir]), [0x84, 206, 0, 4, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 3, 7, 0, 0, 0]);
         let up = [0x8a, 206, 0, 5, 0, 0, 0, 9, 0, 0, 0, 0, 1, 2, 3, 4, 5, 0xe2, 0, 0, 2, 1, 1, 0];
         assert_eq!(written(&[lrr((1, 2), Some((0, 1)))]), up);
@@ -426,13 +429,13 @@ mod tests {
     #[test]
     fn layer_requests_go_up() {
         for (target, current) in [((1, 1), (1, 1)), ((1, 1), (2, 0)), ((1, 1), (0, 2)), ((4, 0), (0, 0))] {
-            assert_eq!(write(&[lrr(target, Some(current))], &mut Vec::new()), Err(Error::Layer));
+            assert_eq!(write(&[lrr(target, Some(current))], &mut Vec::new()), Err(RtcpError::Layer));
         }
         let mut bytes = written(&[lrr((1, 1), None)]);
         bytes[21] |= 0xf8;
         assert_eq!(read(&bytes).next(), Some(Ok(lrr((1, 1), None))), "reserved bits");
         bytes[21] = 4;
-        assert_eq!(read(&bytes).next(), Some(Err(Error::Layer)));
+        assert_eq!(read(&bytes).next(), Some(Err(RtcpError::Layer)));
     }
 
     #[test]
@@ -441,22 +444,22 @@ mod tests {
         let pli = [0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2];
         assert_eq!(errors(&[]), []);
         assert_eq!(errors(&pli), []);
-        assert_eq!(errors(&pli[..11]), [Error::End]);
-        assert_eq!(errors(&[0x41, 206, 0, 0]), [Error::Version { version: 1 }]);
-        assert_eq!(errors(&[0x81, 206, 0, 1, 0, 0, 0, 1]), [Error::Length]);
-        assert_eq!(errors(&[&[0x81, 205], &pli[2..]].concat()), [Error::Length], "a NACK of nothing");
+        assert_eq!(errors(&pli[..11]), [RtcpError::End]);
+        assert_eq!(errors(&[0x41, 206, 0, 0]), [RtcpError::Version { version: 1 }]);
+        assert_eq!(errors(&[0x81, 206, 0, 1, 0, 0, 0, 1]), [RtcpError::Length]);
+        assert_eq!(errors(&[&[0x81, 205], &pli[2..]].concat()), [RtcpError::Length], "a NACK of nothing");
         let padded = [0xa1, 206, 0, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 4];
-        assert_eq!(read(&padded).next(), Some(Ok(Message::Pli { sender_ssrc: 1, media_ssrc: 2 })));
-        assert_eq!(errors(&[&padded[..], &pli].concat()), [Error::Padding]);
-        assert_eq!(errors(&[&padded[..15], &[16]].concat()), [Error::Padding]);
-        let other = Message::Other { count: 1, packet_type: 200, body: vec![0; 3] };
+        assert_eq!(read(&padded).next(), Some(Ok(RtcpMessage::Pli { sender_ssrc: 1, media_ssrc: 2 })));
+        assert_eq!(errors(&[&padded[..], &pli].concat()), [RtcpError::Padding]);
+        assert_eq!(errors(&[&padded[..15], &[16]].concat()), [RtcpError::Padding]);
+        let other = RtcpMessage::Other { count: 1, packet_type: 200, body: vec![0; 3] };
         assert!(write(&[other], &mut Vec::new()).is_err());
-        let message = Message::Pli { sender_ssrc: 1, media_ssrc: 2 };
+        let message = RtcpMessage::Pli { sender_ssrc: 1, media_ssrc: 2 };
         let mut short = [0; 11];
-        assert_eq!(write(&[message], &mut &mut short[..]), Err(Error::Space { size: 12 }));
+        assert_eq!(write(&[message], &mut &mut short[..]), Err(RtcpError::Space { size: 12 }));
     }
 
-    fn messages() -> impl Strategy<Value = Message> {
+    fn messages() -> impl Strategy<Value = RtcpMessage> {
         let lost =
             any::<(u16, u16)>().prop_map(|(sequence_number, following)| Lost { sequence_number, following });
         let intra =
@@ -472,16 +475,16 @@ mod tests {
         );
         prop_oneof![
             (any::<(u32, u32)>(), vec(lost, 1..9)).prop_map(|((sender_ssrc, media_ssrc), lost)| {
-                Message::Nack { sender_ssrc, media_ssrc, lost }
+                RtcpMessage::Nack { sender_ssrc, media_ssrc, lost }
             }),
             any::<(u32, u32)>()
-                .prop_map(|(sender_ssrc, media_ssrc)| Message::Pli { sender_ssrc, media_ssrc }),
+                .prop_map(|(sender_ssrc, media_ssrc)| RtcpMessage::Pli { sender_ssrc, media_ssrc }),
             (any::<u32>(), vec(intra, 1..9))
-                .prop_map(|(sender_ssrc, requests)| Message::Fir { sender_ssrc, requests }),
+                .prop_map(|(sender_ssrc, requests)| RtcpMessage::Fir { sender_ssrc, requests }),
             (any::<u32>(), vec(layer, 1..9))
-                .prop_map(|(sender_ssrc, requests)| Message::Lrr { sender_ssrc, requests }),
+                .prop_map(|(sender_ssrc, requests)| RtcpMessage::Lrr { sender_ssrc, requests }),
             (0..32u8, 192..205u8, vec(any::<[u8; 4]>(), 0..20)).prop_map(|(count, packet_type, body)| {
-                Message::Other { count, packet_type, body: body.concat() }
+                RtcpMessage::Other { count, packet_type, body: body.concat() }
             }),
         ]
     }

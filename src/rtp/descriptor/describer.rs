@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 
-use super::{
-    ChainDiffs, DecodeTargetIndication, DependencyDescriptor, DependencyStructure, Error, FrameDiffs,
-    Indications, Template,
+use super::types::{
+    ChainDiffs, DecodeTargetIndication, DependencyDescriptor, DependencyStructure, DescriptorError,
+    FrameDiffs, Indications, Template,
 };
 use crate::picture::Size;
 use crate::structure::{
@@ -86,12 +86,12 @@ impl Describer {
     /// are not those that held so far.
     ///
     /// # Errors
-    /// [`Error::NoStructure`] if no key picture of this mode and size came before: receivers could not read the
+    /// [`DescriptorError::NoStructure`] if no key picture of this mode and size came before: receivers could not read the
     /// descriptors. The planner is to be asked for a key picture then.
     ///
     /// # Panics
     /// If the width or height of the pictures is not from 1 to 65536.
-    pub fn describe(&mut self, picture: &PicturePlan) -> Result<Vec<DependencyDescriptor>, Error> {
+    pub fn describe(&mut self, picture: &PicturePlan) -> Result<Vec<DependencyDescriptor>, DescriptorError> {
         if picture.frames.is_empty() {
             return Ok(Vec::new());
         }
@@ -104,7 +104,7 @@ impl Describer {
             }
             before => {
                 self.sequence = before;
-                return Err(Error::NoStructure);
+                return Err(DescriptorError::NoStructure);
             }
         };
         let structure = &sequence.structure;

@@ -1,12 +1,16 @@
 //! The examples of A.10.2, every mode of ours, and what comes back from bytes.
 
+use std::sync::Arc;
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
+use crate::picture::Size;
+use crate::rtp::list::List;
 use crate::structure::{
-    DecodeTargets, FrameKind, PicturePlan, PictureRequest, Planner, Refresh, ScalabilityMode,
+    DecodeTargets, FrameKind, LayerId, PicturePlan, PictureRequest, Planner, Refresh, ScalabilityMode,
 };
 
 /// A table of A.10.2: a row `S T fdiffs chains dtis` for each template, and the chain of each decode target.
@@ -30,14 +34,14 @@ fn table(rows: &[&str], protected_by: &str) -> DependencyStructure {
             chain_diffs: numbers(chains).into_iter().collect(),
         }
     };
-    let protected_by: ArrayVec<u8, 32> = numbers(protected_by).into_iter().collect();
+    let protected_by: List<u8, 32> = numbers(protected_by).into_iter().collect();
     DependencyStructure {
         template_id_offset: 0,
         decode_targets: protected_by.len() as u8,
         templates: rows.iter().map(template).collect(),
         chains: protected_by.iter().max().unwrap() + 1,
         protected_by,
-        resolutions: ArrayVec::new(),
+        resolutions: List::new(),
     }
 }
 
@@ -235,17 +239,17 @@ fn layers_and_chains_of_decode_targets() {
 fn what_is_no_descriptor_is_refused() {
     let structure = l1t3();
     let read = |bytes: &[u8]| DependencyDescriptor::read(bytes, Some(&structure)).err();
-    assert_eq!(read(&[0x80, 1]), Some(Error::End));
-    assert_eq!(read(&[0x85, 0, 1]), Some(Error::Template { id: 5 }));
+    assert_eq!(read(&[0x80, 1]), Some(DescriptorError::End));
+    assert_eq!(read(&[0x85, 0, 1]), Some(DescriptorError::Template { id: 5 }));
     assert_eq!(read(&[0x84, 0, 1]), None);
-    assert_eq!(read(&[0x84, 0, 1, 0b0001_0100]), Some(Error::End));
+    assert_eq!(read(&[0x84, 0, 1, 0b0001_0100]), Some(DescriptorError::End));
     // Padding is nobody's business.
     assert_eq!(read(&[0x84, 0, 1, 0b0000_0111, 0xff]), None);
     let unknown = |bytes: &[u8]| DependencyDescriptor::read(bytes, None);
     assert!(unknown(&[0x85, 0, 1]).is_ok());
     assert!(unknown(&[0x85, 0, 1, 0b0001_0000, 0]).unwrap().custom_frame_diffs.unwrap().is_empty());
     for flags in [0b0100_0000, 0b0010_0000, 0b0000_1000] {
-        assert_eq!(unknown(&[0x85, 0, 1, flags, 0, 0, 0]), Err(Error::NoStructure));
+        assert_eq!(unknown(&[0x85, 0, 1, flags, 0, 0, 0]), Err(DescriptorError::NoStructure));
     }
     // A structure: 5 spatial layers; temporal layers without end; templates without end.
     let layered = |next: u8| {
@@ -254,9 +258,9 @@ fn what_is_no_descriptor_is_refused() {
         bytes.extend([next * 0x55; 40]);
         unknown(&bytes).err()
     };
-    assert_eq!(layered(0), Some(Error::TooManyTemplates));
-    assert_eq!(layered(1), Some(Error::Layer));
-    assert_eq!(layered(2), Some(Error::Layer));
+    assert_eq!(layered(0), Some(DescriptorError::TooManyTemplates));
+    assert_eq!(layered(1), Some(DescriptorError::Layer));
+    assert_eq!(layered(2), Some(DescriptorError::Layer));
 }
 
 #[test]
@@ -264,7 +268,7 @@ fn what_cannot_be_said_is_not_written() {
     let good = DependencyDescriptor::default();
     let refused = |descriptor: DependencyDescriptor, field| {
         let mut bytes = Vec::new();
-        assert_eq!(descriptor.write(&l1t3(), &mut bytes), Err(Error::Value { field }));
+        assert_eq!(descriptor.write(&l1t3(), &mut bytes), Err(DescriptorError::Value { field }));
         assert!(bytes.is_empty());
     };
     let diffs = |list: &[u16]| Some(list.iter().copied().collect());
@@ -288,7 +292,7 @@ fn what_cannot_be_said_is_not_written() {
     refused(with(&|s| s.resolutions.push(Size::new(65537, 1))), "max_render_width_minus_1");
     refused(with(&|s| s.resolutions.extend([Size::new(1, 1); 2])), "render_resolutions");
     let mut short = [0; 2];
-    assert_eq!(good.write(&l1t3(), &mut &mut short[..]), Err(Error::Space { size: 3 }));
+    assert_eq!(good.write(&l1t3(), &mut &mut short[..]), Err(DescriptorError::Space { size: 3 }));
 }
 
 #[test]

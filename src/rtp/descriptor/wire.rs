@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use arrayvec::ArrayVec;
 use bytes::BufMut;
 
-use super::{
-    ChainDiffs, DecodeTargetIndication, DependencyDescriptor, DependencyStructure, Error, FrameDiffs,
-    Indications, MAX_DECODE_TARGETS, MAX_TEMPLATES, Template,
+use super::types::{
+    ChainDiffs, DecodeTargetIndication, DependencyDescriptor, DependencyStructure, DescriptorError,
+    FrameDiffs, Indications, MAX_DECODE_TARGETS, MAX_TEMPLATES, Template,
 };
 use crate::bitstream::BitReader;
 use crate::picture::Size;
+use crate::rtp::list::List;
 use crate::structure::LayerId;
 
 impl DependencyDescriptor {
@@ -21,8 +21,8 @@ impl DependencyDescriptor {
     /// there is a structure in the packet, and nowhere else.
     ///
     /// # Errors
-    /// [`Error`], where the bytes are no descriptor or its template is not one of the structure.
-    pub fn read(bytes: &[u8], known: Option<&DependencyStructure>) -> Result<Self, Error> {
+    /// [`DescriptorError`], where the bytes are no descriptor or its template is not one of the structure.
+    pub fn read(bytes: &[u8], known: Option<&DependencyStructure>) -> Result<Self, DescriptorError> {
         let mut r = Reader(BitReader::new(bytes));
         let mut read = Self {
             start_of_frame: r.flag()?,
@@ -43,14 +43,14 @@ impl DependencyDescriptor {
         }
         let structure = read.structure.as_deref().or(known);
         if active {
-            let targets = structure.ok_or(Error::NoStructure)?.decode_targets;
+            let targets = structure.ok_or(DescriptorError::NoStructure)?.decode_targets;
             read.active_decode_targets = Some(r.f(targets.into())?);
         }
         if let Some(structure) = structure {
-            structure.template(read.template_id).ok_or(Error::Template { id: read.template_id })?;
+            structure.template(read.template_id).ok_or(DescriptorError::Template { id: read.template_id })?;
         }
         if indications {
-            let targets = structure.ok_or(Error::NoStructure)?.decode_targets;
+            let targets = structure.ok_or(DescriptorError::NoStructure)?.decode_targets;
             read.custom_indications = Some(r.indications(targets)?);
         }
         if frame_diffs {
@@ -61,12 +61,12 @@ impl DependencyDescriptor {
                     break;
                 }
                 let diff = r.f(4 * size)? as u16 + 1;
-                diffs.try_push(diff).map_err(|_| Error::TooManyFrameDiffs)?;
+                diffs.try_push(diff).map_err(|_| DescriptorError::TooManyFrameDiffs)?;
             }
             read.custom_frame_diffs = Some(diffs);
         }
         if chain_diffs {
-            let chains = structure.ok_or(Error::NoStructure)?.chains;
+            let chains = structure.ok_or(DescriptorError::NoStructure)?.chains;
             read.custom_chain_diffs = Some(r.chain_diffs(chains, 8)?);
         }
         Ok(read)
@@ -76,8 +76,8 @@ impl DependencyDescriptor {
     /// descriptor has one.
     ///
     /// # Errors
-    /// [`Error::Template`] and [`Error::Value`], where it is not to be written.
-    pub fn size(&self, known: &DependencyStructure) -> Result<usize, Error> {
+    /// [`DescriptorError::Template`] and [`DescriptorError::Value`], where it is not to be written.
+    pub fn size(&self, known: &DependencyStructure) -> Result<usize, DescriptorError> {
         let mut size = 0;
         self.put(known, |_| size += 1)?;
         Ok(size)
@@ -86,11 +86,11 @@ impl DependencyDescriptor {
     /// Appends the descriptor. `known` is the structure that holds, unless the descriptor has one.
     ///
     /// # Errors
-    /// [`Error::Template`], [`Error::Value`] and [`Error::Space`]; nothing is written then.
-    pub fn write(&self, known: &DependencyStructure, into: &mut impl BufMut) -> Result<(), Error> {
+    /// [`DescriptorError::Template`], [`DescriptorError::Value`] and [`DescriptorError::Space`]; nothing is written then.
+    pub fn write(&self, known: &DependencyStructure, into: &mut impl BufMut) -> Result<(), DescriptorError> {
         let size = self.size(known)?;
         if into.remaining_mut() < size {
-            return Err(Error::Space { size });
+            return Err(DescriptorError::Space { size });
         }
         self.put(known, |byte| into.put_u8(byte))
     }
@@ -104,15 +104,19 @@ impl DependencyDescriptor {
     ///
     /// # Errors
     /// As [`write`](Self::write).
-    pub fn canonical(&self, known: &DependencyStructure, into: &mut impl BufMut) -> Result<(), Error> {
+    pub fn canonical(
+        &self,
+        known: &DependencyStructure,
+        into: &mut impl BufMut,
+    ) -> Result<(), DescriptorError> {
         let vouched_for =
             Self { start_of_frame: false, end_of_frame: false, active_decode_targets: None, ..self.clone() };
         vouched_for.write(known, into)
     }
 
-    fn put(&self, known: &DependencyStructure, put: impl FnMut(u8)) -> Result<(), Error> {
+    fn put(&self, known: &DependencyStructure, put: impl FnMut(u8)) -> Result<(), DescriptorError> {
         let structure = self.structure.as_deref().unwrap_or(known);
-        structure.template(self.template_id).ok_or(Error::Template { id: self.template_id })?;
+        structure.template(self.template_id).ok_or(DescriptorError::Template { id: self.template_id })?;
         let mut w = Writer { put, held: 0, bits: 0 };
         w.f("start_of_frame", 1, self.start_of_frame.into())?;
         w.f("end_of_frame", 1, self.end_of_frame.into())?;
@@ -164,23 +168,23 @@ impl DependencyDescriptor {
 struct Reader<'a>(BitReader<'a>);
 
 impl Reader<'_> {
-    fn f(&mut self, n: u32) -> Result<u32, Error> {
-        self.0.bits(n).map_err(|_| Error::End)
+    fn f(&mut self, n: u32) -> Result<u32, DescriptorError> {
+        self.0.bits(n).map_err(|_| DescriptorError::End)
     }
 
-    fn flag(&mut self) -> Result<bool, Error> {
+    fn flag(&mut self) -> Result<bool, DescriptorError> {
         Ok(self.f(1)? != 0)
     }
 
     /// ns(n), `n` at least 1.
-    fn ns(&mut self, n: u32) -> Result<u32, Error> {
+    fn ns(&mut self, n: u32) -> Result<u32, DescriptorError> {
         let w = n.ilog2() + 1;
         let m = (1 << w) - n;
         let v = self.f(w - 1)?;
         if v < m { Ok(v) } else { Ok((v << 1) - m + self.f(1)?) }
     }
 
-    fn indications(&mut self, targets: u8) -> Result<Indications, Error> {
+    fn indications(&mut self, targets: u8) -> Result<Indications, DescriptorError> {
         let mut indications = Indications::new();
         for _ in 0..targets {
             indications.push(match self.f(2)? {
@@ -193,12 +197,12 @@ impl Reader<'_> {
         Ok(indications)
     }
 
-    fn chain_diffs(&mut self, chains: u8, n: u32) -> Result<ChainDiffs, Error> {
+    fn chain_diffs(&mut self, chains: u8, n: u32) -> Result<ChainDiffs, DescriptorError> {
         (0..chains).map(|_| Ok(self.f(n)? as u8)).collect()
     }
 
     /// template_dependency_structure()
-    fn structure(&mut self) -> Result<DependencyStructure, Error> {
+    fn structure(&mut self) -> Result<DependencyStructure, DescriptorError> {
         let template_id_offset = self.f(6)? as u8;
         let decode_targets = self.f(5)? as u8 + 1;
         let mut templates = self.template_layers()?;
@@ -208,11 +212,11 @@ impl Reader<'_> {
         for template in &mut templates {
             while self.flag()? {
                 let diff = self.f(4)? as u16 + 1;
-                template.frame_diffs.try_push(diff).map_err(|_| Error::TooManyFrameDiffs)?;
+                template.frame_diffs.try_push(diff).map_err(|_| DescriptorError::TooManyFrameDiffs)?;
             }
         }
         let chains = self.ns(u32::from(decode_targets) + 1)? as u8;
-        let mut protected_by = ArrayVec::<u8, MAX_DECODE_TARGETS>::new();
+        let mut protected_by = List::<u8, MAX_DECODE_TARGETS>::new();
         if chains > 0 {
             for _ in 0..decode_targets {
                 protected_by.push(self.ns(chains.into())? as u8);
@@ -221,7 +225,7 @@ impl Reader<'_> {
                 template.chain_diffs = self.chain_diffs(chains, 4)?;
             }
         }
-        let mut resolutions = ArrayVec::new();
+        let mut resolutions = List::new();
         if self.flag()? {
             let highest = templates.last().map_or(0, |template| template.layer.spatial_id);
             for _ in 0..=highest {
@@ -239,15 +243,15 @@ impl Reader<'_> {
     }
 
     /// template_layers()
-    fn template_layers(&mut self) -> Result<Vec<Template>, Error> {
+    fn template_layers(&mut self) -> Result<Vec<Template>, DescriptorError> {
         let mut templates = Vec::new();
         let mut layer = LayerId::default();
         loop {
             if layer.spatial_id > 3 || layer.temporal_id > 7 {
-                return Err(Error::Layer);
+                return Err(DescriptorError::Layer);
             }
             if templates.len() == MAX_TEMPLATES {
-                return Err(Error::TooManyTemplates);
+                return Err(DescriptorError::TooManyTemplates);
             }
             templates.push(Template {
                 layer,
@@ -274,9 +278,9 @@ struct Writer<F> {
 }
 
 impl<F: FnMut(u8)> Writer<F> {
-    fn f(&mut self, field: &'static str, n: u32, value: u32) -> Result<(), Error> {
+    fn f(&mut self, field: &'static str, n: u32, value: u32) -> Result<(), DescriptorError> {
         if u64::from(value) >> n != 0 {
-            return Err(Error::Value { field });
+            return Err(DescriptorError::Value { field });
         }
         self.held = self.held << n | u64::from(value);
         self.bits += n;
@@ -289,14 +293,14 @@ impl<F: FnMut(u8)> Writer<F> {
     }
 
     /// f(n) of a value from 1 to 2^n, less 1.
-    fn less_one(&mut self, field: &'static str, n: u32, value: u32) -> Result<(), Error> {
-        self.f(field, n, value.checked_sub(1).ok_or(Error::Value { field })?)
+    fn less_one(&mut self, field: &'static str, n: u32, value: u32) -> Result<(), DescriptorError> {
+        self.f(field, n, value.checked_sub(1).ok_or(DescriptorError::Value { field })?)
     }
 
     /// ns(n) of a value that must be below `n`.
-    fn ns(&mut self, field: &'static str, n: u32, value: u32) -> Result<(), Error> {
+    fn ns(&mut self, field: &'static str, n: u32, value: u32) -> Result<(), DescriptorError> {
         if value >= n {
-            return Err(Error::Value { field });
+            return Err(DescriptorError::Value { field });
         }
         let w = n.ilog2() + 1;
         let m = (1 << w) - n;
@@ -315,9 +319,9 @@ impl<F: FnMut(u8)> Writer<F> {
         field: &'static str,
         indications: &Indications,
         structure: &DependencyStructure,
-    ) -> Result<(), Error> {
+    ) -> Result<(), DescriptorError> {
         if indications.len() != usize::from(structure.decode_targets) {
-            return Err(Error::Value { field });
+            return Err(DescriptorError::Value { field });
         }
         indications.iter().try_for_each(|&indication| self.f(field, 2, indication as u32))
     }
@@ -328,15 +332,15 @@ impl<F: FnMut(u8)> Writer<F> {
         n: u32,
         diffs: &ChainDiffs,
         structure: &DependencyStructure,
-    ) -> Result<(), Error> {
+    ) -> Result<(), DescriptorError> {
         if diffs.len() != usize::from(structure.chains) {
-            return Err(Error::Value { field });
+            return Err(DescriptorError::Value { field });
         }
         diffs.iter().try_for_each(|&diff| self.f(field, n, diff.into()))
     }
 
     /// template_dependency_structure()
-    fn structure(&mut self, structure: &DependencyStructure) -> Result<(), Error> {
+    fn structure(&mut self, structure: &DependencyStructure) -> Result<(), DescriptorError> {
         let targets = u32::from(structure.decode_targets);
         self.f("template_id_offset", 6, structure.template_id_offset.into())?;
         self.less_one("dt_cnt_minus_one", 5, targets)?;
@@ -354,7 +358,7 @@ impl<F: FnMut(u8)> Writer<F> {
         self.ns("chain_cnt", targets + 1, structure.chains.into())?;
         let protected = if structure.chains == 0 { 0 } else { targets as usize };
         if structure.protected_by.len() != protected {
-            return Err(Error::Value { field: "decode_target_protected_by" });
+            return Err(DescriptorError::Value { field: "decode_target_protected_by" });
         }
         for &chain in &structure.protected_by {
             self.ns("decode_target_protected_by", structure.chains.into(), chain.into())?;
@@ -365,7 +369,7 @@ impl<F: FnMut(u8)> Writer<F> {
         let present = !structure.resolutions.is_empty();
         self.f("resolutions_present_flag", 1, present.into())?;
         if present && structure.resolutions.len() != usize::from(highest) + 1 {
-            return Err(Error::Value { field: "render_resolutions" });
+            return Err(DescriptorError::Value { field: "render_resolutions" });
         }
         for &Size { width, height } in &structure.resolutions {
             self.less_one("max_render_width_minus_1", 16, width)?;
@@ -375,18 +379,18 @@ impl<F: FnMut(u8)> Writer<F> {
     }
 
     /// template_layers(); gives the highest spatial_id.
-    fn template_layers(&mut self, templates: &[Template]) -> Result<u8, Error> {
+    fn template_layers(&mut self, templates: &[Template]) -> Result<u8, DescriptorError> {
         let field = "next_layer_idc";
         if templates.first().is_none_or(|first| first.layer != LayerId::default()) {
-            return Err(Error::Value { field });
+            return Err(DescriptorError::Value { field });
         }
         if templates.len() > MAX_TEMPLATES {
-            return Err(Error::TooManyTemplates);
+            return Err(DescriptorError::TooManyTemplates);
         }
         for pair in templates.windows(2) {
             let [from, to] = [pair[0].layer, pair[1].layer];
             if to.spatial_id > 3 || to.temporal_id > 7 {
-                return Err(Error::Layer);
+                return Err(DescriptorError::Layer);
             }
             let next = if to == from {
                 0
@@ -395,7 +399,7 @@ impl<F: FnMut(u8)> Writer<F> {
             } else if to == LayerId::new(from.spatial_id + 1, 0) {
                 2
             } else {
-                return Err(Error::Value { field });
+                return Err(DescriptorError::Value { field });
             };
             self.f(field, 2, next)?;
         }

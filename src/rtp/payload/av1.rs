@@ -27,7 +27,7 @@ const N: u8 = 0x08;
 
 /// Why bytes are no AV1 stream or payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
+pub enum Av1PayloadError {
     /// An OBU that is none.
     #[error(transparent)]
     Obu(#[from] bitstream::BitstreamError),
@@ -54,11 +54,11 @@ pub enum Error {
 /// OBUs share a payload where they fit and are not of different layers; what does not fit is cut.
 ///
 /// # Errors
-/// [`Error::Obu`], where `unit` is not a series of OBUs.
+/// [`Av1PayloadError::Obu`], where `unit` is not a series of OBUs.
 ///
 /// # Panics
 /// Where `max_payload` is below 2, which no element fits.
-pub fn packetize(unit: &[u8], max_payload: usize, new_sequence: bool) -> Result<Vec<Bytes>, Error> {
+pub fn packetize(unit: &[u8], max_payload: usize, new_sequence: bool) -> Result<Vec<Bytes>, Av1PayloadError> {
     assert!(max_payload >= 2, "payloads of {max_payload} bytes");
     let mut packets = Packets {
         buffer: BytesMut::with_capacity(unit.len() + unit.len() / max_payload + 16),
@@ -105,11 +105,11 @@ pub fn packetize(unit: &[u8], max_payload: usize, new_sequence: bool) -> Result<
 /// decoder takes them. Gives whether a coded video sequence begins with the first payload.
 ///
 /// # Errors
-/// [`Error`], where they are not the payloads of whole OBUs; nothing is appended then.
+/// [`Av1PayloadError`], where they are not the payloads of whole OBUs; nothing is appended then.
 pub fn depacketize<P: AsRef<[u8]>>(
     payloads: impl IntoIterator<Item = P>,
     into: &mut Vec<u8>,
-) -> Result<bool, Error> {
+) -> Result<bool, Av1PayloadError> {
     let before = into.len();
     let result = append_obus(payloads, into);
     if result.is_err() {
@@ -121,31 +121,31 @@ pub fn depacketize<P: AsRef<[u8]>>(
 fn append_obus<P: AsRef<[u8]>>(
     payloads: impl IntoIterator<Item = P>,
     into: &mut Vec<u8>,
-) -> Result<bool, Error> {
+) -> Result<bool, Av1PayloadError> {
     let mut new_sequence = None;
     // What came of an OBU that is not whole yet.
     let mut begun: Option<Vec<u8>> = None;
     for payload in payloads {
-        let (&header, mut rest) = payload.as_ref().split_first().ok_or(Error::Empty)?;
+        let (&header, mut rest) = payload.as_ref().split_first().ok_or(Av1PayloadError::Empty)?;
         if header & Z != 0 && header & N != 0 {
-            return Err(Error::Sequence);
+            return Err(Av1PayloadError::Sequence);
         }
         new_sequence.get_or_insert(header & N != 0);
         if begun.is_some() != (header & Z != 0) {
-            return Err(Error::Fragment);
+            return Err(Av1PayloadError::Fragment);
         }
         let count = usize::from(header >> W_SHIFT) & W_MAX;
         for index in 1.. {
             if count == 0 && rest.is_empty() && index == 1 {
-                return Err(Error::Empty);
+                return Err(Av1PayloadError::Empty);
             }
             let element;
             if index == count {
                 (element, rest) = (rest, &[]);
             } else {
-                let (size, at) = leb128(rest).map_err(|_| Error::Element)?;
-                let size = usize::try_from(size).map_err(|_| Error::Element)?;
-                (element, rest) = rest[at..].split_at_checked(size).ok_or(Error::Element)?;
+                let (size, at) = leb128(rest).map_err(|_| Av1PayloadError::Element)?;
+                let size = usize::try_from(size).map_err(|_| Av1PayloadError::Element)?;
+                (element, rest) = rest[at..].split_at_checked(size).ok_or(Av1PayloadError::Element)?;
             }
             let is_last = if count == 0 { rest.is_empty() } else { index == count };
             let goes_on = is_last && header & Y != 0;
@@ -165,16 +165,16 @@ fn append_obus<P: AsRef<[u8]>>(
         }
     }
     if begun.is_some() {
-        return Err(Error::Fragment);
+        return Err(Av1PayloadError::Fragment);
     }
-    new_sequence.ok_or(Error::Empty)
+    new_sequence.ok_or(Av1PayloadError::Empty)
 }
 
 /// Appends one OBU, unless it is of a type that is dropped.
-fn append_obu(element: &[u8], into: &mut Vec<u8>) -> Result<(), Error> {
-    let obu = obus(element).next().ok_or(Error::Empty)??;
+fn append_obu(element: &[u8], into: &mut Vec<u8>) -> Result<(), Av1PayloadError> {
+    let obu = obus(element).next().ok_or(Av1PayloadError::Empty)??;
     if obu.bytes.len() != element.len() {
-        return Err(Error::Size);
+        return Err(Av1PayloadError::Size);
     }
     if !is_dropped(obu.header.obu_type) {
         write_obu(into, obu.header, obu.payload)?;
@@ -361,20 +361,23 @@ mod tests {
         };
         let all: Vec<&[u8]> = packets.iter().map(|packet| &packet[..]).collect();
         assert_eq!(refused(&all), None);
-        assert_eq!(refused(&all[1..]), Some(Error::Fragment));
-        assert_eq!(refused(&all[..2]), Some(Error::Fragment));
-        assert_eq!(refused(&[all[0], all[0]]), Some(Error::Fragment));
-        assert_eq!(refused(&[]), Some(Error::Empty));
-        assert_eq!(refused(&[&[]]), Some(Error::Empty));
-        assert_eq!(refused(&[&[0x00]]), Some(Error::Empty));
-        assert_eq!(refused(&[&[0x10]]), Some(Error::Empty));
-        assert_eq!(refused(&[&[0x20, 9, 0x30]]), Some(Error::Element));
-        assert_eq!(refused(&[&[0x00, 0x80]]), Some(Error::Element));
-        assert_eq!(refused(&[&[0x98, 0x30]]), Some(Error::Sequence));
+        assert_eq!(refused(&all[1..]), Some(Av1PayloadError::Fragment));
+        assert_eq!(refused(&all[..2]), Some(Av1PayloadError::Fragment));
+        assert_eq!(refused(&[all[0], all[0]]), Some(Av1PayloadError::Fragment));
+        assert_eq!(refused(&[]), Some(Av1PayloadError::Empty));
+        assert_eq!(refused(&[&[]]), Some(Av1PayloadError::Empty));
+        assert_eq!(refused(&[&[0x00]]), Some(Av1PayloadError::Empty));
+        assert_eq!(refused(&[&[0x10]]), Some(Av1PayloadError::Empty));
+        assert_eq!(refused(&[&[0x20, 9, 0x30]]), Some(Av1PayloadError::Element));
+        assert_eq!(refused(&[&[0x00, 0x80]]), Some(Av1PayloadError::Element));
+        assert_eq!(refused(&[&[0x98, 0x30]]), Some(Av1PayloadError::Sequence));
         // obu_size within an element is taken, where it is right.
         assert_eq!(refused(&[&[0x10, 0x32, 1, 5]]), None);
-        assert_eq!(refused(&[&[0x10, 0x32, 1, 5, 6]]), Some(Error::Size));
-        assert_eq!(refused(&[&[0x10, 0x32, 3, 5]]), Some(Error::Obu(bitstream::BitstreamError::End)));
+        assert_eq!(refused(&[&[0x10, 0x32, 1, 5, 6]]), Some(Av1PayloadError::Size));
+        assert_eq!(
+            refused(&[&[0x10, 0x32, 3, 5]]),
+            Some(Av1PayloadError::Obu(bitstream::BitstreamError::End))
+        );
     }
 
     proptest! {
@@ -399,7 +402,7 @@ mod tests {
             }
             let mut got = Vec::new();
             let result = depacketize(&packets, &mut got);
-            prop_assert_eq!(result, if packets.is_empty() { Err(Error::Empty) } else { Ok(new_sequence) });
+            prop_assert_eq!(result, if packets.is_empty() { Err(Av1PayloadError::Empty) } else { Ok(new_sequence) });
             prop_assert_eq!(got, whole);
         }
 

@@ -1,33 +1,20 @@
-//! From packets to whole frames.
-//!
-//! One reassembler is for one stream, as its SSRC and payload type tell it from others, and takes its packets in any
-//! order, with duplicates and gaps. A frame comes out as soon as all its packets are there, whatever is missing
-//! before it: putting frames in order is the [frame buffer](super::frame_buffer)'s work, so that each can be opened
-//! as early as possible.
-//!
-//! # Missing packets
-//! A gap in the sequence numbers is asked for again ([`Reassembler::nacks`]), at growing intervals, until it is
-//! given up. A relay that drops layers renumbers what it forwards, so every gap is a loss. Frames that miss a packet
-//! which was given up are abandoned. [`Reassembler::settled`] says below which frame number nothing more can come,
-//! so that the frame buffer does not wait for frames that a relay has dropped.
-//!
-//! # Structures
-//! A descriptor can only be read by its structure, which comes with a key frame. A frame whose templates are not
-//! known waits for it. Where frames are encrypted, [`ReassemblerConfig::adopt_structures`] is off, and the structure
-//! of a frame counts for others only once it has been opened and given to [`Reassembler::adopt`]: otherwise anybody
-//! on the way could replace it.
+//! The reassembler itself.
 
 use std::collections::VecDeque;
-use std::ops::{Range, RangeInclusive};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use super::descriptor::{self, DependencyDescriptor, DependencyStructure, FrameDependencies};
-use super::packet::{self, RtpPacket};
-use super::packetizer::PayloadFormat;
-use super::{av1, sframe};
+use super::config::{NackConfig, ReassemblerConfig};
+use super::entry::{Entry, Missing, Received, Waiting};
+use super::event::{Abandoned, Accepted, ReassemblerEvent, ReassemblerStatistics, Rejected};
+use crate::Time;
+use crate::rtp::descriptor::{DependencyDescriptor, DependencyStructure, DescriptorError};
+use crate::rtp::frame::ReceivedFrame;
+use crate::rtp::packet::RtpPacket;
+use crate::rtp::payload::{PayloadFormat, av1, sframe};
 
 /// Structures kept: that of the running coded video sequence, and what came just before and after it.
 const MAX_STRUCTURES: usize = 3;
@@ -35,246 +22,6 @@ const MAX_STRUCTURES: usize = 3;
 /// A jump of sequence numbers by more than this is another stream, once a second packet follows the first
 /// (`MAX_DROPOUT` of RFC 3550, A.1).
 const MAX_DROPOUT: u64 = 3000;
-
-/// How missing packets are asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NackConfig {
-    /// From the first packet after a gap to the first request: as long as packets overtake each other.
-    pub first_after: Duration,
-    /// From the first request to the second: a little above the round-trip time. Each later interval is half as long
-    /// again as the one before.
-    pub retry_after: Duration,
-    /// From the first packet after a gap until it is given up.
-    pub give_up: Duration,
-    /// Requests for one packet at most.
-    pub max_requests: u8,
-}
-
-impl Default for NackConfig {
-    /// 10 ms, 100 ms, and 8 requests within 1 s.
-    fn default() -> Self {
-        Self {
-            first_after: Duration::from_millis(10),
-            retry_after: Duration::from_millis(100),
-            give_up: Duration::from_secs(1),
-            max_requests: 8,
-        }
-    }
-}
-
-/// What a reassembler goes by and what it holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReassemblerConfig {
-    /// The payload format of the packets.
-    pub format: PayloadFormat,
-    /// The identifier of the Dependency Descriptor's header extension, 1 to 255.
-    pub descriptor_id: u8,
-    /// Whether a structure counts as soon as the frame that carries it is whole. Not so where frames are encrypted.
-    pub adopt_structures: bool,
-    /// How missing packets are asked for.
-    pub nack: NackConfig,
-    /// How long after the first packet one from before it is still taken. Nothing is held up by this but
-    /// [`Reassembler::settled`].
-    pub start_within: Duration,
-    /// Packets from the first that is missing or of an incomplete frame to the newest, at most.
-    pub max_packets: usize,
-    /// Bytes of payload held at most.
-    pub max_bytes: usize,
-    /// Whole frames at most that wait for their structure.
-    pub max_waiting: usize,
-}
-
-impl ReassemblerConfig {
-    /// 100 ms to start, 2048 packets of 4 MiB in all, and 64 frames that wait for their structure.
-    pub fn new(format: PayloadFormat, descriptor_id: u8) -> Self {
-        Self {
-            format,
-            descriptor_id,
-            adopt_structures: format == PayloadFormat::Av1,
-            nack: NackConfig::default(),
-            start_within: Duration::from_millis(100),
-            max_packets: 2048,
-            max_bytes: 4 << 20,
-            max_waiting: 64,
-        }
-    }
-}
-
-/// A whole frame.
-#[derive(Debug, Clone)]
-pub struct ReceivedFrame {
-    /// The descriptor of its first packet.
-    pub descriptor: DependencyDescriptor,
-    /// The structure that the descriptor goes by: its own, if it carries one.
-    pub structure: Arc<DependencyStructure>,
-    /// What the frame means.
-    pub dependencies: FrameDependencies,
-    /// The frame's bytes: an SFrame ciphertext, or OBUs; none where there are `pieces`.
-    pub payload: Bytes,
-    /// Where each packet's payload was encrypted on its own: the ciphertexts, in their order.
-    pub pieces: Vec<Bytes>,
-    /// RTP timestamp.
-    pub timestamp: u32,
-    /// Whether its last packet has the marker bit.
-    pub marker: bool,
-}
-
-/// What a packet was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Accepted {
-    /// One in its turn, or overtaken by others.
-    New,
-    /// One that had been asked for again.
-    Recovered,
-}
-
-/// Why a packet was not taken.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Rejected {
-    /// It is no RTP packet.
-    #[error(transparent)]
-    Packet(#[from] packet::Error),
-    /// It has no Dependency Descriptor, or one that is cut short.
-    #[error("no Dependency Descriptor")]
-    NoDescriptor,
-    /// It came before.
-    #[error("it came before")]
-    Duplicate,
-    /// It was given up, or its frame was.
-    #[error("it came too late")]
-    Late,
-    /// Its sequence number is far from all others. If the next one follows it, the stream starts anew.
-    #[error("sequence number {0} is far from the others")]
-    OutOfRange(u16),
-    /// Its payload alone is more than may be held.
-    #[error("a payload of {0} bytes is too large")]
-    TooLarge(usize),
-}
-
-/// Why a frame is not going to be whole.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Abandoned {
-    /// A packet of it was given up.
-    #[error("a packet of it is lost")]
-    Lost,
-    /// Its packets do not fit together.
-    #[error("its packets do not fit together")]
-    Mixed,
-    /// Its payload is not of the payload format.
-    #[error("its payload is malformed")]
-    Payload,
-    /// Its descriptor cannot be read.
-    #[error(transparent)]
-    Descriptor(#[from] descriptor::Error),
-    /// The structure that its template belongs to did not come in time.
-    #[error("its structure did not come")]
-    NoStructure,
-}
-
-/// What a reassembler has to say.
-#[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "it is moved once, and a box would be an allocation a frame")]
-pub enum Event {
-    /// A whole frame.
-    Frame(ReceivedFrame),
-    /// A frame is not going to be whole.
-    Abandoned {
-        /// As the descriptor has it.
-        frame_number: u16,
-        /// Why.
-        reason: Abandoned,
-    },
-    /// The stream starts anew: its numbers have no relation to those before.
-    Restarted,
-}
-
-/// What was counted since the start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Statistics {
-    /// Packets taken.
-    pub packets: u64,
-    /// Of these, such as had been asked for again.
-    pub recovered: u64,
-    /// Packets that came before.
-    pub duplicates: u64,
-    /// Packets that came too late.
-    pub late: u64,
-    /// Packets that were missing when a later one came.
-    pub missing: u64,
-    /// Packets given up.
-    pub lost: u64,
-    /// Requests for packets.
-    pub nacks: u64,
-    /// Whole frames.
-    pub frames: u64,
-    /// Frames abandoned.
-    pub abandoned: u64,
-}
-
-#[derive(Debug)]
-struct Missing {
-    noticed: Duration,
-    next_request: Duration,
-    interval: Duration,
-    requests: u8,
-}
-
-#[derive(Debug)]
-struct Received {
-    timestamp: u32,
-    marker: bool,
-    start: bool,
-    end: bool,
-    template_id: u8,
-    frame_number: u16,
-    /// The first packet of the frame, where all from there on have come.
-    first: Option<u64>,
-    packet: Bytes,
-    /// Where in the packet the descriptor and the payload lie.
-    descriptor: Range<usize>,
-    payload: Range<usize>,
-}
-
-impl Received {
-    fn payload(&self) -> &[u8] {
-        &self.packet[self.payload.clone()]
-    }
-
-    fn is_of_frame(&self, other: &Self) -> bool {
-        (self.timestamp, self.template_id, self.frame_number)
-            == (other.timestamp, other.template_id, other.frame_number)
-    }
-}
-
-/// What is known of a sequence number.
-#[derive(Debug)]
-enum Entry {
-    Missing(Missing),
-    Received(Received),
-    /// Its frame is whole or abandoned, or it was given up; with the frame's number where that is known.
-    Done(Option<u16>),
-}
-
-/// A whole frame that cannot be read yet.
-#[derive(Debug)]
-struct Waiting {
-    since: Duration,
-    frame_number: u16,
-    template_id: u8,
-    timestamp: u32,
-    marker: bool,
-    descriptor: Bytes,
-    payload: Bytes,
-    pieces: Vec<Bytes>,
-}
-
-impl Waiting {
-    fn bytes(&self) -> usize {
-        self.payload.len() + self.pieces.iter().map(Bytes::len).sum::<usize>()
-    }
-}
 
 /// Makes whole frames of packets.
 ///
@@ -288,18 +35,18 @@ pub struct Reassembler {
     base: u64,
     bytes: usize,
     /// When the first packet came. Until [`ReassemblerConfig::start_within`] is over, one from before it may follow.
-    started: Option<Duration>,
+    started: Option<Time>,
     /// The one after a sequence number that was out of range.
     jump: Option<u16>,
     /// Of all frames with a lower number all packets have come, or never will.
     settled: Option<u16>,
     structures: VecDeque<Arc<DependencyStructure>>,
     waiting: VecDeque<Waiting>,
-    events: VecDeque<Event>,
+    events: VecDeque<ReassemblerEvent>,
     missing: usize,
     /// Those of the frame that is put together.
     payloads: Vec<Bytes>,
-    statistics: Statistics,
+    statistics: ReassemblerStatistics,
 }
 
 impl Reassembler {
@@ -318,12 +65,12 @@ impl Reassembler {
             events: VecDeque::new(),
             missing: 0,
             payloads: Vec::new(),
-            statistics: Statistics::default(),
+            statistics: ReassemblerStatistics::default(),
         }
     }
 
     /// What was counted since the start.
-    pub fn statistics(&self) -> Statistics {
+    pub fn statistics(&self) -> ReassemblerStatistics {
         self.statistics
     }
 
@@ -378,7 +125,7 @@ impl Reassembler {
     ///
     /// # Errors
     /// [`Rejected`]; nothing of the packet is kept then.
-    pub fn push(&mut self, packet: Bytes, now: Duration) -> Result<Accepted, Rejected> {
+    pub fn push(&mut self, now: Time, packet: Bytes) -> Result<Accepted, Rejected> {
         let rtp = RtpPacket::read(&packet)?;
         let descriptor = rtp.extension_range(self.config.descriptor_id)?.ok_or(Rejected::NoDescriptor)?;
         let &[flags, high, low, ..] = &packet[descriptor.clone()] else { return Err(Rejected::NoDescriptor) };
@@ -386,7 +133,7 @@ impl Reassembler {
         if size > self.config.max_bytes {
             return Err(Rejected::TooLarge(size));
         }
-        let sequence = self.place(rtp.header.sequence_number, now)?;
+        let sequence = self.place(now, rtp.header.sequence_number)?;
         let received = Received {
             timestamp: rtp.header.timestamp,
             marker: rtp.header.marker,
@@ -415,12 +162,12 @@ impl Reassembler {
         self.statistics.recovered += u64::from(accepted == Accepted::Recovered);
         self.bytes += size;
         self.entries[at] = Entry::Received(received);
-        self.fit_in(at, now);
+        self.fit_in(now, at);
         Ok(accepted)
     }
 
     /// Takes a structure for the frames that go by it, which were waiting or are still to come.
-    pub fn adopt(&mut self, structure: Arc<DependencyStructure>, now: Duration) {
+    pub fn adopt(&mut self, now: Time, structure: Arc<DependencyStructure>) {
         if self.structures.front().is_some_and(|known| *known == structure) {
             return;
         }
@@ -429,18 +176,18 @@ impl Reassembler {
         self.structures.push_front(structure);
         for waiting in std::mem::take(&mut self.waiting) {
             self.bytes -= waiting.bytes();
-            self.finish(waiting, now);
+            self.finish(now, waiting);
         }
     }
 
     /// What there is to say at `now`: to be called until it is `None`.
-    pub fn poll(&mut self, now: Duration) -> Option<Event> {
+    pub fn poll(&mut self, now: Time) -> Option<ReassemblerEvent> {
         self.tick(now);
         self.events.pop_front()
     }
 
     /// Puts the sequence numbers that are to be asked for at `now` into `missing`, lowest first.
-    pub fn nacks(&mut self, now: Duration, missing: &mut Vec<u16>) {
+    pub fn nacks(&mut self, now: Time, missing: &mut Vec<u16>) {
         missing.clear();
         self.tick(now);
         if self.missing == 0 {
@@ -462,7 +209,7 @@ impl Reassembler {
     }
 
     /// When to [`poll`](Self::poll) and look for [`nacks`](Self::nacks) again if nothing comes before.
-    pub fn next_timeout(&self) -> Option<Duration> {
+    pub fn next_timeout(&self) -> Option<Time> {
         let NackConfig { give_up, max_requests, .. } = self.config.nack;
         let missing = self.entries.iter().filter(|_| self.missing > 0).filter_map(|entry| match entry {
             Entry::Missing(entry) if entry.requests < max_requests => {
@@ -478,7 +225,7 @@ impl Reassembler {
     }
 
     /// The sequence number beyond 16 bits, for which there is an entry, a missing one, afterwards.
-    fn place(&mut self, sequence_number: u16, now: Duration) -> Result<u64, Rejected> {
+    fn place(&mut self, now: Time, sequence_number: u16) -> Result<u64, Rejected> {
         if self.started.is_none() {
             self.started = Some(now);
             self.base = (1 << 32) + u64::from(sequence_number);
@@ -489,9 +236,9 @@ impl Reassembler {
         if sequence >= end {
             let gap = sequence - end;
             if gap > MAX_DROPOUT {
-                return self.jump(sequence_number, now);
+                return self.jump(now, sequence_number);
             }
-            self.append_missing(gap + 1, now);
+            self.append_missing(now, gap + 1);
             while self.entries.len() > self.config.max_packets.max(1) {
                 self.give_up_first();
             }
@@ -506,7 +253,7 @@ impl Reassembler {
                 }
                 self.statistics.missing += before - 1;
             } else if before > MAX_DROPOUT {
-                return self.jump(sequence_number, now);
+                return self.jump(now, sequence_number);
             } else {
                 self.statistics.late += 1;
                 return Err(Rejected::Late);
@@ -533,7 +280,7 @@ impl Reassembler {
     }
 
     /// A sequence number out of range starts the stream anew if it follows one that was out of range too.
-    fn jump(&mut self, sequence_number: u16, now: Duration) -> Result<u64, Rejected> {
+    fn jump(&mut self, now: Time, sequence_number: u16) -> Result<u64, Rejected> {
         if self.jump != Some(sequence_number) {
             self.jump = Some(sequence_number.wrapping_add(1));
             return Err(Rejected::OutOfRange(sequence_number));
@@ -544,21 +291,21 @@ impl Reassembler {
         self.waiting.clear();
         self.bytes = 0;
         self.settled = None;
-        self.events.push_back(Event::Restarted);
+        self.events.push_back(ReassemblerEvent::Restarted);
         self.started = Some(now);
         self.base = (1 << 32) + u64::from(sequence_number);
-        self.append_missing(1, now);
+        self.append_missing(now, 1);
         self.jump = None;
         Ok(self.base)
     }
 
-    fn new_missing(&self, now: Duration) -> Entry {
+    fn new_missing(&self, now: Time) -> Entry {
         let next_request = now + self.config.nack.first_after;
         Entry::Missing(Missing { noticed: now, next_request, interval: Duration::ZERO, requests: 0 })
     }
 
     /// Appends entries of which the last one is for a packet that is there.
-    fn append_missing(&mut self, count: u64, now: Duration) {
+    fn append_missing(&mut self, now: Time, count: u64) {
         for _ in 0..count {
             self.entries.push_back(self.new_missing(now));
         }
@@ -567,7 +314,7 @@ impl Reassembler {
     }
 
     /// Joins a packet just received with its neighbours.
-    fn fit_in(&mut self, at: usize, now: Duration) {
+    fn fit_in(&mut self, now: Time, at: usize) {
         let Entry::Received(this) = &self.entries[at] else { return };
         let (start, end, frame_number) = (this.start, this.end, this.frame_number);
         let mut first = start.then_some(self.base + at as u64);
@@ -600,25 +347,25 @@ impl Reassembler {
         if !fits {
             self.abandon(at, Abandoned::Mixed);
         } else if let Some(first) = first {
-            self.extend(at, first, frame_number, now);
+            self.extend(now, at, first, frame_number);
         }
         self.settle();
     }
 
     /// The packets of a frame are there from `first` up to the one at `at`: finds how far they go on.
-    fn extend(&mut self, at: usize, first: u64, frame_number: u16, now: Duration) {
+    fn extend(&mut self, now: Time, at: usize, first: u64, frame_number: u16) {
         let mut last = at;
         while let Some(Entry::Received(received)) = self.entries.get_mut(last) {
             received.first = Some(first);
             if received.end {
-                return self.complete((first - self.base) as usize..=last, frame_number, now);
+                return self.complete(now, (first - self.base) as usize..=last, frame_number);
             }
             last += 1;
         }
     }
 
     /// Takes the packets of a whole frame out.
-    fn complete(&mut self, packets: RangeInclusive<usize>, frame_number: u16, now: Duration) {
+    fn complete(&mut self, now: Time, packets: RangeInclusive<usize>, frame_number: u16) {
         let (first, last) = (*packets.start(), *packets.end());
         let (Entry::Received(start), Entry::Received(end)) = (&self.entries[first], &self.entries[last])
         else {
@@ -642,7 +389,7 @@ impl Reassembler {
             *entry = Entry::Done(Some(frame_number));
         }
         match joined {
-            Some(()) => self.finish(waiting, now),
+            Some(()) => self.finish(now, waiting),
             None => self.report(frame_number, Abandoned::Payload),
         }
     }
@@ -684,12 +431,12 @@ impl Reassembler {
     }
 
     /// Reads the descriptor of a whole frame and gives it out, or lets it wait for its structure.
-    fn finish(&mut self, waiting: Waiting, now: Duration) {
+    fn finish(&mut self, now: Time, waiting: Waiting) {
         let frame_number = waiting.frame_number;
         let known = self.structures.iter().find(|known| known.template(waiting.template_id).is_some());
         let descriptor = match DependencyDescriptor::read(&waiting.descriptor, known.map(|known| &**known)) {
             Ok(descriptor) => descriptor,
-            Err(descriptor::Error::NoStructure) if known.is_none() => {
+            Err(DescriptorError::NoStructure) if known.is_none() => {
                 return self.wait(waiting);
             }
             Err(error) => return self.report(frame_number, error.into()),
@@ -705,9 +452,9 @@ impl Reassembler {
                 let frame =
                     ReceivedFrame { descriptor, structure, dependencies, payload, pieces, timestamp, marker };
                 self.statistics.frames += 1;
-                self.events.push_back(Event::Frame(frame));
+                self.events.push_back(ReassemblerEvent::Frame(frame));
                 if let Some(structure) = adopted.filter(|_| self.config.adopt_structures) {
-                    self.adopt(structure, now);
+                    self.adopt(now, structure);
                 }
             }
         }
@@ -731,7 +478,7 @@ impl Reassembler {
 
     fn report(&mut self, frame_number: u16, reason: Abandoned) {
         self.statistics.abandoned += 1;
-        self.events.push_back(Event::Abandoned { frame_number, reason });
+        self.events.push_back(ReassemblerEvent::Abandoned { frame_number, reason });
     }
 
     /// Gives up what the packet at `at` is part of, as far as its packets lie together.
@@ -750,7 +497,7 @@ impl Reassembler {
     }
 
     /// What time brings about.
-    fn tick(&mut self, now: Duration) {
+    fn tick(&mut self, now: Time) {
         let (start_within, give_up) = (self.config.start_within, self.config.nack.give_up);
         if self.settled.is_none() && self.started.is_some_and(|started| started + start_within <= now) {
             self.start();

@@ -20,7 +20,7 @@ pub struct PayloadHeader {
 
 /// Why payloads are not the pieces of a ciphertext.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
+pub enum SframePayloadError {
     /// A payload without a byte, or no payload.
     #[error("no payload header")]
     Empty,
@@ -82,31 +82,31 @@ pub fn split(
 /// payload was encrypted.
 ///
 /// # Errors
-/// [`Error`], where they are not.
-pub fn check<'a>(payloads: impl Iterator<Item = &'a [u8]>) -> Result<bool, Error> {
+/// [`SframePayloadError`], where they are not.
+pub fn check<'a>(payloads: impl Iterator<Item = &'a [u8]>) -> Result<bool, SframePayloadError> {
     let mut packetized = None;
     let mut payloads = payloads.enumerate().peekable();
     while let Some((index, payload)) = payloads.next() {
-        let header = PayloadHeader::from_byte(*payload.first().ok_or(Error::Empty)?);
+        let header = PayloadHeader::from_byte(*payload.first().ok_or(SframePayloadError::Empty)?);
         if header.start != (index == 0) {
-            return Err(Error::Start { index });
+            return Err(SframePayloadError::Start { index });
         }
         if header.end != payloads.peek().is_none() {
-            return Err(Error::End { index });
+            return Err(SframePayloadError::End { index });
         }
         if header.packetized != *packetized.get_or_insert(header.packetized) {
-            return Err(Error::Mixed { index });
+            return Err(SframePayloadError::Mixed { index });
         }
     }
-    packetized.ok_or(Error::Empty)
+    packetized.ok_or(SframePayloadError::Empty)
 }
 
 /// Puts a ciphertext together from its payloads, which are in order and all there: it, and whether a packet's
 /// payload was encrypted. A single payload is not copied.
 ///
 /// # Errors
-/// [`Error`], where they are not the pieces of one ciphertext.
-pub fn join(payloads: &[Bytes]) -> Result<(Bytes, bool), Error> {
+/// [`SframePayloadError`], where they are not the pieces of one ciphertext.
+pub fn join(payloads: &[Bytes]) -> Result<(Bytes, bool), SframePayloadError> {
     let packetized = check(payloads.iter().map(|payload| &payload[..]))?;
     if let [payload] = payloads {
         return Ok((payload.slice(1..), packetized));
@@ -148,13 +148,13 @@ mod tests {
             super::join(&list).err()
         };
         assert_eq!(join(&[&cut[0], &cut[1], &cut[2]]), None);
-        assert_eq!(join(&[&cut[1], &cut[2]]), Some(Error::Start { index: 0 }));
-        assert_eq!(join(&[&cut[0], &cut[0], &cut[2]]), Some(Error::Start { index: 1 }));
-        assert_eq!(join(&[&cut[0], &cut[1]]), Some(Error::End { index: 1 }));
-        assert_eq!(join(&[&cut[0], &cut[2], &cut[2]]), Some(Error::End { index: 1 }));
-        assert_eq!(join(&[&cut[0], &[0x60, 6]]), Some(Error::Mixed { index: 1 }));
-        assert_eq!(join(&[&cut[0], &[], &cut[2]]), Some(Error::Empty));
-        assert_eq!(join(&[]), Some(Error::Empty));
+        assert_eq!(join(&[&cut[1], &cut[2]]), Some(SframePayloadError::Start { index: 0 }));
+        assert_eq!(join(&[&cut[0], &cut[0], &cut[2]]), Some(SframePayloadError::Start { index: 1 }));
+        assert_eq!(join(&[&cut[0], &cut[1]]), Some(SframePayloadError::End { index: 1 }));
+        assert_eq!(join(&[&cut[0], &cut[2], &cut[2]]), Some(SframePayloadError::End { index: 1 }));
+        assert_eq!(join(&[&cut[0], &[0x60, 6]]), Some(SframePayloadError::Mixed { index: 1 }));
+        assert_eq!(join(&[&cut[0], &[], &cut[2]]), Some(SframePayloadError::Empty));
+        assert_eq!(join(&[]), Some(SframePayloadError::Empty));
     }
 
     proptest! {

@@ -1,0 +1,69 @@
+//! What a reassembler goes by.
+
+use std::time::Duration;
+
+use crate::rtp::payload::PayloadFormat;
+
+/// How missing packets are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NackConfig {
+    /// From the first packet after a gap to the first request: as long as packets overtake each other.
+    pub first_after: Duration,
+    /// From the first request to the second: a little above the round-trip time. Each later interval is half as long
+    /// again as the one before.
+    pub retry_after: Duration,
+    /// From the first packet after a gap until it is given up.
+    pub give_up: Duration,
+    /// Requests for one packet at most.
+    pub max_requests: u8,
+}
+
+impl Default for NackConfig {
+    /// 10 ms, 100 ms, and 8 requests within 1 s.
+    fn default() -> Self {
+        Self {
+            first_after: Duration::from_millis(10),
+            retry_after: Duration::from_millis(100),
+            give_up: Duration::from_secs(1),
+            max_requests: 8,
+        }
+    }
+}
+
+/// What a reassembler goes by and what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReassemblerConfig {
+    /// The payload format of the packets.
+    pub format: PayloadFormat,
+    /// The identifier of the Dependency Descriptor's header extension, 1 to 255.
+    pub descriptor_id: u8,
+    /// Whether a structure counts as soon as the frame that carries it is whole. Not so where frames are encrypted.
+    pub adopt_structures: bool,
+    /// How missing packets are asked for.
+    pub nack: NackConfig,
+    /// How long after the first packet one from before it is still taken. Nothing is held up by this but
+    /// [`Reassembler::settled`].
+    pub start_within: Duration,
+    /// Packets from the first that is missing or of an incomplete frame to the newest, at most.
+    pub max_packets: usize,
+    /// Bytes of payload held at most.
+    pub max_bytes: usize,
+    /// Whole frames at most that wait for their structure.
+    pub max_waiting: usize,
+}
+
+impl ReassemblerConfig {
+    /// 100 ms to start, 2048 packets of 4 MiB in all, and 64 frames that wait for their structure.
+    pub fn new(format: PayloadFormat, descriptor_id: u8) -> Self {
+        Self {
+            format,
+            descriptor_id,
+            adopt_structures: format == PayloadFormat::Av1,
+            nack: NackConfig::default(),
+            start_within: Duration::from_millis(100),
+            max_packets: 2048,
+            max_bytes: 4 << 20,
+            max_waiting: 64,
+        }
+    }
+}

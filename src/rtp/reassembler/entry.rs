@@ -1,0 +1,71 @@
+//! What is known of a packet, and of a frame that waits for its structure.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::Time;
+
+#[derive(Debug)]
+pub(super) struct Missing {
+    pub(super) noticed: Time,
+    pub(super) next_request: Time,
+    pub(super) interval: Duration,
+    pub(super) requests: u8,
+}
+
+#[derive(Debug)]
+pub(super) struct Received {
+    pub(super) timestamp: u32,
+    pub(super) marker: bool,
+    pub(super) start: bool,
+    pub(super) end: bool,
+    pub(super) template_id: u8,
+    pub(super) frame_number: u16,
+    /// The first packet of the frame, where all from there on have come.
+    pub(super) first: Option<u64>,
+    pub(super) packet: Bytes,
+    /// Where in the packet the descriptor and the payload lie.
+    pub(super) descriptor: Range<usize>,
+    pub(super) payload: Range<usize>,
+}
+
+impl Received {
+    pub(super) fn payload(&self) -> &[u8] {
+        &self.packet[self.payload.clone()]
+    }
+
+    pub(super) fn is_of_frame(&self, other: &Self) -> bool {
+        (self.timestamp, self.template_id, self.frame_number)
+            == (other.timestamp, other.template_id, other.frame_number)
+    }
+}
+
+/// What is known of a sequence number.
+#[derive(Debug)]
+pub(super) enum Entry {
+    Missing(Missing),
+    Received(Received),
+    /// Its frame is whole or abandoned, or it was given up; with the frame's number where that is known.
+    Done(Option<u16>),
+}
+
+/// A whole frame that cannot be read yet.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) since: Time,
+    pub(super) frame_number: u16,
+    pub(super) template_id: u8,
+    pub(super) timestamp: u32,
+    pub(super) marker: bool,
+    pub(super) descriptor: Bytes,
+    pub(super) payload: Bytes,
+    pub(super) pieces: Vec<Bytes>,
+}
+
+impl Waiting {
+    pub(super) fn bytes(&self) -> usize {
+        self.payload.len() + self.pieces.iter().map(Bytes::len).sum::<usize>()
+    }
+}

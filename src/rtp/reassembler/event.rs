@@ -1,0 +1,99 @@
+//! What a reassembler says.
+
+use crate::rtp::descriptor::DescriptorError;
+use crate::rtp::frame::ReceivedFrame;
+use crate::rtp::packet::PacketError;
+
+/// What a packet was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// One in its turn, or overtaken by others.
+    New,
+    /// One that had been asked for again.
+    Recovered,
+}
+
+/// Why a packet was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Rejected {
+    /// It is no RTP packet.
+    #[error(transparent)]
+    Packet(#[from] PacketError),
+    /// It has no Dependency Descriptor, or one that is cut short.
+    #[error("no Dependency Descriptor")]
+    NoDescriptor,
+    /// It came before.
+    #[error("it came before")]
+    Duplicate,
+    /// It was given up, or its frame was.
+    #[error("it came too late")]
+    Late,
+    /// Its sequence number is far from all others. If the next one follows it, the stream starts anew.
+    #[error("sequence number {0} is far from the others")]
+    OutOfRange(u16),
+    /// Its payload alone is more than may be held.
+    #[error("a payload of {0} bytes is too large")]
+    TooLarge(usize),
+}
+
+/// Why a frame is not going to be whole.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Abandoned {
+    /// A packet of it was given up.
+    #[error("a packet of it is lost")]
+    Lost,
+    /// Its packets do not fit together.
+    #[error("its packets do not fit together")]
+    Mixed,
+    /// Its payload is not of the payload format.
+    #[error("its payload is malformed")]
+    Payload,
+    /// Its descriptor cannot be read.
+    #[error(transparent)]
+    Descriptor(#[from] DescriptorError),
+    /// The structure that its template belongs to did not come in time.
+    #[error("its structure did not come")]
+    NoStructure,
+}
+
+/// What a reassembler has to say.
+#[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "it is moved once, and a box would be an allocation a frame")]
+pub enum ReassemblerEvent {
+    /// A whole frame.
+    Frame(ReceivedFrame),
+    /// A frame is not going to be whole.
+    Abandoned {
+        /// As the descriptor has it.
+        frame_number: u16,
+        /// Why.
+        reason: Abandoned,
+    },
+    /// The stream starts anew: its numbers have no relation to those before.
+    Restarted,
+}
+
+/// What was counted since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReassemblerStatistics {
+    /// Packets taken.
+    pub packets: u64,
+    /// Of these, such as had been asked for again.
+    pub recovered: u64,
+    /// Packets that came before.
+    pub duplicates: u64,
+    /// Packets that came too late.
+    pub late: u64,
+    /// Packets that were missing when a later one came.
+    pub missing: u64,
+    /// Packets given up.
+    pub lost: u64,
+    /// Requests for packets.
+    pub nacks: u64,
+    /// Whole frames.
+    pub frames: u64,
+    /// Frames abandoned.
+    pub abandoned: u64,
+}
