@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use criterion::{Bencher, Criterion, Throughput, criterion_group, criterion_main};
 use layercast::e2ee::*;
-use layercast::rtp::descriptor::{DependencyDescriptor, Describer};
-use layercast::rtp::packetizer::{OutgoingFrame, Packetizer, PacketizerConfig, Packets, PayloadFormat};
-use layercast::rtp::reassembler::{Event, Reassembler, ReassemblerConfig};
+use layercast::rtp::{
+    DependencyDescriptor, Describer, OutgoingFrame, Packetizer, PacketizerConfig, Packets, PayloadFormat,
+    Reassembler, ReassemblerConfig, ReassemblerEvent,
+};
 use layercast::structure::{DecodeTargets, PictureRequest, Planner, ScalabilityMode};
 use layercast::{Size, Time};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -137,13 +138,13 @@ fn bench(c: &mut Criterion) {
                     let packets: Vec<Bytes> = packets.drain().collect();
                     let start = Instant::now();
                     for packet in packets {
-                        reassembler.push(packet, Duration::ZERO).unwrap();
+                        reassembler.push(Time::ZERO, packet).unwrap();
                     }
-                    while let Some(event) = reassembler.poll(Duration::ZERO) {
-                        let Event::Frame(received) = event else { panic!("{event:?}") };
+                    while let Some(event) = reassembler.poll(Time::ZERO) {
+                        let ReassemblerEvent::Frame(received) = event else { panic!("{event:?}") };
                         let frame = opener.open_received(Time::ZERO, &ring, received).unwrap();
                         if frame.starts_sequence {
-                            reassembler.adopt(frame.structure.clone(), Duration::ZERO);
+                            reassembler.adopt(Time::ZERO, frame.structure.clone());
                         }
                         black_box(frame);
                     }

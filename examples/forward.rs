@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use clap::{Parser, ValueEnum};
 use layercast::rtp::packet::{RtpPacket, RtpPacketMut};
-use layercast::rtp::rtcp::{self, Lost, Message};
+use layercast::rtp::rtcp::{self, Lost, RtcpMessage};
 
 use common::{Result, at, exit_code};
 use udp::{Faults, Network, is_rtcp};
@@ -213,7 +213,7 @@ impl Proxy<'_> {
     fn feedback(&self, packet: &[u8]) -> Result<BytesMut> {
         let mut messages = rtcp::read(packet).collect::<std::result::Result<Vec<_>, _>>()?;
         for message in &mut messages {
-            if let Message::Nack { lost, .. } = message {
+            if let RtcpMessage::Nack { lost, .. } = message {
                 let numbers = lost.iter().flat_map(|lost| lost.sequence_numbers());
                 let sent_as =
                     |number| (0..=u16::MAX).find(|sent| self.forwarded_as[usize::from(*sent)] == number);

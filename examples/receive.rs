@@ -14,9 +14,10 @@ use bytes::BytesMut;
 use clap::Parser;
 use layercast::decoder::{Decoder, DecoderConfig, Output};
 use layercast::e2ee::{Agreement, KeyRing, VideoOpener};
-use layercast::rtp::frame_buffer::{DropReason, Request, Unit};
-use layercast::rtp::reassembler::{Rejected, Statistics};
-use layercast::rtp::rtcp::{self, IntraRequest, LayerRequest, Lost, Message};
+use layercast::rtp::frame_buffer::{DropReason, Request};
+use layercast::rtp::reassembler::Rejected;
+use layercast::rtp::rtcp::{self, IntraRequest, LayerRequest, Lost};
+use layercast::rtp::{DecodableUnit, ReassemblerStatistics, RtcpMessage};
 use layercast::structure::LayerId;
 use layercast::{Size, Time};
 use y4m::Ratio;
@@ -84,11 +85,12 @@ fn run(args: &Args) -> Result<()> {
     let mut receiver =
         Receiver::new(args, Incoming::new(LayerId::new(args.spatial, args.temporal), Some((opener, keys))))?;
     let start = Instant::now();
+    let clock = || Time::new(start.elapsed());
     let mut peer = None;
     let mut end = None;
     let mut report = REPORT;
     loop {
-        let now = start.elapsed();
+        let now = clock();
         match has_gone.try_recv() {
             Ok(how) => {
                 how?;
@@ -100,12 +102,12 @@ fn run(args: &Args) -> Result<()> {
             break;
         }
         let until = receiver.incoming.next_timeout().unwrap_or(now + WAIT).min(now + WAIT);
-        if let Some((packet, from)) = udp::receive(&socket, until.saturating_sub(now))?
+        if let Some((packet, from)) = udp::receive(&socket, until - now)?
             && !is_rtcp(&packet)
         {
             peer = Some(from);
             receiver.totals.bytes += packet.len();
-            let rejected = receiver.incoming.push(packet, start.elapsed()).err();
+            let rejected = receiver.incoming.push(clock(), packet).err();
             // Those are in the statistics.
             if let Some(rejected) =
                 rejected.filter(|why| !matches!(why, Rejected::Duplicate | Rejected::Late))
@@ -113,7 +115,7 @@ fn run(args: &Args) -> Result<()> {
                 receiver.trouble(format!("packet: {rejected}"));
             }
         }
-        let feedback = receiver.run(start.elapsed())?;
+        let feedback = receiver.run(clock())?;
         if let Some(peer) = peer.filter(|_| !feedback.is_empty()) {
             let mut packet = BytesMut::new();
             rtcp::write(&feedback, &mut packet)?;
@@ -143,7 +145,7 @@ struct Receiver {
     tell_pictures: bool,
     totals: Totals,
     /// As of the last report.
-    before: (Totals, Statistics),
+    before: (Totals, ReassemblerStatistics),
     shown: Option<(LayerId, Size)>,
     /// What went wrong by its kind, which is the message without its numbers: the first message, and how many.
     troubles: BTreeMap<String, (String, u64)>,
@@ -177,13 +179,13 @@ impl Receiver {
     }
 
     /// Decodes what can be decoded, and gives what is to be said to the sender.
-    fn run(&mut self, now: Duration) -> Result<Vec<Message>> {
+    fn run(&mut self, now: Time) -> Result<Vec<RtcpMessage>> {
         let mut feedback = vec![];
         let mut happened = std::mem::take(&mut self.happened);
         self.incoming.poll(now, &mut happened);
         for happened in happened.drain(..) {
             match happened {
-                Happened::Unit(unit) => self.decode(&unit, now)?,
+                Happened::Unit(unit) => self.decode(now, &unit)?,
                 Happened::Request(request) => {
                     self.totals.requests += 1;
                     feedback.push(self.request(request));
@@ -198,29 +200,29 @@ impl Receiver {
         self.incoming.reassembler.nacks(now, &mut self.missing);
         if !self.missing.is_empty() {
             let lost = Lost::of(self.missing.iter().copied());
-            feedback.push(Message::Nack { sender_ssrc: 1, media_ssrc: SSRC, lost });
+            feedback.push(RtcpMessage::Nack { sender_ssrc: 1, media_ssrc: SSRC, lost });
         }
         Ok(feedback)
     }
 
-    fn request(&mut self, request: Request) -> Message {
+    fn request(&mut self, request: Request) -> RtcpMessage {
         self.requests = self.requests.wrapping_add(1);
         let (ssrc, sequence_number) = (SSRC, self.requests);
         match request {
             Request::KeyFrame => {
                 let requests = vec![IntraRequest { ssrc, sequence_number }];
-                Message::Fir { sender_ssrc: 1, requests }
+                RtcpMessage::Fir { sender_ssrc: 1, requests }
             }
             Request::LayerRefresh { have, want } => {
                 let payload_type = PAYLOAD_TYPE;
                 let request =
                     LayerRequest { ssrc, sequence_number, payload_type, target: want, current: Some(have) };
-                Message::Lrr { sender_ssrc: 1, requests: vec![request] }
+                RtcpMessage::Lrr { sender_ssrc: 1, requests: vec![request] }
             }
         }
     }
 
-    fn decode(&mut self, unit: &Unit, now: Duration) -> Result<()> {
+    fn decode(&mut self, now: Time, unit: &DecodableUnit) -> Result<()> {
         let pictures = match self.decoder.decode(&unit.to_bytes(), i64::from(unit.timestamp)) {
             Ok(pictures) => pictures,
             Err(error) => {
@@ -236,7 +238,7 @@ impl Receiver {
             self.shown = Some((layer, size));
             if self.tell_pictures {
                 let bytes: usize = unit.frames.iter().map(|frame| frame.payload.len()).sum();
-                let seconds = now.as_secs_f64();
+                let seconds = now.since_start().as_secs_f64();
                 println!("{seconds:6.3} | picture at {:10} | {layer} {size} | {bytes} bytes", unit.timestamp);
             }
             let Some((path, writer)) = &mut self.output else { continue };
@@ -283,7 +285,8 @@ impl Receiver {
     fn finish(self, now: Duration) -> Result<()> {
         let Totals { bytes, pictures, requests, .. } = self.totals;
         let statistics = self.incoming.reassembler.statistics();
-        let Statistics { packets, recovered, duplicates, late, missing, lost, nacks, .. } = statistics;
+        let ReassemblerStatistics { packets, recovered, duplicates, late, missing, lost, nacks, .. } =
+            statistics;
         println!();
         println!(
             "{pictures} pictures of {} frames in {:.1} s, {bytes} bytes",

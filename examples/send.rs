@@ -13,8 +13,7 @@ use layercast::Size;
 use layercast::bitstream::{FrameType, HeaderReader, ObuType, obus};
 use layercast::e2ee::Agreement;
 use layercast::encoder::{EncodeOptions, SvcConfig, SvcEncoder};
-use layercast::rtp::packetizer::{Packets, SentPackets};
-use layercast::rtp::rtcp::{self, Message};
+use layercast::rtp::{Packets, RtcpMessage, SentPackets, rtcp};
 use layercast::structure::{
     DecodeTargets, LayerId, PicturePlan, PictureRequest, Planner, Refresh, ScalabilityMode,
 };
@@ -215,7 +214,7 @@ fn listen(
         }
         for message in rtcp::read(&packet).filter_map(std::result::Result::ok) {
             match message {
-                Message::Nack { lost, .. } => {
+                RtcpMessage::Nack { lost, .. } => {
                     for number in lost.into_iter().flat_map(|lost| lost.sequence_numbers()) {
                         if let Some(packet) = sent.get(number) {
                             counts.again += 1;
@@ -223,11 +222,11 @@ fn listen(
                         }
                     }
                 }
-                Message::Pli { .. } | Message::Fir { .. } => {
+                RtcpMessage::Pli { .. } | RtcpMessage::Fir { .. } => {
                     counts.requests += 1;
                     *refresh = Refresh::KEY;
                 }
-                Message::Lrr { requests, .. } => {
+                RtcpMessage::Lrr { requests, .. } => {
                     counts.requests += 1;
                     for request in requests {
                         let asked = request.current.map_or(Refresh::KEY, |have| {
@@ -236,7 +235,7 @@ fn listen(
                         *refresh = refresh.union(asked);
                     }
                 }
-                Message::Other { .. } => {}
+                RtcpMessage::Other { .. } => {}
             }
         }
     }

@@ -66,7 +66,7 @@ fn receive(
         for packet in relay.forward(&picture.packets, structure, target) {
             for _ in 0..1 + chance.below(2) {
                 let delay = Duration::from_micros(chance.below(60_000));
-                arrivals.push((PICTURE * n + delay, packet.clone()));
+                arrivals.push((Time::ZERO + PICTURE * n + delay, packet.clone()));
             }
         }
     }
@@ -75,10 +75,10 @@ fn receive(
     let mut decoder = Decoder::new(config).unwrap();
     let mut pictures = vec![];
     let mut happened = vec![];
-    let end = (PICTURE * 2 * sent.len() as u32, None);
+    let end = (Time::ZERO + PICTURE * 2 * sent.len() as u32, None);
     for (now, packet) in arrivals.into_iter().map(|(now, packet)| (now, Some(packet))).chain([end]) {
         if let Some(packet) = packet {
-            let taken = incoming.push(packet, now);
+            let taken = incoming.push(now, packet);
             assert!(matches!(taken, Ok(_) | Err(Rejected::Duplicate | Rejected::Late)), "{taken:?}");
         }
         incoming.poll(now, &mut happened);

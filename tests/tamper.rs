@@ -11,8 +11,8 @@ use bytes::{Bytes, BytesMut};
 use layercast::e2ee::*;
 use layercast::rtp::descriptor::{DependencyDescriptor, DependencyStructure, Describer};
 use layercast::rtp::packet::{RtpPacket, RtpPacketMut};
-use layercast::rtp::packetizer::{OutgoingFrame, Packetizer, PacketizerConfig, Packets, PayloadFormat};
-use layercast::rtp::sframe;
+use layercast::rtp::payload::sframe;
+use layercast::rtp::{OutgoingFrame, Packetizer, PacketizerConfig, Packets, PayloadFormat};
 use layercast::structure::{DecodeTargets, PictureRequest, Planner, ScalabilityMode};
 use layercast::{Size, Time};
 

@@ -3,7 +3,7 @@
 #![no_main]
 
 use layercast::bitstream::obus;
-use layercast::rtp::av1::{depacketize, packetize};
+use layercast::rtp::payload::av1::{depacketize, packetize};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use layercast::rtp::frame_buffer::{FrameBuffer, FrameBufferConfig};
-use layercast::rtp::packetizer::PayloadFormat;
-use layercast::rtp::reassembler::{Event, Reassembler, ReassemblerConfig};
+use layercast::Time;
+use layercast::rtp::{
+    FrameBuffer, FrameBufferConfig, PayloadFormat, Reassembler, ReassemblerConfig, ReassemblerEvent,
+};
 use layercast::structure::LayerId;
 use libfuzzer_sys::fuzz_target;
 
@@ -25,20 +26,20 @@ fuzz_target!(|data: &[u8]| {
     let mut reassembler = Reassembler::new(config);
     let limits = FrameBufferConfig { max_frames: 16, max_bytes: 4096, ..FrameBufferConfig::default() };
     let mut buffer = FrameBuffer::new(limits, LayerId::new(flags >> 1 & 3, flags >> 3 & 7));
-    let mut now = Duration::ZERO;
+    let mut now = Time::ZERO;
     let mut missing = vec![];
     while let [time, size, packets @ ..] = rest {
         let (packet, after) = packets.split_at(packets.len().min(usize::from(*size)));
         rest = after;
         now += Duration::from_millis(u64::from(*time));
         // Whatever the outcome, the limits hold.
-        let _ = reassembler.push(Bytes::copy_from_slice(packet), now);
+        let _ = reassembler.push(now, Bytes::copy_from_slice(packet));
         assert!(reassembler.len() <= 64 && reassembler.bytes() <= 4096);
         reassembler.nacks(now, &mut missing);
         assert!(missing.len() <= 64);
         while let Some(event) = reassembler.poll(now) {
-            let Event::Frame(frame) = event else { continue };
-            let _ = buffer.insert(frame.into(), now);
+            let ReassemblerEvent::Frame(frame) = event else { continue };
+            let _ = buffer.insert(now, frame.into());
         }
         if let Some(settled) = reassembler.settled() {
             buffer.settle(settled);

@@ -1,13 +1,13 @@
 //! Messages come back as they are written again.
 #![no_main]
 
-use layercast::rtp::rtcp::{Message, read, write};
+use layercast::rtp::rtcp::{RtcpMessage, read, write};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    let messages: Vec<Message> = read(data).map_while(Result::ok).collect();
+    let messages: Vec<RtcpMessage> = read(data).map_while(Result::ok).collect();
     for message in &messages {
-        if let Message::Nack { lost, .. } = message {
+        if let RtcpMessage::Nack { lost, .. } = message {
             assert!(lost.iter().flat_map(|entry| entry.sequence_numbers()).count() <= 17 * lost.len());
         }
     }

@@ -3,7 +3,7 @@
 #![no_main]
 
 use bytes::Bytes;
-use layercast::rtp::sframe::{join, split};
+use layercast::rtp::payload::sframe::{join, split};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

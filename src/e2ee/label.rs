@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::rtp::descriptor::{self, DependencyDescriptor, DependencyStructure};
+use crate::rtp::descriptor::{DependencyDescriptor, DependencyStructure, DescriptorError};
 use crate::structure::LayerId;
 
 /// What is sealed in one piece (the T bit of draft-ietf-avtcore-rtp-sframe-02).
@@ -69,7 +69,7 @@ pub(super) struct Described {
 }
 
 impl Described {
-    fn new(structure: &Arc<DependencyStructure>) -> Result<Self, descriptor::Error> {
+    fn new(structure: &Arc<DependencyStructure>) -> Result<Self, DescriptorError> {
         let alone = DependencyDescriptor {
             template_id: structure.template_id_offset,
             structure: Some(Arc::clone(structure)),
@@ -89,7 +89,7 @@ impl Described {
     pub(super) fn brought(
         held: Option<&Self>,
         descriptor: &DependencyDescriptor,
-    ) -> Result<Option<Self>, descriptor::Error> {
+    ) -> Result<Option<Self>, DescriptorError> {
         let is_held = |structure: &Arc<DependencyStructure>| {
             held.is_some_and(|held| Arc::ptr_eq(&held.structure, structure) || held.structure == *structure)
         };
@@ -97,9 +97,9 @@ impl Described {
     }
 
     /// The layer that a descriptor names.
-    pub(super) fn layer(&self, descriptor: &DependencyDescriptor) -> Result<LayerId, descriptor::Error> {
+    pub(super) fn layer(&self, descriptor: &DependencyDescriptor) -> Result<LayerId, DescriptorError> {
         let id = descriptor.template_id;
-        Ok(self.structure.template(id).ok_or(descriptor::Error::Template { id })?.layer)
+        Ok(self.structure.template(id).ok_or(DescriptorError::Template { id })?.layer)
     }
 
     /// Writes the label of a frame or packet in place of what is in `label`.
@@ -108,7 +108,7 @@ impl Described {
         descriptor: &DependencyDescriptor,
         unit: SealedUnit,
         label: &mut Vec<u8>,
-    ) -> Result<(), descriptor::Error> {
+    ) -> Result<(), DescriptorError> {
         label.clear();
         descriptor.canonical(&self.structure, label)?;
         label.extend(self.fingerprint);
@@ -122,7 +122,7 @@ impl Described {
             }
         }
         // A header extension has at most 255 bytes for its descriptor.
-        let size = u8::try_from(label.len()).map_err(|_| descriptor::Error::Value { field: "descriptor" })?;
+        let size = u8::try_from(label.len()).map_err(|_| DescriptorError::Value { field: "descriptor" })?;
         label.push(size);
         Ok(())
     }

@@ -15,10 +15,9 @@ use super::header::{Context, Header};
 use super::keys::KeySource;
 use super::label::{Described, Relabelled, SealedUnit, difference, label_of};
 use crate::Time;
-use crate::rtp::av1;
-use crate::rtp::descriptor::{self, DependencyDescriptor, DependencyStructure};
-use crate::rtp::frame_buffer::Frame as OpenedFrame;
-use crate::rtp::reassembler::ReceivedFrame;
+use crate::rtp::descriptor::{DependencyDescriptor, DependencyStructure, DescriptorError};
+use crate::rtp::frame::{OpenedFrame, ReceivedFrame};
+use crate::rtp::payload::av1::{self, Av1PayloadError};
 
 /// How many frames (or packets, if these are sealed) of one key may come late and still be told from replays.
 const REPLAY_WINDOW: usize = 2048;
@@ -61,10 +60,10 @@ pub enum OpenError {
     NoStructure,
     /// The descriptor does not fit the structure.
     #[error(transparent)]
-    Descriptor(#[from] descriptor::Error),
+    Descriptor(#[from] DescriptorError),
     /// The payloads that were sealed packet by packet make no frame.
     #[error(transparent)]
-    Payload(#[from] av1::Error),
+    Payload(#[from] Av1PayloadError),
     /// It was opened before.
     #[error("replayed: counter {counter} was opened before")]
     Replayed {

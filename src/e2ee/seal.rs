@@ -10,7 +10,7 @@ use super::cipher::Cipher;
 use super::header::{Header, MAX_HEADER};
 use super::label::{Described, SealedUnit};
 use super::secret::BaseKey;
-use crate::rtp::descriptor::{self, DependencyDescriptor, DependencyStructure};
+use crate::rtp::descriptor::{DependencyDescriptor, DependencyStructure, DescriptorError};
 
 /// Frames that a key seals at most: 20 years of 100 frames a second. By then AES-GCM has covered 2^49 blocks, even
 /// with frames of 100 kB, and an attacker can tell its output from random bytes with a probability of 2^-31.
@@ -28,7 +28,7 @@ pub enum SealError {
     NoStructure,
     /// The descriptor does not fit its structure.
     #[error(transparent)]
-    Descriptor(#[from] descriptor::Error),
+    Descriptor(#[from] DescriptorError),
     /// The buffer does not begin with [`MAX_HEADER`] bytes of room.
     #[error("no room for the header")]
     NoRoom,
@@ -224,7 +224,7 @@ impl VideoSealer {
         described.label(descriptor, unit, &mut self.label)?;
         let spatial_id = described.layer(descriptor)?.spatial_id.into();
         if spatial_id >= self.layers.len() {
-            return Err(descriptor::Error::Layer.into());
+            return Err(DescriptorError::Layer.into());
         }
         Ok((spatial_id, brought))
     }

@@ -1,16 +1,15 @@
 //! The two ends of a video stream: pictures' layers to packets, and packets to what a decoder takes.
 
-use std::time::Duration;
-
 use bytes::{Bytes, BytesMut};
 use layercast::Time;
 use layercast::e2ee::{KeyRing, OpenError, SealError, SealedUnit, VideoOpener, VideoSealer};
-use layercast::rtp::av1;
-use layercast::rtp::descriptor::{self, Describer};
-use layercast::rtp::frame_buffer::{self, DropReason, Frame, FrameBuffer, FrameBufferConfig, Request, Unit};
-use layercast::rtp::packetizer::{self, OutgoingFrame, Packetizer, PacketizerConfig, Packets, PayloadFormat};
-use layercast::rtp::reassembler::{
-    self, Abandoned, Accepted, Reassembler, ReassemblerConfig, ReceivedFrame, Rejected,
+use layercast::rtp::frame_buffer::{DropReason, Request};
+use layercast::rtp::payload::av1::{self, Av1PayloadError};
+use layercast::rtp::reassembler::{Abandoned, Accepted, Rejected};
+use layercast::rtp::{
+    DecodableUnit, Describer, DescriptorError, FrameBuffer, FrameBufferConfig, FrameBufferEvent, OpenedFrame,
+    OutgoingFrame, PacketizeError, Packetizer, PacketizerConfig, Packets, PayloadFormat, Reassembler,
+    ReassemblerConfig, ReassemblerEvent, ReceivedFrame,
 };
 use layercast::structure::{DecodeTarget, PicturePlan};
 
@@ -29,13 +28,13 @@ pub enum SendError {
     Seal(#[from] SealError),
     /// A picture cannot be described.
     #[error(transparent)]
-    Describe(#[from] descriptor::Error),
+    Describe(#[from] DescriptorError),
     /// A frame cannot be put into packets.
     #[error(transparent)]
-    Packetize(#[from] packetizer::Error),
+    Packetize(#[from] PacketizeError),
     /// A frame is not made of OBUs.
     #[error(transparent)]
-    Av1(#[from] av1::Error),
+    Av1(#[from] Av1PayloadError),
 }
 
 /// The sending end.
@@ -50,10 +49,10 @@ pub struct Outgoing {
 
 impl Outgoing {
     /// An end that seals, or sends in the clear where there is no sealer.
-    pub fn new(sealer: Option<VideoSealer>, sequence_number: u16) -> Self {
+    pub fn new(sealer: Option<VideoSealer>, first_sequence_number: u16) -> Self {
         let format = if sealer.is_some() { PayloadFormat::Sframe } else { PayloadFormat::Av1 };
         let config = PacketizerConfig::new(format, DESCRIPTOR_ID, PAYLOAD_TYPE, SSRC);
-        let packetizer = Packetizer::new(PacketizerConfig { sequence_number, ..config });
+        let packetizer = Packetizer::new(PacketizerConfig { first_sequence_number, ..config });
         Self { describer: Describer::new(), sealer, by_packet: false, packetizer, sealed: BytesMut::new() }
     }
 
@@ -107,7 +106,7 @@ impl Outgoing {
 #[derive(Debug)]
 pub enum Happened {
     /// A temporal unit to be decoded.
-    Unit(Unit),
+    Unit(DecodableUnit),
     /// Something to ask the sender for.
     Request(Request),
     /// A frame is not what the sender sealed.
@@ -139,23 +138,23 @@ impl Incoming {
     }
 
     /// Takes a packet.
-    pub fn push(&mut self, packet: Bytes, now: Duration) -> Result<Accepted, Rejected> {
-        self.reassembler.push(packet, now)
+    pub fn push(&mut self, now: Time, packet: Bytes) -> Result<Accepted, Rejected> {
+        self.reassembler.push(now, packet)
     }
 
     /// What there is to tell at `now`.
-    pub fn poll(&mut self, now: Duration, happened: &mut Vec<Happened>) {
+    pub fn poll(&mut self, now: Time, happened: &mut Vec<Happened>) {
         while let Some(event) = self.reassembler.poll(now) {
             match event {
-                reassembler::Event::Frame(frame) => match self.open(frame, now) {
+                ReassemblerEvent::Frame(frame) => match self.open(now, frame) {
                     Ok(frame) => {
-                        let dropped = self.buffer.insert(frame, now).err();
+                        let dropped = self.buffer.insert(now, frame).err();
                         happened.extend(dropped.map(Happened::Dropped));
                     }
                     Err(error) => happened.push(Happened::Refused(error)),
                 },
-                reassembler::Event::Abandoned { reason, .. } => happened.push(Happened::Abandoned(reason)),
-                reassembler::Event::Restarted => self.buffer.reset(),
+                ReassemblerEvent::Abandoned { reason, .. } => happened.push(Happened::Abandoned(reason)),
+                ReassemblerEvent::Restarted => self.buffer.reset(),
             }
         }
         if let Some(settled) = self.reassembler.settled() {
@@ -166,23 +165,23 @@ impl Incoming {
         }
         while let Some(event) = self.buffer.poll(now) {
             happened.push(match event {
-                frame_buffer::Event::Unit(unit) => Happened::Unit(unit),
-                frame_buffer::Event::Request(request) => Happened::Request(request),
-                frame_buffer::Event::Dropped { reason, .. } => Happened::Dropped(reason),
+                FrameBufferEvent::Unit(unit) => Happened::Unit(unit),
+                FrameBufferEvent::Request(request) => Happened::Request(request),
+                FrameBufferEvent::Dropped { reason, .. } => Happened::Dropped(reason),
             });
         }
     }
 
     /// When to poll again if nothing comes before.
-    pub fn next_timeout(&self) -> Option<Duration> {
+    pub fn next_timeout(&self) -> Option<Time> {
         self.reassembler.next_timeout().into_iter().chain(self.buffer.next_timeout()).min()
     }
 
-    fn open(&mut self, received: ReceivedFrame, now: Duration) -> Result<Frame, OpenError> {
+    fn open(&mut self, now: Time, received: ReceivedFrame) -> Result<OpenedFrame, OpenError> {
         let Some((opener, keys)) = &mut self.opener else { return Ok(received.into()) };
-        let frame = opener.open_received(Time::new(now), keys, received)?;
+        let frame = opener.open_received(now, keys, received)?;
         if frame.starts_sequence {
-            self.reassembler.adopt(frame.structure.clone(), now);
+            self.reassembler.adopt(now, frame.structure.clone());
         }
         Ok(frame)
     }
