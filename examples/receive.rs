@@ -14,11 +14,11 @@ use bytes::BytesMut;
 use clap::Parser;
 use layercast::decoder::{Decoder, DecoderConfig, Output};
 use layercast::e2ee::{Agreement, KeyRing, VideoOpener};
-use layercast::rtp::frame_buffer::{DropReason, Request};
+use layercast::rtp::frame_buffer::DropReason;
 use layercast::rtp::reassembler::Rejected;
 use layercast::rtp::rtcp::{self, IntraRequest, LayerRequest, Lost};
 use layercast::rtp::{DecodableUnit, ReassemblerStatistics, RtcpMessage};
-use layercast::structure::LayerId;
+use layercast::structure::{LayerId, Refresh};
 use layercast::{Size, Time};
 use y4m::Ratio;
 
@@ -186,9 +186,9 @@ impl Receiver {
         for happened in happened.drain(..) {
             match happened {
                 Happened::Unit(unit) => self.decode(now, &unit)?,
-                Happened::Request(request) => {
+                Happened::Refresh(refresh) => {
                     self.totals.requests += 1;
-                    feedback.push(self.request(request));
+                    feedback.push(self.request(refresh));
                 }
                 Happened::Refused(why) => self.trouble(format!("frame refused: {why}")),
                 Happened::Abandoned(why) => self.trouble(format!("frame abandoned: {why}")),
@@ -205,19 +205,15 @@ impl Receiver {
         Ok(feedback)
     }
 
-    fn request(&mut self, request: Request) -> RtcpMessage {
+    fn request(&mut self, refresh: Refresh) -> RtcpMessage {
         self.requests = self.requests.wrapping_add(1);
         let (ssrc, sequence_number) = (SSRC, self.requests);
-        match request {
-            Request::KeyFrame => {
+        let wanted = self.incoming.buffer.target();
+        match LayerRequest::new(refresh, wanted, ssrc, sequence_number, PAYLOAD_TYPE) {
+            Some(request) => RtcpMessage::Lrr { sender_ssrc: 1, requests: vec![request] },
+            None => {
                 let requests = vec![IntraRequest { ssrc, sequence_number }];
                 RtcpMessage::Fir { sender_ssrc: 1, requests }
-            }
-            Request::LayerRefresh { have, want } => {
-                let payload_type = PAYLOAD_TYPE;
-                let request =
-                    LayerRequest { ssrc, sequence_number, payload_type, target: want, current: Some(have) };
-                RtcpMessage::Lrr { sender_ssrc: 1, requests: vec![request] }
             }
         }
     }

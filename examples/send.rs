@@ -229,13 +229,10 @@ fn listen(
                 RtcpMessage::Lrr { requests, .. } => {
                     counts.requests += 1;
                     for request in requests {
-                        let asked = request.current.map_or(Refresh::KEY, |have| {
-                            Refresh::layers(have.spatial_id + 1..=request.target.spatial_id)
-                        });
-                        *refresh = refresh.union(asked);
+                        *refresh = refresh.union(request.refresh());
                     }
                 }
-                RtcpMessage::Other { .. } => {}
+                _ => {}
             }
         }
     }

@@ -296,12 +296,12 @@ fn chromium_s_sealed_frames_open() {
     struct Page;
 
     impl KeySource for Page {
-        fn epoch(&self, key_id: u64, _: std::time::Duration) -> Option<u64> {
+        fn epoch(&self, _: Time, key_id: u64) -> Option<u64> {
             (key_id == 1).then_some(1)
         }
 
         fn base_key(&self, _: u64, _: u64) -> Option<BaseKey> {
-            Some(BaseKey::new((0..32).collect::<Vec<u8>>().into()))
+            Some(BaseKey::new((0..32).collect()))
         }
     }
 
@@ -315,7 +315,7 @@ fn chromium_s_sealed_frames_open() {
         metadata.extend([layer.spatial_id, layer.temporal_id, diffs.len() as u8]);
         metadata.extend(diffs.iter().flat_map(|diff| diff.to_be_bytes()));
         let mut opened = BytesMut::from(&sframe[..]);
-        opener.open(&Page, std::time::Duration::ZERO, &metadata, &mut opened).unwrap();
+        opener.open(Time::ZERO, &Page, &metadata, &mut opened).unwrap();
         let read: Vec<_> = reader.temporal_unit(&opened).collect::<Result<_, _>>().unwrap();
         let [info] = &read[..] else { panic!("{} frames", read.len()) };
         assert_eq!(info.layer(), layer);
@@ -323,7 +323,7 @@ fn chromium_s_sealed_frames_open() {
         metadata[1] ^= 1;
         let mut relabelled = BytesMut::from(&sframe[..]);
         let mut another = Opener::new(Agreement::default(), 0, Context::video(0, 0));
-        let refused = another.open(&Page, std::time::Duration::ZERO, &metadata, &mut relabelled);
+        let refused = another.open(Time::ZERO, &Page, &metadata, &mut relabelled);
         assert_eq!(refused, Err(OpenError::NotAuthentic));
     }
 }

@@ -8,6 +8,7 @@ use super::descriptor::{DependencyDescriptor, DependencyStructure, FrameDependen
 
 /// A whole frame.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ReceivedFrame {
     /// The descriptor of its first packet.
     pub descriptor: DependencyDescriptor,
@@ -27,6 +28,7 @@ pub struct ReceivedFrame {
 
 /// A whole frame, opened.
 #[derive(Debug, Clone)]
+#[allow(clippy::exhaustive_structs, reason = "plain data that callers with another cipher build")]
 pub struct OpenedFrame {
     /// As the descriptor has it.
     pub frame_number: u16,

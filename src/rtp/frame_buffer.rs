@@ -30,7 +30,7 @@ use super::frame::OpenedFrame;
 use super::list::List;
 use crate::Time;
 use crate::bitstream;
-use crate::structure::{DecodeTarget, LayerId};
+use crate::structure::{DecodeTarget, LayerId, Refresh};
 
 /// Frames of one picture at most: one of each spatial layer.
 const MAX_SPATIAL_LAYERS: usize = 4;
@@ -40,6 +40,7 @@ const MAX_FRAME_DIFF: u64 = 1 << 12;
 
 /// How a frame buffer waits and what it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "callers build it")]
 pub struct FrameBufferConfig {
     /// How long a missing frame of the target's chain is waited for, and a picture for its last frame.
     pub give_up: Duration,
@@ -69,6 +70,7 @@ impl Default for FrameBufferConfig {
 
 /// Why a frame is not handed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
 pub enum DropReason {
     /// Frames after it were handed on or given up already.
     #[error("it came too late")]
@@ -93,22 +95,9 @@ pub enum DropReason {
     Superseded,
 }
 
-/// What the sender is to be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Request {
-    /// A key frame: a picture loss indication (RFC 4585, section 6.3.1).
-    KeyFrame,
-    /// A refresh of the layers from `have`, which is decoded, up to `want` (RFC 9627).
-    LayerRefresh {
-        /// The layer that is decoded still.
-        have: LayerId,
-        /// The layer that is wanted.
-        want: LayerId,
-    },
-}
-
 /// A frame of a temporal unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DecodableFrame {
     /// As the descriptor has it.
     pub frame_number: u16,
@@ -120,6 +109,7 @@ pub struct DecodableFrame {
 
 /// The frames of one picture that can be decoded now.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DecodableUnit {
     /// RTP timestamp.
     pub timestamp: u32,
@@ -144,6 +134,7 @@ impl DecodableUnit {
 
 /// What a frame buffer has to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FrameBufferEvent {
     /// A temporal unit to be decoded.
     Unit(DecodableUnit),
@@ -155,7 +146,7 @@ pub enum FrameBufferEvent {
         reason: DropReason,
     },
     /// Something to ask the sender for.
-    Request(Request),
+    Refresh(Refresh),
 }
 
 #[derive(Debug)]
@@ -346,7 +337,7 @@ impl FrameBuffer {
     /// A key frame is needed for a reason of the caller's, say since frames come that have no structure: asks for it,
     /// unless something was asked for a short time ago.
     pub fn request_key_frame(&mut self, now: Time) {
-        self.request(now, Request::KeyFrame);
+        self.request(now, Refresh::KEY);
     }
 
     /// Takes a frame that arrived at `now`.
@@ -439,11 +430,10 @@ impl FrameBuffer {
                 Verdict::Broken => {}
                 Verdict::Ready(decodable) => {
                     if let Some(&(_, want)) = targets.first().filter(|(wanted, _)| *wanted != target) {
-                        // A refresh goes up, and no target may lie between: what is there of the wanted rate.
-                        let temporal_id = layer.temporal_id.min(want.temporal_id);
-                        let have = LayerId { temporal_id, ..layer };
-                        if have != want {
-                            self.request(now, Request::LayerRefresh { have, want });
+                        // A higher frame rate alone comes back by itself, at the next frame that allows a switch.
+                        let refresh = Refresh::layers(layer.spatial_id + 1..=want.spatial_id);
+                        if !refresh.is_none() {
+                            self.request(now, refresh);
                         }
                     }
                     self.hand_on(picture, decodable, (wanted, target), layer);
@@ -456,7 +446,7 @@ impl FrameBuffer {
             }
         }
         if !self.frames.range(picture.end..).any(Held::is_key) {
-            self.request(now, Request::KeyFrame);
+            self.request(now, Refresh::KEY);
         }
         self.hand_on(picture, 0, (wanted, usize::MAX), LayerId::default());
         true
@@ -689,10 +679,10 @@ impl FrameBuffer {
         self.events.push_back(FrameBufferEvent::Dropped { frame_number: held.frame.frame_number, reason });
     }
 
-    fn request(&mut self, now: Time, request: Request) {
+    fn request(&mut self, now: Time, refresh: Refresh) {
         if self.last_request.is_none_or(|last| now - last >= self.config.request_interval) {
             self.last_request = Some(now);
-            self.events.push_back(FrameBufferEvent::Request(request));
+            self.events.push_back(FrameBufferEvent::Refresh(refresh));
         }
     }
 }

@@ -20,6 +20,7 @@ const TWO_BYTE: u16 = 0x1000;
 
 /// Why bytes are no RTP packet, or a header is not to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PacketError {
     /// The packet ends within its header or extensions.
     #[error("the packet ends within its header")]
@@ -59,6 +60,7 @@ pub enum PacketError {
 
 /// The fields of an RTP header, without its extensions.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[allow(clippy::exhaustive_structs, reason = "a wire type: the standard has no more fields")]
 pub struct RtpHeader {
     /// In video: the last packet of its temporal unit.
     pub marker: bool,
@@ -152,6 +154,7 @@ fn extension_form(extensions: &[(u8, &[u8])]) -> Result<Option<Form>, PacketErro
 
 /// A packet that was received, where it lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RtpPacket<'a> {
     /// Its header.
     pub header: RtpHeader,

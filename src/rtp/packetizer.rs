@@ -15,6 +15,7 @@ const MIN_ROOM: usize = 16;
 
 /// What the packets of a stream have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "callers build it")]
 pub struct PacketizerConfig {
     /// How frames are put into packets.
     pub format: PayloadFormat,
@@ -46,6 +47,7 @@ impl PacketizerConfig {
 
 /// A frame to be sent.
 #[derive(Debug, Clone, Copy)]
+#[allow(clippy::exhaustive_structs, reason = "callers build it")]
 pub struct OutgoingFrame<'a> {
     /// Its bytes: an SFrame ciphertext, or OBUs without temporal delimiters.
     pub payload: &'a [u8],
@@ -375,5 +377,20 @@ impl Writer<'_> {
         block.extend_from_slice(payload);
         ends.push(block.len());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn first_sequence_numbers_are_random() {
+        let numbers: BTreeSet<u16> = (0..64)
+            .map(|_| PacketizerConfig::new(PayloadFormat::Sframe, 4, 45, 1).first_sequence_number)
+            .collect();
+        assert!(numbers.len() > 48 && numbers.iter().all(|number| *number < 1 << 15), "{numbers:?}");
     }
 }

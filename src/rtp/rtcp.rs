@@ -6,7 +6,7 @@
 
 use bytes::BufMut;
 
-use crate::structure::LayerId;
+use crate::structure::{DecodeTarget, LayerId, Refresh};
 
 /// Packet type of transport layer feedback.
 const RTPFB: u8 = 205;
@@ -21,6 +21,7 @@ const LRR: u8 = 10;
 
 /// Why bytes are no RTCP, or a message is not to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum RtcpError {
     /// A packet that ends within a message.
     #[error("the packet ends within a message")]
@@ -56,6 +57,7 @@ pub enum RtcpError {
 
 /// Packets that were lost: the entry of a generic NACK (RFC 4585, section 6.2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(clippy::exhaustive_structs, reason = "a wire type: the standard has no more fields")]
 pub struct Lost {
     /// PID: the sequence number of a lost packet.
     pub sequence_number: u16,
@@ -90,6 +92,7 @@ impl Lost {
 
 /// A request for a key frame (RFC 5104, section 4.3.1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(clippy::exhaustive_structs, reason = "a wire type: the standard has no more fields")]
 pub struct IntraRequest {
     /// Who is to send it.
     pub ssrc: u32,
@@ -100,6 +103,7 @@ pub struct IntraRequest {
 /// A request to refresh layers (RFC 9627, section 2.1, with the layer fields of the AV1 RTP specification,
 /// section 9.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(clippy::exhaustive_structs, reason = "a wire type: the standard has no more fields")]
 pub struct LayerRequest {
     /// Who is to send it.
     pub ssrc: u32,
@@ -116,6 +120,7 @@ pub struct LayerRequest {
 
 /// A message of an RTCP packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RtcpMessage {
     /// Packets to be sent again.
     Nack {
@@ -313,6 +318,46 @@ impl RtcpMessage {
 }
 
 impl LayerRequest {
+    /// The request for `refresh` by a receiver that wants decode target `wanted`: the layers directly above the one
+    /// that it goes on to decode, up to the highest of them.
+    ///
+    /// It is `None` if such a request cannot say it: for a key picture, for nothing, for spatial layer 0, and for
+    /// layers with another one between them. A full intra request ([`RtcpMessage::Fir`]) or a picture loss indication
+    /// ([`RtcpMessage::Pli`]) takes its place, unless `refresh` is empty.
+    pub fn new(
+        refresh: Refresh,
+        wanted: DecodeTarget,
+        ssrc: u32,
+        sequence_number: u8,
+        payload_type: u8,
+    ) -> Option<Self> {
+        let lowest = refresh.spatial_ids().next()?;
+        let highest = refresh.spatial_ids().next_back()?;
+        let below = lowest.checked_sub(1)?;
+        let layer = |spatial_id| LayerId::new(spatial_id, wanted.temporal_id);
+        (refresh == Refresh::layers(lowest..=highest)).then(|| Self {
+            ssrc,
+            sequence_number,
+            payload_type,
+            target: layer(highest),
+            current: Some(layer(below)),
+        })
+    }
+
+    /// What the planner of the sender has to code anew: the spatial layers above the current one up to the target, or
+    /// a key picture if there is no current layer.
+    ///
+    /// That is nothing if the two differ in the temporal layer only. The receiver can go up at the next frame that is
+    /// a switching point, for which the structures of this crate need no refresh.
+    pub fn refresh(&self) -> Refresh {
+        match self.current {
+            None => Refresh::KEY,
+            Some(current) => {
+                Refresh::layers(current.spatial_id.saturating_add(1)..=self.target.spatial_id.min(3))
+            }
+        }
+    }
+
     fn read(entry: &[u8; 12]) -> Result<Self, RtcpError> {
         let &[a, b, c, d, sequence_number, format, _, _, t_target, s_target, t_current, s_current] = entry;
         // The five high bits are reserved, and the next of the spatial layer is 0 in AV1.
@@ -436,6 +481,34 @@ mod tests {
         assert_eq!(read(&bytes).next(), Some(Ok(lrr((1, 1), None))), "reserved bits");
         bytes[21] = 4;
         assert_eq!(read(&bytes).next(), Some(Err(RtcpError::Layer)));
+    }
+
+    #[test]
+    fn layer_requests_are_refreshes() {
+        let request = |refresh| LayerRequest::new(refresh, LayerId::new(2, 1), 1, 2, 98);
+        for (refresh, from, to) in [
+            (Refresh::layer(2), 1, 2),
+            (Refresh::layers(1..=2), 0, 2),
+            (Refresh::layer(1), 0, 1),
+            (Refresh::layers(1..=3), 0, 3),
+        ] {
+            let request = request(refresh).unwrap();
+            assert_eq!((request.current, request.target), (Some(LayerId::new(from, 1)), LayerId::new(to, 1)));
+            assert_eq!(request.refresh(), refresh);
+            let message = RtcpMessage::Lrr { sender_ssrc: 9, requests: vec![request] };
+            assert_eq!(read(&written(std::slice::from_ref(&message))).next(), Some(Ok(message)));
+        }
+        let gap = Refresh::layer(1).union(Refresh::layer(3));
+        for refresh in [Refresh::NONE, Refresh::KEY, Refresh::layer(0), Refresh::layers(0..=2), gap] {
+            assert_eq!(request(refresh), None);
+        }
+        let asked = |target, current| match lrr(target, current) {
+            RtcpMessage::Lrr { requests, .. } => requests[0].refresh(),
+            _ => unreachable!(),
+        };
+        assert_eq!(asked((2, 1), None), Refresh::KEY);
+        assert_eq!(asked((2, 1), Some((0, 1))), Refresh::layers(1..=2));
+        assert_eq!(asked((1, 2), Some((1, 0))), Refresh::NONE);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use layercast::Time;
 use layercast::e2ee::{KeyRing, OpenError, SealError, SealedUnit, VideoOpener, VideoSealer};
-use layercast::rtp::frame_buffer::{DropReason, Request};
+use layercast::rtp::frame_buffer::DropReason;
 use layercast::rtp::payload::av1::{self, Av1PayloadError};
 use layercast::rtp::reassembler::{Abandoned, Accepted, Rejected};
 use layercast::rtp::{
@@ -11,7 +11,7 @@ use layercast::rtp::{
     OutgoingFrame, PacketizeError, Packetizer, PacketizerConfig, Packets, PayloadFormat, Reassembler,
     ReassemblerConfig, ReassemblerEvent, ReceivedFrame,
 };
-use layercast::structure::{DecodeTarget, PicturePlan};
+use layercast::structure::{DecodeTarget, PicturePlan, Refresh};
 
 /// Identifier of the Dependency Descriptor's header extension, which sender and receiver agree on.
 pub const DESCRIPTOR_ID: u8 = 4;
@@ -108,7 +108,7 @@ pub enum Happened {
     /// A temporal unit to be decoded.
     Unit(DecodableUnit),
     /// Something to ask the sender for.
-    Request(Request),
+    Refresh(Refresh),
     /// A frame is not what the sender sealed.
     Refused(OpenError),
     /// A frame is not going to be whole.
@@ -155,6 +155,7 @@ impl Incoming {
                 },
                 ReassemblerEvent::Abandoned { reason, .. } => happened.push(Happened::Abandoned(reason)),
                 ReassemblerEvent::Restarted => self.buffer.reset(),
+                _ => {}
             }
         }
         if let Some(settled) = self.reassembler.settled() {
@@ -166,8 +167,9 @@ impl Incoming {
         while let Some(event) = self.buffer.poll(now) {
             happened.push(match event {
                 FrameBufferEvent::Unit(unit) => Happened::Unit(unit),
-                FrameBufferEvent::Request(request) => Happened::Request(request),
+                FrameBufferEvent::Refresh(refresh) => Happened::Refresh(refresh),
                 FrameBufferEvent::Dropped { reason, .. } => Happened::Dropped(reason),
+                _ => continue,
             });
         }
     }

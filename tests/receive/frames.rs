@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use layercast::rtp::descriptor::{DecodeTargetIndication, DependencyStructure, FrameDependencies};
-use layercast::rtp::frame_buffer::{DropReason, Request};
+use layercast::rtp::frame_buffer::DropReason;
 use layercast::rtp::{DecodableUnit, FrameBuffer, FrameBufferConfig, FrameBufferEvent, OpenedFrame};
-use layercast::structure::{DecodeTargets, LayerId, ScalabilityMode};
+use layercast::structure::{DecodeTargets, LayerId, Refresh, ScalabilityMode};
 use layercast::{Size, Time};
 use proptest::prelude::*;
 
@@ -80,7 +80,7 @@ fn a_gap_is_waited_for_as_long_as_it_matters() {
         let reason = match (buffer.poll(Time::ZERO + waits), lost) {
             (Some(FrameBufferEvent::Unit(_)), 1) => continue,
             (Some(FrameBufferEvent::Dropped { reason, .. }), _) => reason,
-            (Some(FrameBufferEvent::Request(Request::KeyFrame)), 4) => {
+            (Some(FrameBufferEvent::Refresh(Refresh::KEY)), 4) => {
                 assert!(matches!(
                     buffer.poll(Time::ZERO + waits),
                     Some(FrameBufferEvent::Dropped { reason: DropReason::ChainBroken, .. })
@@ -117,14 +117,14 @@ fn a_broken_upper_layer_leaves_the_lower_ones_and_a_refresh_brings_it_back() {
         while let Some(event) = buffer.poll(now) {
             match event {
                 FrameBufferEvent::Unit(unit) => shown.push((unit.target.spatial_id, unit.frames.len())),
-                FrameBufferEvent::Request(request) => requests.push((n, request)),
-                FrameBufferEvent::Dropped { .. } => {}
+                FrameBufferEvent::Refresh(refresh) => requests.push((n, refresh)),
+                _ => {}
             }
         }
     }
     // Whether picture 2 lacks a frame shows with picture 3 only.
     assert_eq!(shown, [(2, 3), (2, 3), (2, 2), (1, 2), (1, 2), (1, 2), (2, 3), (2, 3)]);
-    assert_eq!(requests, [(3, Request::LayerRefresh { have: LayerId::new(1, 0), want: top })]);
+    assert_eq!(requests, [(3, Refresh::layer(2))]);
 }
 
 #[test]
@@ -141,13 +141,13 @@ fn requests_are_repeated_but_not_too_often() {
         buffer.settle(sent.frame.frame_number);
         while let Some(event) = buffer.poll(now) {
             match event {
-                FrameBufferEvent::Request(request) => asked.push((now, request)),
+                FrameBufferEvent::Refresh(refresh) => asked.push((now, refresh)),
                 FrameBufferEvent::Dropped { reason, .. } => assert_eq!(reason, DropReason::ChainBroken),
-                FrameBufferEvent::Unit(unit) => panic!("{unit:?}"),
+                other => panic!("{other:?}"),
             }
         }
     }
-    assert!(asked.len() > 4 && asked.iter().all(|(_, request)| *request == Request::KeyFrame), "{asked:?}");
+    assert!(asked.len() > 4 && asked.iter().all(|(_, refresh)| refresh.is_key()), "{asked:?}");
     assert!(asked.windows(2).all(|pair| pair[1].0 - pair[0].0 >= config.request_interval));
 }
 

@@ -21,6 +21,7 @@ pub const MAX_FRAME_DIFFS: usize = 16;
 /// What a frame is to a decode target (table A.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
+#[allow(clippy::exhaustive_enums, reason = "a wire type: two bits")]
 pub enum DecodeTargetIndication {
     /// `-`: the frame is not of the decode target.
     NotPresent = 0,
@@ -44,6 +45,7 @@ pub type ChainDiffs = List<u8, MAX_DECODE_TARGETS>;
 
 /// What many frames have in common (A.8.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "a wire type: the standard has no more fields")]
 pub struct Template {
     /// The layer of the frames.
     pub layer: LayerId,
@@ -57,6 +59,7 @@ pub struct Template {
 
 /// template_dependency_structure() of A.8.2: what the template ids of a coded video sequence mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "a wire type: the standard has no more fields")]
 pub struct DependencyStructure {
     /// The template id of the first template, at most 63. Ids wrap behind 63.
     pub template_id_offset: u8,
@@ -75,6 +78,7 @@ pub struct DependencyStructure {
 
 /// The descriptor of one packet (A.8.2), as it stands there: what its template says is not repeated.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[allow(clippy::exhaustive_structs, reason = "a wire type: the standard has no more fields")]
 pub struct DependencyDescriptor {
     /// The packet is the first of its frame.
     pub start_of_frame: bool,
@@ -99,6 +103,7 @@ pub struct DependencyDescriptor {
 
 /// What the descriptor of a frame means, once its template is looked up: frame_dependency_definition().
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "a wire type: the standard has no more fields")]
 pub struct FrameDependencies {
     /// The layer of the frame.
     pub layer: LayerId,
@@ -114,6 +119,7 @@ pub struct FrameDependencies {
 
 /// Why bytes are no descriptor, or a descriptor is not to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DescriptorError {
     /// The bytes end within the descriptor.
     #[error("the descriptor ends too early")]

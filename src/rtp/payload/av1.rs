@@ -27,6 +27,7 @@ const N: u8 = 0x08;
 
 /// Why bytes are no AV1 stream or payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Av1PayloadError {
     /// An OBU that is none.
     #[error(transparent)]

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 
 /// The byte before each piece: the SFrame payload descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[allow(clippy::exhaustive_structs, reason = "a wire type: the standard has no more fields")]
 pub struct PayloadHeader {
     /// S: the piece is the first of its ciphertext.
     pub start: bool,
@@ -20,6 +21,7 @@ pub struct PayloadHeader {
 
 /// Why payloads are not the pieces of a ciphertext.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SframePayloadError {
     /// A payload without a byte, or no payload.
     #[error("no payload header")]

@@ -6,6 +6,7 @@ use crate::rtp::payload::PayloadFormat;
 
 /// How missing packets are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "callers build it")]
 pub struct NackConfig {
     /// From the first packet after a gap to the first request: as long as packets overtake each other.
     pub first_after: Duration,
@@ -32,6 +33,7 @@ impl Default for NackConfig {
 
 /// What a reassembler goes by and what it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "callers build it")]
 pub struct ReassemblerConfig {
     /// The payload format of the packets.
     pub format: PayloadFormat,

@@ -6,6 +6,7 @@ use crate::rtp::packet::PacketError;
 
 /// What a packet was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Accepted {
     /// One in its turn, or overtaken by others.
     New,
@@ -61,6 +62,7 @@ pub enum Abandoned {
 /// What a reassembler has to say.
 #[derive(Debug, Clone)]
 #[expect(clippy::large_enum_variant, reason = "it is moved once, and a box would be an allocation a frame")]
+#[non_exhaustive]
 pub enum ReassemblerEvent {
     /// A whole frame.
     Frame(ReceivedFrame),
@@ -77,6 +79,7 @@ pub enum ReassemblerEvent {
 
 /// What was counted since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct ReassemblerStatistics {
     /// Packets taken.
     pub packets: u64,
