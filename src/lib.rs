@@ -7,6 +7,7 @@
 //! name, on by default.
 
 #![deny(unsafe_code)]
+#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 
 pub mod bitstream;
 #[cfg(feature = "decoder")]

@@ -190,7 +190,7 @@ fn payloads_are_put_together_as_libwebrtc_does() {
 }
 
 /// The whole frames of a capture, whose packets come `order`ed.
-fn reassembled(name: &str, order: impl FnOnce(&mut Vec<Bytes>)) -> Vec<ReceivedFrame> {
+fn reassembled(name: &str, order: impl FnOnce(&mut [Bytes])) -> Vec<ReceivedFrame> {
     let mut packets: Vec<Bytes> = text(name).lines().map(|line| bytes(line).into()).collect();
     assert_eq!(packets.len(), 200);
     order(&mut packets);
@@ -225,7 +225,7 @@ fn check_descriptors(name: &str) {
 }
 
 /// The packets in another order: each eight of them the other way round, behind the first packet.
-fn shuffled(packets: &mut Vec<Bytes>) {
+fn shuffled(packets: &mut [Bytes]) {
     packets[1..].chunks_mut(8).for_each(<[Bytes]>::reverse);
 }
 

@@ -14,11 +14,11 @@ pub struct ReceivedFrame {
     pub descriptor: DependencyDescriptor,
     /// The structure that the descriptor goes by: its own, if it carries one.
     pub structure: Arc<DependencyStructure>,
-    /// What the frame means.
+    /// The meaning of the descriptor.
     pub dependencies: FrameDependencies,
-    /// The frame's bytes: an SFrame ciphertext, or OBUs; none where there are `pieces`.
+    /// The frame's bytes: an SFrame ciphertext, or OBUs; empty if there are `pieces`.
     pub payload: Bytes,
-    /// Where each packet's payload was encrypted on its own: the ciphertexts, in their order.
+    /// The ciphertexts in their order, if each packet's payload was encrypted on its own.
     pub pieces: Vec<Bytes>,
     /// RTP timestamp.
     pub timestamp: u32,
@@ -38,17 +38,17 @@ pub struct OpenedFrame {
     pub end_of_picture: bool,
     /// Whether its descriptor carried the structure: a coded video sequence starts here.
     pub starts_sequence: bool,
-    /// The active decode targets from this frame on, where they change (A.4).
+    /// The active decode targets from this frame on, if they change (A.4).
     pub active_decode_targets: Option<u32>,
     /// The structure that its descriptor goes by.
     pub structure: Arc<DependencyStructure>,
-    /// What the frame means.
+    /// The meaning of the descriptor.
     pub dependencies: FrameDependencies,
     /// Its OBUs.
     pub payload: Bytes,
 }
 
-/// A frame that was not sealed: what it came with is taken at its word.
+/// Takes a frame that was not sealed, with its descriptor at its word.
 impl From<ReceivedFrame> for OpenedFrame {
     fn from(received: ReceivedFrame) -> Self {
         let ReceivedFrame { descriptor, structure, dependencies, payload, timestamp, marker, .. } = received;

@@ -9,13 +9,13 @@
 //! # When a temporal unit is handed on
 //! As soon as every frame of the picture that the decode target needs is there. Pictures go out in the order of
 //! their frame numbers, so a gap holds up what follows it, unless [`FrameBuffer::settle`] has said that nothing
-//! more comes below: a frame of the target's chain is waited for until it is given up
-//! ([`FrameBufferConfig::give_up`]), any other for a shorter time ([`FrameBufferConfig::skip_after`]), as it costs
-//! but one picture.
+//! more comes below. The buffer waits for a frame of the target's chain until it gives it up
+//! ([`FrameBufferConfig::give_up`]), and for any other frame a shorter time ([`FrameBufferConfig::skip_after`]), as
+//! that frame costs but one picture.
 //!
-//! # When a chain is broken
-//! Then the best decode target below whose chain is whole goes on, and a layer refresh is asked for; where there is
-//! none, a key frame is. The wanted target comes back at a frame with a switch indication for it (A.7).
+//! # When a chain is broken The buffer goes on with the best decode target below whose chain is whole, and asks for a
+//! refresh of the layers above it; if there is no such target, it asks for a key frame. The wanted target comes back
+//! at a frame with a switch indication for it (A.7).
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -38,14 +38,14 @@ const MAX_SPATIAL_LAYERS: usize = 4;
 /// How far back a frame can refer: a frame difference has 12 bits at most (A.8.2).
 const MAX_FRAME_DIFF: u64 = 1 << 12;
 
-/// How a frame buffer waits and what it holds.
+/// The waiting times and the limits of a frame buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "callers build it")]
 pub struct FrameBufferConfig {
-    /// How long a missing frame of the target's chain is waited for, and a picture for its last frame.
+    /// How long the buffer waits for a missing frame of the target's chain, and for the last frame of a picture.
     pub give_up: Duration,
-    /// How long any other missing frame is waited for: longer than packets overtake each other, and than one
-    /// retransmission takes where that is to be seen.
+    /// How long the buffer waits for any other missing frame. That should be longer than packets overtake each other,
+    /// and longer than a retransmission takes if retransmitted frames of every layer are to be shown.
     pub skip_after: Duration,
     /// The shortest time from one request for a refresh to the next.
     pub request_interval: Duration,
@@ -132,7 +132,7 @@ impl DecodableUnit {
     }
 }
 
-/// What a frame buffer has to say.
+/// An event of a frame buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FrameBufferEvent {
@@ -229,7 +229,7 @@ impl Decoded {
     }
 }
 
-/// What becomes of a frame that another one needs.
+/// The fate of a frame that another one needs.
 enum Fate {
     Decoded,
     Lost,
@@ -237,7 +237,7 @@ enum Fate {
     Pending,
 }
 
-/// What becomes of a picture for one decode target.
+/// The verdict on a picture for one decode target.
 enum Verdict {
     /// The frames with these bits can be decoded, and it is all that will be had of the picture.
     Ready(u8),
@@ -294,15 +294,15 @@ impl FrameBuffer {
         }
     }
 
-    /// What is shown, from the next picture on. It goes up as soon as a frame is there at which a decoder can
-    /// switch to it, and such a frame is asked for.
+    /// Sets the decode target to be shown, from the next picture on. The buffer goes up to it as soon as a frame is
+    /// there at which a decoder can switch, and asks for such a frame.
     ///
-    /// A structure that has no such decode target is taken at the highest that it has of no higher layer.
+    /// If a structure has no such decode target, the buffer shows its highest one of no higher layer.
     pub fn set_target(&mut self, target: DecodeTarget) {
         self.target = target;
     }
 
-    /// What is to be shown.
+    /// The decode target to be shown.
     pub fn target(&self) -> DecodeTarget {
         self.target
     }
@@ -322,7 +322,7 @@ impl FrameBuffer {
         self.bytes
     }
 
-    /// Forgets all that was received, as where the stream comes from another source from now on.
+    /// Forgets all that was received, for a stream that comes from another source from now on.
     pub fn reset(&mut self) {
         *self = Self { last_request: self.last_request, ..Self::new(self.config, self.target) };
     }
@@ -383,7 +383,7 @@ impl FrameBuffer {
         }
     }
 
-    /// What there is to say at `now`: to be called until it is `None`.
+    /// The next event at the time `now`. The caller polls until it is `None`.
     pub fn poll(&mut self, now: Time) -> Option<FrameBufferEvent> {
         self.wake = None;
         loop {
@@ -474,7 +474,7 @@ impl FrameBuffer {
         start..end
     }
 
-    /// The decode targets that may be shown and their layers, best first: the wanted one, or what comes nearest to
+    /// The decode targets that may be shown and their layers, best first: the wanted one, or the nearest to
     /// it of those that are active, and below it all that are of no higher layer.
     fn candidates(&self, structure: &DependencyStructure) -> ArrayVec<(usize, LayerId), MAX_DECODE_TARGETS> {
         let LayerId { spatial_id, temporal_id } = self.target;
@@ -490,7 +490,7 @@ impl FrameBuffer {
         targets
     }
 
-    /// What becomes of a picture, the first that is held, for a decode target. With `full` nothing is waited for.
+    /// The verdict on a picture, the first that is held, for a decode target. With `full` it waits for nothing.
     fn judge(
         &self,
         now: Time,
@@ -508,7 +508,7 @@ impl FrameBuffer {
 
         let mut decodable = 0u8;
         let mut intact = true;
-        // For what the chain is waiting.
+        // The waits of the chain.
         let mut chain_wait = Wait { now, full, until: None };
         // A decoder that starts here misses nothing.
         let mut before = if first.is_key() && !started { first.number } else { self.next };
@@ -611,7 +611,7 @@ impl FrameBuffer {
         later.map(|held| held.arrived).min().unwrap_or_default()
     }
 
-    /// Drops what is before a key picture that is complete, where the picture before it has waited long enough.
+    /// Drops all frames before a key picture that is complete, if the picture before it has waited long enough.
     fn skip_to_key(&mut self, now: Time, from: usize, (target, layer): (usize, LayerId)) -> bool {
         let mut start = from;
         while start < self.frames.len() {
@@ -696,7 +696,7 @@ struct Wait {
 }
 
 impl Wait {
-    /// Waits until then; `false` where that is over.
+    /// Waits until then; `false` if that is over.
     fn until(&mut self, until: Time) -> bool {
         let waits = !self.full && until > self.now;
         if waits {

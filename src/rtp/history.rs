@@ -11,12 +11,12 @@ pub struct SentPackets {
 
 impl SentPackets {
     /// Keeps up to `count` packets, rounded up to a power of two from 1 to 32768. A second of video is about right:
-    /// what is asked for later comes too late.
+    /// a packet asked for later would come too late.
     pub fn new(count: usize) -> Self {
         Self { packets: vec![Bytes::new(); count.clamp(1, 1 << 15).next_power_of_two()] }
     }
 
-    /// Keeps a packet, which takes the place of one long sent. What is no RTP packet is not kept.
+    /// Keeps a packet, which takes the place of one long sent. Bytes that are no RTP packet are not kept.
     pub fn insert(&mut self, packet: Bytes) {
         if let Some(sequence_number) = sequence_number(&packet) {
             let at = usize::from(sequence_number) % self.packets.len();

@@ -1,4 +1,4 @@
-//! A short list that lies where it is declared.
+//! A short list without an allocation.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};

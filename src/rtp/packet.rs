@@ -1,7 +1,7 @@
 //! RTP packets (RFC 3550, section 5.1) and their header extensions (RFC 8285).
 //!
 //! [`RtpPacket`] borrows a packet that was received, [`RtpHeader`] writes one, and [`RtpPacketMut`] is for a
-//! relay: it gives a packet another sequence number, timestamp or SSRC where it lies.
+//! relay: it gives a packet another sequence number, timestamp or SSRC in place.
 
 use std::ops::Range;
 
@@ -34,7 +34,7 @@ pub enum PacketError {
     /// Padding of no byte or of more bytes than there are.
     #[error("{padding} bytes of padding")]
     Padding {
-        /// What the last byte says.
+        /// The number that the last byte says.
         padding: u8,
     },
     /// An extension that reaches beyond the extensions' end.
@@ -70,7 +70,7 @@ pub struct RtpHeader {
     pub sequence_number: u16,
     /// In ticks of the media clock, which runs at 90 kHz for video.
     pub timestamp: u32,
-    /// Synchronization source: who sends.
+    /// Synchronization source: the sender of the stream.
     pub ssrc: u32,
     /// Contributing sources.
     pub csrcs: List<u32, 15>,
@@ -80,7 +80,7 @@ impl RtpHeader {
     /// Length of the header with these extensions, in bytes.
     ///
     /// # Errors
-    /// [`PacketError`], where [`write`](Self::write) refuses them for more than space.
+    /// [`PacketError`], if [`write`](Self::write) refuses them for another reason than space.
     pub fn size(&self, extensions: &[(u8, &[u8])]) -> Result<usize, PacketError> {
         if self.payload_type > 127 {
             return Err(PacketError::PayloadType { payload_type: self.payload_type });
@@ -92,7 +92,7 @@ impl RtpHeader {
         Ok(FIXED + 4 * (self.csrcs.len() + words))
     }
 
-    /// Appends the header with header extensions, each an id and its bytes: in the one-byte form where that
+    /// Appends the header with header extensions, each an id and its bytes: in the one-byte form if that
     /// can say them (ids to 14, lengths of 1 to 16), else in the two-byte form. The payload follows it.
     ///
     /// # Errors
@@ -135,7 +135,7 @@ struct Form {
     size: usize,
 }
 
-/// The form of these extensions; none where there are none.
+/// The form of these extensions; `None` if there are none.
 fn extension_form(extensions: &[(u8, &[u8])]) -> Result<Option<Form>, PacketError> {
     if extensions.is_empty() {
         return Ok(None);
@@ -152,7 +152,7 @@ fn extension_form(extensions: &[(u8, &[u8])]) -> Result<Option<Form>, PacketErro
     Ok(Some(Form { two_byte, size }))
 }
 
-/// A packet that was received, where it lies.
+/// A received packet, borrowed from its buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RtpPacket<'a> {
@@ -162,7 +162,7 @@ pub struct RtpPacket<'a> {
     pub extensions: Extensions<'a>,
     /// Its payload, without padding.
     pub payload: &'a [u8],
-    /// Where in the packet the payload lies, for a share of a buffer of `bytes`.
+    /// The range of the payload in the packet, for a share of a `Bytes`.
     pub payload_range: Range<usize>,
 }
 
@@ -170,7 +170,7 @@ impl<'a> RtpPacket<'a> {
     /// Reads a packet.
     ///
     /// # Errors
-    /// [`PacketError`], where it is none.
+    /// [`PacketError`], if it is none.
     pub fn read(packet: &'a [u8]) -> Result<Self, PacketError> {
         let fixed: &[u8; FIXED] = packet.first_chunk().ok_or(PacketError::End)?;
         let version = fixed[0] >> 6;
@@ -223,12 +223,12 @@ impl<'a> RtpPacket<'a> {
     /// The bytes of the first header extension of an id.
     ///
     /// # Errors
-    /// [`PacketError::ExtensionLength`], where an element before it does not fit.
+    /// [`PacketError::ExtensionLength`], if an element before it does not fit.
     pub fn extension(&self, id: u8) -> Result<Option<&'a [u8]>, PacketError> {
         Ok(self.extensions_until(id)?.map(|(data, _)| data))
     }
 
-    /// Where in the packet they lie.
+    /// The range of those bytes in the packet.
     ///
     /// # Errors
     /// As [`extension`](Self::extension).
@@ -253,7 +253,7 @@ impl<'a> RtpPacket<'a> {
 }
 
 /// The header extensions of a packet, as an iterator over ids and their bytes: of the one-byte and the
-/// two-byte form, and none where a profile has extensions of another form. It ends behind an error.
+/// two-byte form, and none if a profile has extensions of another form. It ends behind an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Extensions<'a> {
     profile: u16,

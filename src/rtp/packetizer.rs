@@ -13,7 +13,7 @@ use super::payload::{PayloadFormat, sframe};
 /// Room for payload at least, in bytes: a payload header and enough for the frame to come to an end.
 const MIN_ROOM: usize = 16;
 
-/// What the packets of a stream have in common.
+/// The properties that the packets of a stream have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "callers build it")]
 pub struct PacketizerConfig {
@@ -51,7 +51,7 @@ impl PacketizerConfig {
 pub struct OutgoingFrame<'a> {
     /// Its bytes: an SFrame ciphertext, or OBUs without temporal delimiters.
     pub payload: &'a [u8],
-    /// What it means. Start and end of the frame are set here for each packet.
+    /// Its descriptor. The packetizer sets start and end of the frame in each packet.
     pub descriptor: &'a DependencyDescriptor,
     /// RTP timestamp, in ticks of 90 kHz: the same for all frames of a picture.
     pub timestamp: u32,
@@ -99,12 +99,12 @@ pub enum PacketizeError {
 
 /// Packets that lie in one block of memory, one behind the other, ready to be sent.
 ///
-/// The block is used again once nobody shares it any more: in a steady state nothing is allocated per packet, and one
-/// block each time that they are shared at most.
+/// The block is used again once nobody shares it any more. In a steady state this allocates nothing per packet, and
+/// at most one block each time that packets are [drained](Self::drain).
 #[derive(Debug, Default)]
 pub struct Packets {
     block: BytesMut,
-    /// Where in the block each packet ends.
+    /// The end of each packet in the block.
     ends: Vec<usize>,
 }
 
@@ -130,7 +130,7 @@ impl Packets {
         self.ends.iter().map(move |&end| &self.block[std::mem::replace(&mut start, end)..end])
     }
 
-    /// Takes the packets out as shares of the block, for those that are kept, such as in [`SentPackets`].
+    /// Takes the packets out as shares of the block, to be kept, such as in [`SentPackets`](super::SentPackets).
     pub fn drain(&mut self) -> impl ExactSizeIterator<Item = Bytes> + '_ {
         let block = self.block.split().freeze();
         let mut start = 0;
@@ -157,7 +157,7 @@ pub struct Packetizer {
     structure: Option<Arc<DependencyStructure>>,
     /// The descriptor of a frame's first packet, and of its others.
     descriptors: [Vec<u8>; 2],
-    /// What comes before the payload.
+    /// The bytes before the payload.
     head: Vec<u8>,
 }
 
@@ -191,8 +191,8 @@ impl Packetizer {
     /// draft-ietf-avtcore-rtp-sframe. The payloads are those of the frame's packets in the clear
     /// ([`av1::packetize`]), encrypted; the frame's own payload is not looked at.
     ///
-    /// # Errors
-    /// [`PacketizeError`], and [`PacketizeError::TooLarge`] for a payload above [`room`](Self::room); there are no packets then.
+    /// # Errors [`PacketizeError`], and [`PacketizeError::TooLarge`] for a payload above [`room`](Self::room); there
+    /// are no packets then.
     pub fn packetize_sealed(
         &mut self,
         frame: &OutgoingFrame<'_>,
@@ -206,7 +206,7 @@ impl Packetizer {
     /// [`PayloadFormat::Sframe`].
     ///
     /// # Errors
-    /// [`PacketizeError`], where such a frame cannot be put into packets.
+    /// [`PacketizeError`], if such a frame cannot be put into packets.
     pub fn room(&self, descriptor: &DependencyDescriptor) -> Result<usize, PacketizeError> {
         let structure =
             descriptor.structure.as_ref().or(self.structure.as_ref()).ok_or(PacketizeError::NoStructure)?;
@@ -321,13 +321,13 @@ struct Writer<'a> {
     packetized: bool,
     descriptor_id: u8,
     head: &'a mut Vec<u8>,
-    /// Where in the head the descriptor begins.
+    /// The start of the descriptor in the head.
     descriptor_at: usize,
     packets: &'a mut Packets,
 }
 
 impl Writer<'_> {
-    /// Writes what comes before the payload of the next packets.
+    /// Writes the bytes before the payload of the next packets.
     fn head(&mut self, descriptor: &[u8]) -> Result<(), PacketizeError> {
         self.head.clear();
         self.header.write(&[(self.descriptor_id, descriptor)], self.head)?;

@@ -1,7 +1,7 @@
 //! Feedback over RTCP: generic NACK and PLI (RFC 4585), FIR (RFC 5104) and LRR (RFC 9627) with the layers of
 //! AV1, alone or in compound packets.
 //!
-//! Reports and whatever else a compound packet may hold pass through as [`RtcpMessage::Other`]. Packets without a
+//! Reports and all other messages of a compound packet pass through as [`RtcpMessage::Other`]. Packets without a
 //! report in front are read too, as RFC 5506 allows.
 
 use bytes::BufMut;
@@ -19,7 +19,7 @@ const PLI: u8 = 1;
 const FIR: u8 = 4;
 const LRR: u8 = 10;
 
-/// Why bytes are no RTCP, or a message is not to be written.
+/// Why bytes are no RTCP, or a message cannot be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RtcpError {
@@ -61,7 +61,7 @@ pub enum RtcpError {
 pub struct Lost {
     /// PID: the sequence number of a lost packet.
     pub sequence_number: u16,
-    /// BLP: bit i is set where packet `sequence_number` + i + 1 is lost too.
+    /// BLP: bit i is set if packet `sequence_number` + i + 1 is lost too.
     pub following: u16,
 }
 
@@ -94,9 +94,9 @@ impl Lost {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_structs, reason = "a wire type: the standard has no more fields")]
 pub struct IntraRequest {
-    /// Who is to send it.
+    /// The sender that is asked.
     pub ssrc: u32,
-    /// Higher by 1, modulo 256, for each new request; the same where a request is repeated.
+    /// Higher by 1, modulo 256, for each new request; the same if a request is repeated.
     pub sequence_number: u8,
 }
 
@@ -105,16 +105,16 @@ pub struct IntraRequest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_structs, reason = "a wire type: the standard has no more fields")]
 pub struct LayerRequest {
-    /// Who is to send it.
+    /// The sender that is asked.
     pub ssrc: u32,
-    /// Higher by 1, modulo 256, for each new request; the same where a request is repeated.
+    /// Higher by 1, modulo 256, for each new request; the same if a request is repeated.
     pub sequence_number: u8,
     /// Format of the stream, 0 to 127, which says what the layers mean.
     pub payload_type: u8,
     /// The layer that the receiver wants to decode.
     pub target: LayerId,
     /// The layer that it decodes already and wants to go up from: at most the target in both ids, and less in
-    /// one. Where there is none, all layers up to the target are to be refreshed.
+    /// one. If there is none, all layers up to the target are to be refreshed.
     pub current: Option<LayerId>,
 }
 
@@ -124,30 +124,30 @@ pub struct LayerRequest {
 pub enum RtcpMessage {
     /// Packets to be sent again.
     Nack {
-        /// Who asks.
+        /// The receiver that asks.
         sender_ssrc: u32,
-        /// Whose packets.
+        /// The sender of the packets.
         media_ssrc: u32,
         /// At least one entry.
         lost: Vec<Lost>,
     },
     /// Pictures were lost, and nothing is said of which (RFC 4585, section 6.3.1).
     Pli {
-        /// Who asks.
+        /// The receiver that asks.
         sender_ssrc: u32,
-        /// Whose pictures.
+        /// The sender of the pictures.
         media_ssrc: u32,
     },
     /// Key frames to be sent.
     Fir {
-        /// Who asks.
+        /// The receiver that asks.
         sender_ssrc: u32,
         /// At least one entry.
         requests: Vec<IntraRequest>,
     },
     /// Layers to be refreshed.
     Lrr {
-        /// Who asks.
+        /// The receiver that asks.
         sender_ssrc: u32,
         /// At least one entry.
         requests: Vec<LayerRequest>,
@@ -158,7 +158,7 @@ pub enum RtcpMessage {
         count: u8,
         /// Packet type.
         packet_type: u8,
-        /// What follows the length, without padding: a multiple of 4 bytes, at most 65535 times.
+        /// The bytes behind the length, without padding: a multiple of 4 bytes, at most 65535 times.
         body: Vec<u8>,
     },
 }
@@ -179,10 +179,10 @@ pub fn read(packet: &[u8]) -> impl Iterator<Item = Result<RtcpMessage, RtcpError
     })
 }
 
-/// Appends messages as one packet, compound where there are more than one.
+/// Appends messages as one packet, compound if there are more than one.
 ///
 /// # Errors
-/// [`RtcpError`], where one is not to be written; nothing is written then.
+/// [`RtcpError`], if one cannot be written; nothing is written then.
 pub fn write(messages: &[RtcpMessage], into: &mut impl BufMut) -> Result<(), RtcpError> {
     let mut size = 0;
     for message in messages {
@@ -285,7 +285,7 @@ impl RtcpMessage {
         let (count, packet_type, ssrcs) = match self {
             Self::Nack { sender_ssrc, media_ssrc, .. } => (NACK, RTPFB, Some((sender_ssrc, media_ssrc))),
             Self::Pli { sender_ssrc, media_ssrc } => (PLI, PSFB, Some((sender_ssrc, media_ssrc))),
-            // Their entries say who is meant, and the field for it is 0.
+            // Their entries name the media sources, and the field for one is 0.
             Self::Fir { sender_ssrc, .. } => (FIR, PSFB, Some((sender_ssrc, &0))),
             Self::Lrr { sender_ssrc, .. } => (LRR, PSFB, Some((sender_ssrc, &0))),
             Self::Other { count, packet_type, .. } => (*count, *packet_type, None),
@@ -344,8 +344,8 @@ impl LayerRequest {
         })
     }
 
-    /// What the planner of the sender has to code anew: the spatial layers above the current one up to the target, or
-    /// a key picture if there is no current layer.
+    /// The refresh for the sender's planner: the spatial layers above the current one up to the target, or a key
+    /// picture if there is no current layer.
     ///
     /// That is nothing if the two differ in the temporal layer only. The receiver can go up at the next frame that is
     /// a switching point, for which the structures of this crate need no refresh.

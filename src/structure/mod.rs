@@ -19,6 +19,7 @@ pub use refresh::Refresh;
 
 /// A spatial and a temporal layer, as an OBU extension header names them (AV1 5.3.3); the base layer by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[allow(clippy::exhaustive_structs)] // AV1 names a layer by these two.
 pub struct LayerId {
     /// 0 is the smallest picture; at most 3.
     pub spatial_id: u8,
@@ -123,6 +124,7 @@ impl FromIterator<DecodeTarget> for DecodeTargets {
 /// layers; `SxTy` are x encodings that do not refer to each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)] // The names say it all.
+#[non_exhaustive]
 pub enum ScalabilityMode {
     L1T1,
     L1T2,
@@ -154,6 +156,7 @@ pub enum ScalabilityMode {
 /// The text names no scalability mode of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a scalability mode, such as L3T3_KEY")]
+#[non_exhaustive]
 pub struct UnknownScalabilityMode;
 
 impl ScalabilityMode {
@@ -190,6 +193,7 @@ impl FromStr for ScalabilityMode {
 /// reads the slots of layers that every receiver of the frame keeps. So what a slot holds when it is read is
 /// the same for every receiver, whatever else it drops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FrameTemplate {
     /// The layer of the frame.
     pub layer: LayerId,
@@ -203,6 +207,7 @@ pub struct FrameTemplate {
 
 /// A scalability structure: the frames of a key picture and of the pictures after it.
 #[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Structure {
     /// The mode whose structure this is.
     pub mode: ScalabilityMode,

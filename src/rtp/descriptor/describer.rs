@@ -23,8 +23,8 @@ const MAX_SPATIAL: usize = 4;
 /// for each spatial layer: the frames that its decode target of temporal layer 0 needs.
 ///
 /// Mode, size, frame numbers and references are the plan's own. The describer remembers only what the receivers were
-/// told: the structure, the active decode targets, and where the chains are. The frames of a mode whose layers are all
-/// wanted take three bytes each, those of a key picture's first frame excepted; only when a layer comes back is
+/// told: the structure, the active decode targets, and where the chains are. The frames of a mode whose layers are
+/// all wanted take three bytes each, those of a key picture's first frame excepted; only when a layer comes back is
 /// something custom.
 #[derive(Debug, Clone, Default)]
 pub struct Describer {
@@ -85,9 +85,8 @@ impl Describer {
     /// it finds its chain broken. A key picture of another mode or size brings a new structure, whose template ids
     /// are not those that held so far.
     ///
-    /// # Errors
-    /// [`DescriptorError::NoStructure`] if no key picture of this mode and size came before: receivers could not read the
-    /// descriptors. The planner is to be asked for a key picture then.
+    /// # Errors [`DescriptorError::NoStructure`] if no key picture of this mode and size came before: receivers could
+    /// not read the descriptors. The planner is to be asked for a key picture then.
     ///
     /// # Panics
     /// If the width or height of the pictures is not from 1 to 65536.

@@ -1,11 +1,11 @@
-//! The Dependency Descriptor (AV1 RTP specification 1.0, Appendix A): what a frame is needed for, and what it
-//! needs.
+//! The Dependency Descriptor (AV1 RTP specification 1.0, Appendix A): which frames a frame needs, and which decode
+//! targets need it.
 //!
 //! A sender describes its frames once, as the templates of a [`DependencyStructure`]. Every packet then names
-//! a template and a frame number in a [`DependencyDescriptor`], of three bytes for most. Out of the two come
-//! the [`FrameDependencies`], by which a relay forwards and a receiver decodes without a look at the payload.
+//! a template and a frame number in a [`DependencyDescriptor`], of three bytes for most. The two together give the
+//! [`FrameDependencies`], by which a relay forwards and a receiver decodes without a look at the payload.
 //!
-//! Structures of other senders are read, forwarded and written as well as our own.
+//! The module reads and writes the structures of other senders as well as our own.
 
 mod describer;
 #[cfg(test)]
@@ -20,6 +20,6 @@ pub use types::{
     MAX_TEMPLATES, Template,
 };
 
-/// Where the extension is negotiated, it has this name (A.9).
+/// The name of the header extension in a negotiation (A.9).
 pub const URI: &str =
     "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension";

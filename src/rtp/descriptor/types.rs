@@ -1,4 +1,4 @@
-//! What descriptors and structures hold, and what follows from it.
+//! The fields of descriptors and structures, and their meaning.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ pub const MAX_DECODE_TARGETS: usize = 32;
 /// The most spatial layers that a stream has (AV1, spatial_id of 2 bits).
 pub const MAX_SPATIAL_LAYERS: usize = 4;
 
-/// The most templates that a structure has: what a template id of 6 bits can tell apart.
+/// The most templates that a structure has: a template id has 6 bits.
 pub const MAX_TEMPLATES: usize = 64;
 
 /// The most frames that a frame refers to. The syntax has no limit; AV1 refers to 7, no codec to more than 16.
 pub const MAX_FRAME_DIFFS: usize = 16;
 
-/// What a frame is to a decode target (table A.1).
+/// The role of a frame in a decode target (table A.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 #[allow(clippy::exhaustive_enums, reason = "a wire type: two bits")]
@@ -27,7 +27,7 @@ pub enum DecodeTargetIndication {
     NotPresent = 0,
     /// `D`: it is, and no other frame of the decode target refers to it.
     Discardable = 1,
-    /// `S`: it is, and who can decode it can decode all that follows of the decode target.
+    /// `S`: it is, and a receiver that can decode it can decode all that follows of the decode target.
     Switch = 2,
     /// `R`: it is, and neither of the two holds.
     Required = 3,
@@ -39,25 +39,25 @@ pub type Indications = List<DecodeTargetIndication, MAX_DECODE_TARGETS>;
 /// The distances in frame number to the frames referred to: at least 1, in a template at most 16, else 4096.
 pub type FrameDiffs = List<u16, MAX_FRAME_DIFFS>;
 
-/// The distance in frame number to the previous frame of each chain: in a template at most 15. 0 where the
+/// The distance in frame number to the previous frame of each chain: in a template at most 15. 0 if the
 /// chain begins anew, and no earlier frame of it is needed.
 pub type ChainDiffs = List<u8, MAX_DECODE_TARGETS>;
 
-/// What many frames have in common (A.8.1).
+/// The properties that many frames have in common (A.8.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "a wire type: the standard has no more fields")]
 pub struct Template {
     /// The layer of the frames.
     pub layer: LayerId,
-    /// What they are to each decode target.
+    /// Their role in each decode target.
     pub decode_target_indications: Indications,
-    /// What they refer to.
+    /// The frames that they refer to.
     pub frame_diffs: FrameDiffs,
-    /// Where the previous frame of each chain is.
+    /// The previous frame of each chain.
     pub chain_diffs: ChainDiffs,
 }
 
-/// template_dependency_structure() of A.8.2: what the template ids of a coded video sequence mean.
+/// template_dependency_structure() of A.8.2: the meaning of the template ids of a coded video sequence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "a wire type: the standard has no more fields")]
 pub struct DependencyStructure {
@@ -70,13 +70,13 @@ pub struct DependencyStructure {
     pub templates: Vec<Template>,
     /// chain_cnt, the number of chains: at most one for each decode target.
     pub chains: u8,
-    /// decode_target_protected_by: the chain of each decode target; empty where there are no chains.
+    /// decode_target_protected_by: the chain of each decode target; empty if there are no chains.
     pub protected_by: List<u8, MAX_DECODE_TARGETS>,
-    /// The largest width and height of each spatial layer's frames, 1 to 65536; empty where it is not told.
+    /// The largest width and height of each spatial layer's frames, 1 to 65536; empty if the sender does not tell.
     pub resolutions: List<Size, MAX_SPATIAL_LAYERS>,
 }
 
-/// The descriptor of one packet (A.8.2), as it stands there: what its template says is not repeated.
+/// The descriptor of one packet (A.8.2), as it is on the wire: it does not repeat its template.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[allow(clippy::exhaustive_structs, reason = "a wire type: the standard has no more fields")]
 pub struct DependencyDescriptor {
@@ -90,8 +90,8 @@ pub struct DependencyDescriptor {
     pub frame_number: u16,
     /// The structure that holds from this frame on: in the first packet of a coded video sequence.
     pub structure: Option<Arc<DependencyStructure>>,
-    /// Bit i is set where decode target i is available from this packet on. Without it a new structure makes
-    /// all available, and else nothing changes.
+    /// Bit i is set if decode target i is available from this packet on. Without a mask, a new structure makes all
+    /// of them available, and any other descriptor changes nothing.
     pub active_decode_targets: Option<u32>,
     /// Indications in place of the template's.
     pub custom_indications: Option<Indications>,
@@ -101,23 +101,23 @@ pub struct DependencyDescriptor {
     pub custom_chain_diffs: Option<ChainDiffs>,
 }
 
-/// What the descriptor of a frame means, once its template is looked up: frame_dependency_definition().
+/// The meaning of a frame's descriptor, once its template is looked up: frame_dependency_definition().
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "a wire type: the standard has no more fields")]
 pub struct FrameDependencies {
     /// The layer of the frame.
     pub layer: LayerId,
-    /// What the frame is to each decode target.
+    /// The role of the frame in each decode target.
     pub decode_target_indications: Indications,
-    /// What it refers to.
+    /// The frames that it refers to.
     pub frame_diffs: FrameDiffs,
-    /// Where the previous frame of each chain is.
+    /// The previous frame of each chain.
     pub chain_diffs: ChainDiffs,
     /// The largest width and height of the frames of its spatial layer.
     pub resolution: Option<Size>,
 }
 
-/// Why bytes are no descriptor, or a descriptor is not to be written.
+/// Why bytes are no descriptor, or a descriptor cannot be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DescriptorError {
@@ -158,7 +158,7 @@ pub enum DescriptorError {
 }
 
 impl DependencyStructure {
-    /// The template of an id, where there is one.
+    /// The template of an id, if there is one.
     pub fn template(&self, id: u8) -> Option<&Template> {
         let index = id.checked_add(64)?.checked_sub(self.template_id_offset)? % 64;
         self.templates.get(usize::from(index))
@@ -211,10 +211,10 @@ impl DependencyStructure {
 }
 
 impl DependencyDescriptor {
-    /// What the descriptor means. `known` is the structure that holds, unless the descriptor has one.
+    /// The meaning of the descriptor. `known` is the structure that holds, unless the descriptor has one.
     ///
     /// # Errors
-    /// [`DescriptorError::Template`], where the structure does not have the template.
+    /// [`DescriptorError::Template`], if the structure does not have the template.
     pub fn dependencies(&self, known: &DependencyStructure) -> Result<FrameDependencies, DescriptorError> {
         let structure = self.structure.as_deref().unwrap_or(known);
         let template =

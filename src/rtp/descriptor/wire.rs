@@ -17,11 +17,11 @@ impl DependencyDescriptor {
     /// Reads the bytes of the header extension. `known` is the structure that held before this packet; one
     /// that the packet brings along takes its place.
     ///
-    /// Without a structure only what does not depend on it is read: three bytes always are. Allocates where
-    /// there is a structure in the packet, and nowhere else.
+    /// Without a structure, only the fields that do not depend on it are read: the first three bytes always are.
+    /// Allocates if there is a structure in the packet, and never else.
     ///
     /// # Errors
-    /// [`DescriptorError`], where the bytes are no descriptor or its template is not one of the structure.
+    /// [`DescriptorError`], if the bytes are no descriptor or its template is not one of the structure.
     pub fn read(bytes: &[u8], known: Option<&DependencyStructure>) -> Result<Self, DescriptorError> {
         let mut r = Reader(BitReader::new(bytes));
         let mut read = Self {
@@ -76,7 +76,7 @@ impl DependencyDescriptor {
     /// descriptor has one.
     ///
     /// # Errors
-    /// [`DescriptorError::Template`] and [`DescriptorError::Value`], where it is not to be written.
+    /// [`DescriptorError::Template`] and [`DescriptorError::Value`], if it cannot be written.
     pub fn size(&self, known: &DependencyStructure) -> Result<usize, DescriptorError> {
         let mut size = 0;
         self.put(known, |_| size += 1)?;
@@ -85,8 +85,8 @@ impl DependencyDescriptor {
 
     /// Appends the descriptor. `known` is the structure that holds, unless the descriptor has one.
     ///
-    /// # Errors
-    /// [`DescriptorError::Template`], [`DescriptorError::Value`] and [`DescriptorError::Space`]; nothing is written then.
+    /// # Errors [`DescriptorError::Template`], [`DescriptorError::Value`] and [`DescriptorError::Space`]; nothing is
+    /// written then.
     pub fn write(&self, known: &DependencyStructure, into: &mut impl BufMut) -> Result<(), DescriptorError> {
         let size = self.size(known)?;
         if into.remaining_mut() < size {
@@ -95,7 +95,7 @@ impl DependencyDescriptor {
         self.put(known, |byte| into.put_u8(byte))
     }
 
-    /// Appends what the sender of the frame vouches for: the descriptor without the flags that differ from
+    /// Appends the part that the sender of the frame vouches for: the descriptor without the flags that differ from
     /// packet to packet and without the active decode targets, which a relay may change. Under one structure
     /// the bytes of two descriptors are equal if and only if the frames have the same number and template,
     /// the same custom parts and the same new structure.

@@ -1,8 +1,7 @@
 //! AV1 as RTP payload (AV1 RTP specification 1.0, sections 4 and 5), for streams that are not encrypted.
 //!
-//! A payload is an aggregation header and OBU elements: OBUs without obu_size, or fragments of them. Between
-//! elements and OBUs this module does all there is to do; on both ways temporal delimiters and tile lists are
-//! dropped.
+//! A payload is an aggregation header and OBU elements: OBUs without obu_size, or fragments of them. This
+//! module makes the one of the other, and drops temporal delimiters and tile lists on both ways.
 
 use arrayvec::ArrayVec;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -16,7 +15,7 @@ const Z: u8 = 0x80;
 /// Y: the last element goes on in the payload behind.
 const Y: u8 = 0x40;
 
-/// Where W is, the number of elements, or 0 where each has its length in front.
+/// The position of W, the number of elements, or 0 if each has its length in front.
 const W_SHIFT: u32 = 4;
 
 /// The most elements that W can count.
@@ -52,13 +51,13 @@ pub enum Av1PayloadError {
 /// Cuts the OBUs of a frame, or of a temporal unit, into payloads of at most `max_payload` bytes.
 /// `new_sequence` says that a coded video sequence begins with them: with a key frame's sequence header.
 ///
-/// OBUs share a payload where they fit and are not of different layers; what does not fit is cut.
+/// OBUs share a payload if they fit and are not of different layers; an OBU that does not fit is cut.
 ///
 /// # Errors
-/// [`Av1PayloadError::Obu`], where `unit` is not a series of OBUs.
+/// [`Av1PayloadError::Obu`], if `unit` is not a series of OBUs.
 ///
 /// # Panics
-/// Where `max_payload` is below 2, which no element fits.
+/// If `max_payload` is below 2, which no element fits.
 pub fn packetize(unit: &[u8], max_payload: usize, new_sequence: bool) -> Result<Vec<Bytes>, Av1PayloadError> {
     assert!(max_payload >= 2, "payloads of {max_payload} bytes");
     let mut packets = Packets {
@@ -106,7 +105,7 @@ pub fn packetize(unit: &[u8], max_payload: usize, new_sequence: bool) -> Result<
 /// decoder takes them. Gives whether a coded video sequence begins with the first payload.
 ///
 /// # Errors
-/// [`Av1PayloadError`], where they are not the payloads of whole OBUs; nothing is appended then.
+/// [`Av1PayloadError`], if they are not the payloads of whole OBUs; nothing is appended then.
 pub fn depacketize<P: AsRef<[u8]>>(
     payloads: impl IntoIterator<Item = P>,
     into: &mut Vec<u8>,
@@ -124,7 +123,7 @@ fn append_obus<P: AsRef<[u8]>>(
     into: &mut Vec<u8>,
 ) -> Result<bool, Av1PayloadError> {
     let mut new_sequence = None;
-    // What came of an OBU that is not whole yet.
+    // The fragments of an OBU that is not whole yet.
     let mut begun: Option<Vec<u8>> = None;
     for payload in payloads {
         let (&header, mut rest) = payload.as_ref().split_first().ok_or(Av1PayloadError::Empty)?;
@@ -229,7 +228,7 @@ impl Packets<'_> {
         if self.elements.len() < W_MAX { left } else { left.saturating_sub(leb128_len(left)) }
     }
 
-    /// Writes the payload, where there is something in it; `y` is the flag or 0.
+    /// Writes the payload, if there is something in it; `y` is the flag or 0.
     fn flush(&mut self, y: u8) {
         if self.elements.is_empty() {
             return;

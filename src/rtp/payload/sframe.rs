@@ -2,8 +2,8 @@
 //! bit, which is that of -02.
 //!
 //! An SFrame ciphertext (RFC 9605) is cut into pieces, each behind one byte that says whether it is the first
-//! or the last and what was encrypted: a frame as the coder has it, or a packet's payload. Which format that
-//! is in says the payload type, as if nothing was encrypted.
+//! or the last, and whether a frame as the coder has it was encrypted, or a packet's payload. The payload type
+//! names the format of that, as if nothing was encrypted.
 
 use bytes::{Bytes, BytesMut};
 
@@ -62,7 +62,7 @@ impl PayloadHeader {
 /// are as equal in size as can be, and share the ciphertext's buffer. An empty ciphertext is one empty piece.
 ///
 /// # Panics
-/// Where `max_payload` is below 2, which no piece fits.
+/// If `max_payload` is below 2, which no piece fits.
 pub fn split(
     ciphertext: Bytes,
     max_payload: usize,
@@ -84,7 +84,7 @@ pub fn split(
 /// payload was encrypted.
 ///
 /// # Errors
-/// [`SframePayloadError`], where they are not.
+/// [`SframePayloadError`], if they are not.
 pub fn check<'a>(payloads: impl Iterator<Item = &'a [u8]>) -> Result<bool, SframePayloadError> {
     let mut packetized = None;
     let mut payloads = payloads.enumerate().peekable();
@@ -107,7 +107,7 @@ pub fn check<'a>(payloads: impl Iterator<Item = &'a [u8]>) -> Result<bool, Sfram
 /// payload was encrypted. A single payload is not copied.
 ///
 /// # Errors
-/// [`SframePayloadError`], where they are not the pieces of one ciphertext.
+/// [`SframePayloadError`], if they are not the pieces of one ciphertext.
 pub fn join(payloads: &[Bytes]) -> Result<(Bytes, bool), SframePayloadError> {
     let packetized = check(payloads.iter().map(|payload| &payload[..]))?;
     if let [payload] = payloads {

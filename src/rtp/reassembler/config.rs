@@ -1,10 +1,10 @@
-//! What a reassembler goes by.
+//! The configuration of a reassembler.
 
 use std::time::Duration;
 
 use crate::rtp::payload::PayloadFormat;
 
-/// How missing packets are asked for.
+/// When a reassembler asks for missing packets, and when it gives them up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "callers build it")]
 pub struct NackConfig {
@@ -31,7 +31,7 @@ impl Default for NackConfig {
     }
 }
 
-/// What a reassembler goes by and what it holds.
+/// The formats and the limits of a reassembler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "callers build it")]
 pub struct ReassemblerConfig {
@@ -39,12 +39,12 @@ pub struct ReassemblerConfig {
     pub format: PayloadFormat,
     /// The identifier of the Dependency Descriptor's header extension, 1 to 255.
     pub descriptor_id: u8,
-    /// Whether a structure counts as soon as the frame that carries it is whole. Not so where frames are encrypted.
+    /// Whether a structure counts as soon as the frame that carries it is whole. `false` for encrypted frames.
     pub adopt_structures: bool,
     /// How missing packets are asked for.
     pub nack: NackConfig,
-    /// How long after the first packet one from before it is still taken. Nothing is held up by this but
-    /// [`Reassembler::settled`].
+    /// How long after the first packet the reassembler still takes one from before it. This holds up nothing but
+    /// `Reassembler::settled`.
     pub start_within: Duration,
     /// Packets from the first that is missing or of an incomplete frame to the newest, at most.
     pub max_packets: usize,

@@ -1,4 +1,4 @@
-//! What is known of a packet, and of a frame that waits for its structure.
+//! The state of a packet, and of a frame that waits for its structure.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -23,10 +23,10 @@ pub(super) struct Received {
     pub(super) end: bool,
     pub(super) template_id: u8,
     pub(super) frame_number: u16,
-    /// The first packet of the frame, where all from there on have come.
+    /// The first packet of the frame, if all from there on have come.
     pub(super) first: Option<u64>,
     pub(super) packet: Bytes,
-    /// Where in the packet the descriptor and the payload lie.
+    /// The ranges of the descriptor and the payload in the packet.
     pub(super) descriptor: Range<usize>,
     pub(super) payload: Range<usize>,
 }
@@ -42,12 +42,12 @@ impl Received {
     }
 }
 
-/// What is known of a sequence number.
+/// The state of a sequence number.
 #[derive(Debug)]
 pub(super) enum Entry {
     Missing(Missing),
     Received(Received),
-    /// Its frame is whole or abandoned, or it was given up; with the frame's number where that is known.
+    /// Its frame is whole or abandoned, or it was given up; with the frame's number if that is known.
     Done(Option<u16>),
 }
 

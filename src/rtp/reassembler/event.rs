@@ -1,10 +1,10 @@
-//! What a reassembler says.
+//! The answers and events of a reassembler.
 
 use crate::rtp::descriptor::DescriptorError;
 use crate::rtp::frame::ReceivedFrame;
 use crate::rtp::packet::PacketError;
 
-/// What a packet was.
+/// The kind of a packet that was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Accepted {
@@ -59,7 +59,7 @@ pub enum Abandoned {
     NoStructure,
 }
 
-/// What a reassembler has to say.
+/// An event of a reassembler.
 #[derive(Debug, Clone)]
 #[expect(clippy::large_enum_variant, reason = "it is moved once, and a box would be an allocation a frame")]
 #[non_exhaustive]
@@ -77,13 +77,13 @@ pub enum ReassemblerEvent {
     Restarted,
 }
 
-/// What was counted since the start.
+/// The counts of a reassembler since its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct ReassemblerStatistics {
     /// Packets taken.
     pub packets: u64,
-    /// Of these, such as had been asked for again.
+    /// Of these, the packets that had been asked for again.
     pub recovered: u64,
     /// Packets that came before.
     pub duplicates: u64,

@@ -16,7 +16,7 @@ use crate::rtp::frame::ReceivedFrame;
 use crate::rtp::packet::RtpPacket;
 use crate::rtp::payload::{PayloadFormat, av1, sframe};
 
-/// Structures kept: that of the running coded video sequence, and what came just before and after it.
+/// Structures kept: that of the running coded video sequence, and those just before and after it.
 const MAX_STRUCTURES: usize = 3;
 
 /// A jump of sequence numbers by more than this is another stream, once a second packet follows the first
@@ -69,7 +69,7 @@ impl Reassembler {
         }
     }
 
-    /// What was counted since the start.
+    /// The counts since the start.
     pub fn statistics(&self) -> ReassemblerStatistics {
         self.statistics
     }
@@ -102,10 +102,10 @@ impl Reassembler {
         Some(below.max_by_key(|number| arrived.wrapping_sub(*number)).unwrap_or(arrived))
     }
 
-    /// Whether a frame waits for its structure, and nothing that came before it has it or is still to come: the frame
-    /// that had it was lost, or was no good when it was opened. A new key frame is needed.
+    /// Whether a frame waits for its structure in vain: all packets before it have come or were given up, and none
+    /// brought the structure. The frame that had it was lost, or could not be opened. A new key frame is needed.
     ///
-    /// To be asked once the frames of [`poll`](Self::poll) have been opened and their structures adopted.
+    /// The caller asks once it has opened the frames of [`poll`](Self::poll) and adopted their structures.
     pub fn needs_structure(&self) -> bool {
         let arrived = self.arrived();
         self.waiting
@@ -180,13 +180,13 @@ impl Reassembler {
         }
     }
 
-    /// What there is to say at `now`: to be called until it is `None`.
+    /// The next event at the time `now`. The caller polls until it is `None`.
     pub fn poll(&mut self, now: Time) -> Option<ReassemblerEvent> {
         self.tick(now);
         self.events.pop_front()
     }
 
-    /// Puts the sequence numbers that are to be asked for at `now` into `missing`, lowest first.
+    /// Puts the sequence numbers that the receiver should ask for at `now` into `missing`, lowest first.
     pub fn nacks(&mut self, now: Time, missing: &mut Vec<u16>) {
         missing.clear();
         self.tick(now);
@@ -481,7 +481,7 @@ impl Reassembler {
         self.events.push_back(ReassemblerEvent::Abandoned { frame_number, reason });
     }
 
-    /// Gives up what the packet at `at` is part of, as far as its packets lie together.
+    /// Gives up the frame of the packet at `at`, as far as its packets are neighbours.
     fn abandon(&mut self, at: usize, reason: Abandoned) {
         let Some(Entry::Received(Received { frame_number, .. })) = self.entries.get(at) else { return };
         let frame_number = *frame_number;
@@ -496,7 +496,7 @@ impl Reassembler {
         self.report(frame_number, reason);
     }
 
-    /// What time brings about.
+    /// Does everything that is due at `now`.
     fn tick(&mut self, now: Time) {
         let (start_within, give_up) = (self.config.start_within, self.config.nack.give_up);
         if self.settled.is_none() && self.started.is_some_and(|started| started + start_within <= now) {
@@ -583,7 +583,7 @@ impl Reassembler {
     }
 }
 
-/// Whether a frame number is before another, where the two are not far from each other.
+/// Whether a frame number is before another, if the two are not far from each other.
 fn is_below(number: u16, other: u16) -> bool {
     other.wrapping_sub(number) as i16 > 0
 }
