@@ -107,3 +107,8 @@ pub use time::Time;
 #[cfg(all(doctest, feature = "encoder", feature = "decoder", feature = "e2ee", feature = "relay"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// So are those of the other documents.
+#[cfg(all(doctest, feature = "select"))]
+#[doc = include_str!("../docs/SELECT.md")]
+struct Documents;
