@@ -1,47 +1,47 @@
-# Builds and runs everything, on a fresh Debian 12, Debian 13 or Ubuntu machine too, given Rust from rustup.
+# Builds and runs everything, also on a fresh Debian 12, Debian 13 or Ubuntu machine on which rustup installed Rust.
 
 CARGO ?= cargo
 RUSTDOCFLAGS ?= -D warnings
 export RUSTDOCFLAGS
 
-# Given to the comparison, as in: make bench-peer COMPARE="--only L3T3 --repeat 5"
+# Arguments of the comparison, as in: make bench-peer COMPARE="--only L3T3 --repeat 5"
 COMPARE ?=
 
 FEATURES := encoder decoder rtp relay e2ee select simulate
 
 .PHONY: help setup demo test test-features bless bench bench-peer lint targets msrv deny doc ci clean
 
-help: ## Lists the targets
+help: ## Lists these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-setup: ## Installs what the build needs of the system: a C compiler and nasm
+setup: ## Installs a C compiler and nasm, if they are missing
 	@./.ci/setup
 
-demo: setup ## Codes nine decode targets at once, decodes each, writes target/demo/L3T3.png
+demo: setup ## Codes a scene once, decodes its nine decode targets, draws them in target/demo/L3T3.png
 	$(CARGO) run --release --locked -p layercast-demo
 
-test: setup ## Runs all tests, doctests and the README's examples too
+test: setup ## Runs all tests, the doctests and the README's snippets among them
 	$(CARGO) test --locked -p layercast -p layercast-compare
 
-test-features: setup ## Runs the tests inside the crate with no feature, and with each feature alone
+test-features: setup ## Runs the unit tests without features, and with each feature alone
 	$(CARGO) test --locked --lib --no-default-features
 	for feature in $(FEATURES); do \
 		$(CARGO) test --locked --lib --no-default-features --features $$feature || exit; \
 	done
 
-bless: setup ## Writes test-vectors anew after the coder was changed on purpose
+bless: setup ## Writes test-vectors anew, after a change of the encoder that alters streams on purpose
 	LAYERCAST_BLESS=1 $(CARGO) test --locked --test vectors
 
-bench: setup ## Measures packets, decisions, and the coder beside rav1e's; writes target/bench
+bench: setup ## Measures packets, decisions, and the encoder beside rav1e; writes target/bench
 	$(CARGO) bench --locked --bench packets --bench select
 	$(CARGO) bench --locked -p layercast-compare --bench encode
 	$(CARGO) run --release --locked -p layercast-compare -- $(COMPARE)
 
-bench-peer: ## The same comparison beside libaom's real-time mode too, which it builds
+bench-peer: ## Compares the encoder with rav1e and with libaom's real-time mode, which this builds
 	@./.ci/setup peer
 	$(CARGO) run --release --locked -p layercast-compare --features libaom -- $(COMPARE)
 
-lint: setup ## Checks the formatting, clippy with each set of features, and what a relay links
+lint: setup ## Checks the formatting, runs clippy with each feature, and checks what a relay links
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked --all-targets --no-default-features -- -D warnings
@@ -62,8 +62,8 @@ deny: ## Checks licences, advisories and sources of all dependencies, if cargo-d
 doc: setup ## Builds the documentation
 	$(CARGO) doc --locked --no-deps
 
-ci: ## Does what CI does
+ci: ## Runs every check that CI runs
 	./.ci/run
 
-clean: ## Removes all that was built
+clean: ## Removes everything that was built
 	$(CARGO) clean

@@ -1,10 +1,80 @@
 //! A real-time AV1 Scalable Video Coding (SVC) engine for video calls that stay end-to-end encrypted.
 //!
-//! The modules are the stages of the pipeline. A [`picture`] goes in at one end and is coded by the `encoder` as the
-//! layers of a scalability [`structure`], each a frame of a [`bitstream`]. `e2ee` seals the frames, `rtp` puts them
-//! into packets and gets them out again, the `decoder` makes pictures of them. `select` says which layers who gets,
-//! and which are coded at all; `simulate` lives whole calls through. Each of those not linked here is a feature of its
-//! name, on by default.
+//! A sender codes each camera picture once, as layers of several sizes and frame rates, and encrypts every layer. A
+//! relay (SFU) without a key forwards to each receiver the layers that the receiver has room for. Senders code only
+//! the layers that somebody watches.
+//!
+//! # The pipeline
+//!
+//! The modules are its stages, in this order:
+//!
+//! | module | what it does | feature |
+//! | --- | --- | --- |
+//! | [`picture`] | holds camera pictures and decoded pictures | |
+//! | [`structure`] | plans the layers of each picture, and what each frame refers to | |
+//! | `encoder` | codes a picture as those layers | `encoder` |
+//! | [`bitstream`] | reads and writes AV1 headers and files | |
+//! | `e2ee` | seals and opens the frames of each layer, agrees on keys | `e2ee` |
+//! | `rtp` | makes packets of frames, and frames of packets | `rtp` |
+//! | `relay` | decides which frames go on to a receiver, and what to ask the sender for | `relay` |
+//! | `decoder` | makes pictures of frames | `decoder` |
+//! | `select` | decides which layers each receiver gets, and which are coded at all | `select` |
+//! | `simulate` | runs whole calls in virtual time | `simulate` |
+//!
+//! [`quality`] compares pictures, and [`scene`] draws a video call to try things with. All features are on by default;
+//! one more, `dav1d`, decodes by the system's libdav1d in place of `re_rav1d`.
+//!
+//! # Quick start
+//!
+//! ```
+//! # #[cfg(all(feature = "encoder", feature = "decoder"))] {
+//! use layercast::decoder::{Decoder, DecoderConfig};
+//! use layercast::encoder::{EncodeOptions, SvcConfig, SvcEncoder};
+//! use layercast::structure::ScalabilityMode;
+//! use layercast::{Size, bitstream, scene::Scene};
+//!
+//! let size = Size::new(320, 180);
+//! let camera = Scene::new(size); // A camera hands over `PictureView`s of its own buffers.
+//! let mut encoder = SvcEncoder::new(SvcConfig::new(size, ScalabilityMode::L2T2))?;
+//! let mut decoder = Decoder::new(DecoderConfig::default())?;
+//! for n in 0..3 {
+//!     let unit = encoder.encode(&camera.picture(n).view(), n as i64, EncodeOptions::default())?;
+//!     let mut small = Vec::new();
+//!     bitstream::write_temporal_delimiter(&mut small);
+//!     for frame in unit.frames.iter().filter(|frame| frame.plan.layer.spatial_id == 0) {
+//!         small.extend_from_slice(&frame.data); // The lower layer can be decoded without the upper one.
+//!     }
+//!     assert_eq!(decoder.decode(&small, n as i64)?[0].picture.size(), Size::new(160, 90));
+//! }
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! `README.md` goes on from here with encryption, packets and a relay, and `examples/` has whole programs.
+//!
+//! # Time and errors
+//!
+//! The crate opens no socket and reads no clock, except that MLS checks by the system's clock whether key packages have
+//! expired. A caller tells the [`Time`] as the first argument, `now`,
+//! of every call that depends on it. Machines that have something to say later follow one habit: the caller hands them
+//! something, calls `poll` until it returns `None`, and comes back at `next_timeout` at the latest.
+//!
+//! No input from the network makes the crate panic; each module has error types of its own.
+//!
+//! # Speed
+//!
+//! Encoding and decoding need an optimized build. A plain debug build codes about 55 times slower than release, unless
+//! the program's own `Cargo.toml` optimizes its dependencies:
+//!
+//! ```toml
+//! [profile.dev.package."*"]
+//! opt-level = 3
+//! ```
+//!
+//! # Further reading
+//!
+//! The repository has `ARCHITECTURE.md` (the modules, and what each may not do), `SECURITY.md` (the threat model) and
+//! `docs/` (design and measurements).
 
 #![deny(unsafe_code)]
 #![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
@@ -34,6 +104,11 @@ pub use picture::Size;
 pub use time::Time;
 
 /// The README's examples are tests.
-#[cfg(all(doctest, feature = "encoder", feature = "decoder", feature = "e2ee", feature = "select"))]
+#[cfg(all(doctest, feature = "encoder", feature = "decoder", feature = "e2ee", feature = "relay"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// So are those of the other documents.
+#[cfg(all(doctest, feature = "select"))]
+#[doc = include_str!("../docs/SELECT.md")]
+struct Documents;

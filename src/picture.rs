@@ -1,7 +1,7 @@
 //! Pictures: 8-bit 4:2:0 samples, borrowed from their owner or owned.
 //!
-//! A [`PictureView`] borrows three planes wherever they lie, each with a stride of its own, so a camera
-//! pipeline hands over its buffers as they are. A [`Picture`] owns its samples.
+//! A [`PictureView`] borrows three planes, each with a stride of its own, so that a camera pipeline hands over its
+//! buffers as they are. A [`Picture`] owns its samples.
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ impl Size {
         self.width as u64 * self.height as u64
     }
 
-    /// Whether it is the size of a picture that AV1 can code: 1 to 65536 samples wide and high.
+    /// Whether AV1 can code a picture of this size: 1 to 65536 samples wide and high.
     pub const fn is_codable(self) -> bool {
         1 <= self.width && self.width <= 1 << 16 && 1 <= self.height && self.height <= 1 << 16
     }
@@ -56,7 +56,7 @@ pub enum PictureError {
         width: usize,
     },
     /// The plane ends before its last row does.
-    #[error("plane {plane}: {len} samples where {needed} are needed")]
+    #[error("plane {plane}: {len} samples, but {needed} are needed")]
     Short {
         /// 0 for luma, 1 and 2 for chroma.
         plane: usize,
@@ -67,7 +67,7 @@ pub enum PictureError {
     },
 }
 
-/// One plane of samples that somebody else owns.
+/// One borrowed plane of samples.
 #[derive(Clone, Copy)]
 pub struct PlaneView<'a> {
     data: &'a [u8],
@@ -90,7 +90,7 @@ impl<'a> PlaneView<'a> {
     /// Row `y`, `width` samples long.
     ///
     /// # Panics
-    /// Where `y` is not below the height.
+    /// If `y` is not below the height.
     pub fn row(&self, y: usize) -> &'a [u8] {
         assert!(y < self.height, "row {y} of {}", self.height);
         &self.data[y * self.stride..][..self.width]
@@ -113,7 +113,7 @@ impl<'a> PictureView<'a> {
     /// A picture of `size` luma samples over planes Y, U, V, each with its stride in samples.
     ///
     /// # Errors
-    /// [`PictureError`], where the planes cannot hold such a picture.
+    /// [`PictureError`] if the planes cannot hold such a picture.
     pub fn new(size: Size, planes: [&'a [u8]; 3], strides: [usize; 3]) -> Result<Self, PictureError> {
         if !size.is_codable() {
             return Err(PictureError::Size(size));
@@ -161,7 +161,7 @@ pub const fn plane_size(size: Size, plane: usize) -> (usize, usize) {
     if plane == 0 { (width, height) } else { (width.div_ceil(2), height.div_ceil(2)) }
 }
 
-/// A picture that owns its samples; rows follow each other without a gap.
+/// A picture that owns its samples. Its rows follow each other without a gap.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Picture {
     size: Size,
@@ -178,7 +178,7 @@ impl Picture {
     /// A grey picture of 1 to 65536 samples a side.
     ///
     /// # Panics
-    /// Where the size is not in that range.
+    /// If the size is not in that range.
     pub fn new(size: Size) -> Self {
         assert!(size.is_codable(), "{size}");
         let plane = |p| {
@@ -198,12 +198,12 @@ impl Picture {
         &self.planes[plane]
     }
 
-    /// The samples of plane 0, 1 or 2, to be written.
+    /// The samples of plane 0, 1 or 2, writable.
     pub fn plane_mut(&mut self, plane: usize) -> &mut [u8] {
         &mut self.planes[plane]
     }
 
-    /// The samples of all planes, to be written.
+    /// The samples of all planes, writable.
     pub fn planes_mut(&mut self) -> [&mut [u8]; 3] {
         self.planes.each_mut().map(Vec::as_mut_slice)
     }

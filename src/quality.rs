@@ -1,9 +1,9 @@
-//! How close decoded pictures are to their originals: PSNR and SSIM of luma, as the filters `psnr` and `ssim` of
-//! ffmpeg define them, so that figures can be compared.
+//! How close decoded pictures are to their originals: PSNR and SSIM of luma, as ffmpeg's filters `psnr` and `ssim`
+//! compute them, so that figures can be compared with those of others.
 
 use crate::picture::{PictureView, PlaneView, Size};
 
-/// Samples a side of the blocks whose sums SSIM is made of; its windows are two blocks a side.
+/// Side of the blocks whose sums make up SSIM, in samples. A window of SSIM is two blocks wide and high.
 const BLOCK: usize = 4;
 
 /// Why two pictures cannot be compared.
@@ -18,13 +18,13 @@ pub enum QualityError {
         /// Width and height of the picture under test, in luma samples.
         test: Size,
     },
-    /// The pictures hold no window of SSIM.
+    /// The pictures are smaller than a window of SSIM.
     #[error("a picture of {0} is smaller than SSIM's window of 8x8")]
     Small(Size),
 }
 
-/// The quality of the pictures added so far. They may have different sizes, as those of layers do; each counts the
-/// same.
+/// The quality of the pictures added so far. They may have different sizes, as those of layers do; each picture has
+/// the same weight.
 #[derive(Debug, Clone, Default)]
 pub struct Quality {
     frames: u64,
@@ -37,7 +37,7 @@ impl Quality {
     /// Adds a picture and its original.
     ///
     /// # Errors
-    /// [`QualityError`] where they differ in size or are below 8x8; nothing is added then.
+    /// [`QualityError`] if they differ in size or are smaller than 8x8. Nothing is added then.
     pub fn add(&mut self, reference: PictureView<'_>, test: PictureView<'_>) -> Result<(), QualityError> {
         let size = test.size();
         if reference.size() != size {
@@ -53,19 +53,19 @@ impl Quality {
         Ok(())
     }
 
-    /// Pictures added.
+    /// Number of pictures added.
     pub fn frames(&self) -> u64 {
         self.frames
     }
 
-    /// PSNR of luma in dB, of the squared error's mean over all pictures: infinite where all of them are as their
-    /// originals, and where there are none.
+    /// PSNR of luma in dB, from the mean of the squared error over all pictures. It is infinite if all of them equal
+    /// their originals, and if there are none.
     pub fn y_psnr(&self) -> f64 {
         let mean = self.squared_error / self.frames.max(1) as f64;
         10.0 * (255.0 * 255.0 / mean).log10()
     }
 
-    /// SSIM of luma, the mean over all pictures: 1 where all of them are as their originals, and where there are
+    /// SSIM of luma, the mean over all pictures. It is 1 if all of them equal their originals, and if there are
     /// none.
     pub fn y_ssim(&self) -> f64 {
         if self.frames == 0 { 1.0 } else { self.ssim / self.frames as f64 }
@@ -113,8 +113,8 @@ impl Sums {
     }
 }
 
-/// The mean over windows of 8x8 samples, 4 apart both ways. What the last whole block leaves over at the right and
-/// the bottom does not count.
+/// The mean over windows of 8x8 samples, which are 4 samples apart in both directions. Samples beyond the last whole
+/// block at the right and the bottom do not count.
 fn mean_ssim(reference: PlaneView<'_>, test: PlaneView<'_>) -> f64 {
     let (columns, rows) = (reference.width() / BLOCK, reference.height() / BLOCK);
     let mut above = vec![Sums::default(); columns];

@@ -1,5 +1,5 @@
-//! Packets cost no allocations of their own, on their way out and in: frames of many packets take no more than frames
-//! of few. It is a test of its own, as the counts are those of the whole process.
+//! Neither sending nor receiving allocates memory for each packet: frames of many packets take no more allocations
+//! than frames of few. This test has a process of its own, because it counts the allocations of the whole process.
 
 use bytes::{Bytes, BytesMut};
 use layercast::rtp::{

@@ -1,4 +1,4 @@
-//! Every decode target of every mode, taken out and decoded, is what the coder reconstructed.
+//! Every decode target of every mode is taken out of the stream and decoded, and equals the encoder's reconstruction.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! A receiver whose layers are dropped and taken again at random, where the structure allows it, sees no drift.
+//! A relay drops a receiver's layers and adds them again at random, whenever the structure allows it; the receiver
+//! sees no drift.
 
 mod common;
 

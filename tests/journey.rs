@@ -1,5 +1,6 @@
-//! Pictures that were sealed, sent in packets of which a relay drops the upper layers, shuffled and doubled are the
-//! pictures that the coder reconstructed, for every mode and decode target.
+//! The whole journey, for every mode and decode target: pictures are coded, sealed and put into packets, a relay drops
+//! the upper layers, the network reorders and doubles packets, and the decoded pictures equal the encoder's
+//! reconstruction.
 
 mod common;
 #[path = "common/relay.rs"]

@@ -1,4 +1,4 @@
-//! A decoder that loses temporal units, or gets damaged ones, goes on at the next key frame.
+//! A decoder that misses temporal units, or gets damaged ones, goes on at the next key frame.
 
 mod common;
 

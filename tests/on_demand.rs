@@ -1,4 +1,4 @@
-//! A sender that codes from one picture to the next only what somebody watches.
+//! A sender that codes in each picture only the layers that somebody watches at that moment.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! What other implementations send, read as they mean it and written as they write it: `test-vectors/others`.
+//! Data of other implementations, in `test-vectors/others`: the crate reads it as they mean it, and writes it as they do.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A selector that knows its streams decides, and takes new inputs, without allocating.
+//! A selector that knows its streams takes new inputs and decides without allocating memory.
 
 use std::time::Duration;
 

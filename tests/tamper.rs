@@ -1,8 +1,8 @@
-//! 100,000 packets that a relay has tampered with: none is accepted.
+//! A relay tampers with 100,000 packets, and the receiver accepts none of them.
 //!
-//! A relay has all packets of a call of two senders in two epochs. It changes what it likes, puts the frames
-//! together again as a receiver does, and the receiver opens them. What a relay may change is tried too, and
-//! has to be accepted.
+//! The relay has all packets of a call of two senders in two epochs. It changes them in many ways, puts the frames
+//! together again as a receiver does, and the receiver opens them. The test also makes the changes that a relay is
+//! allowed to make, and the receiver has to accept those.
 
 use std::sync::Arc;
 use std::time::Duration;

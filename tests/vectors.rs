@@ -1,4 +1,4 @@
-//! The streams in `test-vectors`: coded to the same bytes, decoded to the same samples.
+//! The streams in `test-vectors`: the encoder writes the same bytes, and the decoder returns the same samples.
 
 mod common;
 

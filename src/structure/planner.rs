@@ -1,10 +1,13 @@
 //! The planner: which frames the next picture is coded as, and what they refer to.
 
-use super::{DecodeTargets, FrameTemplate, LayerId, Refresh, ScalabilityMode, Structure};
+use super::frames::{FrameTemplate, Structure};
+use super::layer::{DecodeTargets, LayerId};
+use super::mode::ScalabilityMode;
+use super::refresh::Refresh;
 use crate::picture::Size;
 
 /// Index into `ref_frame_idx` (AV1 5.9.2) of LAST_FRAME, which is the frame's own spatial layer in an earlier
-/// picture; where the frame does not refer to that, it is the layer below.
+/// picture, or the layer below if the frame does not refer to an earlier picture.
 pub const LAST_FRAME: usize = 0;
 
 /// Index into `ref_frame_idx` of GOLDEN_FRAME, which is the layer below in the same picture.
@@ -24,20 +27,19 @@ pub struct PictureRequest {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PicturePlan {
-    /// Number of the picture: the first that the planner was asked for is 0, and pictures without frames
-    /// count.
+    /// Number of the picture, from 0 on. Pictures without frames count.
     pub picture_number: u64,
-    /// The mode that it is of.
+    /// The mode of its structure.
     pub mode: ScalabilityMode,
     /// The size of the highest spatial layer in luma samples.
     pub size: Size,
-    /// Whether it is a key picture. It may be one that was not asked for.
+    /// Whether it is a key picture. The planner may plan one that nobody asked for.
     pub key: bool,
     /// Its place in the structure: 0 for the key picture, n for picture n - 1 of the [cycle](Structure::cycle).
     pub position: usize,
-    /// The decode targets that it was coded for.
+    /// The decode targets that it is coded for.
     pub wanted: DecodeTargets,
-    /// The decode targets of which every frame is coded from here on, as long as the same are wanted.
+    /// The decode targets of which every frame is coded from here on, as long as the wanted ones do not change.
     pub available: DecodeTargets,
     /// What to code, lowest spatial layer first, at most one frame of each.
     pub frames: Vec<FramePlan>,
@@ -45,7 +47,7 @@ pub struct PicturePlan {
 
 /// The kind of a frame, by which `frame_type` is coded (AV1 6.8.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(clippy::exhaustive_enums)] // AV1's kinds that the planner uses: whoever codes frames has to know all of them.
+#[allow(clippy::exhaustive_enums)] // The kinds of AV1 that the planner uses; every encoder has to know all of them.
 pub enum FrameKind {
     /// KEY_FRAME, shown.
     Key,
@@ -59,9 +61,9 @@ pub enum FrameKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FramePlan {
-    /// Number of the frame among all frames of all layers, the first being 0. Frames are numbered as if none was
-    /// ever left out, so that those which are coded keep the distances of the structure; a pause of many pictures
-    /// counts as one cycle. Its lowest 16 bits are the frame_number of the Dependency Descriptor.
+    /// Number of the frame among all frames of all layers, from 0 on. Frames that are left out have numbers too,
+    /// so that coded frames keep the distances of the structure; a pause of many pictures counts as one cycle. The
+    /// lowest 16 bits are the frame_number of the Dependency Descriptor.
     pub frame_number: u64,
     /// The frame's layer.
     pub layer: LayerId,
@@ -71,23 +73,23 @@ pub struct FramePlan {
     pub temporal_ref: Option<u8>,
     /// The slot of the frame one spatial layer below, in the same picture, that it refers to.
     pub inter_layer_ref: Option<u8>,
-    /// `refresh_frame_flags`: bit i is set where slot i holds the frame from now on.
+    /// `refresh_frame_flags`: bit i is set if slot i holds the frame from now on.
     pub refresh_frame_flags: u8,
-    /// `ref_frame_idx`: the slots behind LAST_FRAME to ALTREF_FRAME. Of these [`LAST_FRAME`] and
-    /// [`GOLDEN_FRAME`] are chosen and the others repeat LAST_FRAME, so that none is a slot which some
-    /// receiver of the frame fills otherwise. All are 0, and not to be coded, unless the frame is an inter
-    /// frame.
+    /// `ref_frame_idx`: the slots behind LAST_FRAME to ALTREF_FRAME. The plan chooses [`LAST_FRAME`] and
+    /// [`GOLDEN_FRAME`]; the others repeat LAST_FRAME, because a receiver of the frame could hold something else
+    /// in any other slot. In frames that are not inter frames all are 0, and not to be coded.
     pub ref_slots: [u8; 7],
-    /// `primary_ref_frame`: the index into `ref_slots` whose probabilities the frame starts from, or none.
+    /// `primary_ref_frame`: the index into `ref_slots` of the frame whose probabilities this frame starts from, or
+    /// none.
     pub primary_ref: Option<usize>,
     /// Numbers of the frames that it needs: at most two that it refers to. An intra-only frame of a key picture
     /// needs the key frame, since no decoder starts without one.
     pub depends_on: Vec<u64>,
     /// The decode targets that need it, wanted or not.
     pub needed_by: DecodeTargets,
-    /// Whether a receiver can begin to take this layer here: at temporal layer 0, one that has taken the
-    /// spatial layers below or, in the S modes, any other; above, one that has taken the same spatial layer
-    /// up to the temporal layer below.
+    /// Whether a receiver can begin to take this layer here. At temporal layer 0 the receiver has to have taken
+    /// the spatial layers below or, in the S modes, any other. At a higher temporal layer it has to have taken the
+    /// same spatial layer up to the temporal layer below.
     pub is_switch_point: bool,
 }
 
@@ -98,7 +100,7 @@ struct Held {
     spatial_id: u8,
 }
 
-/// What is to be had, kept from one picture to the next.
+/// The decode targets that are available, kept from one picture to the next.
 #[derive(Debug, Clone, Copy, Default)]
 struct Available {
     /// The decode targets wanted and the spatial layers present.
@@ -118,14 +120,14 @@ enum WayBack {
 
 /// Walks a structure picture by picture and leaves out the frames that nobody needs.
 ///
-/// A frame that was left out is never referred to. A temporal layer comes back when it is wanted; a spatial
-/// layer comes back with its next frame of temporal layer 0, predicted from the layer below it (or intra-only
-/// in the S modes). If the structure has no such prediction, as in the `_KEY` modes or for spatial layer 0 of the
-/// `L` modes, the picture becomes a key picture unasked, lest a wanted layer stay away for ever. A key picture
-/// starts the structure's cycle anew.
+/// No frame refers to one that was left out. A temporal layer comes back when somebody wants it. A spatial layer
+/// comes back with its next frame of temporal layer 0, predicted from the layer below it (or intra-only in the S
+/// modes). If the structure has no such prediction, as in the `_KEY` modes or for spatial layer 0 of the `L` modes,
+/// the planner makes the picture a key picture, because the wanted layer would otherwise never come back. A key
+/// picture starts the structure's cycle anew.
 ///
-/// A [`Refresh`] does the same to layers that are there: the planner forgets what they could refer to just before
-/// their next frame of temporal layer 0, so that no picture is left out for it.
+/// A [`Refresh`] does the same to layers that are present. The planner forgets the frames that such a layer could
+/// refer to just before its next frame of temporal layer 0, so that it leaves no picture out.
 #[derive(Debug, Clone)]
 pub struct Planner {
     structure: &'static Structure,
@@ -135,20 +137,20 @@ pub struct Planner {
     picture_number: u64,
     /// The last picture that has frames: its number, and that of its frame of spatial layer 0, coded or not.
     last: Option<(u64, u64)>,
-    /// The first frame number of a planner that goes on where another one ended.
+    /// The first frame number, which is not 0 if the planner goes on where another one ended.
     first_frame_number: u64,
-    /// What was asked for and is still to be done.
+    /// The refresh that was asked for and is still to be done.
     refresh: Refresh,
-    /// Spatial layers that were not left out since they were last begun: bit `spatial_id`.
+    /// Spatial layers whose last frame of temporal layer 0 was planned: bit `spatial_id`.
     present: u8,
-    /// What is available of the layers that are present, for the decode targets wanted last.
+    /// The decode targets that are available with the layers present and the decode targets wanted last.
     available: Available,
     slots: [Option<Held>; 8],
 }
 
 impl Planner {
-    /// A planner of a mode for pictures of a size, which is the highest layer's, in luma samples. Its first picture
-    /// will be a key picture.
+    /// A planner of a mode. `size` is that of the pictures and of the highest spatial layer, in luma samples. The
+    /// first picture will be a key picture.
     pub fn new(mode: ScalabilityMode, size: Size) -> Self {
         Self {
             structure: mode.structure(),
@@ -177,10 +179,11 @@ impl Planner {
         self.structure
     }
 
-    /// Plans the next picture. Every frame of the plan has to be coded, or the next picture be asked for as a
-    /// key picture.
+    /// Plans the next picture. The encoder has to code every frame of the plan; if it cannot, the caller has to ask
+    /// for a key picture next.
     ///
-    /// If nothing is wanted there are no frames; a refresh asked for then comes as soon as its layer is wanted.
+    /// If nobody wants anything, the plan has no frames. The planner does a refresh that was asked for meanwhile as
+    /// soon as somebody wants its layer.
     pub fn next(&mut self, request: PictureRequest) -> PicturePlan {
         let structure = self.structure;
         let wanted = request.wanted.intersection(DecodeTargets::all(structure));
@@ -248,8 +251,8 @@ impl Planner {
     fn frame_number(&self, key: bool) -> u64 {
         match self.last {
             Some((picture, number)) if !key => {
-                // Nothing refers back by more than the cycle, so that a longer pause needs no more numbers: 2^15
-                // of them cannot be told from a step back.
+                // Nothing refers back by more than the cycle, so a longer pause needs no more numbers. A jump by 2^15
+                // could not be told from a step back.
                 let elapsed = (self.picture_number - picture).min(self.structure.cycle.len() as u64);
                 number + elapsed * u64::from(self.structure.spatial_layers)
             }
@@ -273,8 +276,9 @@ impl Planner {
         structure.decode_targets().filter(|&target| present(target.spatial_id) && !missing(target)).collect()
     }
 
-    /// The frame of a template, or nothing if what it refers to was left out. `base` is the number of the picture's
-    /// frame of spatial layer 0; `lowest` and `below` are the first and the last frame planned for this picture.
+    /// The frame of a template, or nothing if a frame that it refers to was left out. `base` is the number of the
+    /// picture's frame of spatial layer 0; `lowest` and `below` are the first and the last frame planned for this
+    /// picture.
     fn plan(
         &mut self,
         template: &FrameTemplate,
@@ -333,8 +337,8 @@ impl Planner {
         })
     }
 
-    /// The slot to refer to for an earlier frame of the same spatial layer: the template's, or where its
-    /// frame was left out the newest of a lower temporal layer.
+    /// The slot to refer to for an earlier frame of the same spatial layer: the template's or, if its frame was left
+    /// out, that of the newest frame of a lower temporal layer.
     fn earlier(&self, slot: u8, layer: LayerId) -> Option<u8> {
         let held = |slot: u8| self.slots[slot as usize].filter(|held| held.spatial_id == layer.spatial_id);
         if held(slot).is_some() {
@@ -351,8 +355,8 @@ impl Planner {
             .map(|(_, slot)| slot)
     }
 
-    /// Forgets what a frame that is not coded would have replaced, which is out of date from now on: a frame
-    /// of temporal layer 0 takes its whole spatial layer with it, as all later ones follow from it.
+    /// Forgets the frames that a frame which is not coded would have replaced, as they are out of date from now on.
+    /// A frame of temporal layer 0 takes its whole spatial layer with it, because all later ones follow from it.
     fn leave_out(&mut self, template: &FrameTemplate) {
         let LayerId { spatial_id, temporal_id } = template.layer;
         if temporal_id == 0 {
@@ -372,8 +376,8 @@ impl Planner {
         }
     }
 
-    /// Whether no frame but that of a key picture can bring a spatial layer that is wanted, anew if a refresh was
-    /// asked for.
+    /// Whether only a key picture can bring a spatial layer that somebody wants, or can refresh it if that was asked
+    /// for.
     fn key_needed(&self, spatial_id: u8) -> bool {
         match self.way_back(spatial_id) {
             WayBack::Below => self.key_needed(spatial_id - 1),

@@ -1,17 +1,17 @@
-//! What is to be coded anew, so that a receiver can begin or go on.
+//! Layers to be coded anew, so that a receiver can begin or go on.
 
 use std::fmt;
 
 /// A set of spatial layers whose next frame of temporal layer 0 shall not refer to earlier pictures of the layer; or
 /// a key picture, which is that for all of them.
 ///
-/// This is the one word for it in the whole crate. A selector's decision, a receiver's jitter buffer and an SFU ask
+/// The whole crate uses this one word. A selector's decision, a receiver's jitter buffer and an SFU ask
 /// for a refresh; RTCP carries it as a picture loss indication (a key picture, RFC 4585), a full intra request (the
 /// same, RFC 5104) or a layer refresh request (layers, RFC 9627); and a [`Planner`](super::Planner) takes it.
 ///
 /// A refreshed layer is predicted from the layer below it, and in the `S` modes intra-only, so that no receiver of
-/// the layer misses a picture. The `_KEY` modes, and spatial layer 0 of the `L` modes, have no such prediction: there
-/// the planner makes a key picture of it.
+/// the layer misses a picture. The `_KEY` modes, and spatial layer 0 of the `L` modes, have no such prediction: the
+/// planner then makes the picture a key picture.
 ///
 /// ```
 /// # use layercast::structure::Refresh;
@@ -45,12 +45,12 @@ impl Refresh {
     /// The spatial layers of a range. A receiver that decodes spatial layer a and wants layer b needs `a + 1..=b`.
     ///
     /// # Panics
-    /// If one is above 3.
+    /// If a `spatial_id` is above 3.
     pub fn layers(spatial_ids: impl IntoIterator<Item = u8>) -> Self {
         spatial_ids.into_iter().map(Self::layer).fold(Self::NONE, Self::union)
     }
 
-    /// What both ask for. A key picture brings every layer.
+    /// The layers of both sets. A key picture brings every layer.
     pub const fn union(self, other: Self) -> Self {
         let bits = self.bits | other.bits;
         if bits & Self::KEY.bits != 0 { Self::KEY } else { Self { bits } }
@@ -66,7 +66,7 @@ impl Refresh {
         self.bits == Self::KEY.bits
     }
 
-    /// Whether a spatial layer is to be coded anew. A key picture does that to each.
+    /// Whether a spatial layer is to be coded anew. A key picture codes every layer anew.
     pub const fn contains(self, spatial_id: u8) -> bool {
         self.is_key() || spatial_id < 4 && self.bits >> spatial_id & 1 != 0
     }

@@ -2,12 +2,14 @@
 //!
 //! Each drawing has a row per layer and a column per picture, as the diagrams in section 9 of the standard;
 //! the pictures after `key` repeat. A frame is drawn `t+i>r`: it refers to slot t (an earlier picture of the
-//! same spatial layer) and slot i (the layer below in the same picture), and is stored in each of the slots r,
-//! where `*` stands for all eight. A dot is no frame. A slot that was not written since holds what the key
-//! picture left there. On the right are the decode targets that need the row's frames, and behind `key` those
-//! that need the key picture's where these are more.
+//! same spatial layer) and slot i (the layer below in the same picture), and is stored in each of the slots r;
+//! `*` stands for all eight. A dot is no frame. A slot that was not written since holds what the key picture left
+//! there. On the right are the decode targets that need the row's frames, and behind `key` those that need the key
+//! picture's frame, if these are more.
 
-use super::{FrameTemplate, LayerId, ScalabilityMode as Mode, Structure};
+use super::frames::{FrameTemplate, Structure};
+use super::layer::LayerId;
+use super::mode::ScalabilityMode as Mode;
 
 const S0T0: LayerId = LayerId::new(0, 0);
 const S0T1: LayerId = LayerId::new(0, 1);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::picture::Size;
 
 /// The size of the pictures planned for; no plan depends on it.
 const SIZE: Size = Size::new(1280, 720);
@@ -161,7 +162,7 @@ fn pictures(structure: &Structure) -> impl Iterator<Item = &'static [FrameTempla
 }
 
 /// A frame as the table has it: its picture, its template, the frames that it refers to by picture and layer,
-/// and who needs it.
+/// and the decode targets that need it.
 struct Unrolled {
     picture: usize,
     template: FrameTemplate,
@@ -176,7 +177,7 @@ impl Unrolled {
     }
 }
 
-/// The frames of the first `count` pictures, what they refer to found by following the slots.
+/// The frames of the first `count` pictures. The frames that they refer to are found by following the slots.
 fn unroll(structure: &Structure, count: usize) -> Vec<Unrolled> {
     let mut slots = [None; 8];
     let mut frames = Vec::new();
@@ -560,7 +561,7 @@ fn a_refresh_of_the_lowest_layer_is_of_use_to_those_above() {
     let mut planner = Planner::new(ScalabilityMode::L3T1, SIZE);
     planner.next(only(&[(2, 0)]));
     assert!(planner.next(PictureRequest { refresh: Refresh::layer(0), ..only(&[(2, 0)]) }).key);
-    // What there is not is not refreshed.
+    // The planner does not refresh layers that the structure lacks.
     let plan = planner.next(PictureRequest { refresh: Refresh::layer(3), ..only(&[(2, 0)]) });
     assert!(!plan.key && plan.frames.iter().all(|frame| frame.temporal_ref.is_some()));
 }
@@ -584,7 +585,7 @@ fn a_key_picture_waits_until_something_is_wanted() {
     assert!(!planner.next(only(&[(0, 1)])).key);
     assert!(!planner.next(PictureRequest { refresh: Refresh::KEY, ..only(&[]) }).key);
     assert!(planner.next(only(&[(0, 1)])).key);
-    // A target that the structure does not have is nothing to code for.
+    // The planner codes nothing for a target that the structure does not have.
     assert!(planner.next(only(&[(3, 7)])).frames.is_empty());
 }
 
@@ -595,8 +596,8 @@ struct Receiver {
     slots: [Option<u64>; 8],
 }
 
-/// Runs a planner and every receiver that could have come to be: from a key picture on with any decode
-/// target, then up by switch points and down in temporal layers whenever it likes.
+/// Runs a planner and every receiver that is possible: it begins at a key picture with any decode target, goes up
+/// at switch points, and goes down in temporal layers whenever it likes.
 fn simulate(mode: ScalabilityMode, requests: &[PictureRequest]) -> Result<(), TestCaseError> {
     let structure = mode.structure();
     let mut planner = Planner::new(mode, SIZE);
@@ -710,7 +711,7 @@ fn any_mode() -> impl Strategy<Value = ScalabilityMode> {
     (0..25usize).prop_map(|at| table::TABLE[at].mode)
 }
 
-/// Pictures in runs that want the same, with something asked for at the start of some.
+/// Pictures in runs that want the same decode targets. Some runs begin with a refresh.
 fn any_requests() -> impl Strategy<Value = Vec<PictureRequest>> {
     let target = (0..3u8, 0..3u8).prop_map(|(s, t)| LayerId::new(s, t));
     let wanted = proptest::collection::vec(target, 0..4).prop_map(DecodeTargets::from_iter);

@@ -1,4 +1,4 @@
-//! The two ends of a video stream: pictures' layers to packets, and packets to what a decoder takes.
+//! The two ends of a video stream: from the layers of pictures to packets, and from packets to temporal units.
 
 use bytes::{Bytes, BytesMut};
 use layercast::Time;

@@ -1,4 +1,4 @@
-//! Reproducible chance.
+//! Random numbers that are the same in every run.
 
 /// Numbers that look like chance and are the same on every machine: a linear congruential generator.
 pub struct Chance(pub u64);

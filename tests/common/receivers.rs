@@ -1,4 +1,4 @@
-//! A receiver for each decode target, held against the coder.
+//! A receiver for each decode target, whose pictures are compared with the encoder's reconstruction.
 
 use std::error::Error;
 

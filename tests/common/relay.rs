@@ -1,4 +1,4 @@
-//! A relay as it is between sender and receiver.
+//! A relay between sender and receiver.
 
 use bytes::Bytes;
 use layercast::rtp::descriptor::{DecodeTargetIndication, DependencyDescriptor, DependencyStructure};

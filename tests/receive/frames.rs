@@ -1,4 +1,4 @@
-//! Frames into the frame buffer.
+//! Frames that go straight into the frame buffer.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The receiving side, in virtual time and without a codec: frames of planned pictures that are dropped, lost,
-//! late and out of order never reach a decoder that does not have what they refer to; nor do their packets.
+//! The receiving side, in virtual time and without a codec. Frames of planned pictures are dropped, lost, late and out
+//! of order; none reaches a decoder that lacks a frame which it refers to. The same is tried with packets.
 
 #[path = "../common/chance.rs"]
 mod chance;

@@ -1,4 +1,4 @@
-//! Packets, from the packetizer over a relay and a network to the frame buffer.
+//! Packets that go from the packetizer through a relay and a network to the frame buffer.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

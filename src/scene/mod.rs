@@ -1,15 +1,15 @@
-//! A moving scene drawn by code: somebody in a video call, talking with their hands.
+//! A moving scene drawn by code: a person in a video call, who talks with their hands.
 //!
 //! It stands in for a camera in tests, benchmarks and examples, which then need no video files. A textured wall
 //! with a picture and a bookshelf stays still; the head sways and nods, the eyes blink, the mouth talks, the
-//! hands gesture with motion blur; and over everything lies the noise of a sensor, new in each picture.
+//! hands gesture with motion blur. The noise of a sensor lies over everything, new in each picture.
 //!
-//! A picture is a function of its size and number alone, to the bit, on every machine: only operations that
-//! IEEE 754 defines exactly are used, so no `sin` of the platform's library.
+//! A picture depends on its size and number alone and is the same on every machine, bit for bit: the code uses only
+//! operations that IEEE 754 defines exactly, and no `sin` of the platform's library.
 
 use crate::picture::{Picture, Size, plane_size};
 
-/// Pictures per second that the motion is made for.
+/// Pictures per second at which the motion looks natural.
 pub const FRAME_RATE: u32 = 30;
 
 /// The sensor noise of luma, as a standard deviation in levels of 8 bits.
@@ -17,11 +17,11 @@ const LUMA_NOISE: f32 = 1.2;
 /// The sensor noise of chroma.
 const CHROMA_NOISE: f32 = 0.7;
 
-/// The scene in one picture size.
+/// The scene at one picture size.
 #[derive(Clone)]
 pub struct Scene {
     size: Size,
-    /// All that does not move, drawn once.
+    /// Everything that does not move, drawn once.
     still: Vec<Colour>,
 }
 
@@ -35,7 +35,7 @@ impl Scene {
     /// The scene in pictures of 1 to 65536 samples a side.
     ///
     /// # Panics
-    /// Where the size is not in that range.
+    /// If the size is not in that range.
     pub fn new(size: Size) -> Self {
         assert!(size.is_codable(), "{size}");
         let (width, height) = plane_size(size, 0);
@@ -85,7 +85,7 @@ impl Scene {
         for plane in [1, 2] {
             let rows = picture.plane_mut(plane).chunks_exact_mut(chroma_width);
             for (to, rows) in rows.zip(pixels.chunks(2 * width)) {
-                // At an odd edge the last row and column stand for themselves.
+                // At an odd edge the last row and column are averaged with themselves.
                 let (upper, lower) = (&rows[..width], &rows[rows.len() - width..]);
                 let pairs = upper.chunks(2).zip(lower.chunks(2));
                 for (to, (upper, lower)) in to.iter_mut().zip(pairs) {
@@ -124,7 +124,7 @@ fn lit(colour: Colour, light: f32) -> Colour {
     mix(colour, [16.0, 0.0, 0.0], light, 1.0 - light)
 }
 
-/// The sine of so many turns: a polynomial that is 0.0012 off at most.
+/// The sine of an angle in turns: a polynomial that is off by at most 0.0012.
 fn sine(turns: f64) -> f32 {
     let x = (turns - turns.floor()) * 2.0 - 1.0;
     let x = x as f32;
@@ -147,8 +147,8 @@ fn length(x: f32, y: f32) -> f32 {
     (x * x + y * y).sqrt()
 }
 
-/// The whole number below, for what is far from the limits of `i32`; without SSE4.1 a call in the platform's library
-/// would be slow.
+/// The whole number below, for values far from the limits of `i32`. Without SSE4.1 `floor` is a call into the
+/// platform's library, which is slow.
 fn floor(x: f32) -> i32 {
     let whole = x as i32;
     whole - i32::from(x < whole as f32)
@@ -159,7 +159,7 @@ fn saw(x: f32) -> f32 {
     (x - floor(x) as f32 - 0.5).abs()
 }
 
-/// 32 bits that look like chance.
+/// 32 bits that look random.
 fn hash(x: u32) -> u32 {
     let x = (x ^ x >> 16).wrapping_mul(0x21f0_aaad);
     let x = (x ^ x >> 15).wrapping_mul(0x735a_2d97);
@@ -172,7 +172,7 @@ fn normal(bits: u32) -> f32 {
     (a + b + c + d - 510) as f32 * (1.0 / 147.8)
 }
 
-/// A chance value from -1 to 1 for a point of a lattice.
+/// A random value from -1 to 1 for a point of a lattice.
 fn lattice(x: i32, y: i32, seed: u32) -> f32 {
     let bits = hash((x as u32).wrapping_mul(0x9e37_79b1) ^ hash((y as u32).wrapping_add(seed << 16)));
     (bits >> 8) as f32 * (2.0 / 16_777_216.0) - 1.0
@@ -247,7 +247,7 @@ impl Canvas {
 
 // ---- The room ----
 
-/// What stands still: the wall, a picture on it, a bookshelf.
+/// Everything that stands still: the wall, a picture on it, a bookshelf.
 fn room(x: f32, y: f32) -> Colour {
     let light = 1.04 - 0.30 * length(x + 0.55, y - 0.15);
     let wall = || {
@@ -343,12 +343,12 @@ fn skin() -> Colour {
     rgb(222.0, 168.0, 140.0)
 }
 
-/// How much of a pixel is inside, where `distance` is from the outline, negative inside.
+/// The part of a pixel that is inside an outline. `distance` is from the outline, negative inside.
 fn cover(distance: f32, softness: f32) -> f32 {
     (0.5 - distance / softness).clamp(0.0, 1.0)
 }
 
-/// About the distance from an ellipse around the origin.
+/// The approximate distance from an ellipse around the origin.
 fn ellipse(x: f32, y: f32, half_width: f32, half_height: f32) -> f32 {
     (length(x / half_width, y / half_height) - 1.0) * half_width.min(half_height)
 }
@@ -738,87 +738,4 @@ fn paint_arm(canvas: &mut Canvas, side: f32, time: f64) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use md5::{Digest, Md5};
-
-    fn md5(picture: &Picture) -> String {
-        let mut md5 = Md5::new();
-        for plane in 0..3 {
-            md5.update(picture.plane(plane));
-        }
-        md5.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    /// The mean of squared differences of luma.
-    fn difference(a: &Picture, b: &Picture) -> f64 {
-        let sum: u64 = a.plane(0).iter().zip(b.plane(0)).map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2)).sum();
-        sum as f64 / a.plane(0).len() as f64
-    }
-
-    #[test]
-    fn a_picture_is_the_same_everywhere() {
-        for (width, height, n, expected) in [
-            (320, 180, 0, "3937f1bb272f8bbb03120b4cf83c94f9"),
-            (320, 180, 75, "16b3fe8eb66d1fc5cc370bbaebf676be"),
-            (318, 182, 1_000_000_000_000, "c2cf60002574df96f894bfd937e122fc"),
-            (66, 66, 12, "ef5d5479c5ab38cd764ae0a1a765a03d"),
-            (90, 160, 3, "3ab54b05efe47a1edbbadabf304d58e1"),
-            (1, 1, 0, "b7e17a58543bc4c876445f915bc1af16"),
-        ] {
-            let scene = Scene::new(Size::new(width, height));
-            let picture = scene.picture(n);
-            assert_eq!(md5(&picture), expected, "{width}x{height}, picture {n}");
-            assert_eq!(scene.picture(n), picture);
-        }
-    }
-
-    #[test]
-    fn every_size_works() {
-        for (width, height) in [(1, 1), (1, 64), (64, 1), (2, 3), (17, 9), (66, 66), (318, 182), (181, 321)] {
-            let size = Size::new(width, height);
-            let scene = Scene::new(size);
-            assert_eq!(scene.size(), size);
-            for n in [0, 1, u64::from(u32::MAX), u64::MAX] {
-                let picture = scene.picture(n);
-                assert_eq!(picture.size(), size);
-            }
-        }
-    }
-
-    #[test]
-    fn the_wall_has_noise_only_and_the_person_moves() {
-        let scene = Scene::new(Size::new(320, 180));
-        let pictures: Vec<_> = (0..90).map(|n| scene.picture(n)).collect();
-        let noise = f64::from(2.0 * LUMA_NOISE * LUMA_NOISE);
-        for pair in pictures.windows(2) {
-            let moved = difference(&pair[0], &pair[1]);
-            assert!((noise..100.0).contains(&moved), "{moved}");
-        }
-        assert!(difference(&pictures[0], &pictures[60]) > 40.0);
-
-        // The upper left corner is wall.
-        let corner = |picture: &Picture| -> Vec<f64> {
-            picture.plane(0).chunks(320).take(25).flat_map(|row| &row[..80]).map(|&s| s.into()).collect()
-        };
-        let mut square = 0.0;
-        for pair in pictures.windows(2) {
-            let pair = corner(&pair[0]).into_iter().zip(corner(&pair[1]));
-            square += pair.map(|(a, b)| (a - b) * (a - b)).sum::<f64>() / (80.0 * 25.0);
-        }
-        // Rounding to samples adds a twelfth to each of the two.
-        let deviation = (square / 89.0 / 2.0 - 1.0 / 12.0).sqrt();
-        assert!((deviation - f64::from(LUMA_NOISE)).abs() < 0.03, "{deviation}");
-    }
-
-    #[test]
-    fn the_sine_is_one() {
-        for i in -2000..2000 {
-            let turns = f64::from(i) / 617.0;
-            assert!(
-                (f64::from(sine(turns)) - (turns * std::f64::consts::TAU).sin()).abs() < 1.2e-3,
-                "{turns}"
-            );
-        }
-    }
-}
+mod tests;
