@@ -13,7 +13,8 @@
 //! ([`FrameBufferConfig::give_up`]), and for any other frame a shorter time ([`FrameBufferConfig::skip_after`]), as
 //! that frame costs but one picture.
 //!
-//! # When a chain is broken The buffer goes on with the best decode target below whose chain is whole, and asks for a
+//! # When a chain is broken
+//! The buffer goes on with the best decode target below whose chain is whole, and asks for a
 //! refresh of the layers above it; if there is no such target, it asks for a key frame. The wanted target comes back
 //! at a frame with a switch indication for it (A.7).
 

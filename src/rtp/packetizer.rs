@@ -191,7 +191,8 @@ impl Packetizer {
     /// draft-ietf-avtcore-rtp-sframe. The payloads are those of the frame's packets in the clear
     /// ([`av1::packetize`]), encrypted; the frame's own payload is not looked at.
     ///
-    /// # Errors [`PacketizeError`], and [`PacketizeError::TooLarge`] for a payload above [`room`](Self::room); there
+    /// # Errors
+    /// [`PacketizeError`], and [`PacketizeError::TooLarge`] for a payload above [`room`](Self::room); there
     /// are no packets then.
     pub fn packetize_sealed(
         &mut self,

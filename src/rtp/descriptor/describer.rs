@@ -85,7 +85,8 @@ impl Describer {
     /// it finds its chain broken. A key picture of another mode or size brings a new structure, whose template ids
     /// are not those that held so far.
     ///
-    /// # Errors [`DescriptorError::NoStructure`] if no key picture of this mode and size came before: receivers could
+    /// # Errors
+    /// [`DescriptorError::NoStructure`] if no key picture of this mode and size came before: receivers could
     /// not read the descriptors. The planner is to be asked for a key picture then.
     ///
     /// # Panics

@@ -85,7 +85,8 @@ impl DependencyDescriptor {
 
     /// Appends the descriptor. `known` is the structure that holds, unless the descriptor has one.
     ///
-    /// # Errors [`DescriptorError::Template`], [`DescriptorError::Value`] and [`DescriptorError::Space`]; nothing is
+    /// # Errors
+    /// [`DescriptorError::Template`], [`DescriptorError::Value`] and [`DescriptorError::Space`]; nothing is
     /// written then.
     pub fn write(&self, known: &DependencyStructure, into: &mut impl BufMut) -> Result<(), DescriptorError> {
         let size = self.size(known)?;

@@ -5,7 +5,8 @@
 //! before it. Putting frames in order is the [frame buffer](super::frame_buffer)'s work, so that each can be opened
 //! as early as possible.
 //!
-//! # Missing packets The reassembler asks for the packets of a gap in the sequence numbers ([`Reassembler::nacks`]),
+//! # Missing packets
+//! The reassembler asks for the packets of a gap in the sequence numbers ([`Reassembler::nacks`]),
 //! at growing intervals, until it gives them up. A relay that drops layers renumbers what it forwards, so every gap
 //! is a loss. Frames that miss a packet which was given up are abandoned. [`Reassembler::settled`] says below which
 //! frame number nothing more can come, so that the frame buffer does not wait for frames that a relay has dropped.
