@@ -560,6 +560,31 @@ proptest! {
         }
     }
 
+    /// The reports may name streams that are on offer and others, again and again.
+    #[test]
+    fn any_reports_keep_and_ask_for_little(
+        reports in prop::collection::vec((any_report(), 0..2000u64, any::<Option<u32>>()), 1..20),
+    ) {
+        let (mut s, mut now, mut asked) = (Selector::new(SelectorConfig::default()), ms(0), [None::<Time>; 3]);
+        for (id, mode) in [ScalabilityMode::L3T3, ScalabilityMode::L3T3Key, ScalabilityMode::S3T3].into_iter().enumerate() {
+            s.set_offer(now, StreamId(id as u32), &offer(mode));
+        }
+        for (mut report, later, bits) in reports {
+            report.windows.iter_mut().for_each(|(id, _)| id.0 %= 5);
+            report.caps.iter_mut().for_each(|(id, _)| *id = id.map(|id| StreamId(id.0 % 5)));
+            now += Duration::from_millis(later);
+            s.set_network(now, Network { available_bitrate: bits.map(u64::from), ..Network::default() });
+            s.set_report(now, &report);
+            prop_assert_eq!(s.known_streams(), [0, 1, 2].map(StreamId));
+            for (decided, asked) in s.decide(now).streams.iter().zip(&mut asked) {
+                if !decided.refresh.is_none() {
+                    prop_assert!(asked.is_none_or(|asked| now - asked >= Duration::from_secs(1)));
+                    *asked = Some(now);
+                }
+            }
+        }
+    }
+
     #[test]
     fn no_input_is_too_strange_to_decide(
         numbers in prop::collection::vec(any::<(u64, f32, u32, u32)>(), 1..20),
