@@ -1,7 +1,7 @@
 //! The errors of the decoder.
 
 use crate::bitstream::BitstreamError;
-use crate::picture::PictureError;
+use crate::picture::{PictureError, Size};
 
 /// A decoder that cannot be made, or a temporal unit that it cannot decode.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,20 +13,39 @@ pub enum DecodeError {
     /// The decoder library could not be started.
     #[error("the decoder does not start: {0}")]
     Start(String),
-    /// The temporal unit is larger than [`MAX_TEMPORAL_UNIT`](super::MAX_TEMPORAL_UNIT).
+    /// The temporal unit is larger than [`max_unit_size`](super::DecoderConfig::max_unit_size).
     #[error("a temporal unit of {0} bytes is too large")]
     UnitSize(usize),
+    /// The temporal unit has more than [`MAX_FRAMES`](super::MAX_FRAMES) frames.
+    #[error("a temporal unit of more than {} frames", super::MAX_FRAMES)]
+    TooManyFrames,
+    /// The temporal unit shows more than one frame of a spatial layer.
+    #[error("a temporal unit shows several frames of spatial layer {spatial_id}")]
+    ShownTwice {
+        /// The layer.
+        spatial_id: u8,
+    },
+    /// A frame is larger than the settings or the sizes of the layers allow, or of a layer that has no size.
+    #[error("a frame of {}x{} in spatial layer {spatial_id} is too large", size.width, size.height)]
+    FrameSize {
+        /// Size of the frame in luma samples.
+        size: Size,
+        /// Its layer.
+        spatial_id: u8,
+    },
+    /// A frame has more than [`MAX_TILES`](super::MAX_TILES) tiles.
+    #[error("a frame of {0} tiles")]
+    TooManyTiles(usize),
     /// The OBUs do not form a temporal unit.
     #[error("malformed temporal unit: {0}")]
     Malformed(&'static str),
-    /// An OBU is damaged.
+    /// An OBU or a frame header is damaged, or refers to frames that are not there.
     #[error(transparent)]
     Obu(#[from] BitstreamError),
     /// References are missing, and the temporal unit has no sequence header with a key frame.
     #[error("decoding resumes at the next key frame")]
     NeedKeyFrame,
-    /// The decoder library refuses the temporal unit: it is damaged, its frame is too large, or it refers to
-    /// frames that are not there.
+    /// The decoder library refuses the temporal unit: it is damaged.
     #[error("the temporal unit cannot be decoded: {0}")]
     Refused(String),
     /// The picture is not 8-bit 4:2:0.

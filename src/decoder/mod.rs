@@ -16,31 +16,45 @@
 //! came, it predicts the frame from the older picture in the same slot. A caller that learns of the loss,
 //! from the transport or from a Dependency Descriptor, calls [`Decoder::reset`].
 //!
+//! # Limits
+//! A sender may be hostile, and a few bytes of AV1 code pictures that take seconds to decode. Before the library
+//! sees a byte of a temporal unit, the decoder therefore reads all its headers, and refuses the unit if
+//!
+//! - it is larger than [`DecoderConfig::max_unit_size`], 1 MiB by default;
+//! - it shows more than one frame of a spatial layer, or has more than [`MAX_FRAMES`] frames in all, hidden frames
+//!   included;
+//! - a frame is larger than [`DecoderConfig::max_size`], [`DecoderConfig::frame_size_limit`], or the size of its
+//!   layer that [`Decoder::set_layer_sizes`] was given, or has more than [`MAX_TILES`] tiles.
+//!
+//! One call then decodes at most [`MAX_FRAMES`] frames of the largest size. In a call it is one for each spatial
+//! layer, and the layers' sizes are best taken from what was authenticated: the resolutions of the Dependency
+//! Descriptor's structure that came with the frame. Both libraries are given the limit on the samples as well.
+//!
 //! Only OBUs that affect the samples reach the library; metadata and unknown types do not. The library has
 //! the entry points of C, so a panic inside rav1d would end the process and cannot become an error here.
 //! Damaged streams have not caused one.
 
 mod error;
+mod limits;
 mod unit;
 
 pub use error::DecodeError;
+pub use limits::{MAX_FRAMES, MAX_TILES};
 
 use crate::picture::{Picture, PictureView, Size};
 use bytes::Bytes;
+use limits::{Limits, MAX_SPATIAL_LAYERS};
 // Never both: rav1d exports the symbols of libdav1d too, and is linked only if it is named.
 #[cfg(feature = "dav1d")]
 use dav1d as backend;
 #[cfg(not(feature = "dav1d"))]
 use rav1d::dav1d as backend;
 
-/// The largest temporal unit that [`Decoder::decode`] accepts, in bytes.
+/// The largest temporal unit that a decoder can be set to accept, in bytes.
 pub const MAX_TEMPORAL_UNIT: usize = 64 << 20;
 
 /// The largest frame size limit that can be set, in luma samples: the decoders count bytes in 32 bits.
 const MAX_FRAME_SIZE_LIMIT: u32 = 1 << 30;
-
-/// Spatial layers that a stream can have (`spatial_id` is two bits wide).
-const MAX_SPATIAL_LAYERS: usize = 4;
 
 /// The pictures of a temporal unit that the decoder returns.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -68,11 +82,23 @@ pub struct DecoderConfig {
     /// The largest frame that is decoded, in luma samples, 1 to 2^30. The default is that of
     /// level 5: 8912896 (4096x2176).
     pub frame_size_limit: u32,
+    /// The largest width and the largest height of a frame that is decoded, at least 1 each. The default is that of
+    /// level 5: 8192x4352.
+    pub max_size: Size,
+    /// The largest temporal unit that is decoded, in bytes, 1 to [`MAX_TEMPORAL_UNIT`]. The default is 1 MiB, which
+    /// at 30 pictures a second is 250 Mbit/s. Files may need more.
+    pub max_unit_size: usize,
 }
 
 impl Default for DecoderConfig {
     fn default() -> Self {
-        Self { output: Output::default(), threads: 1, frame_size_limit: 8_912_896 }
+        Self {
+            output: Output::default(),
+            threads: 1,
+            frame_size_limit: 8_912_896,
+            max_size: Size::new(8192, 4352),
+            max_unit_size: 1 << 20,
+        }
     }
 }
 
@@ -92,6 +118,8 @@ pub struct DecodedPicture {
 pub struct Decoder {
     inner: backend::Decoder,
     output: Output,
+    max_unit_size: usize,
+    limits: Limits,
     need_key_frame: bool,
 }
 
@@ -111,12 +139,18 @@ impl Decoder {
     /// [`DecodeError::Config`] if a setting is out of range, [`DecodeError::Start`] if the decoder library
     /// cannot start.
     pub fn new(config: DecoderConfig) -> Result<Self, DecodeError> {
-        let DecoderConfig { output, threads, frame_size_limit } = config;
+        let DecoderConfig { output, threads, frame_size_limit, max_size, max_unit_size } = config;
         let Some(threads) = u32::try_from(threads).ok().filter(|t| (1..=256).contains(t)) else {
             return Err(DecodeError::Config("`threads` is not in 1..=256"));
         };
         if !(1..=MAX_FRAME_SIZE_LIMIT).contains(&frame_size_limit) {
             return Err(DecodeError::Config("`frame_size_limit` is not in 1..=2^30"));
+        }
+        if max_size.width == 0 || max_size.height == 0 {
+            return Err(DecodeError::Config("`max_size` is empty"));
+        }
+        if !(1..=MAX_TEMPORAL_UNIT).contains(&max_unit_size) {
+            return Err(DecodeError::Config("`max_unit_size` is not in 1..=MAX_TEMPORAL_UNIT"));
         }
         let operating_point = match output {
             Output::OperatingPoint(point @ 0..=31) => point.into(),
@@ -131,7 +165,17 @@ impl Decoder {
         settings.set_frame_size_limit(frame_size_limit);
         let inner = backend::Decoder::with_settings(&settings)
             .map_err(|error| DecodeError::Start(error.to_string()))?;
-        Ok(Self { inner, output, need_key_frame: true })
+        let limits = Limits::new(max_size, frame_size_limit);
+        Ok(Self { inner, output, max_unit_size, limits, need_key_frame: true })
+    }
+
+    /// Takes the size of each spatial layer, the lowest first. From now on a frame that is larger than its layer, or
+    /// of a layer beyond these, is an error. No sizes lift the limit, and so it is in the beginning.
+    ///
+    /// A receiver takes the sizes from the structure that the sender sealed with its frames, so that nobody makes it
+    /// decode larger pictures than the sender says it sends.
+    pub fn set_layer_sizes(&mut self, sizes: &[Size]) {
+        self.limits.set_layer_sizes(sizes);
     }
 
     /// Decodes one temporal unit in the low-overhead bitstream format (AV1 specification, section 5.2), with
@@ -158,6 +202,7 @@ impl Decoder {
     /// Forgets all references, as after an error. Decoding resumes at the next key frame.
     pub fn reset(&mut self) {
         self.inner.flush();
+        self.limits.reset();
         self.need_key_frame = true;
     }
 
@@ -171,13 +216,14 @@ impl Decoder {
         temporal_unit: &[u8],
         timestamp: i64,
     ) -> Result<Vec<DecodedPicture>, DecodeError> {
-        if temporal_unit.len() > MAX_TEMPORAL_UNIT {
+        if temporal_unit.len() > self.max_unit_size {
             return Err(DecodeError::UnitSize(temporal_unit.len()));
         }
         let unit = unit::split(temporal_unit)?;
         if self.need_key_frame && !unit.starts_sequence {
             return Err(DecodeError::NeedKeyFrame);
         }
+        self.limits.check(temporal_unit)?;
         self.need_key_frame = false;
         let data = Bytes::copy_from_slice(temporal_unit);
         let mut layers: [Option<backend::Picture>; MAX_SPATIAL_LAYERS] = Default::default();
@@ -196,8 +242,7 @@ impl Decoder {
         }
     }
 
-    /// Decodes OBUs of one spatial layer. A temporal unit shows one picture of each layer, so the last
-    /// picture counts.
+    /// Decodes OBUs of one spatial layer, of which a temporal unit shows one picture at most.
     fn decode_part(
         &mut self,
         part: Bytes,

@@ -1,5 +1,10 @@
+use super::limits::Limits;
 use super::*;
-use crate::bitstream::BitstreamError;
+use crate::bitstream::{
+    BitReader, BitstreamError, FrameHeader, HeaderReader, RefSlots, SequenceHeader, TileInfo,
+    write_frame_obu, write_sequence_obu,
+};
+use crate::structure::LayerId;
 use proptest::prelude::*;
 use rav1e::prelude::{ChromaSampling, Config, Context, EncoderConfig, EncoderStatus, Pixel, SpeedSettings};
 use std::sync::LazyLock;
@@ -183,9 +188,10 @@ fn decoding_goes_on_at_a_key_frame() {
     assert!(decoder.needs_key_frame());
     assert_eq!(decoder.decode(&CLIP[3], 0), Err(DecodeError::NeedKeyFrame));
     assert_eq!(decode_all(&mut decoder, &CLIP), intact);
-    // The frame's own data end early.
+    // The frame's own header ends early.
     let [.., (6, frame)] = obus(&CLIP[1])[..] else { panic!("no frame") };
-    assert!(matches!(decoder.decode(&obu(6, None, &frame[..3]), 0), Err(DecodeError::Refused(_))));
+    let cut = decoder.decode(&obu(6, None, &frame[..3]), 0);
+    assert_eq!(cut, Err(DecodeError::Obu(BitstreamError::End)));
     assert_eq!(decoder.decode(&CLIP[1], 0), Err(DecodeError::NeedKeyFrame));
     assert_eq!(decode_all(&mut decoder, &CLIP), intact);
     decoder.reset();
@@ -217,6 +223,7 @@ fn what_is_too_large_or_of_another_format_is_refused() {
         output: Output::OperatingPoint(point),
         threads,
         frame_size_limit,
+        ..DecoderConfig::default()
     };
     assert!(matches!(new(config(0, 1, 0)), Err(DecodeError::Config(_))));
     assert!(matches!(new(config(257, 1, 0)), Err(DecodeError::Config(_))));
@@ -225,11 +232,19 @@ fn what_is_too_large_or_of_another_format_is_refused() {
     assert!(matches!(new(config(1, 1, 32)), Err(DecodeError::Config(_))));
 
     let mut small = Decoder::new(config(1, (SIZE * SIZE) as u32 - 1, 0)).unwrap();
-    assert!(matches!(small.decode(&CLIP[0], 0), Err(DecodeError::Refused(_))));
+    let size = Size::new(SIZE as u32, SIZE as u32);
+    assert_eq!(small.decode(&CLIP[0], 0), Err(DecodeError::FrameSize { size, spatial_id: 0 }));
     let mut just_enough = Decoder::new(config(1, (SIZE * SIZE) as u32, 0)).unwrap();
     assert_eq!(just_enough.decode(&CLIP[0], 0).unwrap().len(), 1);
-    let too_long = vec![0; MAX_TEMPORAL_UNIT + 1];
-    assert_eq!(just_enough.decode(&too_long, 0), Err(DecodeError::UnitSize(MAX_TEMPORAL_UNIT + 1)));
+    for max_unit_size in [0, MAX_TEMPORAL_UNIT + 1] {
+        assert!(matches!(
+            new(DecoderConfig { max_unit_size, ..config(1, 1, 0) }),
+            Err(DecodeError::Config(_))
+        ));
+    }
+    for max_size in [Size::new(0, 1), Size::new(1, 0)] {
+        assert!(matches!(new(DecoderConfig { max_size, ..config(1, 1, 0) }), Err(DecodeError::Config(_))));
+    }
 
     for (unit, bits, layout) in [
         (encode::<u16>(10, ChromaSampling::Cs420, 1, 0), 10, "4:2:0"),
@@ -239,6 +254,125 @@ fn what_is_too_large_or_of_another_format_is_refused() {
         let mut decoder = decoder(Output::HighestLayer);
         assert_eq!(decoder.decode(&unit[0], 0), Err(DecodeError::Format { bits, layout }));
         assert_eq!(decoder.decode(&CLIP[0], 0).unwrap().len(), 1);
+    }
+}
+
+/// The first picture of the clip as a hidden frame that takes slot 7, for after that picture.
+fn hidden_frame() -> Vec<u8> {
+    let mut headers = HeaderReader::new();
+    let shown = headers.temporal_unit(&CLIP[0]).next().unwrap().unwrap().header;
+    let sequence = headers.sequence().unwrap();
+    let payload = obus(&CLIP[0]).into_iter().find(|obu| obu.0 == 6).unwrap().1;
+    let mut reader = BitReader::new(payload);
+    FrameHeader::parse(&mut reader, sequence, &RefSlots::new(), LayerId::default()).unwrap();
+    let tiles = reader.byte_alignment().unwrap();
+    let hidden = FrameHeader {
+        show_frame: false,
+        showable_frame: true,
+        refresh_frame_flags: 0x80,
+        ref_order_hint: headers.slots().order_hints(),
+        ..shown
+    };
+    let mut frame = vec![];
+    write_frame_obu(&mut frame, None, sequence, &hidden, headers.slots(), tiles).unwrap();
+    frame
+}
+
+/// A frame header that shows the hidden frame.
+fn show_existing() -> Vec<u8> {
+    // show_existing_frame, frame_to_show_map_idx 7, trailing bit.
+    obu(3, None, &[0xf8])
+}
+
+#[test]
+fn a_bomb_is_refused_before_it_goes_off() {
+    let hidden = hidden_frame();
+    let unit = |hidden_frames| [CLIP[0].clone(), hidden.repeat(hidden_frames)].concat();
+    let mut decoder = decoder(Output::HighestLayer);
+    let just_enough = decoder.decode(&unit(MAX_FRAMES - 1), 0).unwrap();
+    assert_eq!((just_enough.len(), &just_enough[0].picture), (1, &*FIRST));
+    for bomb in [MAX_FRAMES, 500] {
+        assert_eq!(decoder.decode(&unit(bomb), 0), Err(DecodeError::TooManyFrames));
+        assert!(decoder.needs_key_frame());
+    }
+    // A second frame of the layer, coded or shown out of a slot.
+    let second = obus(&CLIP[1]).into_iter().find(|obu| obu.0 == 6).unwrap().1;
+    for second in [obu(6, None, second), [hidden.clone(), show_existing()].concat()] {
+        let bomb = [CLIP[0].clone(), second].concat();
+        assert_eq!(decoder.decode(&bomb, 0), Err(DecodeError::ShownTwice { spatial_id: 0 }));
+    }
+    // In the next temporal unit it may be shown.
+    assert_eq!(decoder.decode(&unit(1), 0).unwrap().len(), 1);
+    assert_eq!(decoder.decode(&show_existing(), 1).unwrap()[0].picture, *FIRST);
+    assert_eq!(decode_all(&mut decoder, &CLIP).len(), CLIP.len());
+}
+
+#[test]
+fn a_temporal_unit_is_no_larger_than_set() {
+    let max_unit_size = CLIP[0].len();
+    let mut decoder = Decoder::new(DecoderConfig { max_unit_size, ..DecoderConfig::default() }).unwrap();
+    assert_eq!(decoder.decode(&CLIP[0], 0).unwrap().len(), 1);
+    let padded = [CLIP[0].clone(), obu(15, None, &[])].concat();
+    assert_eq!(decoder.decode(&padded, 0), Err(DecodeError::UnitSize(max_unit_size + 2)));
+    let default = DecoderConfig::default().max_unit_size;
+    assert_eq!(
+        self::decoder(Output::AllLayers).decode(&vec![0; default + 1], 0),
+        Err(DecodeError::UnitSize(default + 1))
+    );
+}
+
+#[test]
+fn a_frame_is_no_larger_than_set_or_than_its_layer() {
+    let size = Size::new(SIZE as u32, SIZE as u32);
+    let too_large = |spatial_id| Err(DecodeError::FrameSize { size, spatial_id });
+    for max_size in [Size::new(size.width - 1, 4096), Size::new(4096, size.height - 1)] {
+        let mut small = Decoder::new(DecoderConfig { max_size, ..DecoderConfig::default() }).unwrap();
+        assert_eq!(small.decode(&CLIP[0], 0), too_large(0));
+    }
+    let just_enough = DecoderConfig { max_size: size, ..DecoderConfig::default() };
+    assert_eq!(Decoder::new(just_enough).unwrap().decode(&CLIP[0], 0).unwrap().len(), 1);
+
+    let unit = two_layers().0.concat();
+    let mut decoder = decoder(Output::AllLayers);
+    decoder.set_layer_sizes(&[size, size]);
+    assert_eq!(decoder.decode(&unit, 0).unwrap().len(), 2);
+    decoder.set_layer_sizes(&[size, Size::new(size.width, size.height - 1)]);
+    assert_eq!(decoder.decode(&unit, 0), too_large(1));
+    decoder.set_layer_sizes(&[size]);
+    assert_eq!(decoder.decode(&unit, 0), too_large(1));
+    decoder.set_layer_sizes(&[]);
+    assert_eq!(decoder.decode(&unit, 0).unwrap().len(), 2);
+}
+
+/// A sequence of 4096x2048 whose key frame has 64x2 tiles, and then 64x4.
+#[test]
+fn a_frame_of_many_tiles_is_refused() {
+    let mut headers = HeaderReader::new();
+    let small = headers.temporal_unit(&CLIP[0]).next().unwrap().unwrap().header;
+    let sequence = SequenceHeader {
+        frame_width_bits_minus_1: 15,
+        frame_height_bits_minus_1: 15,
+        max_frame_width: 4096,
+        max_frame_height: 2048,
+        ..headers.sequence().unwrap().clone()
+    };
+    let mut limits = Limits::new(Size::new(4096, 2048), 4096 * 2048);
+    for (tile_rows_log2, expected) in [(1, Ok(())), (2, Err(DecodeError::TooManyTiles(256)))] {
+        let tile_info = TileInfo { tile_cols_log2: 6, tile_rows_log2, ..small.tile_info.clone() };
+        let (upscaled_width, frame_height) = (4096, 2048);
+        let (render_width, render_height) = (4096, 2048);
+        let large = FrameHeader {
+            tile_info,
+            upscaled_width,
+            frame_height,
+            render_width,
+            render_height,
+            ..small.clone()
+        };
+        let mut unit = vec![];
+        write_sequence_obu(&mut unit, &sequence).unwrap();
+        write_frame_obu(&mut unit, None, &sequence, &large, &RefSlots::new(), &[0; 64]).unwrap();
+        assert_eq!(limits.check(&unit), expected);
     }
 }
 
@@ -259,6 +393,12 @@ proptest! {
         if let Some((unit, at)) = cut {
             let unit = unit.get_mut(&mut units);
             unit.truncate(at.index(unit.len()));
+        }
+        if !garbage.is_empty() {
+            // Frames in place of other frames, too, as many as there is room for.
+            let whole = garbage.iter().map(|byte| &units[usize::from(*byte) % units.len()][..]);
+            let mixed = whole.take(usize::from(garbage[0]) % 10).collect::<Vec<_>>().concat();
+            units.insert(3, mixed);
         }
         units.insert(1, garbage);
         let mut decoder = decoder(Output::AllLayers);

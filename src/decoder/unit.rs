@@ -9,6 +9,9 @@ use crate::bitstream::{ObuType, obus};
 /// More than four layers need, even if metadata stand between their frames.
 const MAX_PARTS: usize = 64;
 
+/// One for each layer of four. Each costs the library an allocation.
+const MAX_SEQUENCE_HEADERS: usize = 4;
+
 /// OBUs in a row that belong to one spatial layer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Part {
@@ -29,6 +32,7 @@ pub(super) struct CutUnit {
 pub(super) fn split(data: &[u8]) -> Result<CutUnit, DecodeError> {
     let mut unit = CutUnit { parts: Vec::new(), starts_sequence: false };
     let mut reduced_still_picture_header = None;
+    let mut sequence_headers = 0;
     for obu in obus(data) {
         let obu = obu?;
         let first = || obu.payload.first().ok_or(DecodeError::Malformed("an empty header"));
@@ -36,7 +40,13 @@ pub(super) fn split(data: &[u8]) -> Result<CutUnit, DecodeError> {
             ObuType::TemporalDelimiter if obu.offset > 0 => {
                 return Err(DecodeError::Malformed("a second temporal unit"));
             }
-            ObuType::SequenceHeader => reduced_still_picture_header = Some(first()? & 0x08 != 0),
+            ObuType::SequenceHeader if sequence_headers == MAX_SEQUENCE_HEADERS => {
+                return Err(DecodeError::Malformed("too many sequence headers"));
+            }
+            ObuType::SequenceHeader => {
+                sequence_headers += 1;
+                reduced_still_picture_header = Some(first()? & 0x08 != 0);
+            }
             ObuType::FrameHeader | ObuType::Frame => {
                 let first = first()?;
                 // show_existing_frame is 0, and so is frame_type: KEY_FRAME; see 5.9.2. There must be a
@@ -91,6 +101,7 @@ mod tests {
         malformed(&[0x0a, 0], "an empty header");
         malformed(&[0x32, 0], "an empty header");
         malformed(&[0x12, 0, 0x32, 1, 0, 0x12, 0], "a second temporal unit");
+        malformed(&[0x0a, 1, 0].repeat(5), "too many sequence headers");
         assert_eq!(split(&[0x32, 3, 0, 0]), Err(DecodeError::Obu(BitstreamError::End)));
         let mixed_up = [[0x36, 0x00, 1, 0], [0x36, 0x08, 1, 0]].concat().repeat(33);
         malformed(&mixed_up, "the layers' OBUs are mixed up");

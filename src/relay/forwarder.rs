@@ -12,7 +12,7 @@ use crate::structure::{DecodeTarget, LayerId, Refresh};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs)] // Users build it by a literal.
 pub struct ForwarderConfig {
-    /// The shortest time from one request for a refresh to the next.
+    /// The shortest time from one request for a refresh to the next, whatever becomes of the target meanwhile.
     pub request_interval: Duration,
 }
 
@@ -64,6 +64,8 @@ pub struct Forwarder {
     dropped_layers: u32,
     /// From when on a refresh is to be asked for, if one is needed.
     ask_at: Time,
+    /// The earliest time of another request.
+    free_at: Time,
     /// What is needed to enter the target.
     needs: Refresh,
 }
@@ -81,6 +83,7 @@ impl Forwarder {
             decided: Decided::default(),
             dropped_layers: 0,
             ask_at: Time::ZERO,
+            free_at: Time::ZERO,
             needs: Refresh::NONE,
         }
     }
@@ -100,7 +103,7 @@ impl Forwarder {
                 Some(sequence) => {
                     if let Some(wanted) = sequence.target(target, u32::MAX) {
                         self.approach(now, &sequence, wanted);
-                        self.ask_at = now;
+                        self.ask_at = now.max(self.free_at);
                     }
                 }
                 None => (self.needs, self.ask_at) = (Refresh::KEY, now + self.config.request_interval),
@@ -148,6 +151,7 @@ impl Forwarder {
             return None;
         }
         self.ask_at = now + self.config.request_interval;
+        self.free_at = self.ask_at;
         Some(self.needs)
     }
 

@@ -8,6 +8,8 @@
 //!   by, and says of each packet which frame it belongs to ([`RelayFrame`]).
 //! - A [`Forwarder`] stands before each receiver of the stream. It says of each packet whether to forward it, and
 //!   which [`Refresh`](crate::structure::Refresh) to ask the sender for.
+//! - [`RefreshRequests`] stands before the sender. It combines what all its receivers ask for, and passes on one
+//!   request a second at most, so that no receiver makes the others pay for key pictures without end.
 //!
 //! ```
 //! # use layercast::{Size, Time};
@@ -35,8 +37,10 @@
 
 mod forwarder;
 mod frames;
+mod requests;
 #[cfg(test)]
 mod tests;
 
 pub use forwarder::{Forward, Forwarder, ForwarderConfig};
 pub use frames::{FrameReader, RelayFrame};
+pub use requests::RefreshRequests;

@@ -126,11 +126,92 @@ fn separate_layers_go_on_until_the_other_begins() {
     let (forwarded, asked) = run(ScalabilityMode::S3T3, &[(0, low), (5, high), (14, low)], 20);
     assert_eq!(forwarded[4..9], ["S0T0.", "S0T2.", "S0T1.", "S0T2.", "S0T0 S2T0."]);
     assert_eq!(forwarded[12..17], ["S2T0.", "", "", "", "S0T0."]);
-    assert_eq!(asked, [(5, Refresh::layer(2)), (14, Refresh::layer(0))]);
+    // Nine pictures take less than the interval of requests.
+    assert_eq!(asked, [(5, Refresh::layer(2)), (15, Refresh::layer(0))]);
     // Shortly after the switch, the layer that was left can still be followed.
     let (forwarded, asked) = run(ScalabilityMode::S3T3, &[(0, low), (5, high), (9, low)], 16);
     assert_eq!(forwarded[9..13], ["S0T2", "S0T1.", "S0T2.", "S0T0."]);
     assert_eq!(asked, [(5, Refresh::layer(2))]);
+}
+
+/// What a receiver can ask for by hiding and showing its window as often as it likes.
+#[test]
+fn a_target_that_comes_and_goes_asks_once_in_an_interval() {
+    let interval = ForwarderConfig::default().request_interval;
+    for mode in [ScalabilityMode::L3T3, ScalabilityMode::L3T3Key, ScalabilityMode::S3T3] {
+        let (mut sender, mut reader) = (Sender::new(mode), FrameReader::new());
+        let (mut receiver, mut refresh) = (Receiver::new(None), Refresh::NONE);
+        let mut asked = vec![];
+        for n in 0..600 {
+            // Faster than the pictures come.
+            for target in
+                [Some(LayerId::new(2, 2)), None, Some(LayerId::new(0, 0))].into_iter().cycle().take(n % 7)
+            {
+                receiver.forwarder.set_target(sender.now, target);
+                if let Some(needed) = receiver.forwarder.poll(sender.now) {
+                    asked.push(sender.now);
+                    refresh = refresh.union(needed);
+                }
+            }
+            let (plan, sent) = sender.picture(std::mem::take(&mut refresh));
+            let frames = frames(&mut reader, &plan, &sent);
+            receiver.picture(sender.now, &frames);
+        }
+        assert!(asked.len() > 3, "{asked:?}");
+        assert!(asked.windows(2).all(|pair| pair[1] - pair[0] >= interval), "{asked:?}");
+    }
+}
+
+/// A hundred receivers whose windows come and go make a sender code no more than one key picture a second.
+#[test]
+fn many_receivers_ask_no_oftener_than_one() {
+    let (mut sender, mut reader) = (Sender::new(ScalabilityMode::L3T3), FrameReader::new());
+    let mut requests = RefreshRequests::default();
+    let mut forwarders = vec![Forwarder::new(ForwarderConfig::default()); 100];
+    let (mut asked, mut keys, mut denied) = (vec![], 0, 0);
+    for n in 0..300_usize {
+        for (i, forwarder) in forwarders.iter_mut().enumerate() {
+            let target = ((n + i) / 5 % 2 == 0).then_some(LayerId::new(2, 2));
+            forwarder.set_target(sender.now, target);
+            if let Some(needed) = forwarder.poll(sender.now) {
+                requests.handle_request(needed);
+                denied += 1;
+            }
+        }
+        let refresh = requests.poll(sender.now);
+        asked.extend(refresh.map(|_| sender.now));
+        assert!(requests.next_timeout().is_none_or(|at| at > sender.now));
+        let (plan, sent) = sender.picture(refresh.unwrap_or(Refresh::NONE));
+        keys += usize::from(plan.key);
+        for (_, frame) in frames(&mut reader, &plan, &sent) {
+            requests.handle_frame(&frame);
+            for forwarder in &mut forwarders {
+                forwarder.handle_frame(sender.now, &frame);
+            }
+        }
+    }
+    assert!(denied > 10 * asked.len() && (3..=11).contains(&keys), "{denied} {keys} {asked:?}");
+    assert!(asked.windows(2).all(|pair| pair[1] - pair[0] >= Duration::from_secs(1)), "{asked:?}");
+}
+
+#[test]
+fn requests_are_combined_and_a_key_frame_answers_them() {
+    let (mut sender, mut reader) = (Sender::new(ScalabilityMode::L3T3), FrameReader::new());
+    let mut requests = RefreshRequests::new(Duration::from_millis(500));
+    assert_eq!((requests.poll(Time::ZERO), requests.next_timeout()), (None, None));
+    requests.handle_request(Refresh::layer(1));
+    assert_eq!(requests.poll(Time::ZERO), Some(Refresh::layer(1)));
+    requests.handle_request(Refresh::layer(1));
+    requests.handle_request(Refresh::layer(2));
+    assert_eq!(requests.poll(Time::from_millis(499)), None);
+    assert_eq!(requests.next_timeout(), Some(Time::from_millis(500)));
+    assert_eq!(requests.poll(Time::from_millis(500)), Some(Refresh::layers(1..=2)));
+    requests.handle_request(Refresh::KEY);
+    let (plan, sent) = sender.picture(Refresh::NONE);
+    for (_, frame) in frames(&mut reader, &plan, &sent) {
+        requests.handle_frame(&frame);
+    }
+    assert_eq!((requests.poll(Time::from_secs(9)), requests.next_timeout()), (None, None));
 }
 
 #[test]
@@ -236,7 +317,7 @@ proptest! {
     #[test]
     fn whatever_happens_no_reference_is_dropped(
         mode in (0..25usize).prop_map(|index| ScalabilityMode::all().nth(index).unwrap()),
-        spells in proptest::collection::vec((any::<u8>(), 1..14usize, 0..12u8), 1..10),
+        spells in proptest::collection::vec((any::<u8>(), 1..24usize, 0..12u8), 1..10),
     ) {
         let structure = mode.structure();
         let (mut sender, mut reader) = (Sender::new(mode), FrameReader::new());
@@ -253,7 +334,8 @@ proptest! {
                 let (plan, sent) = sender.picture(std::mem::take(&mut refresh));
                 let frames = frames(&mut reader, &plan, &sent);
                 let forwarded = receiver.picture(sender.now, &frames);
-                let settled = n > 2 * structure.cycle.len() + 1;
+                // A request may have to wait for ten pictures.
+                let settled = n > 2 * structure.cycle.len() + 11;
                 if let Some(target) = target.filter(|_| settled) {
                     prop_assert_eq!(receiver.forwarder.current(), Some(target));
                     let needed = plan.frames.iter().filter(|frame| frame.needed_by.contains(target)).count();

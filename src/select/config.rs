@@ -26,6 +26,8 @@ pub struct SelectorConfig {
     /// The most spatial switches a minute that path and processor may cause in a stream. A stream rises only
     /// if that leaves a switch to fall with; with the last one it falls to the lowest layer.
     pub max_switches: u8,
+    /// The shortest time from one refresh of a stream that the decisions ask for to the next.
+    pub refresh_interval: Duration,
     /// The bonus of the spatial layer in use, as a share of its best value, 0 to 1. A switch down has to be
     /// worth more than that.
     pub switch_cost: f32,
@@ -43,6 +45,7 @@ impl Default for SelectorConfig {
             probe_duration: Duration::from_millis(500),
             patience: Duration::from_secs(60),
             max_switches: 4,
+            refresh_interval: Duration::from_secs(1),
             switch_cost: 0.3,
         }
     }

@@ -45,8 +45,10 @@ pub struct StreamDecision {
     pub room: u64,
     /// The input that keeps the stream from a higher target.
     pub reason: Reason,
-    /// The refresh to ask the sender for now, so that the receiver can start with its new target. Only the
-    /// decision that switches says so; otherwise it is [`Refresh::NONE`].
+    /// The refresh to ask the sender for now, so that the receiver can start with its new target. One decision says
+    /// so: the one that switches, or the first that is
+    /// [`refresh_interval`](super::SelectorConfig::refresh_interval) after the last refresh of the stream. Otherwise
+    /// it is [`Refresh::NONE`].
     pub refresh: Refresh,
     /// The target's value to the receiver, by the module's model, in 1/65536.
     pub utility: u32,

@@ -56,6 +56,10 @@
 //! Windows do not wait: a window that appears, grows or becomes more important gets its layers at once. With
 //! a history the utility is the highest that the history allows.
 //!
+//! Every window that is hidden and shown again needs a refresh, which all receivers of the stream pay for. A selector
+//! therefore asks for one refresh of a stream in [`SelectorConfig::refresh_interval`] at most: what is needed sooner
+//! comes with a later decision, unless the window is hidden again by then.
+//!
 //! An estimate is often no higher than the bitrate sent. If the next step up needs more, [`Decision::probe`]
 //! asks for a probe. If the estimate then follows the probe, the path has proven itself; if it does not, the
 //! next probe waits longer. If not even the minimum service fits, the selector asks for a probe every two

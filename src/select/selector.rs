@@ -57,17 +57,7 @@ impl Selector {
 
     /// Takes a stream's window.
     pub fn set_window(&mut self, _now: Time, stream: StreamId, window: Window) {
-        let stream = self.stream(stream);
-        let old = stream.window;
-        if old != window {
-            stream.fresh |= window.size.width > old.size.width
-                || window.size.height > old.size.height
-                || window.priority > old.priority
-                || window.max_frame_rate.unwrap_or(f32::INFINITY)
-                    > old.max_frame_rate.unwrap_or(f32::INFINITY);
-            stream.window = window;
-            stream.stale = true;
-        }
+        self.stream(stream).set_window(window);
     }
 
     /// Takes a stream's layers, with their bitrates as last measured.
@@ -88,13 +78,7 @@ impl Selector {
     /// Takes the cap of a stream, or, without a stream, of every stream and of their total.
     pub fn set_cap(&mut self, _now: Time, stream: Option<StreamId>, cap: Cap) {
         match stream {
-            Some(stream) => {
-                let stream = self.stream(stream);
-                let changed = stream.cap != cap;
-                stream.fresh |= changed;
-                stream.stale |= changed;
-                stream.cap = cap;
-            }
+            Some(stream) => self.stream(stream).set_cap(cap),
             None => {
                 let changed = self.cap != cap;
                 for stream in &mut self.streams {
@@ -108,25 +92,32 @@ impl Selector {
 
     /// Takes a receiver's report: windows, processor and caps. A stream that the report does not name becomes
     /// hidden and loses its cap; the selector forgets it if it has no layers on offer either.
+    ///
+    /// A receiver can name any stream. What the report says of a stream that the selector does not know counts for
+    /// nothing and is not kept, so that the cost of a report is in proportion to its length. A relay gives the last
+    /// report again after the offer of a new stream.
     pub fn set_report(&mut self, now: Time, report: &ReceiverReport) {
         for stream in &mut self.streams {
             stream.named = (false, false);
         }
         for (id, window) in &report.windows {
-            self.set_window(now, *id, *window);
-            self.stream(*id).named.0 = true;
-        }
-        for (id, cap) in report.caps.iter().filter_map(|(id, cap)| Some((id.as_ref()?, cap))) {
-            self.set_cap(now, Some(*id), *cap);
-            self.stream(*id).named.1 = true;
-        }
-        for i in 0..self.streams.len() {
-            let Stream { id, named: (window, cap), .. } = self.streams[i];
-            if !window {
-                self.set_window(now, id, Window::default());
+            if let Some(stream) = self.known(*id) {
+                stream.set_window(*window);
+                stream.named.0 = true;
             }
-            if !cap {
-                self.set_cap(now, Some(id), Cap::default());
+        }
+        for (id, cap) in &report.caps {
+            if let Some(stream) = id.and_then(|id| self.known(id)) {
+                stream.set_cap(*cap);
+                stream.named.1 = true;
+            }
+        }
+        for stream in &mut self.streams {
+            if !stream.named.0 {
+                stream.set_window(Window::default());
+            }
+            if !stream.named.1 {
+                stream.set_cap(Cap::default());
             }
         }
         let of_all = report.caps.iter().rev().find(|(id, _)| id.is_none());
@@ -198,7 +189,7 @@ impl Selector {
                 bitrate,
                 room: stream.cap.max_bitrate.map_or(room, |max| room.min(max)),
                 reason,
-                refresh: refresh(stream.held, target, &stream.offer),
+                refresh: stream.ask(now, target, refresh(stream.held, target, &stream.offer), &config),
                 utility,
             });
             let level = |target: Option<DecodeTarget>| target.map_or(0, |target| target.spatial_id + 1);
@@ -338,6 +329,17 @@ impl Selector {
     pub(super) fn ladder(&self, id: StreamId) -> &super::allocate::Ladder {
         let at = self.streams.binary_search_by_key(&id, |stream| stream.id).unwrap();
         &self.allocator.ladders[at]
+    }
+
+    #[cfg(test)]
+    pub(super) fn known_streams(&self) -> Vec<StreamId> {
+        self.streams.iter().map(|stream| stream.id).collect()
+    }
+
+    /// A stream that is known already.
+    fn known(&mut self, id: StreamId) -> Option<&mut Stream> {
+        let at = self.streams.binary_search_by_key(&id, |stream| stream.id).ok()?;
+        self.streams.get_mut(at)
     }
 
     fn stream(&mut self, id: StreamId) -> &mut Stream {

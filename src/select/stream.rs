@@ -10,7 +10,7 @@ use super::decision::Reason;
 use super::input::{Cap, LayerOffer, MAX_BITRATE, MAX_LAYERS, Offer, StreamId, Window};
 use super::value::{MAX_VALUE, quality, value};
 use crate::Time;
-use crate::structure::DecodeTarget;
+use crate::structure::{DecodeTarget, Refresh};
 
 /// Switches are counted over this time.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -62,6 +62,10 @@ pub(super) struct Stream {
     pub one_fall: bool,
     /// The latest switches for want of bits or time, oldest first.
     pub switches: ArrayVec<Time, 8>,
+    /// The refresh that the receiver needs and that was not asked for yet.
+    owed: Refresh,
+    /// When a refresh was last asked for.
+    asked: Option<Time>,
     /// Whether the last report has a window and a cap for it.
     pub named: (bool, bool),
 }
@@ -91,8 +95,51 @@ impl Stream {
             ceiling: 0,
             one_fall: false,
             switches: ArrayVec::new(),
+            owed: Refresh::NONE,
+            asked: None,
             named: (false, false),
         }
+    }
+
+    pub fn set_window(&mut self, window: Window) {
+        let old = self.window;
+        if old != window {
+            self.fresh |= window.size.width > old.size.width
+                || window.size.height > old.size.height
+                || window.priority > old.priority
+                || window.max_frame_rate.unwrap_or(f32::INFINITY)
+                    > old.max_frame_rate.unwrap_or(f32::INFINITY);
+            self.window = window;
+            self.stale = true;
+        }
+    }
+
+    pub fn set_cap(&mut self, cap: Cap) {
+        let changed = self.cap != cap;
+        self.fresh |= changed;
+        self.stale |= changed;
+        self.cap = cap;
+    }
+
+    /// The refresh to ask the sender for now, with a target that needs this one.
+    pub fn ask(
+        &mut self,
+        now: Time,
+        target: Option<DecodeTarget>,
+        needs: Refresh,
+        config: &SelectorConfig,
+    ) -> Refresh {
+        self.owed = match target {
+            // To start again takes a key picture in any case.
+            None => Refresh::NONE,
+            Some(target) => self.owed.up_to(target.spatial_id).union(needs),
+        };
+        let early = self.asked.is_some_and(|asked| now - asked < config.refresh_interval);
+        if early || self.owed.is_none() {
+            return Refresh::NONE;
+        }
+        self.asked = Some(now);
+        std::mem::take(&mut self.owed)
     }
 
     pub fn visible(&self) -> bool {

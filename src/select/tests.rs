@@ -3,7 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::structure::{DecodeTarget, LayerId, Refresh, ScalabilityMode};
+use crate::structure::{DecodeTarget, LayerId, PictureRequest, Planner, Refresh, ScalabilityMode};
 use crate::{Size, Time};
 
 const STREAM: StreamId = StreamId(7);
@@ -80,11 +80,11 @@ fn a_window_gets_the_layer_that_fills_it_or_the_one_below_and_nothing_when_hidde
     s.set_window(ms(10), STREAM, Window { visible: false, ..window(1280, 720) });
     let decided = s.decide(ms(10)).streams[0];
     assert_eq!((decided.target, decided.reason, decided.room), (None, Reason::Hidden, 0));
-    s.set_window(ms(20), STREAM, window(1280, 720));
-    let decided = s.decide(ms(20)).streams[0];
+    s.set_window(ms(2000), STREAM, window(1280, 720));
+    let decided = s.decide(ms(2000)).streams[0];
     assert_eq!((decided.target, decided.refresh), (layer(2, 2), Refresh::KEY));
-    s.set_window(ms(30), STREAM, Window { max_frame_rate: Some(20.0), ..window(1280, 720) });
-    assert_eq!(s.decide(ms(30)).streams[0].target, layer(2, 1));
+    s.set_window(ms(2010), STREAM, Window { max_frame_rate: Some(20.0), ..window(1280, 720) });
+    assert_eq!(s.decide(ms(2010)).streams[0].target, layer(2, 1));
 }
 
 #[test]
@@ -232,12 +232,58 @@ fn what_a_switch_needs_is_asked_for_once() {
         s.set_offer(ms(0), STREAM, &offer(mode));
         assert_eq!(s.decide(ms(0)).streams[0].refresh, Refresh::KEY);
         assert_eq!(s.decide(ms(1)).streams[0].refresh, Refresh::NONE);
-        s.set_window(ms(2), STREAM, window(320, 180));
-        assert_eq!(s.decide(ms(2)).streams[0].refresh, down);
-        s.set_window(ms(3), STREAM, window(1280, 720));
-        assert_eq!(s.decide(ms(3)).streams[0].refresh, up);
-        assert_eq!(s.decide(ms(4)).streams[0].refresh, Refresh::NONE);
+        s.set_window(ms(2000), STREAM, window(320, 180));
+        assert_eq!(s.decide(ms(2000)).streams[0].refresh, down);
+        s.set_window(ms(4000), STREAM, window(1280, 720));
+        assert_eq!(s.decide(ms(4000)).streams[0].refresh, up);
+        assert_eq!(s.decide(ms(4001)).streams[0].refresh, Refresh::NONE);
     }
+}
+
+/// What one receiver can make a sender code anew, whatever it does to its window.
+#[test]
+fn windows_that_come_and_go_ask_for_one_refresh_in_an_interval() {
+    for mode in [ScalabilityMode::L3T3, ScalabilityMode::L3T3Key, ScalabilityMode::S3T3] {
+        for states in [[Some((1280, 720)), None], [Some((1280, 720)), Some((320, 180))]] {
+            let mut s = selector();
+            s.set_offer(ms(0), STREAM, &offer(mode));
+            let mut asked = vec![];
+            for now in (0..60_000).step_by(50) {
+                let state = states[(now / 50 % 2) as usize];
+                let window = state.map_or(Window::default(), |(width, height)| window(width, height));
+                s.set_window(ms(now), STREAM, window);
+                let decided = s.decide(ms(now)).streams[0];
+                if !decided.refresh.is_none() {
+                    assert!(decided.target.is_some());
+                    asked.push(now);
+                }
+            }
+            assert!(asked.len() > 1 && asked.windows(2).all(|pair| pair[1] - pair[0] >= 1000), "{asked:?}");
+        }
+    }
+}
+
+#[test]
+fn a_refresh_that_waits_is_not_forgotten_unless_it_is_of_no_use() {
+    let mut s = selector();
+    s.set_offer(ms(0), STREAM, &offer(ScalabilityMode::L3T3));
+    s.set_window(ms(0), STREAM, window(320, 180));
+    assert_eq!(s.decide(ms(0)).streams[0].refresh, Refresh::KEY);
+    s.set_window(ms(500), STREAM, window(1280, 720));
+    let decided = s.decide(ms(500)).streams[0];
+    assert_eq!((decided.target, decided.refresh), (layer(2, 2), Refresh::NONE));
+    s.set_window(ms(600), STREAM, window(640, 360));
+    assert_eq!(s.decide(ms(600)).streams[0].target, layer(1, 2));
+    assert_eq!(s.decide(ms(1000)).streams[0].refresh, Refresh::layer(1), "layer 2 is not wanted any more");
+    s.set_window(ms(1200), STREAM, Window::default());
+    s.decide(ms(1200));
+    s.set_window(ms(1300), STREAM, window(640, 360));
+    assert_eq!(s.decide(ms(1300)).streams[0].refresh, Refresh::NONE);
+    s.set_window(ms(1400), STREAM, Window::default());
+    assert_eq!(s.decide(ms(2000)).streams[0].refresh, Refresh::NONE, "it is hidden");
+    s.set_window(ms(2100), STREAM, window(640, 360));
+    assert_eq!(s.decide(ms(2100)).streams[0].refresh, Refresh::KEY);
+    assert_eq!(s.decide(ms(4000)).streams[0].refresh, Refresh::NONE);
 }
 
 #[test]
@@ -315,11 +361,38 @@ fn a_report_is_all_that_is_watched() {
     s.set_report(ms(1), &report);
     let decision = s.decide(ms(1));
     assert_eq!(decision.streams[0].target, layer(1, 2));
-    assert_eq!(decision.streams[1].reason, Reason::NotOnOffer);
+    assert_eq!(decision.streams.len(), 1, "a stream that nobody offers is of no interest");
+    s.set_offer(ms(1), StreamId(9), &offer(ScalabilityMode::L3T3));
+    assert_eq!(s.decide(ms(1)).streams[1].reason, Reason::Hidden);
+    s.set_report(ms(1), &report);
+    assert_eq!(s.decide(ms(1)).streams[1].target, layer(0, 2));
+    s.remove_stream(StreamId(9));
+    s.set_window(ms(2), StreamId(9), window(10, 10));
+    assert_eq!(s.decide(ms(2)).streams[1].reason, Reason::NotOnOffer);
     s.set_report(ms(2), &ReceiverReport::default());
     let decision = s.decide(ms(2));
     assert_eq!(decision.streams.len(), 1, "a stream of which nothing is known is forgotten");
     assert_eq!(decision.streams[0].reason, Reason::Hidden);
+}
+
+/// A report as large as there is, none of whose streams exist.
+#[test]
+fn streams_that_are_not_known_are_not_kept() {
+    let mut s = selector();
+    s.decide(ms(0));
+    let unknown = || (0..MAX_STREAMS as u32).rev().map(|i| StreamId(1000 + i));
+    let report = ReceiverReport {
+        windows: unknown().map(|id| (id, window(320, 180))).collect(),
+        caps: unknown().map(|id| (Some(id), Cap { max_spatial_id: Some(0), ..Cap::default() })).collect(),
+        cpu: None,
+    };
+    let mut bytes = vec![];
+    report.write(&mut bytes).unwrap();
+    for step in 1..4 {
+        s.set_report(ms(step), &ReceiverReport::read(&bytes).unwrap());
+        assert_eq!(s.known_streams(), [STREAM]);
+        assert_eq!(s.decide(ms(step)).streams.len(), 1);
+    }
 }
 
 #[test]
@@ -351,6 +424,37 @@ fn demand_rises_at_once_and_lingers() {
     fold.remove_receiver(ms(7_000), ReceiverId(1));
     assert!(fold.demand(ms(8_000)).wanted().contains(LayerId::new(0, 0)));
     assert!(fold.demand(ms(12_000)).wanted().is_empty());
+}
+
+/// The only receiver of a stream comes and goes, or changes its layer, in any rhythm: the layers linger, so that the
+/// planner makes a key picture for each of the two once in that time at most.
+#[test]
+fn a_demand_that_comes_and_goes_makes_few_key_pictures() {
+    let linger = DemandConfig::default().spatial_linger;
+    for mode in [ScalabilityMode::L3T3, ScalabilityMode::L3T3Key, ScalabilityMode::S3T3] {
+        for other in [None, layer(0, 2)] {
+            for period in [1, 7, 30, 121, 125, 200] {
+                let mut fold = DemandFold::new(DemandConfig::default());
+                let mut planner = Planner::new(mode, Size::new(1280, 720));
+                let mut s = selector();
+                let shown = *s.decide(ms(0)).stream(STREAM).unwrap();
+                let mut keys = vec![];
+                for n in 0..1800 {
+                    let now = ms(n * 33);
+                    let target = if n / period % 2 == 0 { layer(2, 2) } else { other };
+                    fold.set_receiver(now, ReceiverId(1), &StreamDecision { target, ..shown });
+                    let wanted = fold.demand(now).wanted();
+                    if planner.next(PictureRequest { refresh: Refresh::NONE, wanted }).key {
+                        keys.push(now);
+                    }
+                }
+                assert!(
+                    keys.windows(3).all(|keys| keys[2] - keys[0] >= linger),
+                    "{mode:?} {period}: {keys:?}"
+                );
+            }
+        }
+    }
 }
 
 fn fraction() -> impl Strategy<Value = Option<f32>> {
@@ -453,6 +557,31 @@ proptest! {
         }
         if let Ok(demand) = DemandMessage::read(&data) {
             prop_assert!(demand.demand.wanted().iter().count() <= MAX_LAYERS);
+        }
+    }
+
+    /// The reports may name streams that are on offer and others, again and again.
+    #[test]
+    fn any_reports_keep_and_ask_for_little(
+        reports in prop::collection::vec((any_report(), 0..2000u64, any::<Option<u32>>()), 1..20),
+    ) {
+        let (mut s, mut now, mut asked) = (Selector::new(SelectorConfig::default()), ms(0), [None::<Time>; 3]);
+        for (id, mode) in [ScalabilityMode::L3T3, ScalabilityMode::L3T3Key, ScalabilityMode::S3T3].into_iter().enumerate() {
+            s.set_offer(now, StreamId(id as u32), &offer(mode));
+        }
+        for (mut report, later, bits) in reports {
+            report.windows.iter_mut().for_each(|(id, _)| id.0 %= 5);
+            report.caps.iter_mut().for_each(|(id, _)| *id = id.map(|id| StreamId(id.0 % 5)));
+            now += Duration::from_millis(later);
+            s.set_network(now, Network { available_bitrate: bits.map(u64::from), ..Network::default() });
+            s.set_report(now, &report);
+            prop_assert_eq!(s.known_streams(), [0, 1, 2].map(StreamId));
+            for (decided, asked) in s.decide(now).streams.iter().zip(&mut asked) {
+                if !decided.refresh.is_none() {
+                    prop_assert!(asked.is_none_or(|asked| now - asked >= Duration::from_secs(1)));
+                    *asked = Some(now);
+                }
+            }
         }
     }
 

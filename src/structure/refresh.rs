@@ -76,6 +76,12 @@ impl Refresh {
         (0..4).filter(move |spatial_id| self.bits >> spatial_id & 1 != 0)
     }
 
+    /// The set without the spatial layers above one.
+    #[cfg(feature = "select")]
+    pub(crate) const fn up_to(self, spatial_id: u8) -> Self {
+        Self { bits: self.bits & (Self::KEY.bits | (2 << spatial_id) - 1) }
+    }
+
     /// The set without a spatial layer.
     pub(super) const fn without(self, spatial_id: u8) -> Self {
         Self { bits: self.bits & !(1 << spatial_id) }
