@@ -17,7 +17,7 @@ pub enum DecodeError {
     #[error("a temporal unit of {0} bytes is too large")]
     UnitSize(usize),
     /// The temporal unit has more than [`MAX_FRAMES`](super::MAX_FRAMES) frames.
-    #[error("a temporal unit of more than {} frames", super::MAX_FRAMES)]
+    #[error("a temporal unit of too many frames")]
     TooManyFrames,
     /// The temporal unit shows more than one frame of a spatial layer.
     #[error("a temporal unit shows several frames of spatial layer {spatial_id}")]

@@ -79,7 +79,7 @@ impl Refresh {
     /// The set without the spatial layers above one.
     #[cfg(feature = "select")]
     pub(crate) const fn up_to(self, spatial_id: u8) -> Self {
-        Self { bits: self.bits & (Self::KEY.bits | (2 << spatial_id) - 1) }
+        Self { bits: self.bits & (Self::KEY.bits | ((2 << spatial_id) - 1)) }
     }
 
     /// The set without a spatial layer.
