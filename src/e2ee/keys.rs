@@ -10,6 +10,10 @@ use crate::Time;
 /// Epochs of one scope that a [`KeyRing`] holds at a time.
 const MAX_EPOCHS: usize = 4;
 
+/// How long the keys that a removed member knows hold after the removal, at most: frames that are on their way at that
+/// time arrive by then.
+pub const ROUND_TRIP: Duration = Duration::from_millis(500);
+
 /// Gives a receiver its keys: a [`KeyRing`], or the client of an app's key server.
 pub trait KeySource {
     /// The epoch, in full, that a key id means at the time `now`. `None` if it is unknown or over, or if the key
@@ -40,7 +44,7 @@ struct Held {
 
 impl KeyRing {
     /// A ring without keys. `overlap` is how long a grant holds after the next one came: a few seconds suffice.
-    /// A member who was removed can seal for that long.
+    /// A member who was removed can seal for that long, unless the app says so: see [`end_before`](Self::end_before).
     pub fn new(agreement: Agreement, overlap: Duration) -> Self {
         Self { agreement, overlap, held: Vec::new() }
     }
@@ -65,6 +69,17 @@ impl KeyRing {
             self.held.remove(oldest);
         }
         self.held.push(Held { grant, until: None });
+    }
+
+    /// Ends the grants of the epochs before `epoch`, in which a member was removed, after [`ROUND_TRIP`] at most: it
+    /// knows their keys and could seal with them in anybody's name. The grants of one group have to have the ring for
+    /// themselves. [`Group::enter`](super::mls::Group::enter) does this for a member; an observer is told by the
+    /// member who hands it the next grant.
+    pub fn end_before(&mut self, now: Time, epoch: u64) {
+        let end = now + self.overlap.min(ROUND_TRIP);
+        for held in self.held.iter_mut().filter(|held| held.grant.epoch < epoch) {
+            held.until = Some(held.until.map_or(end, |until| until.min(end)));
+        }
     }
 
     /// Drops the grants that are over at the time `now`, and wipes their keys. [`add`](Self::add) does so too.

@@ -30,6 +30,7 @@ mod keys;
 mod label;
 pub mod mls;
 mod open;
+mod roster;
 mod seal;
 mod secret;
 #[cfg(test)]
@@ -38,7 +39,7 @@ mod tests;
 pub use agreement::{Agreement, Binding, CipherSuite, Schedule};
 pub use header::{Context, Header, HeaderBytes, KeyIdError, KeyIdLayout, MAX_HEADER};
 pub use issue::{SenderKeyError, SenderKeys};
-pub use keys::{KeyRing, KeySource};
+pub use keys::{KeyRing, KeySource, ROUND_TRIP};
 pub use label::{Relabelled, SealedUnit};
 pub use open::{OpenError, Opener, VideoOpener};
 pub use seal::{MAX_FRAMES, SealError, Sealer, VideoSealer};

@@ -2,6 +2,7 @@
 
 mod any_bytes;
 mod keys;
+mod members;
 mod mls;
 mod rfc;
 mod video;
