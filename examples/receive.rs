@@ -71,9 +71,9 @@ fn run(args: &Args) -> Result<()> {
     let group = control::join(&mut stream, agreed)?;
     println!("code to compare: {}", group.code()?);
     let own = group.member();
-    let (sender, _) = group.members().find(|(member, _)| *member != own).ok_or("nobody else in the group")?;
+    let sender = group.members().find(|member| member.index != own).ok_or("nobody else in the group")?.index;
     let mut keys = KeyRing::new(agreed, Duration::from_secs(5));
-    keys.add(Time::ZERO, group.grant()?);
+    group.enter(Time::ZERO, &mut keys)?;
     let (gone, has_gone) = mpsc::channel();
     std::thread::spawn(move || {
         let end = control::wait_for_end(stream);

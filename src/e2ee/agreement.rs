@@ -84,22 +84,22 @@ pub enum Schedule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Binding {
-    /// The fields are sealed with the frame, in 7 bytes for most: the receiver can say which was changed.
+    /// The fields are sealed with the frame, in 8 bytes for most: the receiver can say which was changed.
     #[default]
     Inside,
-    /// The fields are SFrame metadata (RFC 9605, section 4.4.3), which takes no byte on the wire: the receiver
-    /// can say that something was changed.
+    /// The fields are SFrame metadata (RFC 9605, section 4.4.3), but for a byte that is sealed with the frame, which
+    /// tells the rounds of the frame number apart. The receiver can say that something was changed.
     Metadata,
     /// The fields are not bound: for peers that know only RFC 9605. The spatial layer alone is, by its key.
     None,
 }
 
 impl Binding {
-    /// The label as metadata, and as what is sealed with the frame.
+    /// The label and the round behind it, divided into metadata and what is sealed with the frame.
     pub(super) fn place(self, label: &[u8]) -> (&[u8], &[u8]) {
         match self {
             Self::Inside => (&[], label),
-            Self::Metadata => (label, &[]),
+            Self::Metadata => label.split_at(label.len() - 1),
             Self::None => (&[], &[]),
         }
     }

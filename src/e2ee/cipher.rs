@@ -8,7 +8,7 @@ use sframe::key::{DecryptionKey, EncryptionKey};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::agreement::CipherSuite;
-use super::secret::BaseKey;
+use super::secret::{BaseKey, wipe_stack};
 
 /// sframe_key and sframe_salt, ready for use.
 pub(super) enum Cipher {
@@ -24,6 +24,13 @@ pub(super) struct NotAuthentic;
 
 impl Cipher {
     pub(super) fn new(suite: CipherSuite, key_id: u64, base_key: &BaseKey) -> Self {
+        let cipher = Self::on_stack(suite, key_id, base_key);
+        wipe_stack();
+        cipher
+    }
+
+    #[inline(never)]
+    pub(super) fn on_stack(suite: CipherSuite, key_id: u64, base_key: &BaseKey) -> Self {
         let their_suite = theirs(suite);
         let algorithm = match suite {
             CipherSuite::Aes128GcmSha256_128 => &AES_128_GCM,

@@ -10,6 +10,20 @@ use crate::Time;
 /// Epochs of one scope that a [`KeyRing`] holds at a time.
 const MAX_EPOCHS: usize = 4;
 
+/// Epochs end here: milliseconds since 1970 fit for 8900 years. A grant of the last epoch there is would lock out all
+/// that come later.
+const EPOCH_END: u64 = 1 << 48;
+
+/// How far a grant of a member may be ahead of the one before.
+const MAX_EPOCH_JUMP: u64 = 1 << 16;
+
+/// Grants that a ring holds of what one member gave: all its contexts in a few epochs.
+const MAX_GIVEN: usize = 64;
+
+/// How long the keys that a removed member knows hold after the removal, at most: frames that are on their way at that
+/// time arrive by then.
+pub const ROUND_TRIP: Duration = Duration::from_millis(500);
+
 /// Gives a receiver its keys: a [`KeyRing`], or the client of an app's key server.
 pub trait KeySource {
     /// The epoch, in full, that a key id means at the time `now`. `None` if it is unknown or over, or if the key
@@ -20,10 +34,44 @@ pub trait KeySource {
     fn base_key(&self, key_id: u64, epoch: u64) -> Option<BaseKey>;
 }
 
+/// Why a ring does not take a grant of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GrantRefused {
+    /// It is for other keys than those of the member itself.
+    #[error("a grant of member {giver} for other keys than its own")]
+    Scope {
+        /// Who gave it.
+        giver: u32,
+    },
+    /// Its epoch is not below 2^48, or is more than 2^16 ahead of the last one of its scope.
+    #[error("a grant of epoch {epoch}, which is too far ahead")]
+    Epoch {
+        /// Its epoch.
+        epoch: u64,
+    },
+    /// The ring holds a later one of its scope, or another of the same epoch.
+    #[error("a grant of epoch {epoch}, which the ring has or had")]
+    Older {
+        /// Its epoch.
+        epoch: u64,
+    },
+    /// The ring holds 64 grants of this member.
+    #[error("too many grants of member {giver}")]
+    TooMany {
+        /// Who gave it.
+        giver: u32,
+    },
+}
+
 /// The grants that a receiver holds, a few epochs of each scope.
 ///
 /// A grant holds until the next one of the same scope comes, and for a while more, since late packets are sealed
 /// with it.
+///
+/// A key id is opened by the grant of the widest scope that includes it: that of the group, if the ring has it, and
+/// grants that members gave ([`add_from`](Self::add_from)) come last. So no member can put another key in the place
+/// of the group's.
 #[derive(Debug)]
 pub struct KeyRing {
     agreement: Agreement,
@@ -34,27 +82,69 @@ pub struct KeyRing {
 #[derive(Debug)]
 struct Held {
     grant: Grant,
+    /// The member who gave it; `None` if the app trusts it.
+    giver: Option<u32>,
     /// When it ends; `None` while it is the last of its scope.
     until: Option<Time>,
 }
 
 impl KeyRing {
     /// A ring without keys. `overlap` is how long a grant holds after the next one came: a few seconds suffice.
-    /// A member who was removed can seal for that long.
+    /// A member who was removed can seal for that long, unless the app says so: see [`end_before`](Self::end_before).
     pub fn new(agreement: Agreement, overlap: Duration) -> Self {
         Self { agreement, overlap, held: Vec::new() }
     }
 
-    /// Adds a grant at the time `now`. Grants of the same scope and earlier epochs end `overlap` later, and at
+    /// Adds a grant at the time `now` that the app trusts: that of the group, of the app's own key server, or of the
+    /// member whom an observer relies on. Grants that other members send go through [`add_from`](Self::add_from). Grants of the same scope and earlier epochs end `overlap` later, and at
     /// once if their key ids equal those of the new one, or if the ring holds more than four. The ring does not
-    /// take a grant that is older than one that it holds.
-    pub fn add(&mut self, now: Time, grant: Grant) {
+    /// take a grant that is older than one that it holds, or whose epoch is not below 2^48, and returns `false`.
+    pub fn add(&mut self, now: Time, grant: Grant) -> bool {
         self.expire(now);
+        self.insert(now, grant, None)
+    }
+
+    /// Adds a grant at the time `now` that member `giver` sent: of its own keys, or of a part of them.
+    ///
+    /// # Errors
+    /// If the grant is for the keys of others, or its epoch is not one of the next: see [`GrantRefused`].
+    pub fn add_from(&mut self, now: Time, giver: u32, grant: Grant) -> Result<(), GrantRefused> {
+        self.expire(now);
+        let sender = match grant.scope {
+            Scope::Group => None,
+            Scope::Sender(sender) => Some(u64::from(sender)),
+            Scope::KeyId(key_id) => Some(self.agreement.layout.sender(key_id)),
+        };
+        if sender != Some(giver.into()) {
+            return Err(GrantRefused::Scope { giver });
+        }
+        let (agreement, epoch) = (self.agreement, grant.epoch);
+        let given = || self.held.iter().filter(|held| held.giver == Some(giver));
+        let before = given().filter(|held| is_followed_by(&agreement, &held.grant, &grant));
+        let last = before.map(|held| held.grant.epoch).max();
+        if epoch >= EPOCH_END || last.is_some_and(|last| epoch > last.saturating_add(MAX_EPOCH_JUMP)) {
+            return Err(GrantRefused::Epoch { epoch });
+        }
+        if given().any(|held| held.grant == grant) {
+            return Ok(());
+        }
+        if last.is_some_and(|last| epoch <= last) {
+            return Err(GrantRefused::Older { epoch });
+        }
+        if given().count() >= MAX_GIVEN {
+            return Err(GrantRefused::TooMany { giver });
+        }
+        self.insert(now, grant, Some(giver));
+        Ok(())
+    }
+
+    fn insert(&mut self, now: Time, grant: Grant, giver: Option<u32>) -> bool {
         let (agreement, until) = (self.agreement, now + self.overlap);
         let low_bits = |epoch| agreement.layout.key_id(Context(0), 0, epoch).expect("0 fits");
-        let follows = |held: &Held| is_followed_by(&agreement, &held.grant, &grant);
-        if self.held.iter().any(|held| follows(held) && held.grant.epoch > grant.epoch) {
-            return;
+        let follows = |held: &Held| held.giver == giver && is_followed_by(&agreement, &held.grant, &grant);
+        let is_late = self.held.iter().any(|held| follows(held) && held.grant.epoch > grant.epoch);
+        if is_late || grant.epoch >= EPOCH_END {
+            return false;
         }
         self.held.retain(|held| !follows(held) || low_bits(held.grant.epoch) != low_bits(grant.epoch));
         for held in self.held.iter_mut().filter(|held| follows(held)) {
@@ -64,7 +154,19 @@ impl KeyRing {
             let oldest = self.held.iter().position(follows).expect("there are some");
             self.held.remove(oldest);
         }
-        self.held.push(Held { grant, until: None });
+        self.held.push(Held { grant, giver, until: None });
+        true
+    }
+
+    /// Ends the grants of the epochs before `epoch`, in which a member was removed, after [`ROUND_TRIP`] at most: it
+    /// knows their keys and could seal with them in anybody's name. This is about all grants that came by
+    /// [`add`](Self::add), which have to be of one group. [`Group::enter`](super::mls::Group::enter) does this for a member; an observer is told by the
+    /// member who hands it the next grant.
+    pub fn end_before(&mut self, now: Time, epoch: u64) {
+        let end = now + self.overlap.min(ROUND_TRIP);
+        for held in self.held.iter_mut().filter(|held| held.giver.is_none() && held.grant.epoch < epoch) {
+            held.until = Some(held.until.map_or(end, |until| until.min(end)));
+        }
     }
 
     /// Drops the grants that are over at the time `now`, and wipes their keys. [`add`](Self::add) does so too.
@@ -72,11 +174,21 @@ impl KeyRing {
         self.held.retain(|held| held.until.is_none_or(|until| now < until));
     }
 
+    /// The grants that include a key id: those that the app trusts first, the widest first.
     fn find(&self, key_id: u64) -> impl Iterator<Item = &Held> {
+        let rank = |held: &Held| match held.grant.scope {
+            _ if held.giver.is_some() => 3,
+            Scope::KeyId(_) => 2,
+            Scope::Sender(_) => 1,
+            Scope::Group => 0,
+        };
+        (0..4).flat_map(move |wanted| self.including(key_id).filter(move |held| rank(held) == wanted))
+    }
+
+    fn including(&self, key_id: u64) -> impl Iterator<Item = &Held> {
         let layout = self.agreement.layout;
         let epoch_of = move |epoch| layout.key_id(Context(0), 0, epoch).expect("0 fits");
         let low_bits = layout.epoch(key_id);
-        // The narrower grants may come beside the wider ones: the newest first.
         self.held.iter().rev().filter(move |held| {
             epoch_of(held.grant.epoch) == low_bits && includes(&self.agreement, &held.grant, key_id)
         })

@@ -3,7 +3,8 @@
 //! The label of a frame is, in this order: the canonical bytes of its Dependency Descriptor, two bytes of the
 //! SHA-256 of the structure by which they are read, for a packet two bytes with its place in the frame, a byte
 //! with the layer, and the length of all this in a byte. Seven bytes for most frames. It stands behind the
-//! frame, where it can be appended and cut off without moving the frame.
+//! frame, where it can be appended and cut off without moving the frame. Behind it is the round, a byte: how often the
+//! 16 bits of the frame number came around.
 //!
 //! Two bytes suffice to tell structures apart: a relay can only bring structures that the sender has vouched for,
 //! since the canonical bytes of the frame that brings one hold it in full.
@@ -125,6 +126,51 @@ impl Described {
         let size = u8::try_from(label.len()).map_err(|_| DescriptorError::Value { field: "descriptor" })?;
         label.push(size);
         Ok(())
+    }
+}
+
+/// A number that a sender unwrapped, and by which a receiver tells late frames: round and frame number, 24 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unwrapped(u32);
+
+impl Unwrapped {
+    /// Frames of one picture that a sender may seal in another order than that of their numbers.
+    const SHUFFLED: u16 = 64;
+
+    pub(super) fn new(round: u8, frame_number: u16) -> Self {
+        Self(u32::from(round) << 16 | u32::from(frame_number))
+    }
+
+    pub(super) fn round(self) -> u8 {
+        (self.0 >> 16) as u8
+    }
+
+    /// The sender's next one. A number that goes back begins another round: it came around, or the sender counts anew.
+    pub(super) fn next(newest: Option<Self>, frame_number: u16) -> Self {
+        let Some(newest) = newest else { return Self::new(0, frame_number) };
+        let last = newest.0 as u16;
+        let back = last.wrapping_sub(frame_number);
+        if back <= Self::SHUFFLED {
+            return Self(newest.0.wrapping_sub(back.into()) & 0xff_ffff);
+        }
+        let round = newest.round().wrapping_add((frame_number < last).into());
+        Self::new(round, frame_number)
+    }
+
+    /// How many frames it is ahead of another that it is not behind.
+    pub(super) fn ahead(self, newest: Self) -> u32 {
+        self.0.wrapping_sub(newest.0) & 0xff_ffff
+    }
+
+    /// The one that many frames ahead.
+    pub(super) fn advanced(self, frames: u32) -> Self {
+        Self(self.0.wrapping_add(frames) & 0xff_ffff)
+    }
+
+    /// How many frames it is behind another; `None` if it is ahead.
+    pub(super) fn behind(self, newest: Self) -> Option<u32> {
+        let behind = newest.0.wrapping_sub(self.0) & 0xff_ffff;
+        (behind < 1 << 23).then_some(behind)
     }
 }
 

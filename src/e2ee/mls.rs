@@ -5,16 +5,28 @@
 //! the service that delivers the app's messages. That service sees no secret. It has to deliver commits to all
 //! members in the same order, and decides which of two commits counts if they cross.
 //!
-//! Each commit begins an epoch with other keys, which are exported by RFC 9605, section 5.2: the [`Grant`] of the
-//! epoch goes into the [`KeyRing`](super::KeyRing), and [`Group::sender_keys`] seal.
+//! Each commit begins an epoch with other keys, which are exported by RFC 9605, section 5.2: [`Group::enter`] hands
+//! the [`Grant`] of the epoch to the [`KeyRing`], and [`Group::sender_keys`] seal.
 //!
-//! The lifetimes of key packages are checked against the system's clock, by the crate `openmls`; nothing else in
+//! # The app decides
+//! Every member may add and remove any other, and names itself. The service cannot read the messages, so it refuses
+//! nothing. Therefore [`Group::process`] only shows what a commit of another member does ([`PendingCommit`]): the app
+//! looks at the [`Change`] and calls [`Group::accept`], or leaves the call. `accept` itself refuses what the [`Rules`]
+//! of the group forbid. A member proposes nothing but to leave.
+//!
+//! A member that refuses a commit that the others accept stays behind in the old epoch, by itself.
+//!
+//! [`Member::fingerprint`] lasts for as long as a login does: two people who compared it once know each other's
+//! signature keys for the call. The [`Code`] of an epoch proves that all who read the same digits have the same
+//! members and keys.
+//!
+//! The lifetimes of key packages are checked against the system's clock when they are made and added; nothing else in
 //! the crate reads a clock.
 //!
 //! ```
 //! use bytes::BytesMut;
 //! use layercast::Time;
-//! use layercast::e2ee::mls::{Login, Processed};
+//! use layercast::e2ee::mls::{Login, Outcome, Processed};
 //! use layercast::e2ee::{Agreement, Context, KeyRing, Opener};
 //! use std::time::Duration;
 //!
@@ -36,17 +48,20 @@
 //!
 //! let now = Time::ZERO;
 //! let mut keys = KeyRing::new(agreement, Duration::from_secs(5));
-//! keys.add(now, bobs.grant()?);
+//! bobs.enter(now, &mut keys)?;
 //! let mut opener = Opener::new(agreement, alices.member(), Context::audio(0));
 //! opener.open(now, &keys, b"", &mut sealed)?;
 //! assert_eq!(sealed, b"a frame of audio"[..]);
 //!
 //! // Bob leaves: the members that stay go on with other keys.
 //! let proposal = bobs.leave()?;
-//! assert!(matches!(alices.process(&proposal)?, Processed::Proposal));
+//! assert!(matches!(alices.process(&proposal)?, Processed::Leaving(bob) if bob.name == b"bob"));
 //! let commit = alices.commit()?;
+//! assert_eq!(commit.change.removed[0].name, b"bob");
 //! alices.merge()?;
-//! assert!(matches!(bobs.process(&commit.commit)?, Processed::Removed));
+//! let Processed::Commit(pending) = bobs.process(&commit.commit)? else { panic!("it is a commit") };
+//! assert_eq!(pending.change().committer.name, b"alice");
+//! assert_eq!(bobs.accept(pending)?, Outcome::Removed);
 //! # Ok(())
 //! # }
 //! ```
@@ -54,24 +69,29 @@
 use std::fmt;
 use std::time::Duration;
 
-use hkdf::Hkdf;
 use openmls::prelude::tls_codec::{Deserialize as _, Serialize as _};
 use openmls::prelude::*;
 use openmls_basic_credential::SignatureKeyPair;
 use openmls_rust_crypto::OpenMlsRustCrypto;
-use sha2::Sha512;
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
 
 use super::agreement::{Agreement, CipherSuite};
 use super::issue::SenderKeys;
+use super::keys::KeyRing;
+pub use super::roster::{Breach, Change, Fingerprint, Member, Rules};
+use super::roster::{digits, write_digits};
 use super::secret::{BaseKey, Grant, Scope};
+use crate::Time;
 
 /// The suite that every implementation of MLS has: X25519, AES-128-GCM, SHA-256, Ed25519.
 const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
 
-/// Blocks of five digits in a [`Code`].
-const CODE_BLOCKS: usize = 12;
+/// The shortest time for which a key package has to last when [`Group::add`] takes it, so that its owner has time to
+/// join: a minute.
+pub const MIN_LIFETIME: Duration = Duration::from_secs(60);
+
+/// The longest lifetime of a [`Login`], and of a key package that [`Group::add`] takes: 84 days.
+pub const MAX_LIFETIME: Duration = Duration::from_secs(84 * 24 * 60 * 60);
 
 /// Why an operation of MLS failed. The group is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +108,20 @@ pub enum MlsError {
     InUse {
         /// The epoch.
         epoch: u64,
+    },
+    /// A member did what has no place in a call, or what the [`Rules`] forbid.
+    #[error("member {member} {breach}")]
+    Forbidden {
+        /// The member's index: our own, if we were about to do it.
+        member: u32,
+        /// What it did.
+        breach: Breach,
+    },
+    /// A key package is over within [`MIN_LIFETIME`], or has not begun, or lasts for longer than [`MAX_LIFETIME`].
+    #[error("the key package of {} is not in time: it is over, or lasts too long", name.escape_ascii())]
+    Lifetime {
+        /// The name in it.
+        name: Vec<u8>,
     },
     /// A commit of our own waits for [`Group::merge`] or [`Group::discard`].
     #[error("a commit of our own is not merged yet")]
@@ -119,8 +153,7 @@ pub struct Login {
 
 impl Login {
     /// A new identity under a name, which the others see and the app has to vouch for. It can be used to join
-    /// for `lifetime`, to the second and 136 years at most, by the system's clock; in a call that may last longer,
-    /// call [`Group::update`] within it.
+    /// for `lifetime`, to the second and [`MAX_LIFETIME`] at most, by the system's clock. A call may last longer.
     ///
     /// # Errors
     /// If the system has no random numbers.
@@ -134,13 +167,23 @@ impl Login {
         Ok(Self { provider: OpenMlsRustCrypto::default(), signer, credential, lifetime })
     }
 
+    /// The digits of this login, which the others see as [`Member::fingerprint`].
+    pub fn fingerprint(&self) -> Fingerprint {
+        let CredentialWithKey { credential, signature_key } = &self.credential;
+        Fingerprint::new(signature_key.as_slice(), credential.serialized_content())
+    }
+
     /// A KeyPackage as an MLSMessage: a member needs it to add us, and can use it once.
     ///
     /// # Errors
     /// If the system has no random numbers.
     pub fn key_package(&self) -> Result<Vec<u8>, MlsError> {
+        self.key_package_lasting(self.lifetime())
+    }
+
+    fn key_package_lasting(&self, lifetime: Lifetime) -> Result<Vec<u8>, MlsError> {
         let bundle = KeyPackage::builder()
-            .key_package_lifetime(self.lifetime())
+            .key_package_lifetime(lifetime)
             .build(SUITE, &self.provider, &self.signer, self.credential.clone())
             .map_err(refused("making a key package"))?;
         encode(&MlsMessageOut::from(bundle.into_key_package()))
@@ -158,10 +201,11 @@ impl Login {
             .build();
         let group = MlsGroup::new(&self.provider, &self.signer, &config, self.credential.clone())
             .map_err(refused("making a group"))?;
-        Ok(Group { login: self, group, agreement, keys_of: None })
+        Ok(Group::new(self, group, agreement))
     }
 
-    /// Joins the group of a member who added our key package.
+    /// Joins the group of a member who added our key package. Nobody but that member vouches for the others: the app
+    /// looks at [`Group::members`]. Their lifetimes are not checked, since they are in the group.
     ///
     /// # Errors
     /// If the welcome is not for us, or not sound.
@@ -170,15 +214,26 @@ impl Login {
             return Err(MlsError::Malformed("welcome"));
         };
         let config = MlsGroupJoinConfig::builder().use_ratchet_tree_extension(true).build();
-        let group = StagedWelcome::new_from_welcome(&self.provider, &config, welcome, None)
+        let group = StagedWelcome::build_from_welcome(&self.provider, &config, welcome)
+            .and_then(|builder| builder.skip_lifetime_validation().build())
             .and_then(|staged| staged.into_group(&self.provider))
             .map_err(refused("joining"))?;
-        Ok(Group { login: self, group, agreement, keys_of: None })
+        Ok(Group::new(self, group, agreement))
+    }
+
+    #[cfg(test)]
+    pub(super) fn key_package_for(&self, lifetime: Lifetime) -> Vec<u8> {
+        self.key_package_lasting(lifetime).unwrap()
+    }
+
+    #[cfg(test)]
+    pub(super) fn parts(&self) -> (&CredentialWithKey, &SignatureKeyPair) {
+        (&self.credential, &self.signer)
     }
 
     /// From now on. openmls adds to the seconds since 1970 without a check.
     fn lifetime(&self) -> Lifetime {
-        Lifetime::new(self.lifetime.as_secs().min(u32::MAX.into()))
+        Lifetime::new(self.lifetime.min(MAX_LIFETIME).as_secs())
     }
 }
 
@@ -196,20 +251,56 @@ pub struct Commit {
     pub commit: Vec<u8>,
     /// For the newcomers, as an MLSMessage; empty if the commit adds nobody.
     pub welcome: Vec<u8>,
+    /// What it does, with the members who leave at their own wish.
+    pub change: Change,
 }
 
 /// The outcome of [`Group::process`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Processed {
-    /// A member proposes a change, such as to leave. It takes effect when a member calls [`Group::commit`].
-    Proposal,
-    /// A new epoch with other keys began.
+    /// A member wants to leave. It is removed when a member commits: every commit of ours includes it.
+    Leaving(Member),
+    /// A member commits a change. It takes effect with [`Group::accept`].
+    Commit(PendingCommit),
+    /// The message was our own, and changes nothing.
+    Own,
+}
+
+/// A commit of another member, which was checked and has not taken effect. The app refuses it by dropping it.
+pub struct PendingCommit {
+    commit: Box<StagedCommit>,
+    change: Change,
+    /// The group and the member in it that it was processed for.
+    of: (GroupId, u32),
+}
+
+impl PendingCommit {
+    /// What it does.
+    pub fn change(&self) -> &Change {
+        &self.change
+    }
+
+    /// Whether it removes us.
+    pub fn removes_us(&self) -> bool {
+        self.commit.self_removed()
+    }
+}
+
+impl fmt::Debug for PendingCommit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingCommit").field("change", &self.change).finish_non_exhaustive()
+    }
+}
+
+/// The outcome of [`Group::accept`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// A new epoch with other keys began: [`Group::enter`] it.
     Epoch(u64),
     /// We are no longer in the group.
     Removed,
-    /// The message was our own, and changes nothing.
-    Own,
 }
 
 /// The group of a call, as one member sees it.
@@ -219,9 +310,21 @@ pub struct Group {
     agreement: Agreement,
     /// The epoch whose sender keys were given out last.
     keys_of: Option<u64>,
+    rules: Rules,
+    /// The last epoch that began with a removal.
+    last_removal: Option<u64>,
 }
 
 impl Group {
+    fn new(login: Login, group: MlsGroup, agreement: Agreement) -> Self {
+        Self { login, group, agreement, keys_of: None, rules: Rules::default(), last_removal: None }
+    }
+
+    /// Sets what commits may do from now on.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
     /// Number of the epoch.
     pub fn epoch(&self) -> u64 {
         self.group.epoch().as_u64()
@@ -232,42 +335,56 @@ impl Group {
         self.group.own_leaf_index().u32()
     }
 
-    /// Indices and names of all members.
-    pub fn members(&self) -> impl Iterator<Item = (u32, Vec<u8>)> + '_ {
-        self.group
-            .members()
-            .map(|member| (member.index.u32(), member.credential.serialized_content().to_vec()))
+    /// All members, by their indices.
+    pub fn members(&self) -> impl Iterator<Item = Member> + '_ {
+        self.group.members().map(|member| {
+            Member::new(member.index.u32(), member.credential.serialized_content(), &member.signature_key)
+        })
     }
 
-    /// Adds the owners of key packages, and commits what members proposed. It takes effect with
+    /// Adds the owners of key packages, and removes the members who want to leave. It takes effect with
     /// [`merge`](Self::merge).
     ///
     /// # Errors
-    /// If a key package is not sound or its lifetime is over, or a commit of ours waits for `merge`.
+    /// If a key package is not sound, a name is in use ([`Rules`]), or a commit of ours waits for `merge`.
+    /// [`MlsError::Lifetime`] names the key package that is not in time.
     pub fn add(&mut self, key_packages: &[&[u8]]) -> Result<Commit, MlsError> {
         let crypto = self.login.provider.crypto();
         let key_packages = key_packages
             .iter()
-            .map(|bytes| match decode(bytes, "key package")?.extract() {
-                MlsMessageBodyIn::KeyPackage(key_package) => key_package
-                    .validate(crypto, ProtocolVersion::Mls10)
-                    .map_err(refused("checking a key package")),
-                _ => Err(MlsError::Malformed("key package")),
+            .map(|bytes| {
+                let MlsMessageBodyIn::KeyPackage(key_package) = decode(bytes, "key package")?.extract()
+                else {
+                    return Err(MlsError::Malformed("key package"));
+                };
+                let failed = "checking a key package";
+                let name = key_package.unverified_credential().credential.serialized_content().to_vec();
+                let key_package =
+                    key_package.validate(crypto, ProtocolVersion::Mls10).map_err(|e| match e {
+                        KeyPackageVerifyError::LifetimeError(_) => MlsError::Lifetime { name: name.clone() },
+                        e => refused(failed)(e),
+                    })?;
+                let lifetime = key_package.life_time();
+                let soon = std::time::SystemTime::now() + MIN_LIFETIME;
+                if !lifetime.has_acceptable_range() || lifetime.validate_with_time(soon).is_err() {
+                    return Err(MlsError::Lifetime { name });
+                }
+                Ok(key_package)
             })
             .collect::<Result<Vec<_>, _>>()?;
-        self.stage(|builder| builder.propose_adds(key_packages))
+        self.stage(|builder| builder.propose_adds(key_packages.iter().cloned()))
     }
 
-    /// Removes members, and commits what members proposed. It takes effect with [`merge`](Self::merge).
+    /// Removes members, and those who want to leave. It takes effect with [`merge`](Self::merge).
     ///
     /// # Errors
     /// If there is no such member, or a commit of ours waits for `merge`.
     pub fn remove(&mut self, members: &[u32]) -> Result<Commit, MlsError> {
-        let members: Vec<_> = members.iter().copied().map(LeafNodeIndex::new).collect();
-        self.stage(|builder| builder.propose_removals(members))
+        let members = members.iter().copied().map(LeafNodeIndex::new);
+        self.stage(|builder| builder.propose_removals(members.clone()))
     }
 
-    /// Commits what members proposed. It takes effect with [`merge`](Self::merge).
+    /// Removes the members who want to leave. It takes effect with [`merge`](Self::merge).
     ///
     /// # Errors
     /// If a commit of ours waits for `merge`.
@@ -275,8 +392,8 @@ impl Group {
         self.stage(|builder| builder)
     }
 
-    /// Begins a new epoch with new keys of our own, so that a thief of the old ones is shut out. It takes effect
-    /// with [`merge`](Self::merge).
+    /// Begins a new epoch with new keys of our own, so that a thief of the old ones is shut out, and removes the
+    /// members who want to leave. It takes effect with [`merge`](Self::merge).
     ///
     /// # Errors
     /// If a commit of ours waits for `merge`.
@@ -284,23 +401,85 @@ impl Group {
         self.stage(|builder| builder.force_self_update(true))
     }
 
+    /// Builds a commit with the proposals to leave, and without them if they are what it fails by.
     fn stage(
         &mut self,
-        what: impl FnOnce(CommitBuilder<'_, Initial>) -> CommitBuilder<'_, Initial>,
+        what: impl Fn(CommitBuilder<'_, Initial>) -> CommitBuilder<'_, Initial>,
     ) -> Result<Commit, MlsError> {
         if self.group.pending_commit().is_some() {
             return Err(MlsError::Pending);
         }
+        match self.stage_once(&what, true) {
+            Err(MlsError::Refused { .. }) if self.group.has_pending_proposals() => {
+                self.stage_once(&what, false)
+            }
+            staged => staged,
+        }
+    }
+
+    fn stage_once(
+        &mut self,
+        what: impl Fn(CommitBuilder<'_, Initial>) -> CommitBuilder<'_, Initial>,
+        with_proposals: bool,
+    ) -> Result<Commit, MlsError> {
         let (provider, failed) = (&self.login.provider, "committing");
-        let bundle = what(self.group.commit_builder())
+        let bundle = what(self.group.commit_builder().consume_proposal_store(with_proposals))
             .load_psks(provider.storage())
             .map_err(refused(failed))?
             .build(provider.rand(), provider.crypto(), &self.login.signer, |_| true)
             .map_err(refused(failed))?
             .stage_commit(provider)
             .map_err(refused(failed))?;
+        let pending = self.group.pending_commit().ok_or(MlsError::Unexpected)?;
+        let change = self.change(pending, self.group.own_leaf_index())?;
+        if let Err(forbidden) = self.check(&change) {
+            self.discard()?;
+            return Err(forbidden);
+        }
         let welcome = bundle.to_welcome_msg().map(|welcome| encode(&welcome)).transpose()?;
-        Ok(Commit { commit: encode(bundle.commit())?, welcome: welcome.unwrap_or_default() })
+        Ok(Commit { commit: encode(bundle.commit())?, welcome: welcome.unwrap_or_default(), change })
+    }
+
+    /// What a commit does.
+    fn change(&self, commit: &StagedCommit, committer: LeafNodeIndex) -> Result<Change, MlsError> {
+        let member = committer.u32();
+        let mut before: Vec<_> = self.members().collect();
+        let at = before.iter().position(|before| before.index == member).ok_or(MlsError::Unexpected)?;
+        let committer = before[at].clone();
+        let of_leaf = |index, leaf: &LeafNode| {
+            Member::new(index, leaf.credential().serialized_content(), leaf.signature_key().as_slice())
+        };
+        let mut leavers = Vec::new();
+        let mut newcomers = Vec::new();
+        for queued in commit.queued_proposals() {
+            match queued.proposal() {
+                Proposal::Remove(remove) => leavers.push(remove.removed().u32()),
+                Proposal::Add(add) => newcomers.push(add.key_package().leaf_node()),
+                _ => return Err(MlsError::Forbidden { member, breach: Breach::Content }),
+            }
+        }
+        let renamed = commit
+            .update_path_leaf_node()
+            .map(|leaf| of_leaf(member, leaf))
+            .filter(|after| *after != committer)
+            .map(|after| (committer.clone(), after));
+        let removed = before.extract_if(.., |before| leavers.contains(&before.index)).collect();
+        // RFC 9420, section 12.1.1: each takes the leftmost leaf that is free.
+        let mut added: Vec<Member> = Vec::new();
+        let mut free = (0..).filter(|index| before.iter().all(|member| member.index != *index));
+        for leaf in newcomers {
+            added.push(of_leaf(free.next().ok_or(MlsError::Unexpected)?, leaf));
+        }
+        Ok(Change { epoch: commit.epoch().as_u64(), committer, added, removed, renamed })
+    }
+
+    /// Refuses what the rules forbid.
+    fn check(&self, change: &Change) -> Result<(), MlsError> {
+        let before: Vec<_> = self.members().collect();
+        let member = change.committer.index;
+        change
+            .breach(self.rules, &before)
+            .map_or(Ok(()), |breach| Err(MlsError::Forbidden { member, breach }))
     }
 
     /// Makes our commit take effect, once the delivery service took it before any other of this epoch. Returns the
@@ -312,11 +491,20 @@ impl Group {
         if self.group.pending_commit().is_none() {
             return Err(MlsError::Unexpected);
         }
+        let removes = self.group.pending_commit().is_some_and(|it| it.remove_proposals().next().is_some());
         self.group.merge_pending_commit(&self.login.provider).map_err(refused("merging"))?;
+        self.began(removes);
         Ok(self.epoch())
     }
 
-    /// Drops our commit, if it was not delivered. [`process`](Self::process) drops it if another's came before.
+    /// Notes that an epoch began.
+    fn began(&mut self, removes: bool) {
+        if removes {
+            self.last_removal = Some(self.epoch());
+        }
+    }
+
+    /// Drops our commit, if it was not delivered. [`accept`](Self::accept) drops it if another's came before.
     ///
     /// # Errors
     /// The storage in memory has none.
@@ -334,38 +522,83 @@ impl Group {
         encode(&message)
     }
 
-    /// Takes a proposal or a commit of another member.
-    ///
-    /// Every member may add and remove any other: neither this nor the delivery service, which cannot read the
-    /// messages, refuses it. [`members`](Self::members) does not tell a member from one that took its place under
-    /// the same name; only people who compare the [`code`](Self::code) of the new epoch find out.
+    /// Reads a message of another member: its wish to leave, or a commit, which takes effect with
+    /// [`accept`](Self::accept). A message can be processed once.
     ///
     /// # Errors
-    /// If the message is not sound, not of this epoch, or not of a member.
+    /// If the message is not sound, not of this epoch, or not of a member. [`MlsError::Forbidden`] if a member
+    /// proposes anything else than to leave, which is not kept, or commits anything else than members and keys.
     pub fn process(&mut self, message: &[u8]) -> Result<Processed, MlsError> {
         let message = decode(message, "message")?;
         let message = message.try_into_protocol_message().map_err(|_| MlsError::Unexpected)?;
         let provider = &self.login.provider;
         let processed =
             self.group.process_message(provider, message).map_err(refused("processing a message"))?;
-        if !matches!(processed.sender(), Sender::Member(_)) {
+        let Sender::Member(sender) = *processed.sender() else {
             return Err(MlsError::Unexpected);
-        }
+        };
+        let member = sender.u32();
         match processed.into_content() {
             ProcessedMessageContent::ProposalMessage(proposal) => {
-                self.group
-                    .store_pending_proposal(provider.storage(), *proposal)
-                    .map_err(refused("keeping a proposal"))?;
-                Ok(Processed::Proposal)
+                let leaves = |proposal: &QueuedProposal| match proposal.proposal() {
+                    Proposal::Remove(remove) => remove.removed() == sender,
+                    _ => false,
+                };
+                if !leaves(&proposal) {
+                    return Err(MlsError::Forbidden { member, breach: Breach::Proposal });
+                }
+                // One of each member suffices, so that no member fills the memory of the others.
+                if !self.group.pending_proposals().any(leaves) {
+                    self.group
+                        .store_pending_proposal(provider.storage(), *proposal)
+                        .map_err(refused("keeping a proposal"))?;
+                }
+                self.members()
+                    .find(|leaver| leaver.index == member)
+                    .map(Processed::Leaving)
+                    .ok_or(MlsError::Unexpected)
             }
             ProcessedMessageContent::StagedCommitMessage(commit) => {
-                let removed = commit.self_removed();
-                self.group.merge_staged_commit(provider, *commit).map_err(refused("merging"))?;
-                Ok(if removed { Processed::Removed } else { Processed::Epoch(self.epoch()) })
+                let change = self.change(&commit, sender)?;
+                let of = (self.group.group_id().clone(), self.member());
+                Ok(Processed::Commit(PendingCommit { commit, change, of }))
             }
             ProcessedMessageContent::OwnPrivateMessage => Ok(Processed::Own),
             _ => Err(MlsError::Unexpected),
         }
+    }
+
+    /// Makes a commit of another member take effect. A commit of ours that waits is dropped.
+    ///
+    /// # Errors
+    /// [`MlsError::Forbidden`] if it does what the [`Rules`] forbid; [`MlsError::Unexpected`] if it was processed for
+    /// another member or epoch. The group is then as it was, and the commit is refused.
+    pub fn accept(&mut self, pending: PendingCommit) -> Result<Outcome, MlsError> {
+        let PendingCommit { commit, change, of } = pending;
+        if of != (self.group.group_id().clone(), self.member()) || change.epoch != self.epoch() + 1 {
+            return Err(MlsError::Unexpected);
+        }
+        let removed = commit.self_removed();
+        // We have no say in what the others do without us.
+        if !removed {
+            self.check(&change)?;
+        }
+        self.group.merge_staged_commit(&self.login.provider, *commit).map_err(refused("merging"))?;
+        self.began(!change.removed.is_empty());
+        Ok(if removed { Outcome::Removed } else { Outcome::Epoch(self.epoch()) })
+    }
+
+    /// Adds the grant of this epoch to a ring at the time `now`. Those of the epochs before end after the ring's
+    /// overlap, and within [`ROUND_TRIP`](super::ROUND_TRIP) if a removed member knows them.
+    ///
+    /// # Errors
+    /// If we are no longer in the group.
+    pub fn enter(&self, now: Time, keys: &mut KeyRing) -> Result<(), MlsError> {
+        keys.add(now, self.grant()?);
+        if let Some(epoch) = self.last_removal {
+            keys.end_before(now, epoch);
+        }
+        Ok(())
     }
 
     /// The grant that opens everything that is sealed in this epoch.
@@ -405,15 +638,12 @@ impl Group {
             return Err(MlsError::Unexpected);
         }
         let authenticator = self.group.epoch_authenticator().as_slice();
-        let mut bytes = Zeroizing::new([0; 8 * CODE_BLOCKS]);
-        Hkdf::<Sha512>::new(None, authenticator)
-            .expand(b"layercast 1.0 Code", &mut *bytes)
-            .expect("far shorter than what HKDF can give");
-        let mut blocks = [0; CODE_BLOCKS];
-        for (block, bytes) in blocks.iter_mut().zip(bytes.as_chunks().0) {
-            *block = (u64::from_be_bytes(*bytes) % 100_000) as u32;
-        }
-        Ok(Code { blocks })
+        Ok(Code { blocks: digits(authenticator, &[b"layercast 1.0 Code"]) })
+    }
+
+    #[cfg(test)]
+    pub(super) fn parts(&mut self) -> (&mut MlsGroup, &OpenMlsRustCrypto, &SignatureKeyPair) {
+        (&mut self.group, &self.login.provider, &self.login.signer)
     }
 
     /// The suite that frames are sealed with.
@@ -439,17 +669,13 @@ impl fmt::Debug for Group {
 /// and not safe: 20 digits take 2^33 tries, minutes on one machine.
 #[derive(Clone, Copy)]
 pub struct Code {
-    blocks: [u32; CODE_BLOCKS],
+    blocks: [u32; 12],
 }
 
 impl fmt::Display for Code {
     /// Twelve blocks of five digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, block) in self.blocks.iter().enumerate() {
-            let space = if index == 0 { "" } else { " " };
-            write!(f, "{space}{block:05}")?;
-        }
-        Ok(())
+        write_digits(&self.blocks, f)
     }
 }
 

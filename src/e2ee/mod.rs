@@ -14,8 +14,16 @@
 //! # Senders are not proven
 //! The keys are symmetric: everybody who can open a frame could also have sealed it (RFC 9605, section 7.2). A
 //! member of an MLS group can seal in the name of any other member, and an observer with the grant of one layer
-//! can seal that layer in its sender's name. Relays have no key and can seal nothing. A former member can seal
-//! until the epochs that it knew are over ([`KeyRing::new`]).
+//! can seal that layer in its sender's name, for everybody: with any frame number, dependencies and structure, and
+//! with counters ahead of the sender's. Openers bound how far ahead ([`OpenError::TooFar`]), so that one such frame
+//! does not shut the sender's out; many of them do, and so does one that comes before any of the sender's. Relays have no key and can seal nothing. A former member can seal
+//! until the epochs that it knew are over ([`mls::Group::enter`]).
+//!
+//! # Late frames
+//! A relay can withhold frames. One that it delivers later than 2048 frames behind the newest is refused
+//! ([`OpenError::Stale`]), also if the 16 bits of the frame number have come around: an 8-bit count of the rounds is
+//! sealed with the frame, which comes around itself after 2^24 frames (52 hours of 90 a second). This does not hold of
+//! [`Binding::None`].
 //!
 //! # Ciphers
 //! AES-GCM is that of the crate ring, whose key schedule is kept from frame to frame; AES-CTR with HMAC is that
@@ -30,6 +38,7 @@ mod keys;
 mod label;
 pub mod mls;
 mod open;
+mod roster;
 mod seal;
 mod secret;
 #[cfg(test)]
@@ -38,7 +47,7 @@ mod tests;
 pub use agreement::{Agreement, Binding, CipherSuite, Schedule};
 pub use header::{Context, Header, HeaderBytes, KeyIdError, KeyIdLayout, MAX_HEADER};
 pub use issue::{SenderKeyError, SenderKeys};
-pub use keys::{KeyRing, KeySource};
+pub use keys::{GrantRefused, KeyRing, KeySource, ROUND_TRIP};
 pub use label::{Relabelled, SealedUnit};
 pub use open::{OpenError, Opener, VideoOpener};
 pub use seal::{MAX_FRAMES, SealError, Sealer, VideoSealer};

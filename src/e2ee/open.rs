@@ -13,7 +13,8 @@ use super::agreement::{Agreement, Binding};
 use super::cipher::Cipher;
 use super::header::{Context, Header};
 use super::keys::KeySource;
-use super::label::{Described, Relabelled, SealedUnit, difference, label_of};
+use super::label::{Described, Relabelled, SealedUnit, Unwrapped, difference, label_of};
+use super::seal::MAX_FRAMES;
 use crate::Time;
 use crate::rtp::descriptor::{DependencyDescriptor, DependencyStructure, DescriptorError};
 use crate::rtp::frame::{OpenedFrame, ReceivedFrame};
@@ -21,6 +22,20 @@ use crate::rtp::payload::av1::{self, Av1PayloadError};
 
 /// How many frames (or packets, if these are sealed) of one key may come late and still be told from replays.
 const REPLAY_WINDOW: usize = 2048;
+
+/// How far a counter may be ahead of the newest, in frames that are missing in between: so far that no frame of the
+/// sender that is on its way leaves the replay window.
+const MAX_JUMP: u64 = REPLAY_WINDOW as u64 / 2;
+
+/// Frames that no sender seals in a millisecond, by which the jump may be longer after a pause.
+const FRAMES_PER_MS: u64 = 10;
+
+/// Frames of all layers that one may be behind the newest: 20 seconds of 90 a second.
+const MAX_BEHIND: u32 = 2048;
+
+/// Frame numbers that may be missing for the newest to move on at once; more of them count with the time, one a
+/// millisecond.
+const MAX_AHEAD: u32 = 512;
 
 /// Keys of a stream that are held at a time: four layers in four epochs.
 const MAX_KEYS: usize = 16;
@@ -32,9 +47,12 @@ const MAX_KEYS: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// It ends within its header, its tag or its label.
+    /// It ends within its header or its tag.
     #[error("the SFrame is cut short")]
     Malformed,
+    /// It is authentic, and has no label in it: its sender has agreed on another [`Binding`].
+    #[error("nothing that binds the frame is sealed in it")]
+    Unlabelled,
     /// It is of another sender than this stream is.
     #[error("sealed by sender {found}, not {expected}")]
     WrongSender {
@@ -76,6 +94,19 @@ pub enum OpenError {
         /// CTR of the header.
         counter: u64,
     },
+    /// Its counter is farther ahead than the sender can be by now: somebody else with the key sealed it. It may be
+    /// tried again later.
+    #[error("counter {counter} is too far ahead")]
+    TooFar {
+        /// CTR of the header.
+        counter: u64,
+    },
+    /// It is authentic, and more than 2048 frames behind the newest of its stream: a relay withheld it.
+    #[error("{behind} frames behind the newest")]
+    Stale {
+        /// How many frames.
+        behind: u32,
+    },
     /// Payload or header were changed, or (with [`Binding::Metadata`]) the descriptor; or it was sealed with
     /// another key.
     #[error("not authentic")]
@@ -87,8 +118,24 @@ pub enum OpenError {
 
 impl OpenError {
     /// Whether the frame was refused before a key was tried, and is as it was.
+    /// ([`open_received`](VideoOpener::open_received) takes its frame in any case.)
     pub fn is_early(self) -> bool {
-        !matches!(self, Self::NotAuthentic | Self::Relabelled(_))
+        match self {
+            Self::NotAuthentic
+            | Self::Relabelled(_)
+            | Self::Unlabelled
+            | Self::Stale { .. }
+            | Self::Payload(_) => false,
+            Self::Malformed
+            | Self::WrongSender { .. }
+            | Self::WrongStream { .. }
+            | Self::UnknownKey { .. }
+            | Self::NoStructure
+            | Self::Descriptor(_)
+            | Self::Replayed { .. }
+            | Self::TooOld { .. }
+            | Self::TooFar { .. } => true,
+        }
     }
 }
 
@@ -124,7 +171,7 @@ impl Opener {
             return Err(OpenError::WrongStream { found: context });
         }
         let opened = self.held.decrypt(now, keys, header, metadata, frame)?;
-        self.held.record(opened);
+        self.held.record(now, opened);
         Ok(())
     }
 }
@@ -136,14 +183,54 @@ pub struct VideoOpener {
     held: HeldKeys,
     stream: u16,
     described: Option<Described>,
+    newest: Option<Newest>,
     /// Kept so that frames do not allocate.
     label: Vec<u8>,
+}
+
+/// The newest frame that was opened, of any layer.
+#[derive(Debug, Clone, Copy)]
+struct Newest {
+    /// With other keys a sender may count anew.
+    epoch: u64,
+    number: Unwrapped,
+    at: Time,
+    /// How many more numbers may be missing then.
+    spare: u32,
+}
+
+impl Newest {
+    /// The newest once a frame came, or how far that is behind. A frame that is far ahead moves the newest by as
+    /// much as its sender can have sealed since: whoever has a key could otherwise make all that follows stale.
+    fn with(newest: Option<Self>, now: Time, epoch: u64, number: Unwrapped) -> Result<Self, u32> {
+        let Some(newest) = newest.filter(|newest| newest.epoch >= epoch) else {
+            return Ok(Self { epoch, number, at: now, spare: MAX_AHEAD });
+        };
+        if newest.epoch > epoch {
+            // Keys of an epoch before: over as soon as the app says.
+            return Ok(newest);
+        }
+        if let Some(behind) = number.behind(newest.number) {
+            return if behind > MAX_BEHIND { Err(behind) } else { Ok(newest) };
+        }
+        let pause = u32::try_from((now - newest.at).as_millis()).unwrap_or(u32::MAX);
+        let allowed = newest.spare.saturating_add(pause).saturating_add(1);
+        let moved = number.ahead(newest.number).min(allowed);
+        let spare = (allowed - moved).min(MAX_AHEAD);
+        Ok(Self { epoch, number: newest.number.advanced(moved), at: now, spare })
+    }
 }
 
 impl VideoOpener {
     /// For video stream `stream` of the sender with this index.
     pub fn new(agreement: Agreement, sender: u32, stream: u16) -> Self {
-        Self { held: HeldKeys::new(agreement, sender), stream, described: None, label: Vec::new() }
+        Self {
+            held: HeldKeys::new(agreement, sender),
+            stream,
+            described: None,
+            newest: None,
+            label: Vec::new(),
+        }
     }
 
     /// The structure by which descriptors are read: the last that an opened frame brought along.
@@ -176,12 +263,20 @@ impl VideoOpener {
         let layer = described.layer(descriptor)?;
 
         let binding = self.held.agreement.binding;
-        let (metadata, label) = binding.place(&self.label);
+        let label = &self.label[..];
+        let metadata = if binding == Binding::Metadata { label } else { &[] };
         let opened = self.held.decrypt(now, keys, header, metadata, frame)?;
+        let mut number = None;
+        if binding != Binding::None {
+            let Some((&round, rest)) = frame.split_last() else { return Err(OpenError::Unlabelled) };
+            let rest = rest.len();
+            number = Some(Unwrapped::new(round, descriptor.frame_number));
+            frame.truncate(rest);
+        }
         if binding == Binding::Inside {
             let Some(sealed) = label_of(frame) else {
                 frame.clear();
-                return Err(OpenError::Malformed);
+                return Err(OpenError::Unlabelled);
             };
             if sealed != label {
                 let difference = difference(label, sealed);
@@ -195,7 +290,17 @@ impl VideoOpener {
             frame.clear();
             return Err(Relabelled::SpatialLayer.into());
         }
-        self.held.record(opened);
+        let epoch = self.held.keys[opened.key].epoch;
+        if let Some(number) = number {
+            match Newest::with(self.newest, now, epoch, number) {
+                Ok(newest) => self.newest = Some(newest),
+                Err(behind) => {
+                    frame.clear();
+                    return Err(OpenError::Stale { behind });
+                }
+            }
+        }
+        self.held.record(now, opened);
         if brought.is_some() {
             self.described = brought;
         }
@@ -265,12 +370,34 @@ struct HeldKey {
     epoch: u64,
     cipher: Cipher,
     window: ReplayAttackProtection,
+    /// The highest counter that was opened, when, and how many more may be missing then.
+    newest: Option<(u64, Time, u64)>,
+}
+
+impl HeldKey {
+    /// How many counters are skipped if this one comes now, and how many may be. Both are 0 if none is.
+    fn skips(&self, now: Time, counter: u64) -> (u64, u64) {
+        let Some((newest, at, spare)) = self.newest.filter(|&(newest, ..)| counter > newest) else {
+            return (0, MAX_JUMP);
+        };
+        let pause = u64::try_from((now - at).as_millis()).unwrap_or(u64::MAX);
+        (counter - newest - 1, spare.saturating_add(pause.saturating_mul(FRAMES_PER_MS)))
+    }
+
+    fn record(&mut self, now: Time, token: ReplayToken, counter: u64) {
+        self.window.record(token);
+        let (skipped, spare) = self.skips(now, counter);
+        if self.newest.is_none_or(|(newest, ..)| counter > newest) {
+            self.newest = Some((counter, now, spare.saturating_sub(skipped).min(MAX_JUMP)));
+        }
+    }
 }
 
 /// A frame that was decrypted, to be recorded once it is accepted.
 struct Opened {
     key: usize,
     token: ReplayToken,
+    counter: u64,
 }
 
 impl HeldKeys {
@@ -301,6 +428,10 @@ impl HeldKeys {
         let plaintext = frame.len().checked_sub(header.size + tag_size).ok_or(OpenError::Malformed)?;
         let index = self.find(now, keys, header.key_id)?;
         let key = &self.keys[index];
+        let (skipped, spare) = key.skips(now, header.counter);
+        if header.counter >= MAX_FRAMES || skipped > spare {
+            return Err(OpenError::TooFar { counter: header.counter });
+        }
         let sframe_header = SframeHeader::new(header.key_id, header.counter);
         let token = key.window.screen(UnvalidatedFrame::new(&sframe_header, &[])).map_err(|e| match e {
             ReplayAttackProtectionError::DuplicatedFrame { counter, .. } => OpenError::Replayed { counter },
@@ -316,11 +447,11 @@ impl HeldKeys {
             return Err(OpenError::NotAuthentic);
         }
         frame.truncate(plaintext);
-        Ok(Opened { key: index, token })
+        Ok(Opened { key: index, token, counter: header.counter })
     }
 
-    fn record(&mut self, opened: Opened) {
-        self.keys[opened.key].window.record(opened.token);
+    fn record(&mut self, now: Time, opened: Opened) {
+        self.keys[opened.key].record(now, opened.token, opened.counter);
     }
 
     /// The place of a key, which is derived if it is new.
@@ -346,7 +477,7 @@ impl HeldKeys {
         let base_key = keys.base_key(key_id, epoch).ok_or(unknown)?;
         let cipher = Cipher::new(self.agreement.suite, key_id, &base_key);
         let window = ReplayAttackProtection::new(key_id, Tolerance::new(REPLAY_WINDOW));
-        self.keys.push(HeldKey { key_id, epoch, cipher, window });
+        self.keys.push(HeldKey { key_id, epoch, cipher, window, newest: None });
         Ok(self.keys.len() - 1)
     }
 

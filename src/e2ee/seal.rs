@@ -8,7 +8,7 @@ use sframe::frame::{FrameCounter, MonotonicCounter};
 use super::agreement::{Agreement, Binding, CipherSuite};
 use super::cipher::Cipher;
 use super::header::{Header, MAX_HEADER};
-use super::label::{Described, SealedUnit};
+use super::label::{Described, SealedUnit, Unwrapped};
 use super::secret::BaseKey;
 use crate::rtp::descriptor::{DependencyDescriptor, DependencyStructure, DescriptorError};
 
@@ -144,13 +144,15 @@ pub struct VideoSealer {
     layers: [Sealer; 4],
     binding: Binding,
     described: Option<Described>,
+    /// The newest frame.
+    newest: Option<Unwrapped>,
     /// Kept so that frames do not allocate.
     label: Vec<u8>,
 }
 
 impl VideoSealer {
     pub(super) fn new(agreement: Agreement, layers: [Sealer; 4]) -> Self {
-        Self { layers, binding: agreement.binding, described: None, label: Vec::new() }
+        Self { layers, binding: agreement.binding, described: None, newest: None, label: Vec::new() }
     }
 
     pub(super) fn set_layers(&mut self, layers: [Sealer; 4]) {
@@ -192,7 +194,7 @@ impl VideoSealer {
         let (spatial_id, brought) = self.prepare(descriptor, unit)?;
         let (metadata, label) = self.binding.place(&self.label);
         self.layers[spatial_id].append(metadata, frame, label, out)?;
-        self.keep(brought);
+        self.keep(descriptor, brought);
         Ok(())
     }
 
@@ -209,7 +211,7 @@ impl VideoSealer {
         let (spatial_id, brought) = self.prepare(descriptor, unit)?;
         let (metadata, label) = self.binding.place(&self.label);
         self.layers[spatial_id].turn(metadata, label, frame)?;
-        self.keep(brought);
+        self.keep(descriptor, brought);
         Ok(())
     }
 
@@ -222,6 +224,7 @@ impl VideoSealer {
         let brought = Described::brought(self.described.as_ref(), descriptor)?;
         let described = brought.as_ref().or(self.described.as_ref()).ok_or(SealError::NoStructure)?;
         described.label(descriptor, unit, &mut self.label)?;
+        self.label.push(Unwrapped::next(self.newest, descriptor.frame_number).round());
         let spatial_id = described.layer(descriptor)?.spatial_id.into();
         if spatial_id >= self.layers.len() {
             return Err(DescriptorError::Layer.into());
@@ -234,7 +237,11 @@ impl VideoSealer {
         self.layers[spatial_id] = sealer;
     }
 
-    fn keep(&mut self, brought: Option<Described>) {
+    fn keep(&mut self, descriptor: &DependencyDescriptor, brought: Option<Described>) {
+        let number = Unwrapped::next(self.newest, descriptor.frame_number);
+        if self.newest.is_none_or(|newest| number.behind(newest).is_none()) {
+            self.newest = Some(number);
+        }
         if brought.is_some() {
             self.described = brought;
         }

@@ -65,6 +65,12 @@ impl BaseKey {
 
     /// HKDF with the suite's hash.
     pub(super) fn expand(&self, suite: CipherSuite, salt: &[u8], label: &[u8], out: &mut [u8]) {
+        self.expand_on_stack(suite, salt, label, out);
+        wipe_stack();
+    }
+
+    #[inline(never)]
+    fn expand_on_stack(&self, suite: CipherSuite, salt: &[u8], label: &[u8], out: &mut [u8]) {
         let fits = "a key is far shorter than what HKDF can give";
         if suite.hash_len() == 64 {
             Hkdf::<Sha512>::new(Some(salt), &self.0).expand(label, out).expect(fits);
@@ -72,6 +78,13 @@ impl BaseKey {
             Hkdf::<Sha256>::new(Some(salt), &self.0).expand(label, out).expect(fits);
         }
     }
+}
+
+/// Overwrites the stack below the caller, where the functions that it called before left their variables. Libraries
+/// pass keys by value, and each move leaves a copy behind.
+#[inline(never)]
+pub(super) fn wipe_stack() {
+    std::hint::black_box(&mut [0_u8; 16 << 10]);
 }
 
 impl PartialEq for BaseKey {

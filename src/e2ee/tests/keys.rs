@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use bytes::BytesMut;
 
 use super::*;
+use crate::e2ee::cipher::Cipher;
 use crate::e2ee::mls::{Login, MlsError};
 
 /// A ring's epochs overlap for a while, and no longer.
@@ -179,4 +180,110 @@ fn secrets_are_not_shown() {
     assert!(shown.contains("BaseKey(..)") && !shown.contains(&format!("{}, {}", bytes[0], bytes[1])));
     let group = Login::new(b"alice", DAY).unwrap().create(agreed).unwrap();
     assert!(format!("{:?}", group.code().unwrap()).contains(".."));
+}
+
+/// Findings 4 and 13: who has the key may seal with any counter. None shuts out the sender's own frames, or makes the
+/// opener forget which it opened.
+#[test]
+fn counters_have_bounds() {
+    let agreed = Agreement::default();
+    let mut keys = SenderKeys::fresh(agreed, 0, 0).unwrap();
+    let context = Context::data(0);
+    let part = keys.grant().part(&agreed, 0, context).unwrap().unwrap();
+    let Scope::KeyId(key_id) = part.scope else { panic!("{:?}", part.scope) };
+    let cipher = Cipher::new(agreed.suite, key_id, &part.base_key);
+    let forge = |counter: u64| {
+        let mut frame = BytesMut::from(&Header::encode(key_id, counter)[..]);
+        let mut aad = frame.to_vec();
+        let (mut data, mut tag) = (*b"forged", [0; 16]);
+        cipher.seal(counter, &mut aad, &mut data, &mut tag);
+        frame.extend_from_slice(&data);
+        frame.extend_from_slice(&tag);
+        frame
+    };
+    let ring = ring(agreed, &[keys.grant()]);
+    let mut sealer = keys.sealer(context).unwrap();
+    let mut opener = Opener::new(agreed, 0, context);
+    let mut open = |now: Time, frame: &BytesMut| opener.open(now, &ring, b"", &mut frame.clone());
+    let mut say = || {
+        let mut sealed = BytesMut::new();
+        sealer.seal(b"", b"data", &mut sealed).unwrap();
+        sealed
+    };
+    let ms = Time::from_millis;
+    // Not even as the first.
+    for counter in [1 << 36, 1 << 40, (1 << 63) - 1, 1 << 63, u64::MAX] {
+        assert_eq!(open(ms(0), &forge(counter)), Err(OpenError::TooFar { counter }));
+    }
+    let first = say();
+    assert_eq!(open(ms(0), &first), Ok(()));
+    let too_far = |counter| Err(OpenError::TooFar { counter });
+    assert_eq!(open(ms(16), &forge(1 << 40)), too_far(1 << 40));
+    assert_eq!(open(ms(16), &forge((1 << 36) - 1)), too_far((1 << 36) - 1));
+    assert_eq!(open(ms(16), &forge(1024 + 160 + 2)), too_far(1024 + 160 + 2));
+    // As far as that goes, the sender is still heard; and once only.
+    assert_eq!(open(ms(16), &forge(1024 + 160 + 1)), Ok(()));
+    assert_eq!(open(ms(16), &forge(2 * 1024)), too_far(2 * 1024));
+    for at in 17..1000 {
+        assert_eq!(open(ms(at), &say()), Ok(()));
+    }
+    assert_eq!(open(ms(1000), &first), Err(OpenError::Replayed { counter: 0 }));
+    // A pause in which the sender sealed 10 frames a millisecond.
+    assert_eq!(open(ms(61_000), &forge(600_000)), Ok(()));
+
+    // A frame that comes before its time may be tried again.
+    let early = OpenError::TooFar { counter: 0 };
+    assert!(early.is_early());
+}
+
+/// Finding 12: no member puts a key in the place of the group's or of another member's, and no epoch is the last.
+#[test]
+fn grants_of_members() {
+    let agreed = Agreement::default();
+    let grant = |epoch, scope| Grant { epoch, scope, base_key: BaseKey::random(agreed.suite).unwrap() };
+    let key_id = |sender, epoch| agreed.layout.key_id(Context::audio(0), sender, epoch).unwrap();
+    let mut ring = KeyRing::new(agreed, OVERLAP);
+    let groups = grant(5, Scope::Group);
+    assert!(ring.add(NOW, groups.clone()));
+    // The keys of others, under the group's epoch or another.
+    let scopes = [Scope::Group, Scope::Sender(1), Scope::KeyId(key_id(1, 6))];
+    for scope in scopes {
+        let refused = ring.add_from(NOW, 2, grant(6, scope));
+        assert_eq!(refused, Err(GrantRefused::Scope { giver: 2 }));
+        assert_eq!(ring.epoch(NOW, key_id(1, 6)), None);
+    }
+    // Its own: not in the place of the group's.
+    assert_eq!(ring.add_from(NOW, 2, grant(5, Scope::Sender(2))), Ok(()));
+    assert_eq!(ring.add_from(NOW, 2, grant(5, Scope::KeyId(key_id(2, 5)))), Ok(()));
+    assert!(ring.add(NOW, grant(5, Scope::KeyId(key_id(1, 5)))));
+    for sender in [1, 2] {
+        let expected = groups.base_key(&agreed, key_id(sender, 5));
+        assert_eq!(ring.base_key(key_id(sender, 5), 5), expected);
+    }
+    let own = grant(6, Scope::Sender(2));
+    assert_eq!(ring.add_from(NOW, 2, own.clone()), Ok(()));
+    assert_eq!(ring.base_key(key_id(2, 6), 6), own.base_key(&agreed, key_id(2, 6)));
+    // Again, older, another of the same epoch.
+    assert_eq!(ring.add_from(NOW, 2, own), Ok(()));
+    for epoch in [5, 6] {
+        let refused = ring.add_from(NOW, 2, grant(epoch, Scope::Sender(2)));
+        assert_eq!(refused, Err(GrantRefused::Older { epoch }));
+    }
+    // The last epochs there are lock nobody out.
+    for epoch in [u64::MAX, 1 << 48, 6 + (1 << 16) + 1] {
+        let refused = ring.add_from(NOW, 2, grant(epoch, Scope::Sender(2)));
+        assert_eq!(refused, Err(GrantRefused::Epoch { epoch }));
+    }
+    assert!(!ring.add(NOW, grant(u64::MAX, Scope::Group)) && !ring.add(NOW, grant(1 << 48, Scope::Group)));
+    assert!(ring.add(NOW, grant(6, Scope::Group)));
+    assert_eq!(ring.add_from(NOW, 2, grant(6 + (1 << 16), Scope::Sender(2))), Ok(()));
+    // One member does not fill the ring.
+    let given: Vec<_> = (0..100)
+        .map(|stream| {
+            let key_id = agreed.layout.key_id(Context::data(stream), 3, 6).unwrap();
+            ring.add_from(NOW, 3, grant(6, Scope::KeyId(key_id)))
+        })
+        .collect();
+    assert_eq!(given.iter().filter(|given| given.is_ok()).count(), 64);
+    assert_eq!(given.last(), Some(&Err(GrantRefused::TooMany { giver: 3 })));
 }

@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 
 use super::*;
-use crate::e2ee::mls::{Commit, Group, Login, MlsError, Processed};
+use crate::e2ee::mls::{Commit, Group, Login, MlsError, Outcome, PendingCommit, Processed};
 
 /// A member of a call, with the keys of every epoch that it was in.
 struct Member {
@@ -15,15 +15,29 @@ fn login(name: &str) -> Login {
     Login::new(name.as_bytes(), DAY).unwrap()
 }
 
+/// A commit that another member made.
+pub(super) fn pending(group: &mut Group, commit: &[u8]) -> PendingCommit {
+    match group.process(commit).unwrap() {
+        Processed::Commit(pending) => pending,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Processes a commit and accepts it.
+pub(super) fn follow(group: &mut Group, commit: &[u8]) -> Outcome {
+    let pending = pending(group, commit);
+    group.accept(pending).unwrap()
+}
+
 /// Delivers a commit of the first member to all, and adds each one's new keys.
 fn deliver(members: &mut [Member], commit: &Commit, now: Time) {
     members[0].group.merge().unwrap();
     for member in &mut members[1..] {
         let epoch = member.group.epoch() + 1;
-        assert_eq!(member.group.process(&commit.commit).unwrap(), Processed::Epoch(epoch));
+        assert_eq!(follow(&mut member.group, &commit.commit), Outcome::Epoch(epoch));
     }
     for member in members {
-        member.ring.add(now, member.group.grant().unwrap());
+        member.group.enter(now, &mut member.ring).unwrap();
     }
 }
 
@@ -57,7 +71,7 @@ fn joining_and_leaving() {
         members.push(join(newcomer, agreed, &commit, NOW));
         say(&mut members[0].group);
     }
-    let names: Vec<_> = members[2].group.members().map(|(_, name)| name).collect();
+    let names: Vec<_> = members[2].group.members().map(|member| member.name).collect();
     assert_eq!(names, [&b"alice"[..], b"bob", b"carol"]);
     let code = members[0].group.code().unwrap();
     assert!(members.iter().all(|member| member.group.code().unwrap() == code));
@@ -65,12 +79,14 @@ fn joining_and_leaving() {
 
     // Bob goes, Carol stays.
     let proposal = members[1].group.leave().unwrap();
-    assert_eq!(members[0].group.process(&proposal).unwrap(), Processed::Proposal);
-    assert_eq!(members[2].group.process(&proposal).unwrap(), Processed::Proposal);
+    for index in [0, 2] {
+        let processed = members[index].group.process(&proposal).unwrap();
+        assert!(matches!(processed, Processed::Leaving(bob) if bob.name == b"bob"));
+    }
     let commit = members[0].group.commit().unwrap();
     let mut bob = members.remove(1);
     deliver(&mut members, &commit, NOW);
-    assert_eq!(bob.group.process(&commit.commit).unwrap(), Processed::Removed);
+    assert_eq!(follow(&mut bob.group, &commit.commit), Outcome::Removed);
     assert!(bob.group.grant().is_err() && bob.group.sender_keys().is_err() && bob.group.code().is_err());
     assert_ne!(members[0].group.code().unwrap(), code);
     say(&mut members[0].group);
@@ -113,14 +129,14 @@ fn commits_that_cross() {
     let (alices, bobs) = (alice.update().unwrap(), bob.update().unwrap());
     // Alice's was first.
     let epoch = alice.merge().unwrap();
-    assert_eq!(bob.process(&alices.commit).unwrap(), Processed::Epoch(epoch));
+    assert_eq!(follow(&mut bob, &alices.commit), Outcome::Epoch(epoch));
     assert!(alice.process(&bobs.commit).is_err());
     assert_eq!(bob.code().unwrap(), alice.code().unwrap());
     assert!(matches!(bob.merge(), Err(MlsError::Unexpected)));
     // Both sides still have one group.
     let removed = alice.remove(&[bob.member()]).unwrap();
     alice.merge().unwrap();
-    assert_eq!(bob.process(&removed.commit).unwrap(), Processed::Removed);
+    assert_eq!(follow(&mut bob, &removed.commit), Outcome::Removed);
     assert!(alice.remove(&[7]).is_err());
 }
 
@@ -170,7 +186,7 @@ fn one_in_the_middle_is_seen() {
     assert_ne!(alice.code().unwrap().to_string(), bob.code().unwrap().to_string());
 }
 
-/// An identity that never expires is one that lasts for 136 years.
+/// The longest lifetime is one that members take.
 #[test]
 fn the_longest_lifetime() {
     let mut alice = Login::new(b"alice", Duration::MAX).unwrap().create(Agreement::default()).unwrap();

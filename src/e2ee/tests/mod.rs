@@ -2,6 +2,8 @@
 
 mod any_bytes;
 mod keys;
+mod members;
+mod memory;
 mod mls;
 mod rfc;
 mod video;
@@ -34,7 +36,7 @@ fn agreed(suite: CipherSuite, binding: Binding) -> Agreement {
 /// A ring that holds these grants.
 fn ring(agreed: Agreement, grants: &[&Grant]) -> KeyRing {
     let mut ring = KeyRing::new(agreed, OVERLAP);
-    grants.iter().for_each(|grant| ring.add(NOW, (*grant).clone()));
+    grants.iter().for_each(|grant| assert!(ring.add(NOW, (*grant).clone())));
     ring
 }
 

@@ -30,11 +30,11 @@ fn frames_come_back_in_every_suite_and_binding() {
     }
 }
 
-/// Sealing adds 3 to 6 bytes of header, 16 of tag, 7 of label.
+/// Sealing adds 3 to 6 bytes of header, 16 of tag, 8 of label.
 #[test]
 fn bytes_added_to_a_frame() {
     let (_, descriptors) = call(ScalabilityMode::L3T3, 30);
-    for (binding, label) in [(Binding::Inside, 7), (Binding::Metadata, 0), (Binding::None, 0)] {
+    for (binding, label) in [(Binding::Inside, 8), (Binding::Metadata, 1), (Binding::None, 0)] {
         let mut keys = SenderKeys::fresh(agreed(CipherSuite::Aes256GcmSha512_128, binding), 5, 2).unwrap();
         let mut sealer = keys.video(0).unwrap();
         for (index, descriptor) in descriptors.iter().enumerate() {
@@ -242,4 +242,116 @@ fn swaps_between_senders_streams_and_epochs() {
     let mut forged = BytesMut::from(&alices[..alices_size]);
     forged.unsplit(sealed.split_off(size));
     assert_eq!(open(&forged), OpenError::NotAuthentic);
+}
+
+/// Finding 5: an upper layer that a relay withheld is refused when its frame numbers come around, whether the same
+/// sealer goes on with them or counts anew.
+#[test]
+fn withheld_layers_are_stale() {
+    for binding in [Binding::Inside, Binding::Metadata] {
+        let agreed = agreed(CipherSuite::Aes256GcmSha512_128, binding);
+        let mut keys = SenderKeys::fresh(agreed, 1, 1).unwrap();
+        let ring = ring(agreed, &[keys.grant()]);
+        let (mut sealer, mut opener) = (keys.video(0).unwrap(), VideoOpener::new(agreed, 1, 0));
+        let (_, descriptors) = call(ScalabilityMode::L2T1, 2);
+        let [key, upper_of_key, base, upper] = &descriptors[..] else { panic!("two layers of two pictures") };
+        let mut now = NOW;
+        let mut open = |descriptor: &DependencyDescriptor, sealed: &BytesMut| {
+            now += Duration::from_millis(10);
+            opener.open(now, &ring, descriptor, SealedUnit::Frame, &mut sealed.clone())
+        };
+        let numbered = |of: &DependencyDescriptor, number: u32| {
+            let mut descriptor = of.clone();
+            descriptor.frame_number = number as u16;
+            descriptor
+        };
+        for descriptor in [key, upper_of_key] {
+            assert_eq!(open(descriptor, &seal(&mut sealer, descriptor, b"key")), Ok(()));
+        }
+        // The base goes on for a round, and one frame of the upper layer is kept back.
+        let first = u32::from(base.frame_number);
+        let withheld = numbered(upper, first + 1);
+        let mut kept = BytesMut::new();
+        let late = [1000, 3000].map(|ahead| numbered(upper, first + ahead + 1));
+        let mut lates = Vec::new();
+        for number in (first..first + 65536 + 10).step_by(2) {
+            let descriptor = numbered(base, number);
+            let sealed = seal(&mut sealer, &descriptor, b"base");
+            assert_eq!(open(&descriptor, &sealed), Ok(()));
+            match number - first {
+                0 => kept = seal(&mut sealer, &withheld, b"withheld"),
+                1000 => lates.push(seal(&mut sealer, &late[0], b"late")),
+                3000 => lates.push(seal(&mut sealer, &late[1], b"late")),
+                4000 => {
+                    assert_eq!(open(&late[0], &lates[0]), Err(OpenError::Stale { behind: 2999 }));
+                    assert_eq!(open(&late[1], &lates[1]), Ok(()));
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(open(&withheld, &kept), Err(OpenError::Stale { behind: 65536 + 8 - 1 }), "{binding:?}");
+        // The sender counts anew, and is heard.
+        let anew = numbered(base, first);
+        assert_eq!(open(&anew, &seal(&mut sealer, &anew, b"base")), Ok(()));
+        let upper = numbered(upper, first + 1);
+        assert_eq!(open(&upper, &seal(&mut sealer, &upper, b"upper")), Ok(()));
+    }
+}
+
+/// Finding 4: one who has the key of a layer does not make the sender's frames stale by a number far ahead.
+#[test]
+fn a_number_far_ahead_makes_nothing_stale() {
+    let agreed = Agreement::default();
+    let mut keys = SenderKeys::fresh(agreed, 1, 1).unwrap();
+    let ring = ring(agreed, &[keys.grant()]);
+    let (_, descriptors) = call(ScalabilityMode::L1T1, 300);
+    let mut observer = SenderKeys::new(agreed, 1, keys.grant().clone()).video(0).unwrap();
+    seal(&mut observer, &descriptors[0], b"to know the structure");
+    let part = keys.grant().part(&agreed, 1, Context::video(0, 0)).unwrap().unwrap();
+    let Scope::KeyId(key_id) = part.scope else { panic!("{:?}", part.scope) };
+    let mut forger = Sealer::new(agreed.suite, key_id, &part.base_key);
+    forger.set_counter(500);
+    observer.set_layer(0, forger);
+    let (mut sealer, mut opener) = (keys.video(0).unwrap(), VideoOpener::new(agreed, 1, 0));
+    let mut now = NOW;
+    for (index, descriptor) in descriptors.iter().enumerate() {
+        now += Duration::from_millis(16);
+        let mut sealed = seal(&mut sealer, descriptor, b"frame");
+        assert_eq!(opener.open(now, &ring, descriptor, SealedUnit::Frame, &mut sealed), Ok(()), "{index}");
+        if index == 100 {
+            let mut forged = descriptor.clone();
+            forged.frame_number = forged.frame_number.wrapping_add(30_000);
+            let mut sealed = seal(&mut observer, &forged, b"forged");
+            assert_eq!(opener.open(now, &ring, &forged, SealedUnit::Frame, &mut sealed), Ok(()));
+        }
+    }
+}
+
+/// Finding 14: an error is early if the frame is as it was, and else the frame is empty.
+#[test]
+fn early_errors_leave_the_frame() {
+    // Two who agreed on different bindings, and frames without anything in them.
+    let bindings = [Binding::Inside, Binding::Metadata, Binding::None];
+    let (_, descriptors) = call(ScalabilityMode::L1T1, 1);
+    let mut unlabelled = 0;
+    for (sealed_by, opened_by) in bindings.iter().flat_map(|a| bindings.iter().map(move |b| (*a, *b))) {
+        for size in [0, 1, 3, 40] {
+            let suite = CipherSuite::Aes128CtrHmacSha256_32;
+            let mut keys = SenderKeys::fresh(agreed(suite, sealed_by), 1, 1).unwrap();
+            let ring = ring(agreed(suite, opened_by), &[keys.grant()]);
+            let sealed = seal(&mut keys.video(0).unwrap(), &descriptors[0], &vec![200; size]);
+            for cut in [0, 1, sealed.len() - 4, sealed.len()] {
+                let whole = BytesMut::from(&sealed[cut..]);
+                let mut frame = whole.clone();
+                let mut opener = VideoOpener::new(agreed(suite, opened_by), 1, 0);
+                let opened = opener.open(NOW, &ring, &descriptors[0], SealedUnit::Frame, &mut frame);
+                if let Err(error) = opened {
+                    unlabelled += usize::from(error == OpenError::Unlabelled);
+                    assert_eq!(error.is_early(), frame == whole, "{error}");
+                    assert!(error.is_early() || frame.is_empty());
+                }
+            }
+        }
+    }
+    assert!(unlabelled > 0);
 }
