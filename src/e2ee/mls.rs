@@ -270,7 +270,7 @@ pub enum Processed {
 /// A commit of another member, which was checked and has not taken effect. The app refuses it by dropping it.
 pub struct PendingCommit {
     commit: Box<StagedCommit>,
-    change: Change,
+    change: Box<Change>,
     /// The group and the member in it that it was processed for.
     of: (GroupId, u32),
 }
@@ -561,7 +561,7 @@ impl Group {
             ProcessedMessageContent::StagedCommitMessage(commit) => {
                 let change = self.change(&commit, sender)?;
                 let of = (self.group.group_id().clone(), self.member());
-                Ok(Processed::Commit(PendingCommit { commit, change, of }))
+                Ok(Processed::Commit(PendingCommit { commit, change: Box::new(change), of }))
             }
             ProcessedMessageContent::OwnPrivateMessage => Ok(Processed::Own),
             _ => Err(MlsError::Unexpected),
