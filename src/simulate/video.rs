@@ -79,7 +79,7 @@ pub struct CodedVideo {
 
 impl CodedVideo {
     /// The crate's own scene at 1280x720, 30 pictures/s, quantizer index 70, as `L3T3`: made by
-    /// `cargo run --release --example table -- --mode L3T3 --qp 70 --output src/simulate/scene-l3t3.csv`, the
+    /// `cargo run --release -p layercast-table -- --mode L3T3 --qp 70 --output src/simulate/scene-l3t3.csv`, the
     /// time on one core of an EPYC.
     pub fn scene() -> Self {
         Self::builtin(include_str!("scene-l3t3.csv"))
