@@ -365,8 +365,9 @@ impl Group {
                         e => refused(failed)(e),
                     })?;
                 let lifetime = key_package.life_time();
-                let soon = std::time::SystemTime::now() + MIN_LIFETIME;
-                if !lifetime.has_acceptable_range() || lifetime.validate_with_time(soon).is_err() {
+                // openmls reads the clock, here as in every check of a lifetime.
+                let soon = Lifetime::new(MIN_LIFETIME.as_secs()).not_after();
+                if !lifetime.has_acceptable_range() || lifetime.not_after() < soon {
                     return Err(MlsError::Lifetime { name });
                 }
                 Ok(key_package)
