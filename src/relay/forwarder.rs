@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::frames::{MAX_FRAME_DIFF, RelayFrame, Sequence};
+use super::frames::{RelayFrame, Sequence};
 use crate::Time;
 use crate::rtp::descriptor::DecodeTargetIndication;
+use crate::rtp::frame_buffer::MAX_FRAME_DIFF;
 use crate::structure::{DecodeTarget, LayerId, Refresh};
 
 /// How a forwarder asks for what it needs.

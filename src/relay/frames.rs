@@ -5,10 +5,8 @@ use std::sync::Arc;
 use crate::rtp::descriptor::{
     DecodeTargetIndication, DependencyDescriptor, DependencyStructure, DescriptorError, FrameDependencies,
 };
+use crate::rtp::frame_buffer::{MAX_FRAME_DIFF, unwrap};
 use crate::structure::LayerId;
-
-/// How far back a frame can refer: a frame difference has 12 bits at most (A.8.2).
-pub(super) const MAX_FRAME_DIFF: u64 = 1 << 12;
 
 /// A structure, and what a relay has to look up in it for every frame.
 #[derive(Debug)]
@@ -191,10 +189,4 @@ impl FrameReader {
             sequence,
         })
     }
-}
-
-/// The number nearest to `highest` whose lowest 16 bits are these.
-fn unwrap(number: u16, highest: u64) -> u64 {
-    let ahead = number.wrapping_sub(highest as u16) as i16;
-    highest.saturating_add_signed(ahead.into())
 }

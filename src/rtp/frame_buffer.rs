@@ -37,7 +37,7 @@ use crate::structure::{DecodeTarget, LayerId, Refresh};
 const MAX_SPATIAL_LAYERS: usize = 4;
 
 /// How far back a frame can refer: a frame difference has 12 bits at most (A.8.2).
-const MAX_FRAME_DIFF: u64 = 1 << 12;
+pub(crate) const MAX_FRAME_DIFF: u64 = 1 << 12;
 
 /// The waiting times and the limits of a frame buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -714,7 +714,7 @@ impl Wait {
 }
 
 /// The number nearest to `highest` whose lowest 16 bits are these.
-fn unwrap(number: u16, highest: u64) -> u64 {
+pub(crate) fn unwrap(number: u16, highest: u64) -> u64 {
     let ahead = number.wrapping_sub(highest as u16) as i16;
     highest.saturating_add_signed(ahead.into())
 }
