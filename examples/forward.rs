@@ -1,4 +1,4 @@
-//! A proxy between sender and receiver that does what a relay must not.
+//! A relay between sender and receiver: it drops layers, and on demand does what a relay must not.
 
 mod common;
 mod udp;
@@ -10,17 +10,23 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use clap::{Parser, ValueEnum};
+use layercast::Time;
+use layercast::relay::{Forward, Forwarder, ForwarderConfig, FrameReader, RefreshRequests};
 use layercast::rtp::packet::{RtpPacket, RtpPacketMut};
 use layercast::rtp::rtcp::{self, Lost, RtcpMessage};
+use layercast::structure::{LayerId, Refresh};
 
 use common::{Result, at, exit_code};
-use udp::{Faults, Network, is_rtcp};
+use udp::{Faults, Network, is_rtcp, refresh_message};
 
 /// Identifier of the Dependency Descriptor's header extension, as `send` has it.
 const DESCRIPTOR_ID: u8 = 4;
+/// SSRC of the relay in what it asks the sender for.
+const SSRC: u32 = 2;
 
-/// Forwards packets from `send` to `receive`, and what `receive` asks for back to `send`; changes some of them on the
-/// way, to show what `receive` says. It ends when nothing was sent for some seconds.
+/// Forwards the layers of a decode target from `send` to `receive`, and what `receive` asks for back to `send`. It holds
+/// no key. With `--tamper` it changes some packets on the way, to show what `receive` says. It ends when nothing was
+/// sent for some seconds.
 #[derive(Parser)]
 struct Args {
     /// Where packets come from `send`.
@@ -29,6 +35,12 @@ struct Args {
     /// Where they go: to `receive`.
     #[arg(long, default_value = "127.0.0.1:5004")]
     to: SocketAddr,
+    /// The highest spatial layer to forward, 0 to 3; `receive` is to be told the same.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(..=3))]
+    spatial: u8,
+    /// The highest temporal layer to forward, 0 to 7.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u8).range(..=7))]
+    temporal: u8,
     /// What is done to packets.
     #[arg(long, value_enum)]
     tamper: Option<Tamper>,
@@ -71,18 +83,9 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<()> {
     let from_sender = at(args.listen.to_string().as_ref(), UdpSocket::bind(args.listen))?;
     let to_receiver = Network::new(UdpSocket::bind("127.0.0.1:0")?, args.to, args.faults.clone());
-    let mut proxy = Proxy {
-        args,
-        network: to_receiver,
-        inserted: 0,
-        forwarded_as: (0..=u16::MAX).collect(),
-        newest: None,
-        held: None,
-        kept: VecDeque::new(),
-        forwarded: 0,
-        tampered: 0,
-    };
+    let mut proxy = Proxy::new(args, to_receiver);
     println!("forwarding from {} to {}", args.listen, args.to);
+    let start = Instant::now();
     let mut sender = None;
     let mut last: Option<Instant> = None;
     while last.is_none_or(|last| last.elapsed() < IDLE) {
@@ -92,23 +95,40 @@ fn run(args: &Args) -> Result<()> {
             wait = Duration::ZERO;
             sender = Some(from);
             last = Some(Instant::now());
-            proxy.forward(&packet)?;
+            proxy.forward(Time::new(start.elapsed()), &packet)?;
         }
         while let Some((packet, _)) = proxy.network.receive(Instant::now())? {
-            if let Some(sender) = sender.filter(|_| is_rtcp(&packet)) {
-                from_sender.send_to(&proxy.feedback(&packet)?, sender)?;
+            if is_rtcp(&packet) {
+                proxy.handle_feedback(&packet)?;
             }
         }
+        let feedback = proxy.poll_feedback(Time::new(start.elapsed()));
+        if let Some(sender) = sender.filter(|_| !feedback.is_empty()) {
+            let mut packet = BytesMut::new();
+            rtcp::write(&feedback, &mut packet)?;
+            from_sender.send_to(&packet, sender)?;
+        }
     }
-    println!("{} packets forwarded, {} tampered with", proxy.forwarded, proxy.tampered);
+    let Proxy { forwarded, dropped, tampered, .. } = proxy;
+    println!("{forwarded} packets forwarded, {dropped} dropped, {tampered} tampered with");
     Ok(())
 }
 
 struct Proxy<'a> {
     args: &'a Args,
     network: Network,
-    /// Packets of our own so far, by which all later sequence numbers are higher.
-    inserted: u16,
+    reader: FrameReader,
+    forwarder: Forwarder,
+    requests: RefreshRequests,
+    /// SSRC and payload type of the sender's packets.
+    media: (u32, u8),
+    /// Requests that went to the sender.
+    requested: u8,
+    /// What the receiver asks to be sent again, in the sender's sequence numbers.
+    lost: Vec<Lost>,
+    /// By how much sequence numbers are higher than the sender's: it grows with each packet of our own, and shrinks with
+    /// each that is dropped.
+    offset: u16,
     /// What each of the sender's sequence numbers became.
     forwarded_as: Vec<u16>,
     /// The sender's highest sequence number.
@@ -118,18 +138,87 @@ struct Proxy<'a> {
     /// The packets of the last frames.
     kept: VecDeque<(u16, Vec<Bytes>)>,
     forwarded: u64,
+    dropped: u64,
     tampered: u64,
 }
 
-impl Proxy<'_> {
-    fn forward(&mut self, packet: &Bytes) -> Result<()> {
+impl<'a> Proxy<'a> {
+    fn new(args: &'a Args, network: Network) -> Self {
+        let mut forwarder = Forwarder::new(ForwarderConfig::default());
+        forwarder.set_target(Time::ZERO, Some(LayerId::new(args.spatial, args.temporal)));
+        Self {
+            args,
+            network,
+            reader: FrameReader::new(),
+            forwarder,
+            requests: RefreshRequests::default(),
+            media: (0, 0),
+            requested: 0,
+            lost: vec![],
+            offset: 0,
+            forwarded_as: (0..=u16::MAX).collect(),
+            newest: None,
+            held: None,
+            kept: VecDeque::new(),
+            forwarded: 0,
+            dropped: 0,
+            tampered: 0,
+        }
+    }
+
+    /// Forwards a packet of the sender, if the receiver needs it.
+    fn forward(&mut self, now: Time, packet: &Bytes) -> Result<()> {
         let Ok(rtp) = RtpPacket::read(packet) else { return Ok(()) };
-        let Some(descriptor) = rtp.extension(DESCRIPTOR_ID)?.filter(|descriptor| descriptor.len() >= 3)
-        else {
-            return self.send(packet.clone());
+        self.media = (rtp.header.ssrc, rtp.header.payload_type);
+        let is_next = self.count(rtp.header.sequence_number);
+        // Without a descriptor, or before the first structure, there is nothing to decide by.
+        let frame = match rtp.extension(DESCRIPTOR_ID)? {
+            Some(descriptor) => self.reader.read(descriptor).ok(),
+            None => None,
         };
-        let number = u16::from_be_bytes([descriptor[1], descriptor[2]]);
-        let whole_frame = descriptor[0] & 0xc0 == 0xc0;
+        let Some(frame) = frame else { return self.send(packet.clone()) };
+        self.requests.handle_frame(&frame);
+        match self.forwarder.handle_frame(now, &frame) {
+            Forward::Send { end_of_picture } => {
+                let mut packet = packet.to_vec();
+                if end_of_picture {
+                    RtpPacketMut::new(&mut packet)?.set_marker(true);
+                }
+                self.tamper(&packet.into())
+            }
+            Forward::Drop => {
+                self.dropped += 1;
+                if is_next {
+                    // The next packet takes its number, so that the receiver misses nothing.
+                    self.offset = self.offset.wrapping_sub(1);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Notes what a sequence number becomes. Gives whether it is higher than all before it.
+    fn count(&mut self, sequence_number: u16) -> bool {
+        let newest = *self.newest.get_or_insert(sequence_number.wrapping_sub(1));
+        let ahead = sequence_number.wrapping_sub(newest);
+        if ahead == 0 || ahead >= 1 << 15 {
+            return false;
+        }
+        for number in 1..=ahead {
+            let number = newest.wrapping_add(number);
+            self.forwarded_as[usize::from(number)] = number.wrapping_add(self.offset);
+        }
+        self.newest = Some(sequence_number);
+        true
+    }
+
+    /// Does to a packet what it is to suffer, and sends it on.
+    fn tamper(&mut self, packet: &Bytes) -> Result<()> {
+        let rtp = RtpPacket::read(packet)?;
+        let descriptor = rtp.extension(DESCRIPTOR_ID)?.unwrap_or_default();
+        let &[flags, high, low, ..] = descriptor else { return self.send(packet.clone()) };
+        let number = u16::from_be_bytes([high, low]);
+        let whole_frame = flags & 0xc0 == 0xc0;
         let chosen = number % self.args.every == 0;
         let mut changed = descriptor.to_vec();
         let mut payload = rtp.payload.to_vec();
@@ -141,9 +230,7 @@ impl Proxy<'_> {
             Some(Tamper::FrameNumber) if chosen => {
                 changed[1..3].copy_from_slice(&number.wrapping_add(1000).to_be_bytes());
             }
-            Some(Tamper::Template) if chosen => {
-                changed[0] = changed[0] & 0xc0 | changed[0].wrapping_add(1) & 0x3f
-            }
+            Some(Tamper::Template) if chosen => changed[0] = flags & 0xc0 | flags.wrapping_add(1) & 0x3f,
             Some(Tamper::Structure) if descriptor.len() > 20 => changed[20] ^= 1,
             Some(Tamper::Swap) if whole_frame => {
                 if let Some(held) = self.held.take() {
@@ -157,7 +244,7 @@ impl Proxy<'_> {
                     return Ok(());
                 }
             }
-            Some(Tamper::Replay) => return self.replay(packet, number, chosen && descriptor[0] & 0x40 != 0),
+            Some(Tamper::Replay) => return self.replay(packet, number, chosen && flags & 0x40 != 0),
             _ => {}
         }
         if changed == descriptor && payload == rtp.payload {
@@ -180,49 +267,65 @@ impl Proxy<'_> {
         let Some((_, packets)) = self.kept.pop_front().filter(|_| now) else { return Ok(()) };
         for packet in packets {
             self.tampered += 1;
-            self.inserted = self.inserted.wrapping_add(1);
-            self.emit(&packet, self.newest.unwrap_or(0).wrapping_add(self.inserted))?;
+            self.offset = self.offset.wrapping_add(1);
+            self.emit(&packet, self.newest.unwrap_or(0).wrapping_add(self.offset))?;
         }
         Ok(())
     }
 
-    /// Sends a packet on under a number that leaves room for those of our own.
+    /// Sends a packet on under the number that it was given when it came.
     fn send(&mut self, packet: Bytes) -> Result<()> {
         let sequence_number = RtpPacket::read(&packet)?.header.sequence_number;
-        let newest = *self.newest.get_or_insert(sequence_number.wrapping_sub(1));
-        let ahead = sequence_number.wrapping_sub(newest);
-        if ahead < 1 << 15 {
-            for number in 1..=ahead {
-                let number = newest.wrapping_add(number);
-                self.forwarded_as[usize::from(number)] = number.wrapping_add(self.inserted);
-            }
-            self.newest = Some(sequence_number);
-        }
         self.emit(&packet, self.forwarded_as[usize::from(sequence_number)])
     }
 
     fn emit(&mut self, packet: &[u8], number: u16) -> Result<()> {
         let mut packet = packet.to_vec();
-        let mut rewrite = RtpPacketMut::new(&mut packet)?;
-        rewrite.set_sequence_number(number);
+        RtpPacketMut::new(&mut packet)?.set_sequence_number(number);
         self.forwarded += 1;
         Ok(self.network.send(packet.into())?)
     }
 
-    /// What the receiver asks for, with the sender's sequence numbers.
-    fn feedback(&self, packet: &[u8]) -> Result<BytesMut> {
-        let mut messages = rtcp::read(packet).collect::<std::result::Result<Vec<_>, _>>()?;
-        for message in &mut messages {
-            if let RtcpMessage::Nack { lost, .. } = message {
-                let numbers = lost.iter().flat_map(|lost| lost.sequence_numbers());
-                let sent_as =
-                    |number| (0..=u16::MAX).find(|sent| self.forwarded_as[usize::from(*sent)] == number);
-                *lost = Lost::of(numbers.filter_map(sent_as));
+    /// Takes what the receiver asks for.
+    fn handle_feedback(&mut self, packet: &[u8]) -> Result<()> {
+        for message in rtcp::read(packet) {
+            match message? {
+                RtcpMessage::Nack { lost, .. } => {
+                    let numbers = lost.iter().flat_map(|lost| lost.sequence_numbers());
+                    let sent_as =
+                        |number| (0..=u16::MAX).find(|sent| self.forwarded_as[usize::from(*sent)] == number);
+                    self.lost.extend(Lost::of(numbers.filter_map(sent_as)));
+                }
+                RtcpMessage::Pli { .. } | RtcpMessage::Fir { .. } => {
+                    self.requests.handle_request(Refresh::KEY);
+                }
+                RtcpMessage::Lrr { requests, .. } => {
+                    for request in requests {
+                        self.requests.handle_request(request.refresh());
+                    }
+                }
+                _ => {}
             }
         }
-        let mut packet = BytesMut::new();
-        rtcp::write(&messages, &mut packet)?;
-        Ok(packet)
+        Ok(())
+    }
+
+    /// What the sender is asked for, on the receiver's behalf and for a switch of layers.
+    fn poll_feedback(&mut self, now: Time) -> Vec<RtcpMessage> {
+        let mut feedback = vec![];
+        if !self.lost.is_empty() {
+            let lost = std::mem::take(&mut self.lost);
+            feedback.push(RtcpMessage::Nack { sender_ssrc: SSRC, media_ssrc: self.media.0, lost });
+        }
+        if let Some(refresh) = self.forwarder.poll(now) {
+            self.requests.handle_request(refresh);
+        }
+        if let Some(refresh) = self.requests.poll(now) {
+            self.requested = self.requested.wrapping_add(1);
+            let wanted = LayerId::new(self.args.spatial, self.args.temporal);
+            feedback.push(refresh_message(refresh, wanted, SSRC, self.media, self.requested));
+        }
+        feedback
     }
 }
 

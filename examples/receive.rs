@@ -16,7 +16,7 @@ use layercast::decoder::{Decoder, DecoderConfig, Output};
 use layercast::e2ee::{Agreement, KeyRing, VideoOpener};
 use layercast::rtp::frame_buffer::DropReason;
 use layercast::rtp::reassembler::Rejected;
-use layercast::rtp::rtcp::{self, IntraRequest, LayerRequest, Lost};
+use layercast::rtp::rtcp::{self, Lost};
 use layercast::rtp::{DecodableUnit, ReassemblerStatistics, RtcpMessage};
 use layercast::structure::{LayerId, Refresh};
 use layercast::{Size, Time};
@@ -24,7 +24,7 @@ use y4m::Ratio;
 
 use common::{Result, at, exit_code, video, warn_of_debug_build};
 use udp::call::{Happened, Incoming, PAYLOAD_TYPE, SSRC};
-use udp::{control, is_rtcp};
+use udp::{control, is_rtcp, refresh_message};
 
 /// Waits for `send`, agrees on keys with it by MLS, receives the layers of a decode target, opens and decodes them
 /// and reports: a line a second, and in the end what was lost, asked for, refused and why.
@@ -207,15 +207,7 @@ impl Receiver {
 
     fn request(&mut self, refresh: Refresh) -> RtcpMessage {
         self.requests = self.requests.wrapping_add(1);
-        let (ssrc, sequence_number) = (SSRC, self.requests);
-        let wanted = self.incoming.buffer.target();
-        match LayerRequest::new(refresh, wanted, ssrc, sequence_number, PAYLOAD_TYPE) {
-            Some(request) => RtcpMessage::Lrr { sender_ssrc: 1, requests: vec![request] },
-            None => {
-                let requests = vec![IntraRequest { ssrc, sequence_number }];
-                RtcpMessage::Fir { sender_ssrc: 1, requests }
-            }
-        }
+        refresh_message(refresh, self.incoming.buffer.target(), 1, (SSRC, PAYLOAD_TYPE), self.requests)
     }
 
     fn decode(&mut self, now: Time, unit: &DecodableUnit) -> Result<()> {

@@ -14,7 +14,6 @@ use common::chance::Chance;
 use layercast::decoder::{Decoder, DecoderConfig, Output};
 use layercast::e2ee::{Agreement, Binding, KeyRing, SenderKeys, VideoOpener};
 use layercast::picture::Picture;
-use layercast::rtp::descriptor::DependencyStructure;
 use layercast::rtp::packetizer::Packets;
 use layercast::rtp::reassembler::Rejected;
 use layercast::scene::Scene;
@@ -54,23 +53,20 @@ fn send(mode: ScalabilityMode, outgoing: &mut Outgoing) -> Vec<Sent> {
 }
 
 /// What a receiver of a decode target shows, by the RTP timestamp.
-fn receive(
-    sent: &[Sent],
-    structure: &DependencyStructure,
-    mut incoming: Incoming,
-    target: DecodeTarget,
-) -> Vec<(u32, Picture)> {
+fn receive(sent: &[Sent], mut incoming: Incoming, target: DecodeTarget) -> Vec<(u32, Picture)> {
     let mut chance = Chance(u64::from(target.spatial_id) << 8 | u64::from(target.temporal_id));
-    let mut relay = Relay::new(DESCRIPTOR_ID, 0xfffa, 0);
+    let mut relay = Relay::new(target, DESCRIPTOR_ID, 0xfffa, 0);
     let mut arrivals = vec![];
     for (n, picture) in (0..).zip(sent) {
-        for packet in relay.forward(&picture.packets, structure, target) {
+        let now = Time::ZERO + PICTURE * n;
+        for packet in picture.packets.iter().filter_map(|packet| relay.forward(now, packet)) {
             for _ in 0..1 + chance.below(2) {
                 let delay = Duration::from_micros(chance.below(60_000));
-                arrivals.push((Time::ZERO + PICTURE * n + delay, packet.clone()));
+                arrivals.push((now + delay, packet.clone()));
             }
         }
     }
+    assert_eq!(relay.poll(Time::ZERO + PICTURE * sent.len() as u32), None, "{target}");
     arrivals.sort_by_key(|(time, _)| *time);
     let config = DecoderConfig { output: Output::AllLayers, ..DecoderConfig::default() };
     let mut decoder = Decoder::new(config).unwrap();
@@ -96,7 +92,6 @@ fn receive(
 /// The pictures of every mode, sealed in this way, or not; by frame or by packet.
 fn journey(agreed: Option<Agreement>, by_packet: bool) {
     for mode in ScalabilityMode::all() {
-        let structure = DependencyStructure::of_mode(mode, SIZE);
         let mut keys = agreed.map(|agreed| (agreed, SenderKeys::fresh(agreed, 3, 0).unwrap()));
         let sealer = keys.as_mut().map(|(_, keys)| keys.video(0).unwrap());
         let mut outgoing = Outgoing::new(sealer, 65_500);
@@ -108,7 +103,7 @@ fn journey(agreed: Option<Agreement>, by_packet: bool) {
                 ring.add(Time::ZERO, keys.grant().clone());
                 (VideoOpener::new(*agreed, 3, 0), ring)
             });
-            let pictures = receive(&sent, &structure, Incoming::new(target, opener), target);
+            let pictures = receive(&sent, Incoming::new(target, opener), target);
             let shows = |layer: DecodeTarget| {
                 layer.spatial_id == target.spatial_id && layer.temporal_id <= target.temporal_id
             };

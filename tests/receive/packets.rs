@@ -146,7 +146,7 @@ fn journey(
     let mut chance = Chance(seed);
     let mut sender = Sender::new(mode, seed as u16);
     let mut packetizer = packetizer(!(seed as u16) | 0xff00);
-    let mut relay = Relay::new(DESCRIPTOR_ID, 0xfff0 | seed as u16, seed as u32);
+    let mut relay = Relay::new(target, DESCRIPTOR_ID, 0xfff0 | seed as u16, seed as u32);
     let mut sent_packets = SentPackets::new(4096);
     let config = FrameBufferConfig { skip_after: Duration::from_secs(1), ..FrameBufferConfig::default() };
     let mut receiver = Receiver::new(config, target);
@@ -173,12 +173,11 @@ fn journey(
                 needed.push(sent.plan.frame_number);
             }
         }
-        if let Some(first) = sent.first() {
-            for packet in relay.forward(&packets, &first.frame.structure, target) {
-                network.send(at(n), &packet);
-                sent_packets.insert(packet);
-            }
+        for packet in packets.iter().filter_map(|packet| relay.forward(at(n), packet)) {
+            network.send(at(n), &packet);
+            sent_packets.insert(packet);
         }
+        prop_assert_eq!(relay.poll(at(n)), None);
         all_sent.extend(sent);
     }
     for n in 0..u64::from(pictures) * 8 + 500 {

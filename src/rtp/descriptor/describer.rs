@@ -24,19 +24,19 @@ const MAX_SPATIAL: usize = 4;
 ///
 /// Mode, size, frame numbers and references are the plan's own. The describer remembers only what the receivers were
 /// told: the structure, the active decode targets, and where the chains are. The frames of a mode whose layers are
-/// all wanted take three bytes each, those of a key picture's first frame excepted; only when a layer comes back is
-/// something custom.
+/// all wanted take three bytes each, except a key picture's first frame; only a layer that comes back needs custom
+/// fields.
 #[derive(Debug, Clone, Default)]
 pub struct Describer {
     sequence: Option<Sequence>,
     /// Decode targets that the receivers were last told to be active.
     active: u32,
-    /// Chains in which no frame has said so yet.
+    /// Chains none of whose frames has told them yet, as bits.
     untold: u32,
     chains: Chains,
 }
 
-/// What holds for pictures of one mode and size.
+/// The structure of the pictures of one mode and size.
 #[derive(Debug, Clone)]
 struct Sequence {
     mode: ScalabilityMode,
@@ -80,9 +80,9 @@ impl Describer {
     /// The descriptors of a picture's frames, in their order, each as of a frame of a single packet. The pictures are
     /// to come in the planner's order; those without frames may be left out.
     ///
-    /// The first frame of a key picture brings the structure along. When the decode targets that are to be
-    /// had change, the descriptors say so up to the next frame of each of their chains: a receiver that misses
-    /// it finds its chain broken. A key picture of another mode or size brings a new structure, whose template ids
+    /// The first frame of a key picture brings the structure along. When the available decode
+    /// targets change, the descriptors say so up to the next frame of each of their chains: a receiver that misses
+    /// that frame finds its chain broken. A key picture of another mode or size brings a new structure, whose template ids
     /// are not those that held so far.
     ///
     /// # Errors
@@ -173,7 +173,7 @@ struct Frame {
     number: u64,
     frame_diffs: FrameDiffs,
     chain_diffs: ChainDiffs,
-    /// The chains that it is of, as bits.
+    /// The chains that it is part of, as bits.
     in_chains: u32,
 }
 
@@ -191,7 +191,7 @@ impl Chains {
         let mut chain_diffs = ChainDiffs::new();
         for (chain, last) in (0..picture.mode.structure().spatial_layers).zip(&mut self.0) {
             let is_new = plan.kind == FrameKind::Key || begins_anew && chain == spatial_id;
-            // What is too far to be said is of a chain that protects nothing active.
+            // Only a chain that protects no active decode target has a distance too large to be written.
             let diff = if is_new { 0 } else { number.saturating_sub(*last).min(255) as u8 };
             chain_diffs.push(diff);
             if plan.needed_by.contains(LayerId::new(chain, 0)) {
@@ -217,7 +217,7 @@ fn targets(structure: &Structure) -> impl Iterator<Item = DecodeTarget> + use<> 
 }
 
 /// The dependency structure of a mode, and what the frames of its key picture and of each picture of its cycle
-/// are to the decode targets. Both come of a walk through the structure with all its layers.
+/// are to the decode targets. Both come from a walk through the structure with all its layers.
 fn derive(
     structure: &'static Structure,
     size: Size,
@@ -290,7 +290,7 @@ fn indicate(
     if !later().any(|(_, _, frame)| refers_to(frame).contains(&this.number)) {
         return DecodeTargetIndication::Discardable;
     }
-    // Who can decode this frame has all that it refers to, directly or not.
+    // A receiver that can decode this frame has all that it refers to, directly or not.
     let mut had = refers_to(this).to_vec();
     for (_, _, frame) in before.iter().rev() {
         if had.contains(&frame.number) {
