@@ -129,8 +129,8 @@ struct Proxy<'a> {
     /// By how much sequence numbers are higher than the sender's: it grows with each packet of our own, and shrinks with
     /// each that is dropped.
     offset: u16,
-    /// What each of the sender's sequence numbers became.
-    forwarded_as: Vec<u16>,
+    /// What each of the sender's sequence numbers became; nothing if it was dropped.
+    forwarded_as: Vec<Option<u16>>,
     /// The sender's highest sequence number.
     newest: Option<u16>,
     /// A packet whose payload is to be swapped with another's.
@@ -156,7 +156,7 @@ impl<'a> Proxy<'a> {
             requested: 0,
             lost: vec![],
             offset: 0,
-            forwarded_as: (0..=u16::MAX).collect(),
+            forwarded_as: vec![None; 1 << 16],
             newest: None,
             held: None,
             kept: VecDeque::new(),
@@ -170,7 +170,8 @@ impl<'a> Proxy<'a> {
     fn forward(&mut self, now: Time, packet: &Bytes) -> Result<()> {
         let Ok(rtp) = RtpPacket::read(packet) else { return Ok(()) };
         self.media = (rtp.header.ssrc, rtp.header.payload_type);
-        let is_next = self.count(rtp.header.sequence_number);
+        let sequence_number = rtp.header.sequence_number;
+        let is_next = self.count(sequence_number);
         // Without a descriptor, or before the first structure, there is nothing to decide by.
         let frame = match rtp.extension(DESCRIPTOR_ID)? {
             Some(descriptor) => self.reader.read(descriptor).ok(),
@@ -186,14 +187,15 @@ impl<'a> Proxy<'a> {
                 }
                 self.tamper(&packet.into())
             }
-            Forward::Drop => {
+            // The next packet takes its number, so that the receiver misses nothing.
+            Forward::Drop if is_next => {
                 self.dropped += 1;
-                if is_next {
-                    // The next packet takes its number, so that the receiver misses nothing.
-                    self.offset = self.offset.wrapping_sub(1);
-                }
+                self.offset = self.offset.wrapping_sub(1);
+                self.forwarded_as[usize::from(sequence_number)] = None;
                 Ok(())
             }
+            // One that comes late has left a gap, which the receiver takes for a loss.
+            Forward::Drop => self.send(packet.clone()),
         }
     }
 
@@ -206,7 +208,7 @@ impl<'a> Proxy<'a> {
         }
         for number in 1..=ahead {
             let number = newest.wrapping_add(number);
-            self.forwarded_as[usize::from(number)] = number.wrapping_add(self.offset);
+            self.forwarded_as[usize::from(number)] = Some(number.wrapping_add(self.offset));
         }
         self.newest = Some(sequence_number);
         true
@@ -276,7 +278,10 @@ impl<'a> Proxy<'a> {
     /// Sends a packet on under the number that it was given when it came.
     fn send(&mut self, packet: Bytes) -> Result<()> {
         let sequence_number = RtpPacket::read(&packet)?.header.sequence_number;
-        self.emit(&packet, self.forwarded_as[usize::from(sequence_number)])
+        match self.forwarded_as[usize::from(sequence_number)] {
+            Some(number) => self.emit(&packet, number),
+            None => Ok(()),
+        }
     }
 
     fn emit(&mut self, packet: &[u8], number: u16) -> Result<()> {
@@ -292,8 +297,9 @@ impl<'a> Proxy<'a> {
             match message? {
                 RtcpMessage::Nack { lost, .. } => {
                     let numbers = lost.iter().flat_map(|lost| lost.sequence_numbers());
-                    let sent_as =
-                        |number| (0..=u16::MAX).find(|sent| self.forwarded_as[usize::from(*sent)] == number);
+                    let sent_as = |number| {
+                        (0..=u16::MAX).find(|sent| self.forwarded_as[usize::from(*sent)] == Some(number))
+                    };
                     self.lost.extend(Lost::of(numbers.filter_map(sent_as)));
                 }
                 RtcpMessage::Pli { .. } | RtcpMessage::Fir { .. } => {
