@@ -71,7 +71,8 @@ impl Deref for HeaderBytes {
     }
 }
 
-/// What one key is for: one spatial layer of a video stream, the audio of a stream, its data messages.
+/// What one key is for: one spatial layer of a video stream, the audio of a stream, its data messages,
+/// its attestations.
 ///
 /// It is the context value of section 5.2, which stands above sender and epoch in the key id. Stream 0 has the
 /// smallest values and so the shortest headers: it should be the camera.
@@ -100,6 +101,11 @@ impl Context {
     /// The data messages of stream `stream`.
     pub const fn data(stream: u16) -> Self {
         Self((stream as u64) << 3 | 5)
+    }
+
+    /// The attestations of stream `stream`: what an [`Attester`](super::attest::Attester) says about its frames.
+    pub const fn attestation(stream: u16) -> Self {
+        Self((stream as u64) << 3 | 6)
     }
 
     /// Its spatial layer, if it is one of video stream `stream`.

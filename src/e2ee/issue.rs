@@ -62,7 +62,7 @@ impl SenderKeys {
     /// # Errors
     /// If the stream has a sealer already, or does not fit into the key id.
     pub fn video(&mut self, stream: u16) -> Result<VideoSealer, SenderKeyError> {
-        Ok(VideoSealer::new(self.agreement, self.layers(stream)?))
+        Ok(VideoSealer::new(self.agreement, self.grant.epoch, self.layers(stream)?))
     }
 
     /// The sealer of a context: of audio frames, data messages or other bytes.
@@ -108,7 +108,7 @@ impl VideoSealer {
     /// # Errors
     /// As [`SenderKeys::video`]; the keys are then the old ones.
     pub fn rekey(&mut self, keys: &mut SenderKeys, stream: u16) -> Result<(), SenderKeyError> {
-        self.set_layers(keys.layers(stream)?);
+        self.set_layers(keys.grant.epoch, keys.layers(stream)?);
         Ok(())
     }
 }

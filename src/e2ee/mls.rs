@@ -67,6 +67,7 @@
 //! ```
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use openmls::prelude::tls_codec::{Deserialize as _, Serialize as _};
@@ -76,6 +77,7 @@ use openmls_rust_crypto::OpenMlsRustCrypto;
 use subtle::ConstantTimeEq;
 
 use super::agreement::{Agreement, CipherSuite};
+use super::attest::{Attester, LABEL, SenderIdentity, Sign};
 use super::issue::SenderKeys;
 use super::keys::KeyRing;
 pub use super::roster::{Breach, Change, Fingerprint, Member, Rules};
@@ -146,7 +148,8 @@ fn refused<E: std::error::Error + Send + Sync + 'static>(what: &'static str) -> 
 /// It cannot be copied or stored, and the group uses it up: a member who comes back needs another, with other keys.
 pub struct Login {
     provider: OpenMlsRustCrypto,
-    signer: SignatureKeyPair,
+    /// Shared with attesters.
+    signer: Arc<SignatureKeyPair>,
     credential: CredentialWithKey,
     lifetime: Duration,
 }
@@ -164,7 +167,7 @@ impl Login {
             credential: BasicCredential::new(name.to_vec()).into(),
             signature_key: signer.public().into(),
         };
-        Ok(Self { provider: OpenMlsRustCrypto::default(), signer, credential, lifetime })
+        Ok(Self { provider: OpenMlsRustCrypto::default(), signer: signer.into(), credential, lifetime })
     }
 
     /// The digits of this login, which the others see as [`Member::fingerprint`].
@@ -184,7 +187,7 @@ impl Login {
     fn key_package_lasting(&self, lifetime: Lifetime) -> Result<Vec<u8>, MlsError> {
         let bundle = KeyPackage::builder()
             .key_package_lifetime(lifetime)
-            .build(SUITE, &self.provider, &self.signer, self.credential.clone())
+            .build(SUITE, &self.provider, &*self.signer, self.credential.clone())
             .map_err(refused("making a key package"))?;
         encode(&MlsMessageOut::from(bundle.into_key_package()))
     }
@@ -199,7 +202,7 @@ impl Login {
             .use_ratchet_tree_extension(true)
             .lifetime(self.lifetime())
             .build();
-        let group = MlsGroup::new(&self.provider, &self.signer, &config, self.credential.clone())
+        let group = MlsGroup::new(&self.provider, &*self.signer, &config, self.credential.clone())
             .map_err(refused("making a group"))?;
         Ok(Group::new(self, group, agreement))
     }
@@ -427,7 +430,7 @@ impl Group {
         let bundle = what(self.group.commit_builder().consume_proposal_store(with_proposals))
             .load_psks(provider.storage())
             .map_err(refused(failed))?
-            .build(provider.rand(), provider.crypto(), &self.login.signer, |_| true)
+            .build(provider.rand(), provider.crypto(), &*self.login.signer, |_| true)
             .map_err(refused(failed))?
             .stage_commit(provider)
             .map_err(refused(failed))?;
@@ -519,7 +522,7 @@ impl Group {
     /// If a commit of ours waits for [`merge`](Self::merge).
     pub fn leave(&mut self) -> Result<Vec<u8>, MlsError> {
         let message =
-            self.group.leave_group(&self.login.provider, &self.login.signer).map_err(refused("leaving"))?;
+            self.group.leave_group(&self.login.provider, &*self.login.signer).map_err(refused("leaving"))?;
         encode(&message)
     }
 
@@ -630,6 +633,21 @@ impl Group {
         Ok(keys)
     }
 
+    /// Signs what we seal in this group, every `interval` at the latest, say
+    /// [`attest::INTERVAL`](super::attest::INTERVAL). It holds a share of our signature key and serves all
+    /// epochs; each stream needs one of its own.
+    pub fn attester(&self, interval: Duration) -> Attester {
+        let group_id = self.group.group_id().to_vec();
+        Attester::new(Arc::clone(&self.login.signer) as _, group_id, self.member(), interval)
+    }
+
+    /// Whose attestations count as those of a member in this epoch. `None` if there is no such member.
+    pub fn sender(&self, member: u32) -> Option<SenderIdentity> {
+        let leaf = self.group.member_at(LeafNodeIndex::new(member))?;
+        let (group_id, epoch) = (self.group.group_id().to_vec(), self.epoch());
+        Some(SenderIdentity { group_id, epoch, member, signature_key: leaf.signature_key })
+    }
+
     /// The code of this epoch, for people to compare.
     ///
     /// # Errors
@@ -693,6 +711,29 @@ impl PartialEq for Code {
 }
 
 impl Eq for Code {}
+
+impl Sign for SignatureKeyPair {
+    fn sign_attestation(&self, content: Vec<u8>) -> Option<[u8; 64]> {
+        let signature = Attestation(content).sign(self).ok()?;
+        // Behind its length.
+        signature.tls_serialize_detached().ok()?.last_chunk().copied()
+    }
+}
+
+/// What an attester signs.
+struct Attestation(Vec<u8>);
+
+impl Signable for Attestation {
+    type SignedOutput = Signature;
+
+    fn unsigned_payload(&self) -> Result<Vec<u8>, tls_codec::Error> {
+        Ok(self.0.clone())
+    }
+
+    fn label(&self) -> &str {
+        LABEL
+    }
+}
 
 fn encode(message: &MlsMessageOut) -> Result<Vec<u8>, MlsError> {
     message.tls_serialize_detached().map_err(refused("writing a message"))

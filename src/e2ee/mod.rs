@@ -11,13 +11,16 @@
 //!   asks a [`KeySource`] for its keys, such as a [`KeyRing`] of grants.
 //! - [`mls`] agrees on the keys of a call: newcomers cannot read the past and leavers cannot read the future.
 //!
-//! # Senders are not proven
+//! # Senders are not proven by their keys
 //! The keys are symmetric: everybody who can open a frame could also have sealed it (RFC 9605, section 7.2). A
 //! member of an MLS group can seal in the name of any other member, and an observer with the grant of one layer
 //! can seal that layer in its sender's name, for everybody: with any frame number, dependencies and structure, and
 //! with counters ahead of the sender's. Openers bound how far ahead ([`OpenError::TooFar`]), so that one such frame
-//! does not shut the sender's out; many of them do, and so does one that comes before any of the sender's. Relays have no key and can seal nothing. A former member can seal
-//! until the epochs that it knew are over ([`mls::Group::enter`]).
+//! does not shut the sender's out; many of them do, and so does one that comes before any of the sender's. Relays have no
+//! key and can seal nothing. A former member can seal until the epochs that it knew are over ([`mls::Group::enter`]).
+//!
+//! If the members of a call agree on it, senders sign what they seal ([`attest`]). Then a receiver knows within a second
+//! which of the frames that it opened are the sender's.
 //!
 //! # Late frames
 //! A relay can withhold frames. One that it delivers later than 2048 frames behind the newest is refused
@@ -31,6 +34,7 @@
 //! for them, and frames in place itself, since the buffers of the crate are laid out in another way.
 
 mod agreement;
+pub mod attest;
 mod cipher;
 mod header;
 mod issue;

@@ -9,6 +9,7 @@ use sframe::frame::validation::{
 };
 use sframe::header::SframeHeader;
 
+use super::attest::{AttestationChecker, SframeDigest};
 use super::agreement::{Agreement, Binding};
 use super::cipher::Cipher;
 use super::header::{Context, Header};
@@ -184,6 +185,7 @@ pub struct VideoOpener {
     stream: u16,
     described: Option<Described>,
     newest: Option<Newest>,
+    checker: Option<AttestationChecker>,
     /// Kept so that frames do not allocate.
     label: Vec<u8>,
 }
@@ -229,8 +231,20 @@ impl VideoOpener {
             stream,
             described: None,
             newest: None,
+            checker: None,
             label: Vec::new(),
         }
+    }
+
+    /// Checks the attestations of the frames that are opened from now on. The messages that come for this stream have to
+    /// be handed to the checker: see [`attestations`](Self::attestations).
+    pub fn check_attestations(&mut self, checker: AttestationChecker) {
+        self.checker = Some(checker);
+    }
+
+    /// The checker of the frames, which has the verdicts on them.
+    pub fn attestations(&mut self) -> Option<&mut AttestationChecker> {
+        self.checker.as_mut()
     }
 
     /// The structure by which descriptors are read: the last that an opened frame brought along.
@@ -265,6 +279,7 @@ impl VideoOpener {
         let binding = self.held.agreement.binding;
         let label = &self.label[..];
         let metadata = if binding == Binding::Metadata { label } else { &[] };
+        let digest = self.checker.is_some().then(|| SframeDigest::with_header(header, metadata, frame));
         let opened = self.held.decrypt(now, keys, header, metadata, frame)?;
         let mut number = None;
         if binding != Binding::None {
@@ -301,6 +316,9 @@ impl VideoOpener {
             }
         }
         self.held.record(now, opened);
+        if let (Some(checker), Some(digest)) = (&mut self.checker, digest) {
+            checker.insert(now, epoch, digest, descriptor.frame_number);
+        }
         if brought.is_some() {
             self.described = brought;
         }

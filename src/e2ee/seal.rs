@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::{Buf, BytesMut};
 use sframe::frame::{FrameCounter, MonotonicCounter};
 
+use super::attest::{Attester, SframeDigest};
 use super::agreement::{Agreement, Binding, CipherSuite};
 use super::cipher::Cipher;
 use super::header::{Header, MAX_HEADER};
@@ -142,7 +143,10 @@ impl Sealer {
 #[derive(Debug)]
 pub struct VideoSealer {
     layers: [Sealer; 4],
+    /// Of the keys of all layers.
+    epoch: u64,
     binding: Binding,
+    attester: Option<Attester>,
     described: Option<Described>,
     /// The newest frame.
     newest: Option<Unwrapped>,
@@ -151,12 +155,32 @@ pub struct VideoSealer {
 }
 
 impl VideoSealer {
-    pub(super) fn new(agreement: Agreement, layers: [Sealer; 4]) -> Self {
-        Self { layers, binding: agreement.binding, described: None, newest: None, label: Vec::new() }
+    pub(super) fn new(agreement: Agreement, epoch: u64, layers: [Sealer; 4]) -> Self {
+        Self {
+            layers,
+            epoch,
+            binding: agreement.binding,
+            attester: None,
+            described: None,
+            newest: None,
+            label: Vec::new(),
+        }
     }
 
-    pub(super) fn set_layers(&mut self, layers: [Sealer; 4]) {
+    pub(super) fn set_layers(&mut self, epoch: u64, layers: [Sealer; 4]) {
+        self.epoch = epoch;
         self.layers = layers;
+    }
+
+    /// Attests the frames that are sealed from now on, in this epoch and those to come. The attester's messages have to
+    /// be sent: see [`attester`](Self::attester).
+    pub fn attest(&mut self, attester: Attester) {
+        self.attester = Some(attester);
+    }
+
+    /// The attester of the frames, to be polled after each picture.
+    pub fn attester(&mut self) -> Option<&mut Attester> {
+        self.attester.as_mut()
     }
 
     /// The structure by which descriptors are read: the last that a frame brought along.
@@ -193,7 +217,9 @@ impl VideoSealer {
     ) -> Result<(), SealError> {
         let (spatial_id, brought) = self.prepare(descriptor, unit)?;
         let (metadata, label) = self.binding.place(&self.label);
+        let at = out.len();
         self.layers[spatial_id].append(metadata, frame, label, out)?;
+        note(self.attester.as_mut(), self.epoch, metadata, &out[at..]);
         self.keep(descriptor, brought);
         Ok(())
     }
@@ -211,6 +237,7 @@ impl VideoSealer {
         let (spatial_id, brought) = self.prepare(descriptor, unit)?;
         let (metadata, label) = self.binding.place(&self.label);
         self.layers[spatial_id].turn(metadata, label, frame)?;
+        note(self.attester.as_mut(), self.epoch, metadata, frame);
         self.keep(descriptor, brought);
         Ok(())
     }
@@ -245,5 +272,12 @@ impl VideoSealer {
         if brought.is_some() {
             self.described = brought;
         }
+    }
+}
+
+/// Hands an SFrame that was sealed to the attester, if there is one.
+fn note(attester: Option<&mut Attester>, epoch: u64, metadata: &[u8], sframe: &[u8]) {
+    if let Some(attester) = attester {
+        attester.add(epoch, SframeDigest::new(metadata, sframe).expect("a sealed frame has a header"));
     }
 }

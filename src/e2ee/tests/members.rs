@@ -9,7 +9,7 @@ use super::*;
 use crate::e2ee::mls::{Breach, Group, Login, MAX_LIFETIME, MlsError, Outcome, Processed, Rules};
 
 /// A group whose first member adds the others in one commit.
-fn group<const N: usize>(names: [&str; N]) -> [Group; N] {
+pub(super) fn group<const N: usize>(names: [&str; N]) -> [Group; N] {
     let agreed = Agreement::default();
     let mut logins = names.map(|name| Login::new(name.as_bytes(), DAY).unwrap()).into_iter();
     let mut first = logins.next().unwrap().create(agreed).unwrap();

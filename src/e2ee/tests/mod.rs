@@ -1,6 +1,7 @@
 //! Material of the tests, which stand in a file for each theme.
 
 mod any_bytes;
+mod attest;
 mod keys;
 mod members;
 mod memory;
