@@ -9,8 +9,8 @@ use sframe::frame::validation::{
 };
 use sframe::header::SframeHeader;
 
-use super::attest::{AttestationChecker, SframeDigest};
 use super::agreement::{Agreement, Binding};
+use super::attest::{AttestationChecker, SframeDigest};
 use super::cipher::Cipher;
 use super::header::{Context, Header};
 use super::keys::KeySource;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::{Buf, BytesMut};
 use sframe::frame::{FrameCounter, MonotonicCounter};
 
-use super::attest::{Attester, SframeDigest};
 use super::agreement::{Agreement, Binding, CipherSuite};
+use super::attest::{Attester, SframeDigest};
 use super::cipher::Cipher;
 use super::header::{Header, MAX_HEADER};
 use super::label::{Described, SealedUnit, Unwrapped};

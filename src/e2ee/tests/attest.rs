@@ -229,7 +229,8 @@ fn an_observer_who_forges_is_caught() {
     for frame in &frames {
         let sframe = seal(&mut forger, &frame.descriptor, b"a lie");
         let forged = Sent { at: frame.at, descriptor: frame.descriptor.clone(), sframe };
-        let is_of_layer = Header::read(&frame.sframe).map(|it| agreed.layout.context(it.key_id)) == Some(layer);
+        let is_of_layer =
+            Header::read(&frame.sframe).map(|it| agreed.layout.context(it.key_id)) == Some(layer);
         assert_eq!(receiver.open(frame.at, &forged).is_ok(), is_of_layer);
         assert_eq!(receiver.open(frame.at, frame).is_ok(), !is_of_layer);
     }
