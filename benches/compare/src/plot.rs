@@ -13,6 +13,8 @@ use layercast_compare::coders::clip::Clip;
 /// Width and height of a chart, and height of the legend, in pixels.
 const CHART: (u32, u32) = (520, 380);
 const LEGEND: u32 = 84;
+/// Width of an entry of the legend, of which three stand in a row.
+const LEGEND_COLUMN: i32 = 330;
 
 const INK: RGBColor = RGBColor(32, 38, 46);
 const GRID: RGBColor = RGBColor(225, 228, 232);
@@ -159,20 +161,21 @@ where
 {
     let style = ("sans-serif", 14).into_font().color(&INK).pos(Pos::new(HPos::Left, VPos::Center));
     for (n, name) in names.iter().enumerate() {
-        let x = 24 + 200 * n as i32;
-        area.draw(&PathElement::new([(x, 26), (x + 30, 26)], colour(&names, name).stroke_width(3)))?;
-        area.draw(&Text::new(name.as_str(), (x + 38, 26), style.clone()))?;
+        let (x, y) = (24 + LEGEND_COLUMN * (n as i32 % 3), 16 + 22 * (n as i32 / 3));
+        area.draw(&PathElement::new([(x, y), (x + 30, y)], colour(&names, name).stroke_width(3)))?;
+        area.draw(&Text::new(name.as_str(), (x + 38, y), style.clone()))?;
     }
+    let y = 62;
     for (n, mode) in crate::MODES.into_iter().enumerate() {
-        let x = 24 + 200 * n as i32;
+        let x = 24 + LEGEND_COLUMN * n as i32;
         let (length, gap) = dashes(mode).map_or((30, 0), |(length, gap)| (length as i32, gap as i32));
         let mut from = x;
         while from < x + 30 {
             let to = (from + length).min(x + 30);
-            area.draw(&PathElement::new([(from, 56), (to, 56)], INK.stroke_width(2)))?;
+            area.draw(&PathElement::new([(from, y), (to, y)], INK.stroke_width(2)))?;
             from = to + gap.max(1);
         }
-        area.draw(&Text::new(mode.to_string(), (x + 38, 56), style.clone()))?;
+        area.draw(&Text::new(mode.to_string(), (x + 38, y), style.clone()))?;
     }
     Ok(())
 }
