@@ -9,7 +9,6 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use layercast::Size;
 use layercast::bitstream::{FrameType, HeaderReader, ObuType, obus};
 use layercast::e2ee::Agreement;
 use layercast::encoder::{EncodeOptions, SvcConfig, SvcEncoder};
@@ -17,6 +16,7 @@ use layercast::rtp::{Packets, RtcpMessage, SentPackets, rtcp};
 use layercast::structure::{
     DecodeTargets, LayerId, PicturePlan, PictureRequest, Planner, Refresh, ScalabilityMode,
 };
+use layercast::{Size, Time};
 
 use common::stream::Stream;
 use common::{Result, at, exit_code, video, warn_of_debug_build};
@@ -175,7 +175,7 @@ fn run(args: &Args) -> Result<()> {
     let frames = args.frames.unwrap_or_else(|| source.default_frames());
     for n in 0..frames {
         let due = start + interval * u32::try_from(n)?;
-        listen(&mut network, due, &sent, &mut counts, &mut refresh)?;
+        listen(&mut network, start, due, &mut sent, &mut counts, &mut refresh)?;
         let Some(coded) = source.next(std::mem::take(&mut refresh))? else { break };
         counts.pictures += 1;
         counts.keys += u64::from(coded.plan.key);
@@ -190,7 +190,7 @@ fn run(args: &Args) -> Result<()> {
         }
     }
     let seconds = start.elapsed().as_secs_f64();
-    listen(&mut network, Instant::now() + LINGER, &sent, &mut counts, &mut refresh)?;
+    listen(&mut network, start, Instant::now() + LINGER, &mut sent, &mut counts, &mut refresh)?;
     let Counts { pictures, keys, packets, bytes, again, requests } = counts;
     println!(
         "{pictures} pictures ({keys} key) in {packets} packets, {:.1} kbit/s",
@@ -203,8 +203,9 @@ fn run(args: &Args) -> Result<()> {
 /// Does what the receiver asks for, or notes it for the next picture: all that has come, and what comes until `until`.
 fn listen(
     network: &mut Network,
+    start: Instant,
     until: Instant,
-    sent: &SentPackets,
+    sent: &mut SentPackets,
     counts: &mut Counts,
     refresh: &mut Refresh,
 ) -> Result<()> {
@@ -216,7 +217,7 @@ fn listen(
             match message {
                 RtcpMessage::Nack { lost, .. } => {
                     for number in lost.into_iter().flat_map(|lost| lost.sequence_numbers()) {
-                        if let Some(packet) = sent.get(number) {
+                        if let Some(packet) = sent.resend(Time::new(start.elapsed()), number) {
                             counts.again += 1;
                             network.send(packet.clone())?;
                         }

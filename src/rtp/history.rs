@@ -1,36 +1,154 @@
 //! The packets that were sent last, to be sent again.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
+use crate::Time;
+
+/// For each byte that is sent again, bytes that have to be sent for the first time.
+const SHARE: usize = 2;
+
 /// The packets that were sent last, for receivers that ask for a retransmission (a NACK, RFC 4585).
+///
+/// A request of 1200 bytes can name 5049 packets, so whoever asks must not get all that they ask for: a packet goes out
+/// again at most once in a round trip, and all packets together within a budget of bytes. The budget grows by half of
+/// what is sent for the first time, up to what may be sent again at once; so it needs no rate, follows the stream's own,
+/// and makes good a loss of up to a third of all packets. Each receiver should have a history of its own, or one can use
+/// up what others need.
 #[derive(Debug)]
 pub struct SentPackets {
     /// The packet of sequence number n is at n modulo the length, which is a power of two.
-    packets: Vec<Bytes>,
+    packets: Vec<Sent>,
+    round_trip: Duration,
+    budget: usize,
+    max_budget: usize,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Sent {
+    packet: Bytes,
+    again: Option<Time>,
 }
 
 impl SentPackets {
+    /// Bytes that may be sent again at once, unless [`set_max_burst`](Self::set_max_burst) says otherwise: 100 ms of 20
+    /// Mbit/s.
+    pub const MAX_BURST: usize = 256 << 10;
+
     /// Keeps up to `count` packets, rounded up to a power of two from 1 to 32768. A second of video is about right:
     /// a packet asked for later would come too late.
+    ///
+    /// The round trip is taken to be 50 ms.
     pub fn new(count: usize) -> Self {
-        Self { packets: vec![Bytes::new(); count.clamp(1, 1 << 15).next_power_of_two()] }
-    }
-
-    /// Keeps a packet, which takes the place of one long sent. Bytes that are no RTP packet are not kept.
-    pub fn insert(&mut self, packet: Bytes) {
-        if let Some(sequence_number) = sequence_number(&packet) {
-            let at = usize::from(sequence_number) % self.packets.len();
-            self.packets[at] = packet;
+        Self {
+            packets: vec![Sent::default(); count.clamp(1, 1 << 15).next_power_of_two()],
+            round_trip: Duration::from_millis(50),
+            budget: Self::MAX_BURST,
+            max_budget: Self::MAX_BURST,
         }
     }
 
-    /// The packet of a sequence number, if it is still kept.
-    pub fn get(&self, number: u16) -> Option<&Bytes> {
-        let packet = &self.packets[usize::from(number) % self.packets.len()];
-        (sequence_number(packet) == Some(number)).then_some(packet)
+    /// Sets the round-trip time to whoever asks for packets. It should be a little less than the time after which a
+    /// receiver asks again ([`NackConfig::retry_after`](super::reassembler::NackConfig::retry_after)).
+    pub fn set_round_trip(&mut self, round_trip: Duration) {
+        self.round_trip = round_trip;
+    }
+
+    /// Sets how many bytes may be sent again at once: as many as may be lost in a round trip.
+    pub fn set_max_burst(&mut self, bytes: usize) {
+        self.max_budget = bytes;
+        self.budget = self.budget.min(bytes);
+    }
+
+    /// Keeps a packet that is sent for the first time. It takes the place of one long sent. Bytes that are no RTP packet
+    /// are not kept.
+    pub fn insert(&mut self, packet: Bytes) {
+        if let Some(sequence_number) = sequence_number(&packet) {
+            self.budget = self.max_budget.min(self.budget.saturating_add(packet.len() / SHARE));
+            let at = usize::from(sequence_number) % self.packets.len();
+            self.packets[at] = Sent { packet, again: None };
+        }
+    }
+
+    /// The packet of a sequence number that is asked for at `now`, to be sent again. `None` if it is not kept any more,
+    /// went out again less than a round trip ago, or is more than the budget has left.
+    pub fn resend(&mut self, now: Time, number: u16) -> Option<&Bytes> {
+        let at = usize::from(number) % self.packets.len();
+        let sent = &mut self.packets[at];
+        if sequence_number(&sent.packet) != Some(number)
+            || sent.again.is_some_and(|again| now - again < self.round_trip)
+        {
+            return None;
+        }
+        self.budget = self.budget.checked_sub(sent.packet.len())?;
+        sent.again = Some(now);
+        Some(&sent.packet)
     }
 }
 
 fn sequence_number(packet: &[u8]) -> Option<u16> {
     packet.get(2..4).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(number: u16, size: usize) -> Bytes {
+        let [high, low] = number.to_be_bytes();
+        let mut packet = vec![0; size];
+        packet[..4].copy_from_slice(&[0x80, 0, high, low]);
+        packet.into()
+    }
+
+    fn history(numbers: std::ops::Range<u16>, size: usize) -> SentPackets {
+        let mut sent = SentPackets::new(numbers.len());
+        numbers.for_each(|number| sent.insert(packet(number, size)));
+        sent
+    }
+
+    #[test]
+    fn a_packet_goes_out_again_once_a_round_trip() {
+        let ms = Time::from_millis;
+        let mut sent = history(0..8, 100);
+        sent.set_round_trip(Duration::from_millis(80));
+        assert_eq!(sent.resend(ms(0), 5), Some(&packet(5, 100)));
+        assert_eq!(sent.resend(ms(79), 5), None);
+        assert_eq!(sent.resend(ms(79), 6), Some(&packet(6, 100)));
+        assert_eq!(sent.resend(ms(80), 5), Some(&packet(5, 100)));
+        // Another packet in its place has not gone out again.
+        sent.insert(packet(13, 100));
+        assert_eq!(sent.resend(ms(80), 5), None);
+        assert_eq!(sent.resend(ms(80), 13), Some(&packet(13, 100)));
+    }
+
+    /// Finding 10: a million requests get what one may.
+    #[test]
+    fn requests_get_no_more_than_the_budget() {
+        let mut sent = history(0..4096, 1200);
+        let again = |requests: usize, now: Time, sent: &mut SentPackets| -> usize {
+            let numbers = (0..requests).map(|n| n as u16 % 4096);
+            numbers.map(|number| sent.resend(now, number).map_or(0, |packet| packet.len())).sum()
+        };
+        let burst = again(1_000_000, Time::ZERO, &mut sent);
+        assert!(burst <= SentPackets::MAX_BURST && burst > SentPackets::MAX_BURST - 1200, "{burst}");
+        assert_eq!(again(1_000_000, Time::from_secs(1), &mut sent), 0);
+        // Half of what was sent since, and no more than the burst after whatever time.
+        (4096..4196).for_each(|number| sent.insert(packet(number % 4096, 1200)));
+        assert_eq!(again(1_000_000, Time::from_secs(2), &mut sent) / 1200, 50);
+        (0..4096).for_each(|number| sent.insert(packet(number, 1200)));
+        assert!(again(1_000_000, Time::from_secs(9), &mut sent) <= SentPackets::MAX_BURST);
+        // Of smaller bursts too.
+        sent.set_max_burst(5000);
+        (0..4096).for_each(|number| sent.insert(packet(number, 1200)));
+        assert_eq!(again(1_000_000, Time::from_secs(10), &mut sent), 4800);
+    }
+
+    #[test]
+    fn no_more_is_kept_than_asked_for() {
+        for (asked, kept) in [(0, 1), (3, 4), (4096, 4096), (usize::MAX, 32768)] {
+            assert_eq!(SentPackets::new(asked).packets.len(), kept);
+        }
+    }
 }
