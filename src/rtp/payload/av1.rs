@@ -24,6 +24,10 @@ const W_MAX: usize = 3;
 /// N: the payload is the first of a coded video sequence.
 const N: u8 = 0x08;
 
+/// OBUs and fragments of OBUs that payloads put together may have, beside one for each payload. A frame has a few, and
+/// one for each tile at most, of which the highest level of AV1 allows 128 (A.3).
+pub const MAX_OBUS: usize = 1024;
+
 /// Why bytes are no AV1 stream or payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -46,6 +50,9 @@ pub enum Av1PayloadError {
     /// N and Z at once: a coded video sequence does not begin within an OBU.
     #[error("a coded video sequence that begins within an OBU")]
     Sequence,
+    /// More than [`MAX_OBUS`] OBUs, or fragments of them.
+    #[error("more OBUs than a frame has")]
+    TooMany,
 }
 
 /// Cuts the OBUs of a frame, or of a temporal unit, into payloads of at most `max_payload` bytes.
@@ -118,6 +125,22 @@ pub fn depacketize<P: AsRef<[u8]>>(
     result
 }
 
+/// Puts the OBUs of a frame together as [`depacketize`] does, in a block of no more than a few bytes beyond their size.
+///
+/// # Errors
+/// [`Av1PayloadError`].
+pub fn join(payloads: &[Bytes]) -> Result<Bytes, Av1PayloadError> {
+    // An OBU gets an obu_size where its element had a length, but for the last one of each payload.
+    let most: usize = payloads.iter().map(|payload| payload.len() + 3).sum();
+    let mut obus = Vec::with_capacity(most);
+    depacketize(payloads, &mut obus)?;
+    // OBUs that are dropped must not count with the frame that is kept.
+    if obus.len() + obus.len() / 8 < most {
+        obus.shrink_to_fit();
+    }
+    Ok(obus.into())
+}
+
 fn append_obus<P: AsRef<[u8]>>(
     payloads: impl IntoIterator<Item = P>,
     into: &mut Vec<u8>,
@@ -125,6 +148,7 @@ fn append_obus<P: AsRef<[u8]>>(
     let mut new_sequence = None;
     // The fragments of an OBU that is not whole yet.
     let mut begun: Option<Vec<u8>> = None;
+    let mut left = MAX_OBUS;
     for payload in payloads {
         let (&header, mut rest) = payload.as_ref().split_first().ok_or(Av1PayloadError::Empty)?;
         if header & Z != 0 && header & N != 0 {
@@ -148,6 +172,9 @@ fn append_obus<P: AsRef<[u8]>>(
                 (element, rest) = rest[at..].split_at_checked(size).ok_or(Av1PayloadError::Element)?;
             }
             let is_last = if count == 0 { rest.is_empty() } else { index == count };
+            if index > 1 {
+                left = left.checked_sub(1).ok_or(Av1PayloadError::TooMany)?;
+            }
             let goes_on = is_last && header & Y != 0;
             match (&mut begun, goes_on) {
                 (Some(begun), true) => begun.extend_from_slice(element),

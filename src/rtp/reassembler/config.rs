@@ -48,14 +48,18 @@ pub struct ReassemblerConfig {
     pub start_within: Duration,
     /// Packets from the first that is missing or of an incomplete frame to the newest, at most.
     pub max_packets: usize,
-    /// Bytes of payload held at most.
+    /// Bytes held at most: packets from their RTP headers on, and frames that wait for their structure.
+    ///
+    /// Beyond that the reassembler needs up to 256 bytes for each of `max_packets`, and while it puts a frame together,
+    /// up to three times the frame's size. A packet counts with its own length: if the memory that it lies in is
+    /// larger, such as a block that holds other things too, that is for the caller to count.
     pub max_bytes: usize,
     /// Whole frames at most that wait for their structure.
     pub max_waiting: usize,
 }
 
 impl ReassemblerConfig {
-    /// 100 ms to start, 2048 packets of 4 MiB in all, and 64 frames that wait for their structure.
+    /// 100 ms to start, 2048 packets of 2 MiB in all, and 64 frames that wait for their structure.
     pub fn new(format: PayloadFormat, descriptor_id: u8) -> Self {
         Self {
             format,
@@ -64,7 +68,7 @@ impl ReassemblerConfig {
             nack: NackConfig::default(),
             start_within: Duration::from_millis(100),
             max_packets: 2048,
-            max_bytes: 4 << 20,
+            max_bytes: 2 << 20,
             max_waiting: 64,
         }
     }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::Time;
 
@@ -65,7 +65,21 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
+    /// Moves all that the frame has of its packets into one block of its own. A share of a packet, however short, would
+    /// keep the whole packet alive.
+    pub(super) fn let_go_of_packets(&mut self) {
+        let pieces: usize = self.pieces.iter().map(Bytes::len).sum();
+        let mut block = BytesMut::with_capacity(self.descriptor.len() + pieces);
+        for share in self.pieces.iter_mut().chain([&mut self.descriptor]) {
+            block.extend_from_slice(share);
+            *share = block.split().freeze();
+        }
+        self.pieces.shrink_to_fit();
+    }
+
+    /// The memory that it takes, once it has let go of its packets.
     pub(super) fn bytes(&self) -> usize {
-        self.payload.len() + self.pieces.iter().map(Bytes::len).sum::<usize>()
+        let shares = self.pieces.iter().map(|piece| size_of::<Bytes>() + piece.len()).sum::<usize>();
+        size_of::<Self>() + self.descriptor.len() + self.payload.len() + shares
     }
 }

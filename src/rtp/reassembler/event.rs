@@ -30,11 +30,12 @@ pub enum Rejected {
     /// It was given up, or its frame was.
     #[error("it came too late")]
     Late,
-    /// Its sequence number is far from all others. If the next one follows it, the stream starts anew.
+    /// Its sequence number is far from all others. If the next packet has the next number, that one is believed: the
+    /// packets between are missing, or if they are more than 3000, the stream starts anew.
     #[error("sequence number {0} is far from the others")]
     OutOfRange(u16),
-    /// Its payload alone is more than may be held.
-    #[error("a payload of {0} bytes is too large")]
+    /// It has more than [`MAX_PACKET`](super::MAX_PACKET) bytes, or alone more than may be held.
+    #[error("a packet of {0} bytes is too large")]
     TooLarge(usize),
 }
 
@@ -73,7 +74,11 @@ pub enum ReassemblerEvent {
         /// Why.
         reason: Abandoned,
     },
-    /// The stream starts anew: its numbers have no relation to those before.
+    /// The stream starts anew: its sequence numbers have no relation to those before.
+    ///
+    /// Frame numbers may go on. A frame buffer for frames in the clear should be
+    /// [reset](crate::rtp::FrameBuffer::reset), as it cannot know; one for sealed frames must not be: it goes by the
+    /// order that is sealed with them, and a relay can bring this event about whenever it likes.
     Restarted,
 }
 

@@ -19,9 +19,15 @@ use crate::rtp::payload::{PayloadFormat, av1, sframe};
 /// Structures kept: that of the running coded video sequence, and those just before and after it.
 const MAX_STRUCTURES: usize = 3;
 
+/// Bytes of a packet at most, from its RTP header on. No path on the Internet takes more than 1500.
+pub const MAX_PACKET: usize = 2048;
+
 /// A jump of sequence numbers by more than this is another stream, once a second packet follows the first
 /// (`MAX_DROPOUT` of RFC 3550, A.1).
 const MAX_DROPOUT: u64 = 3000;
+
+/// A packet that would make more packets missing than this has to be followed by the next one.
+const MAX_LONE_GAP: u64 = 64;
 
 /// Makes whole frames of packets.
 ///
@@ -36,7 +42,7 @@ pub struct Reassembler {
     bytes: usize,
     /// When the first packet came. Until [`ReassemblerConfig::start_within`] is over, one from before it may follow.
     started: Option<Time>,
-    /// The one after a sequence number that was out of range.
+    /// The one after a sequence number that was far from the others.
     jump: Option<u16>,
     /// Of all frames with a lower number all packets have come, or never will.
     settled: Option<u16>,
@@ -79,7 +85,7 @@ impl Reassembler {
         self.config.nack.retry_after = retry_after;
     }
 
-    /// Bytes of payload held.
+    /// Bytes held, as [`ReassemblerConfig::max_bytes`] counts them.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -126,13 +132,13 @@ impl Reassembler {
     /// # Errors
     /// [`Rejected`]; nothing of the packet is kept then.
     pub fn push(&mut self, now: Time, packet: Bytes) -> Result<Accepted, Rejected> {
+        let size = packet.len();
+        if size > MAX_PACKET.min(self.config.max_bytes) {
+            return Err(Rejected::TooLarge(size));
+        }
         let rtp = RtpPacket::read(&packet)?;
         let descriptor = rtp.extension_range(self.config.descriptor_id)?.ok_or(Rejected::NoDescriptor)?;
         let &[flags, high, low, ..] = &packet[descriptor.clone()] else { return Err(Rejected::NoDescriptor) };
-        let size = rtp.payload.len();
-        if size > self.config.max_bytes {
-            return Err(Rejected::TooLarge(size));
-        }
         let sequence = self.place(now, rtp.header.sequence_number)?;
         let received = Received {
             timestamp: rtp.header.timestamp,
@@ -235,13 +241,16 @@ impl Reassembler {
         let sequence = end.wrapping_add_signed(ahead.into());
         if sequence >= end {
             let gap = sequence - end;
+            if gap > MAX_LONE_GAP && self.jump != Some(sequence_number) {
+                self.jump = Some(sequence_number.wrapping_add(1));
+                return Err(Rejected::OutOfRange(sequence_number));
+            }
             if gap > MAX_DROPOUT {
-                return self.jump(now, sequence_number);
+                return Ok(self.restart(now, sequence_number));
             }
-            self.append_missing(now, gap + 1);
-            while self.entries.len() > self.config.max_packets.max(1) {
-                self.give_up_first();
-            }
+            self.make_room(gap + 1);
+            let end = self.base + self.entries.len() as u64;
+            self.append_missing(now, sequence - end + 1);
         } else if sequence < self.base {
             let before = self.base - sequence;
             if self.settled.is_none() && before + (self.entries.len() as u64) < self.config.max_packets as u64
@@ -253,7 +262,11 @@ impl Reassembler {
                 }
                 self.statistics.missing += before - 1;
             } else if before > MAX_DROPOUT {
-                return self.jump(now, sequence_number);
+                if self.jump == Some(sequence_number) {
+                    return Ok(self.restart(now, sequence_number));
+                }
+                self.jump = Some(sequence_number.wrapping_add(1));
+                return Err(Rejected::OutOfRange(sequence_number));
             } else {
                 self.statistics.late += 1;
                 return Err(Rejected::Late);
@@ -279,12 +292,21 @@ impl Reassembler {
         Ok(sequence)
     }
 
-    /// A sequence number out of range starts the stream anew if it follows one that was out of range too.
-    fn jump(&mut self, now: Time, sequence_number: u16) -> Result<u64, Rejected> {
-        if self.jump != Some(sequence_number) {
-            self.jump = Some(sequence_number.wrapping_add(1));
-            return Err(Rejected::OutOfRange(sequence_number));
+    /// Makes room for so many entries at the end. If they are more than there may be, the first ones count as lost.
+    fn make_room(&mut self, count: u64) {
+        let room = self.config.max_packets.max(1) as u64;
+        while !self.entries.is_empty() && self.entries.len() as u64 + count > room {
+            self.give_up_first();
         }
+        if let Some(lost) = count.checked_sub(room).filter(|_| self.entries.is_empty()) {
+            self.base += lost;
+            self.statistics.missing += lost;
+            self.statistics.lost += lost;
+        }
+    }
+
+    /// Starts the stream anew at a sequence number.
+    fn restart(&mut self, now: Time, sequence_number: u16) -> u64 {
         while !self.entries.is_empty() {
             self.give_up_first();
         }
@@ -296,7 +318,7 @@ impl Reassembler {
         self.base = (1 << 32) + u64::from(sequence_number);
         self.append_missing(now, 1);
         self.jump = None;
-        Ok(self.base)
+        self.base
     }
 
     fn new_missing(&self, now: Time) -> Entry {
@@ -384,10 +406,12 @@ impl Reassembler {
         let joined = self.join(packets.clone(), &mut waiting);
         for entry in self.entries.range_mut(packets) {
             if let Entry::Received(received) = entry {
-                self.bytes -= received.payload.len();
+                self.bytes -= received.packet.len();
             }
             *entry = Entry::Done(Some(frame_number));
         }
+        // Shares of packets, which would keep them alive.
+        self.payloads.clear();
         match joined {
             Some(()) => self.finish(now, waiting),
             None => self.report(frame_number, Abandoned::Payload),
@@ -409,7 +433,6 @@ impl Reassembler {
             frame.payload = payload.freeze();
             return Some(());
         }
-        self.payloads.clear();
         self.payloads.extend(received.map(|received| received.packet.slice(received.payload.clone())));
         match self.config.format {
             PayloadFormat::Sframe => {
@@ -422,9 +445,7 @@ impl Reassembler {
                 }
             }
             PayloadFormat::Av1 => {
-                let mut obus = Vec::with_capacity(self.payloads.iter().map(Bytes::len).sum());
-                av1::depacketize(&self.payloads, &mut obus).ok()?;
-                frame.payload = obus.into();
+                frame.payload = av1::join(&self.payloads).ok()?;
             }
         }
         Some(())
@@ -460,7 +481,8 @@ impl Reassembler {
         }
     }
 
-    fn wait(&mut self, waiting: Waiting) {
+    fn wait(&mut self, mut waiting: Waiting) {
+        waiting.let_go_of_packets();
         self.bytes += waiting.bytes();
         self.waiting.push_back(waiting);
         while self.waiting.len() > self.config.max_waiting || self.bytes > self.config.max_bytes {
@@ -490,7 +512,7 @@ impl Reassembler {
         let after = self.entries.range(at..).take_while(|entry| of_frame(entry)).count();
         for entry in self.entries.range_mut(at - before..at + after) {
             if let Entry::Received(received) = std::mem::replace(entry, Entry::Done(Some(frame_number))) {
-                self.bytes -= received.payload.len();
+                self.bytes -= received.packet.len();
             }
         }
         self.report(frame_number, reason);

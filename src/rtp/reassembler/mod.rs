@@ -8,7 +8,8 @@
 //! # Missing packets
 //! The reassembler asks for the packets of a gap in the sequence numbers ([`Reassembler::nacks`]),
 //! at growing intervals, until it gives them up. A relay that drops layers renumbers what it forwards, so every gap
-//! is a loss. Frames that miss a packet which was given up are abandoned. [`Reassembler::settled`] says below which
+//! is a loss. A packet far ahead of all others is not believed until the next one follows it, since it would make
+//! packets missing that were never sent, and in the end those late that are still to come. Frames that miss a packet which was given up are abandoned. [`Reassembler::settled`] says below which
 //! frame number nothing more can come, so that the frame buffer does not wait for frames that a relay has dropped.
 //!
 //! # Structures
@@ -24,4 +25,4 @@ mod machine;
 
 pub use config::{NackConfig, ReassemblerConfig};
 pub use event::{Abandoned, Accepted, ReassemblerEvent, ReassemblerStatistics, Rejected};
-pub use machine::Reassembler;
+pub use machine::{MAX_PACKET, Reassembler};
