@@ -141,6 +141,10 @@ impl Unwrapped {
         Self(u32::from(round) << 16 | u32::from(frame_number))
     }
 
+    pub(super) fn value(self) -> u32 {
+        self.0
+    }
+
     pub(super) fn round(self) -> u8 {
         (self.0 >> 16) as u8
     }

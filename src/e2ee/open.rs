@@ -18,7 +18,7 @@ use super::label::{Described, Relabelled, SealedUnit, Unwrapped, difference, lab
 use super::seal::MAX_FRAMES;
 use crate::Time;
 use crate::rtp::descriptor::{DependencyDescriptor, DependencyStructure, DescriptorError};
-use crate::rtp::frame::{OpenedFrame, ReceivedFrame};
+use crate::rtp::frame::{OpenedFrame, ReceivedFrame, SealedOrder};
 use crate::rtp::payload::av1::{self, Av1PayloadError};
 
 /// How many frames (or packets, if these are sealed) of one key may come late and still be told from replays.
@@ -266,6 +266,18 @@ impl VideoOpener {
         unit: SealedUnit,
         frame: &mut BytesMut,
     ) -> Result<(), OpenError> {
+        self.open_in_order(now, keys, descriptor, unit, frame).map(drop)
+    }
+
+    /// Opens a frame and says where the sender's order has it, if that is sealed with it.
+    fn open_in_order(
+        &mut self,
+        now: Time,
+        keys: &impl KeySource,
+        descriptor: &DependencyDescriptor,
+        unit: SealedUnit,
+        frame: &mut BytesMut,
+    ) -> Result<Option<SealedOrder>, OpenError> {
         let header = Header::read(frame).ok_or(OpenError::Malformed)?;
         let context = self.held.context_of(header)?;
         let Some(sealed_layer) = context.spatial_id_of(self.stream) else {
@@ -322,7 +334,7 @@ impl VideoOpener {
         if brought.is_some() {
             self.described = brought;
         }
-        Ok(())
+        Ok(number.map(|number| SealedOrder { epoch, number: number.value() }))
     }
 
     /// Opens a frame that a reassembler completed, at the time `now`, for a frame buffer. Its dependencies are read
@@ -336,8 +348,9 @@ impl VideoOpener {
         keys: &impl KeySource,
         mut received: ReceivedFrame,
     ) -> Result<OpenedFrame, OpenError> {
+        let mut order = None;
         if received.pieces.is_empty() {
-            received.payload =
+            (received.payload, order) =
                 self.open_shared(now, keys, &received.descriptor, SealedUnit::Frame, received.payload)?;
         } else {
             let mut payloads = std::mem::take(&mut received.pieces);
@@ -345,16 +358,14 @@ impl VideoOpener {
             for (index, payload) in payloads.iter_mut().enumerate() {
                 let place = u16::try_from(index).map_err(|_| OpenError::Malformed)?;
                 let unit = SealedUnit::Packet { index: place, last: index == last };
-                *payload =
+                (*payload, order) =
                     self.open_shared(now, keys, &received.descriptor, unit, std::mem::take(payload))?;
             }
-            let mut obus = Vec::with_capacity(payloads.iter().map(Bytes::len).sum());
-            av1::depacketize(&payloads, &mut obus)?;
-            received.payload = obus.into();
+            received.payload = av1::join(&payloads)?;
         }
         received.structure = Arc::clone(self.structure().ok_or(OpenError::NoStructure)?);
         received.dependencies = received.descriptor.dependencies(&received.structure)?;
-        Ok(received.into())
+        Ok(OpenedFrame { order, ..received.into() })
     }
 
     /// Opens an SFrame, in place if nobody else has a share of its bytes.
@@ -365,10 +376,10 @@ impl VideoOpener {
         descriptor: &DependencyDescriptor,
         unit: SealedUnit,
         sframe: Bytes,
-    ) -> Result<Bytes, OpenError> {
+    ) -> Result<(Bytes, Option<SealedOrder>), OpenError> {
         let mut sframe = BytesMut::from(sframe);
-        self.open(now, keys, descriptor, unit, &mut sframe)?;
-        Ok(sframe.freeze())
+        let order = self.open_in_order(now, keys, descriptor, unit, &mut sframe)?;
+        Ok((sframe.freeze(), order))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::frames::{RelayFrame, Sequence};
 use crate::Time;
 use crate::rtp::descriptor::DecodeTargetIndication;
-use crate::rtp::frame_buffer::MAX_FRAME_DIFF;
+use crate::rtp::numbers::MAX_FRAME_DIFF;
 use crate::structure::{DecodeTarget, LayerId, Refresh};
 
 /// How a forwarder asks for what it needs.

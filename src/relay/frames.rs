@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::rtp::descriptor::{
     DecodeTargetIndication, DependencyDescriptor, DependencyStructure, DescriptorError, FrameDependencies,
 };
-use crate::rtp::frame_buffer::{MAX_FRAME_DIFF, unwrap};
+use crate::rtp::numbers::{MAX_FRAME_DIFF, unwrap};
 use crate::structure::LayerId;
 
 /// A structure, and what a relay has to look up in it for every frame.

@@ -26,12 +26,28 @@ pub struct ReceivedFrame {
     pub marker: bool,
 }
 
+/// The place of a frame in its sender's order, as it was sealed with the frame.
+///
+/// It tells what the 16 bits of a frame number cannot: whether a frame is old, or of a sender that counts anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(clippy::exhaustive_structs, reason = "plain data that callers with another cipher build")]
+pub struct SealedOrder {
+    /// The epoch of its key. A sender that loses count, say since its program starts anew, has keys of a later epoch.
+    pub epoch: u64,
+    /// How often the frame number came around, and the frame number in the lowest 16 bits: modulo 2^24. Within an
+    /// epoch a sender never goes back.
+    pub number: u32,
+}
+
 /// A whole frame, opened.
 #[derive(Debug, Clone)]
 #[allow(clippy::exhaustive_structs, reason = "plain data that callers with another cipher build")]
 pub struct OpenedFrame {
     /// As the descriptor has it.
     pub frame_number: u16,
+    /// The sender's order, if it is sealed with the frame. Without it a frame buffer has nothing but the frame number to
+    /// tell new frames from old ones.
+    pub order: Option<SealedOrder>,
     /// RTP timestamp: the same for the frames of one picture.
     pub timestamp: u32,
     /// Whether it is the last frame of its picture that was sent: the marker bit.
@@ -54,6 +70,7 @@ impl From<ReceivedFrame> for OpenedFrame {
         let ReceivedFrame { descriptor, structure, dependencies, payload, timestamp, marker, .. } = received;
         Self {
             frame_number: descriptor.frame_number,
+            order: None,
             timestamp,
             end_of_picture: marker,
             starts_sequence: descriptor.structure.is_some(),

@@ -13,6 +13,17 @@
 //! ([`FrameBufferConfig::give_up`]), and for any other frame a shorter time ([`FrameBufferConfig::skip_after`]), as
 //! that frame costs but one picture.
 //!
+//! # Old frames, and senders that count anew
+//! Frame numbers have 16 bits. If frames come with their [order](SealedOrder), the buffer unwraps 24 bits, and believes
+//! only the order: within an epoch nothing goes back, so a key picture that a relay held back comes too late. A sender
+//! whose numbers go back has keys of a later epoch, and its first key picture makes the buffer start anew. A frame far
+//! ahead of all others counts once no other has come for [`FrameBufferConfig::give_up`], as a frame forged by somebody
+//! with the key could otherwise make those of the sender late.
+//!
+//! Frames in the clear have no such order, and a relay can do with them what it likes anyway. Of these a key picture
+//! more than 4096 frames back starts the buffer anew, and so does any frame after two minutes without one, by when its
+//! number may have come around.
+//!
 //! # When a chain is broken
 //! The buffer goes on with the best decode target below whose chain is whole, and asks for a
 //! refresh of the layers above it; if there is no such target, it asks for a key frame. The wanted target comes back
@@ -27,8 +38,9 @@ use arrayvec::ArrayVec;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::descriptor::{DecodeTargetIndication, DependencyStructure, MAX_DECODE_TARGETS};
-use super::frame::OpenedFrame;
+use super::frame::{OpenedFrame, SealedOrder};
 use super::list::List;
+use super::numbers::{Decoded, MAX_FRAME_DIFF, nearest, unwrap};
 use crate::Time;
 use crate::bitstream;
 use crate::structure::{DecodeTarget, LayerId, Refresh};
@@ -36,8 +48,15 @@ use crate::structure::{DecodeTarget, LayerId, Refresh};
 /// Frames of one picture at most: one of each spatial layer.
 const MAX_SPATIAL_LAYERS: usize = 4;
 
-/// How far back a frame can refer: a frame difference has 12 bits at most (A.8.2).
-pub(crate) const MAX_FRAME_DIFF: u64 = 1 << 12;
+/// Frames that may be missing before a frame, and one more for each millisecond since the last, for its number to be
+/// one that its sender can have come to.
+const MAX_AHEAD: u64 = 64;
+
+/// Without frames for so long, the 16 bits of their numbers may have come half around, of 273 frames a second.
+const MAX_PAUSE: Duration = Duration::from_secs(120);
+
+/// Structures whose frames share one copy: that of the running coded video sequence, and those just before and after.
+const MAX_STRUCTURES: usize = 3;
 
 /// The waiting times and the limits of a frame buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,19 +71,20 @@ pub struct FrameBufferConfig {
     pub request_interval: Duration,
     /// Frames held at most.
     pub max_frames: usize,
-    /// Bytes of payload held at most; a frame of more than half of it may be refused.
+    /// Bytes of payload held at most; a frame of more than half of it may be refused. Beyond that a frame takes 512
+    /// bytes, and up to 8 kB if it has a structure of its own.
     pub max_bytes: usize,
 }
 
 impl Default for FrameBufferConfig {
-    /// 1 s and 100 ms of waiting, a request every 300 ms, 256 frames of 16 MiB in all.
+    /// 1 s and 100 ms of waiting, a request every 300 ms, 256 frames of 8 MiB in all.
     fn default() -> Self {
         Self {
             give_up: Duration::from_secs(1),
             skip_after: Duration::from_millis(100),
             request_interval: Duration::from_millis(300),
             max_frames: 256,
-            max_bytes: 16 << 20,
+            max_bytes: 8 << 20,
         }
     }
 }
@@ -76,6 +96,10 @@ pub enum DropReason {
     /// Frames after it were handed on or given up already.
     #[error("it came too late")]
     Late,
+    /// It is farther ahead than its sender can be by now: somebody else with the key sealed it, or the sender counts
+    /// anew.
+    #[error("it is too far ahead")]
+    TooFar,
     /// It is held already.
     #[error("it came twice")]
     Duplicate,
@@ -155,6 +179,8 @@ struct Held {
     /// The frame number, counted on beyond 16 bits.
     number: u64,
     arrived: Time,
+    /// When the first of this frame and those after it arrived.
+    since: Time,
     frame: OpenedFrame,
 }
 
@@ -168,9 +194,8 @@ impl Held {
         self.indication(target) != DecodeTargetIndication::NotPresent
     }
 
-    /// Whether nothing at all is needed to decode it, in a decoder that may just have been made.
     fn is_key(&self) -> bool {
-        self.frame.starts_sequence && self.frame.dependencies.frame_diffs.is_empty()
+        is_key(&self.frame)
     }
 
     /// Whether no frame after it in its picture is of the decode target.
@@ -193,40 +218,6 @@ impl Held {
                 protected_by.filter(|(_, by)| usize::from(**by) == chain).all(|(target, _)| vital(target))
             }
         }
-    }
-}
-
-/// Which of the last [`MAX_FRAME_DIFF`] frames were handed on.
-#[derive(Debug)]
-struct Decoded {
-    bits: Box<[u64; (MAX_FRAME_DIFF / 64) as usize]>,
-    /// The number after the last one that was handed on.
-    end: u64,
-}
-
-impl Decoded {
-    fn new() -> Self {
-        Self { bits: Box::new([0; (MAX_FRAME_DIFF / 64) as usize]), end: 0 }
-    }
-
-    fn bit(number: u64) -> (usize, u64) {
-        ((number % MAX_FRAME_DIFF / 64) as usize, 1 << (number % 64))
-    }
-
-    fn contains(&self, number: u64) -> bool {
-        let (word, bit) = Self::bit(number);
-        number < self.end && self.end - number <= MAX_FRAME_DIFF && self.bits[word] & bit != 0
-    }
-
-    /// `number` is above all that were inserted before.
-    fn insert(&mut self, number: u64) {
-        for passed in (self.end..number).take(MAX_FRAME_DIFF as usize) {
-            let (word, bit) = Self::bit(passed);
-            self.bits[word] &= !bit;
-        }
-        let (word, bit) = Self::bit(number);
-        self.bits[word] |= bit;
-        self.end = number + 1;
     }
 }
 
@@ -263,6 +254,14 @@ pub struct FrameBuffer {
     decoded: Decoded,
     /// The highest frame number seen.
     highest: Option<u64>,
+    /// When the last frame came that was taken.
+    last: Time,
+    /// The newest epoch seen.
+    epoch: u64,
+    /// Frames of an epoch before are of a sender that has started anew since.
+    first_epoch: u64,
+    /// Those of the frames that came last.
+    structures: ArrayVec<Arc<DependencyStructure>, MAX_STRUCTURES>,
     /// Frames below were handed on or never will be.
     next: u64,
     /// Frames below have come, or never will.
@@ -286,6 +285,10 @@ impl FrameBuffer {
             events: VecDeque::new(),
             decoded: Decoded::new(),
             highest: None,
+            last: Time::ZERO,
+            epoch: 0,
+            first_epoch: 0,
+            structures: ArrayVec::new(),
             next: 0,
             settled: 0,
             sequence: None,
@@ -323,7 +326,8 @@ impl FrameBuffer {
         self.bytes
     }
 
-    /// Forgets all that was received, for a stream that comes from another source from now on.
+    /// Forgets all that was received, for a stream of another sender from now on. If the same sender goes on, and its
+    /// frames come with their [order](SealedOrder), there is no need to, and a frame from before could be shown again.
     pub fn reset(&mut self) {
         *self = Self { last_request: self.last_request, ..Self::new(self.config, self.target) };
     }
@@ -344,24 +348,10 @@ impl FrameBuffer {
     /// Takes a frame that arrived at `now`.
     ///
     /// # Errors
-    /// [`DropReason::Late`], [`Duplicate`](DropReason::Duplicate) or [`Full`](DropReason::Full).
-    pub fn insert(&mut self, now: Time, frame: OpenedFrame) -> Result<(), DropReason> {
-        let mut number = match self.highest {
-            None => (1 << 16) + u64::from(frame.frame_number),
-            Some(highest) => unwrap(frame.frame_number, highest),
-        };
-        if number < self.next {
-            // A sender that starts anew may begin at any number: what the authenticated key frame says goes.
-            let far = self.next - number > MAX_FRAME_DIFF;
-            if !far || !frame.starts_sequence || !frame.dependencies.frame_diffs.is_empty() {
-                return Err(DropReason::Late);
-            }
-            for held in std::mem::take(&mut self.frames) {
-                self.drop_held(&held, DropReason::Superseded);
-            }
-            self.reset_numbers();
-            number = (1 << 16) + u64::from(frame.frame_number);
-        }
+    /// [`DropReason::Late`], [`TooFar`](DropReason::TooFar), [`Duplicate`](DropReason::Duplicate) or
+    /// [`Full`](DropReason::Full).
+    pub fn insert(&mut self, now: Time, mut frame: OpenedFrame) -> Result<(), DropReason> {
+        let number = self.place(now, &frame)?;
         let at = self.frames.partition_point(|held| held.number < number);
         if self.frames.get(at).is_some_and(|held| held.number == number) {
             return Err(DropReason::Duplicate);
@@ -372,8 +362,77 @@ impl FrameBuffer {
         }
         self.bytes = bytes;
         self.highest = Some(self.highest.map_or(number, |highest| highest.max(number)));
-        self.frames.insert(at, Held { number, arrived: now, frame });
+        self.last = now;
+        self.epoch = self.epoch.max(frame.order.map_or(0, |order| order.epoch));
+        self.share_structure(&mut frame);
+        let since = self.frames.get(at).map_or(now, |after| after.since.min(now));
+        self.frames.insert(at, Held { number, arrived: now, since, frame });
         Ok(())
+    }
+
+    /// The number of a frame, counted on beyond its bits. If its sender counts anew, so does the buffer.
+    fn place(&mut self, now: Time, frame: &OpenedFrame) -> Result<u64, DropReason> {
+        let anew = match frame.order {
+            Some(order) => (1 << 24) + u64::from(order.number),
+            None => (1 << 16) + u64::from(frame.frame_number),
+        };
+        let Some(highest) = self.highest else { return Ok(anew) };
+        let pause = now - self.last;
+        let Some(SealedOrder { epoch, number }) = frame.order else {
+            let number = unwrap(frame.frame_number, highest);
+            if pause >= MAX_PAUSE || is_key(frame) && number + MAX_FRAME_DIFF < self.next {
+                self.start_anew();
+                return Ok(anew);
+            }
+            return if number < self.next { Err(DropReason::Late) } else { Ok(number) };
+        };
+        if epoch < self.first_epoch {
+            return Err(DropReason::Late);
+        }
+        let number = nearest(number.into(), 24, highest);
+        let milliseconds = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        let too_far = number.saturating_sub(highest) > MAX_AHEAD.saturating_add(milliseconds);
+        if number >= self.next && !too_far {
+            return Ok(number);
+        }
+        if epoch > self.epoch && is_key(frame) {
+            self.start_anew();
+            self.first_epoch = epoch;
+            return Ok(anew);
+        }
+        if epoch > self.epoch {
+            // Of a sender that counts anew, and whose key picture was lost.
+            self.request_key_frame(now);
+        }
+        if !too_far {
+            Err(DropReason::Late)
+        } else if pause < self.config.give_up {
+            Err(DropReason::TooFar)
+        } else {
+            Ok(number)
+        }
+    }
+
+    fn start_anew(&mut self) {
+        for held in std::mem::take(&mut self.frames) {
+            self.drop_held(&held, DropReason::Superseded);
+        }
+        self.reset_numbers();
+    }
+
+    /// Lets the frame share the structure of others, if it is the same: to compare two takes no time then, and each is
+    /// held once.
+    fn share_structure(&mut self, frame: &mut OpenedFrame) {
+        let known = |known: &Arc<DependencyStructure>| {
+            Arc::ptr_eq(known, &frame.structure) || **known == *frame.structure
+        };
+        match self.structures.iter().position(known) {
+            Some(at) => frame.structure = Arc::clone(&self.structures[at]),
+            None => {
+                self.structures.truncate(MAX_STRUCTURES - 1);
+                self.structures.insert(0, Arc::clone(&frame.structure));
+            }
+        }
     }
 
     /// Frames below `frame_number` have come, or never will: a gap below it is not waited for.
@@ -424,10 +483,12 @@ impl FrameBuffer {
             }
         }
         let full = self.frames.len() >= self.config.max_frames || self.bytes > self.config.max_bytes / 2;
+        let started =
+            self.sequence.as_ref().is_some_and(|of| Arc::ptr_eq(of, &structure) || *of == structure);
         let targets = self.candidates(&structure);
         let wanted = targets.first().map(|(target, _)| *target);
         for (target, layer) in targets.iter().copied() {
-            match self.judge(now, picture.clone(), (target, layer), full) {
+            match self.judge(now, picture.clone(), (target, layer), started, full) {
                 Verdict::Broken => {}
                 Verdict::Ready(decodable) => {
                     if let Some(&(_, want)) = targets.first().filter(|(wanted, _)| *wanted != target) {
@@ -464,8 +525,7 @@ impl FrameBuffer {
                 end - start < MAX_SPATIAL_LAYERS
                     && frame.timestamp == before.timestamp
                     && frame.dependencies.layer.spatial_id > before.dependencies.layer.spatial_id
-                    && (Arc::ptr_eq(&frame.structure, &before.structure)
-                        || frame.structure == before.structure)
+                    && Arc::ptr_eq(&frame.structure, &before.structure)
             };
             if !same {
                 break;
@@ -491,12 +551,14 @@ impl FrameBuffer {
         targets
     }
 
-    /// The verdict on a picture, the first that is held, for a decode target. With `full` it waits for nothing.
+    /// The verdict on a picture, the first that is held, for a decode target. Its sequence may have `started` with a
+    /// frame before. With `full` it waits for nothing.
     fn judge(
         &self,
         now: Time,
         picture: Range<usize>,
         (target, layer): (usize, LayerId),
+        mut started: bool,
         full: bool,
     ) -> Verdict {
         let FrameBufferConfig { give_up, skip_after, .. } = self.config;
@@ -504,9 +566,6 @@ impl FrameBuffer {
         let first = &self.frames[picture.start];
         let structure = &first.frame.structure;
         let chain = structure.protected_by.get(target).map(|chain| usize::from(*chain));
-        let mut started =
-            self.sequence.as_ref().is_some_and(|of| Arc::ptr_eq(of, structure) || of == structure);
-
         let mut decodable = 0u8;
         let mut intact = true;
         // The waits of the chain.
@@ -608,8 +667,8 @@ impl FrameBuffer {
 
     /// Since when a frame is known to be missing: a later one has come.
     fn noticed(&self, missing: u64) -> Time {
-        let later = self.frames.iter().rev().take_while(|held| held.number > missing);
-        later.map(|held| held.arrived).min().unwrap_or_default()
+        let later = self.frames.partition_point(|held| held.number <= missing);
+        self.frames.get(later).map(|held| held.since).unwrap_or_default()
     }
 
     /// Drops all frames before a key picture that is complete, if the picture before it has waited long enough.
@@ -713,8 +772,7 @@ impl Wait {
     }
 }
 
-/// The number nearest to `highest` whose lowest 16 bits are these.
-pub(crate) fn unwrap(number: u16, highest: u64) -> u64 {
-    let ahead = number.wrapping_sub(highest as u16) as i16;
-    highest.saturating_add_signed(ahead.into())
+/// Whether nothing at all is needed to decode a frame, in a decoder that may just have been made.
+fn is_key(frame: &OpenedFrame) -> bool {
+    frame.starts_sequence && frame.dependencies.frame_diffs.is_empty()
 }

@@ -23,6 +23,7 @@ pub mod frame;
 pub mod frame_buffer;
 pub mod history;
 mod list;
+pub(crate) mod numbers;
 pub mod packet;
 pub mod packetizer;
 pub mod payload;
@@ -32,7 +33,7 @@ pub mod rtcp;
 pub use descriptor::{
     DependencyDescriptor, DependencyStructure, Describer, DescriptorError, FrameDependencies,
 };
-pub use frame::{OpenedFrame, ReceivedFrame};
+pub use frame::{OpenedFrame, ReceivedFrame, SealedOrder};
 pub use frame_buffer::{DecodableFrame, DecodableUnit, FrameBuffer, FrameBufferConfig, FrameBufferEvent};
 pub use history::SentPackets;
 pub use list::{List, ListIntoIter};
