@@ -154,7 +154,8 @@ impl Incoming {
                     Err(error) => happened.push(Happened::Refused(error)),
                 },
                 ReassemblerEvent::Abandoned { reason, .. } => happened.push(Happened::Abandoned(reason)),
-                ReassemblerEvent::Restarted => self.buffer.reset(),
+                // Of sealed frames the buffer knows the order, whatever the packets' numbers are.
+                ReassemblerEvent::Restarted if self.opener.is_none() => self.buffer.reset(),
                 _ => {}
             }
         }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use layercast::rtp::descriptor::{DecodeTargetIndication, DependencyStructure, FrameDependencies};
 use layercast::rtp::frame_buffer::DropReason;
-use layercast::rtp::{DecodableUnit, FrameBuffer, FrameBufferConfig, FrameBufferEvent, OpenedFrame};
+use layercast::rtp::{
+    DecodableUnit, FrameBuffer, FrameBufferConfig, FrameBufferEvent, OpenedFrame, SealedOrder,
+};
 use layercast::structure::{DecodeTargets, LayerId, Refresh, ScalabilityMode};
 use layercast::{Size, Time};
 use proptest::prelude::*;
@@ -307,10 +309,11 @@ fn any_frame() -> impl Strategy<Value = (OpenedFrame, u16, bool)> {
         proptest::collection::vec(prop_oneof![1..8u16, any::<u16>()], 0..4),
         proptest::collection::vec(any::<u8>(), 0..4),
     );
-    let numbers = (prop_oneof![0..40u16, any::<u16>()], 0..6u32, prop_oneof![0..40u16, any::<u16>()]);
+    let order = proptest::option::of((0..3u64, 0..3u32));
+    let numbers = (prop_oneof![0..40u16, any::<u16>()], order, 0..6u32, prop_oneof![0..40u16, any::<u16>()]);
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), proptest::option::of(any::<u32>()));
     (numbers, flags, dependencies, 0..3usize, 0..600usize).prop_map(
-        |((frame_number, timestamp, settle), (end, key, polled, active), dependencies, mode, size)| {
+        |((frame_number, order, timestamp, settle), (end, key, polled, active), dependencies, mode, size)| {
             let mode = [ScalabilityMode::L3T3, ScalabilityMode::L1T1, ScalabilityMode::S2T3][mode];
             let (layer, indications, frame_diffs, chain_diffs) = dependencies;
             let dependencies = FrameDependencies {
@@ -322,6 +325,10 @@ fn any_frame() -> impl Strategy<Value = (OpenedFrame, u16, bool)> {
             };
             let frame = OpenedFrame {
                 frame_number,
+                order: order.map(|(epoch, round)| SealedOrder {
+                    epoch,
+                    number: round << 16 | u32::from(frame_number),
+                }),
                 timestamp,
                 end_of_picture: end,
                 starts_sequence: key,

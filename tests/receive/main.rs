@@ -4,6 +4,8 @@
 #[path = "../common/chance.rs"]
 mod chance;
 mod frames;
+mod limits;
+mod order;
 mod packets;
 #[path = "../common/relay.rs"]
 mod relay;
@@ -73,6 +75,7 @@ impl Sender {
             }
             let frame = OpenedFrame {
                 frame_number: descriptor.frame_number,
+                order: None,
                 timestamp: self.timestamp,
                 end_of_picture: at == last,
                 starts_sequence: descriptor.structure.is_some(),

@@ -196,8 +196,10 @@ fn journey(
                 );
             }
             Happening::Nacked(missing) => {
-                for packet in missing.iter().filter_map(|number| sent_packets.get(*number)) {
-                    network.send(now, packet);
+                for number in missing {
+                    if let Some(packet) = sent_packets.resend(now, number) {
+                        network.send(now, packet);
+                    }
                 }
             }
             Happening::Tick => {}
@@ -464,7 +466,7 @@ fn sent_packets_are_kept_for_a_while() {
     let mut sent = SentPackets::new(3);
     (65_530..65_535).chain(0..2).for_each(|number| sent.insert(packet(number)));
     sent.insert(Bytes::from_static(&[0x80]));
-    let kept: Vec<u16> = (0..=u16::MAX).filter(|number| sent.get(*number).is_some()).collect();
+    let kept: Vec<u16> = (0..=u16::MAX).filter(|n| sent.resend(Time::ZERO, *n).is_some()).collect();
     assert_eq!(kept, [0, 1, 65_531, 65_534]);
-    assert_eq!(sent.get(1), Some(&packet(1)));
+    assert_eq!(sent.resend(Time::from_secs(1), 1), Some(&packet(1)));
 }
