@@ -163,7 +163,8 @@ impl Path {
     }
 
     fn queue(&self, now: Time) -> Duration {
-        self.network.queueing_delay.unwrap_or_default().mul_f64(self.symptoms(now))
+        let delay = self.network.queueing_delay.unwrap_or_default().as_secs_f64();
+        Duration::try_from_secs_f64(delay * self.symptoms(now)).unwrap_or(Duration::MAX)
     }
 
     /// Bit/s that streams and redundancy may use by the latest estimate; and the part of it that lets the
@@ -257,7 +258,9 @@ impl Path {
             return None;
         }
         let round_trip = self.network.round_trip.unwrap_or(Duration::from_millis(100));
-        let duration = (4 * round_trip).clamp(config.probe_duration, 4 * config.probe_duration);
+        let duration = round_trip
+            .saturating_mul(4)
+            .clamp(config.probe_duration, config.probe_duration.saturating_mul(4));
         self.asked_at = now;
         self.asked = Some(Asked { bitrate, before: estimate, until: now + duration + round_trip + BUCKET });
         Some(Probe { bitrate, duration })

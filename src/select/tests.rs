@@ -351,6 +351,26 @@ fn a_probe_is_asked_for_once_and_its_success_is_proof() {
 }
 
 #[test]
+fn times_without_end_are_times_like_others() {
+    let mut config = SelectorConfig::default();
+    let all = [&mut config.settle, &mut config.up_hold, &mut config.max_hold, &mut config.patience];
+    all.into_iter().for_each(|time| *time = Duration::MAX);
+    for probe_duration in [Duration::ZERO, Duration::from_millis(500), Duration::MAX] {
+        config.probe_duration = probe_duration;
+        let mut s = Selector::new(config);
+        s.set_offer(ms(0), STREAM, &offer(ScalabilityMode::L3T3));
+        s.set_window(ms(0), STREAM, window(1280, 720));
+        s.set_network(ms(0), Network { round_trip: Some(Duration::MAX), ..path(260) });
+        let probe = s.decide(ms(0)).probe.expect("a probe");
+        assert_eq!(probe.duration, probe_duration.saturating_mul(4));
+        s.set_network(ms(10), Network { queueing_delay: Some(Duration::MAX), ..path(260) });
+        let queued = s.decide(ms(10));
+        assert!(queued.budget.is_some_and(|bits| bits < 200_000) && queued.probe.is_none());
+        s.decide(Time::MAX);
+    }
+}
+
+#[test]
 fn a_report_is_all_that_is_watched() {
     let mut s = selector();
     s.decide(ms(0));
