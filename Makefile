@@ -4,12 +4,17 @@ CARGO ?= cargo
 RUSTDOCFLAGS ?= -D warnings
 export RUSTDOCFLAGS
 
+# Of the fuzz targets: how long each runs, and the sanitizer, as in: make fuzz SECONDS_EACH=60 SANITIZER=none
+SECONDS_EACH ?= 5
+SANITIZER ?=
+export SECONDS_EACH SANITIZER
+
 # Arguments of the comparison, as in: make bench-peer COMPARE="--only L3T3 --repeat 5"
 COMPARE ?=
 
 FEATURES := encoder decoder rtp relay e2ee select simulate
 
-.PHONY: help setup demo test test-features bless bench bench-peer lint targets msrv deny doc ci clean
+.PHONY: help setup demo test test-features fuzz bless bench bench-peer lint targets msrv deny doc ci clean
 
 help: ## Lists these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -29,6 +34,10 @@ test-features: setup ## Runs the unit tests without features, and with each feat
 		$(CARGO) test --locked --lib --no-default-features --features $$feature || exit; \
 	done
 
+fuzz: ## Runs each fuzz target for SECONDS_EACH seconds (5), with AddressSanitizer if there is a nightly compiler
+	@./.ci/setup c++
+	@./.ci/fuzz
+
 bless: setup ## Writes test-vectors anew, after a change of the encoder that alters streams on purpose
 	LAYERCAST_BLESS=1 $(CARGO) test --locked --test vectors
 
@@ -41,7 +50,8 @@ bench-peer: ## Compares the encoder with rav1e and with libaom's real-time mode,
 	@./.ci/setup peer
 	$(CARGO) run --release --locked -p layercast-compare --features libaom -- $(COMPARE)
 
-lint: setup ## Checks the formatting, runs clippy with each feature, and checks what a relay links
+lint: ## Checks the formatting, runs clippy with each feature, and checks what a relay links
+	@./.ci/setup c++
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked --all-targets --no-default-features -- -D warnings

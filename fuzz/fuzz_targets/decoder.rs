@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 use layercast::Size;
 use layercast::bitstream::section5;
 use layercast::decoder::{DecodeError, Decoder, DecoderConfig, MAX_FRAMES, Output};
+use layercast_fuzz::{Input, timed};
 use libfuzzer_sys::fuzz_target;
 
 const SIZE: Size = Size::new(186, 110);
@@ -34,12 +35,13 @@ fuzz_target!(|data: &[u8]| {
     };
     let mut decoder = Decoder::new(config).unwrap();
     decoder.set_layer_sizes(&[SIZE; 4]);
-    let mut rest = data;
+    let mut input = Input::new(data);
     for _ in 0..16 {
-        let [kind, size, after @ ..] = rest else { break };
-        let (bytes, after) = after.split_at(after.len().min(usize::from(*size)));
-        rest = after;
-        let mut unit = UNITS[usize::from(*kind) % UNITS.len()].clone();
+        if input.is_empty() {
+            break;
+        }
+        let (kind, bytes) = (input.byte(), input.bytes());
+        let mut unit = UNITS[usize::from(kind) % UNITS.len()].clone();
         match kind >> 6 {
             0 => unit = bytes.to_vec(),
             // A bomb, perhaps: what the bytes name, in one temporal unit.
@@ -52,7 +54,7 @@ fuzz_target!(|data: &[u8]| {
             }
         }
         let waits = decoder.needs_key_frame();
-        match decoder.decode(&unit, 7) {
+        match timed("temporal unit", || decoder.decode(&unit, 7)) {
             Ok(pictures) => {
                 assert!(pictures.len() <= 4.min(MAX_FRAMES) && !decoder.needs_key_frame());
                 for decoded in pictures {

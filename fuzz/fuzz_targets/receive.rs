@@ -1,8 +1,6 @@
-//! Packets of any content become frames and temporal units, or are refused, within the limits. Of each packet the
-//! first byte is how much time has passed, the second its length.
+//! Packets of any content become frames and temporal units, or are refused, within the limits. Before each
+//! packet are the time that has passed and its length.
 #![no_main]
-
-use std::time::Duration;
 
 use bytes::Bytes;
 use layercast::Time;
@@ -10,10 +8,12 @@ use layercast::rtp::{
     FrameBuffer, FrameBufferConfig, PayloadFormat, Reassembler, ReassemblerConfig, ReassemblerEvent,
 };
 use layercast::structure::LayerId;
+use layercast_fuzz::{Input, timed};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    let Some((&flags, mut rest)) = data.split_first() else { return };
+    let mut input = Input::new(data);
+    let flags = input.byte();
     let format = if flags & 1 == 0 { PayloadFormat::Sframe } else { PayloadFormat::Av1 };
     let config = ReassemblerConfig::new(format, 4);
     let config = ReassemblerConfig {
@@ -28,12 +28,11 @@ fuzz_target!(|data: &[u8]| {
     let mut buffer = FrameBuffer::new(limits, LayerId::new(flags >> 1 & 3, flags >> 3 & 7));
     let mut now = Time::ZERO;
     let mut missing = vec![];
-    while let [time, size, packets @ ..] = rest {
-        let (packet, after) = packets.split_at(packets.len().min(usize::from(*size)));
-        rest = after;
-        now += Duration::from_millis(u64::from(*time));
+    while !input.is_empty() {
+        now += input.pause();
+        let packet = input.long_bytes();
         // Whatever the outcome, the limits hold.
-        let _ = reassembler.push(now, Bytes::copy_from_slice(packet));
+        let _ = timed("packet", || reassembler.push(now, Bytes::copy_from_slice(packet)));
         assert!(reassembler.len() <= 64 && reassembler.bytes() <= 4096);
         reassembler.nacks(now, &mut missing);
         assert!(missing.len() <= 64);

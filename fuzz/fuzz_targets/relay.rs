@@ -10,26 +10,29 @@ use layercast::relay::{Forwarder, ForwarderConfig, FrameReader, RefreshRequests}
 use layercast::rtp::descriptor::Describer;
 use layercast::structure::{DecodeTargets, LayerId, PictureRequest, Planner, Refresh, ScalabilityMode};
 use layercast::{Size, Time};
+use layercast_fuzz::{Input, timed};
 use libfuzzer_sys::fuzz_target;
 
 const MODES: [ScalabilityMode; 3] = [ScalabilityMode::L3T3, ScalabilityMode::L3T3Key, ScalabilityMode::S3T3];
 
 fuzz_target!(|data: &[u8]| {
-    let Some((mode, mut rest)) = data.split_first() else { return };
-    let mode = MODES[usize::from(*mode) % MODES.len()];
+    let mut input = Input::new(data);
+    let mode = *input.pick(&MODES);
     let (mut planner, mut describer) = (Planner::new(mode, Size::new(1280, 720)), Describer::new());
     let (mut reader, mut requests) = (FrameReader::new(), RefreshRequests::default());
     let config = ForwarderConfig::default();
     let mut forwarder = Forwarder::new(config);
     let (mut now, mut refresh) = (Time::ZERO, Refresh::NONE);
     let mut asked: [Option<Time>; 2] = [None; 2];
-    while let [kind, size, after @ ..] = rest {
-        let (bytes, after) = after.split_at(after.len().min(usize::from(*size)));
-        rest = after;
+    while !input.is_empty() {
+        let (kind, bytes) = (input.byte(), input.bytes());
         let mut descriptors = vec![];
         match kind & 3 {
             0 => descriptors.push(bytes.to_vec()),
-            1 => forwarder.set_target(now, (*size < 32).then(|| LayerId::new(size & 3, size >> 2))),
+            1 => {
+                let layer = bytes.first().filter(|byte| **byte < 32);
+                forwarder.set_target(now, layer.map(|byte| LayerId::new(byte & 3, byte >> 2)));
+            }
             // Frames of a picture, in the order and with the damage that the bytes say.
             _ => {
                 now += Duration::from_millis(33);
@@ -54,9 +57,9 @@ fuzz_target!(|data: &[u8]| {
             }
         }
         for descriptor in &descriptors {
-            let Ok(frame) = reader.read(descriptor) else { continue };
+            let Ok(frame) = timed("descriptor", || reader.read(descriptor)) else { continue };
             requests.handle_frame(&frame);
-            let first = forwarder.handle_frame(now, &frame);
+            let first = timed("frame", || forwarder.handle_frame(now, &frame));
             let again = forwarder.handle_frame(now, &frame);
             assert_eq!(first, again, "a retransmission goes where the packet went");
         }
