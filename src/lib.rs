@@ -16,6 +16,7 @@
 //! | [`bitstream`] | reads and writes AV1 headers and files | |
 //! | `e2ee` | seals and opens the frames of each layer, agrees on keys | `e2ee` |
 //! | `rtp` | makes packets of frames, and frames of packets | `rtp` |
+//! | `congestion` | estimates what a path carries, and paces packets to it | `congestion` |
 //! | `relay` | decides which frames go on to a receiver, and what to ask the sender for | `relay` |
 //! | `decoder` | makes pictures of frames | `decoder` |
 //! | `select` | decides which layers each receiver gets, and which are coded at all | `select` |
@@ -80,6 +81,8 @@
 #![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 
 pub mod bitstream;
+#[cfg(feature = "congestion")]
+pub mod congestion;
 #[cfg(feature = "decoder")]
 pub mod decoder;
 #[cfg(feature = "e2ee")]

@@ -25,10 +25,11 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("encoder", &["picture", "structure", "bitstream"]),
     ("decoder", &["picture", "bitstream"]),
     ("rtp", &["time", "picture", "structure", "bitstream"]),
+    ("congestion", &["time", "rtp"]),
     ("relay", &["time", "structure", "rtp"]),
     ("e2ee", &["time", "structure", "rtp"]),
     ("select", &["time", "picture", "structure", "bitstream"]),
-    ("simulate", &["time", "picture", "structure", "rtp", "relay", "select"]),
+    ("simulate", &["time", "picture", "structure", "rtp", "congestion", "relay", "select"]),
 ];
 
 /// Crates that one room alone may name, or one file.
@@ -46,6 +47,7 @@ const CRATES: &[(&str, &str)] = &[
     ("sha2", "e2ee/"),
     ("subtle", "e2ee/"),
     ("zeroize", "e2ee/"),
+    ("rtcp_types", "congestion/feedback.rs"),
     ("oorandom", "simulate/"),
 ];
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::call::Call;
-use super::estimator::{Estimator, PacketReport};
 use super::link::Link;
 use super::model::{
     DECIDE, HEADERS, PACE, PADDING, PAYLOAD, REPORT, RESEND, SAMPLE, START, TABLE_OFFSET, UNREPORTED, UPLINK,
@@ -17,8 +16,9 @@ use super::policies::{Decider, Policy, Watched};
 use super::receiver::StreamReceiver;
 use super::sender::{Frame, Sender};
 use crate::Time;
+use crate::congestion::{Estimator, PacketReport, PathState};
 use crate::relay::{Forward, Forwarder, ForwarderConfig, FrameReader};
-use crate::select::{DemandFold, ReceiverId, Window};
+use crate::select::{DemandFold, Network, Probe, ReceiverId, Window};
 use crate::structure::{DecodeTargets, Refresh};
 
 enum Event {
@@ -349,11 +349,12 @@ impl<'a> Simulation<'a> {
         }
         let idle = receiver.probing.is_none();
         // All policies alike have the estimator's own probes, at the start and after a drop.
-        let own = if idle { receiver.estimator.probe(now) } else { None };
+        let own = if idle { receiver.estimator.probe(now) } else { None }
+            .map(|probe| Probe { bitrate: probe.bitrate, duration: probe.duration });
         // If nothing more is sent, losses at the end are never reported.
         let in_use = receiver.packets.back().is_some_and(|packet| packet.sent + UNREPORTED >= now);
         let under_way = receiver.packets.front().filter(|_| in_use).map(|packet| packet.sent);
-        let network = receiver.estimator.network(now, under_way);
+        let network = network(receiver.estimator.path(now, under_way));
         let over_used = receiver.estimator.over_used();
         let choice = receiver.decider.decide(now, network, over_used, &receiver.watched);
         let mut requests = Vec::new();
@@ -448,5 +449,15 @@ impl<'a> Simulation<'a> {
             sent_bytes: self.senders.iter().map(|sender| sender.bytes).collect(),
             encode_time: self.senders.iter().map(|s| Duration::from_micros(s.encode_us)).collect(),
         }
+    }
+}
+
+/// The state of a path, as selectors take it.
+fn network(path: PathState) -> Network {
+    Network {
+        available_bitrate: Some(path.bitrate),
+        round_trip: path.round_trip,
+        loss: path.loss,
+        queueing_delay: path.queueing_delay,
     }
 }

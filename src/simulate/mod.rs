@@ -10,7 +10,7 @@
 //! | relay | forwards the frames of the decided target if it has forwarded their references; retransmits lost packets for up to a second |
 //! | [`Link`] | has a drop-tail queue, the opportunities of a [`Trace`], delay and random loss |
 //! | receiver | reports every 50 ms, asks for lost packets, and for a refresh if frames wait in vain; decodes frames that have all their references, and shows the largest of each picture unless it is [`LATE`](model::LATE) |
-//! | [`Estimator`] | tells the [`Policy`] how much the path carries; the policy decides every 100 ms |
+//! | [`Estimator`](crate::congestion::Estimator) | tells the [`Policy`] how much the path carries; the policy decides every 100 ms |
 //!
 //! The quality of a window compares what it shows with the scene at that moment: the SSIM at the window's
 //! size of a picture that is 0 to 12 pictures old, as measured on the encode. A gap of more than
@@ -22,7 +22,7 @@
 
 mod call;
 mod engine;
-mod estimator;
+mod flow;
 mod link;
 pub mod model;
 mod oracle;
@@ -36,7 +36,7 @@ mod trace;
 mod video;
 
 pub use call::{Call, ReceiverSpec, Script};
-pub use estimator::{Estimator, PacketReport};
+pub use flow::{Flow, FlowOutcome};
 pub use link::{Link, LinkConfig};
 pub use outcome::{Outcome, PathSample, ReceiverOutcome, WindowOutcome};
 pub use policies::Policy;

@@ -126,6 +126,17 @@ pub const GIVEN_UP: Duration = Duration::from_millis(1500);
 /// The least time between two such requests for the same window.
 pub const REQUEST_DISTANCE: Duration = Duration::from_millis(600);
 
+// ---- A single sender ([`Flow`](super::Flow)) ----
+
+/// The sizes of its pictures in the order of a cycle, as multiples of the mean, as in a mode of three temporal layers.
+pub const FLOW_SIZES: [f64; 4] = [1.6, 0.7, 1.0, 0.7];
+
+/// Each of them is larger or smaller by up to this share of it, at random.
+pub const FLOW_SPREAD: f64 = 0.2;
+
+/// It leaves a picture out if the packets before it still need this long at the estimate.
+pub const FLOW_SKIP: Duration = Duration::from_millis(100);
+
 // ---- Figures over time ----
 
 /// The samples of an outcome are means over this.

@@ -1,0 +1,535 @@
+//! Spreads packets over time, so that no burst of them fills the queues of the network: a leaky bucket with classes of
+//! packets, probes, and an end to waiting.
+//!
+//! A frame of video comes all at once, and a key frame can be ten times as large as the others. The pacer sends packets
+//! at [`PacerConfig::factor`] times the estimate, important ones first. Audio does not wait. Packets that have waited
+//! for [`PacerConfig::longest_wait`] are dropped with all others of their frame, and the caller hears of it: such a
+//! frame would come too late, and the encoder has to send less.
+//!
+//! # Probes
+//!
+//! While a probe is on, the pacer sends at the probe's bitrate. If it has no packets to send, it asks for padding:
+//! [`PacerOutput::Padding`]. Padding packets carry transport-wide numbers as well, and may be anything that receivers
+//! throw away: repeats of the last packets as RTX (RFC 4588) if that was agreed on, since a repeat may take the place of
+//! one that got lost, or packets of nothing but RTP padding, which hold 255 bytes of it each. A packet sent again as it
+//! was is of no use: SRTP takes it for an attack, and no feedback tells of it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::types::Probe;
+use crate::Time;
+
+/// What is due within this time goes out together, so that a caller is not woken for each packet.
+const BURST: Duration = Duration::from_millis(5);
+/// The bucket holds the bytes of this time at most: after a burst of audio, video goes on soon.
+const MOST_DEBT: Duration = Duration::from_millis(500);
+/// A probe has at least so many packets, or it would measure nothing; but it lasts at most for this multiple of its
+/// duration.
+const PROBE_PACKETS: u32 = 5;
+const PROBE_STRETCH: u32 = 4;
+/// Bytes of a padding packet at most, and at least.
+const PADDING: usize = 1200;
+const LEAST_PADDING: usize = 100;
+/// Dropped frames that are told of; older ones are forgotten if the caller does not poll.
+const MOST_DROPPED: usize = 1024;
+
+/// How a packet is treated, the most important ones first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum PacketClass {
+    /// Is sent at once.
+    Audio,
+    /// A packet that is sent again. Somebody waits for it.
+    Retransmission,
+    /// Of a frame that all others need: spatial layer 0 of temporal layer 0.
+    Base,
+    /// Of any other frame.
+    Media,
+}
+
+/// A packet to be paced. `T` is the packet itself, or whatever stands for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "callers build it")]
+pub struct PacedPacket<T> {
+    /// How it is treated.
+    pub class: PacketClass,
+    /// A number of the frame that it belongs to, by the caller's own count over all streams of the path.
+    pub frame: u64,
+    /// Its bytes on the wire.
+    pub bytes: usize,
+    /// The packet.
+    pub packet: T,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PacerOutput<T> {
+    /// A packet to send now.
+    Packet {
+        /// The packet.
+        packet: PacedPacket<T>,
+        /// The probe that it is part of, for [`SentLog::push`](super::SentLog::push).
+        probe: Option<u32>,
+    },
+    /// A padding packet to send now.
+    Padding {
+        /// Its bytes on the wire. The pacer counts them as sent. If there is nothing to pad with, leave it out.
+        bytes: usize,
+        /// The probe that it is part of.
+        probe: u32,
+    },
+    /// A frame whose packets were dropped, in part or all of them.
+    Dropped {
+        /// The number of the frame.
+        frame: u64,
+        /// The class of the packets.
+        class: PacketClass,
+    },
+    /// Nothing now. Poll again at this time, or after the next packet or probe.
+    Timeout(Option<Time>),
+}
+
+/// The properties of a [`Pacer`]. [`PacerConfig::default`] makes one whose fields can then be changed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct PacerConfig {
+    /// Packets are sent at this multiple of the estimate, 1 to 2.5.
+    pub factor: f64,
+    /// Packets are dropped after this time.
+    pub longest_wait: Duration,
+    /// Bytes that wait at most.
+    pub most_bytes: usize,
+}
+
+impl Default for PacerConfig {
+    /// 1.5 times the estimate, 400 ms, and 1 MB.
+    fn default() -> Self {
+        Self { factor: 1.5, longest_wait: Duration::from_millis(400), most_bytes: 1_000_000 }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Waiting<T> {
+    since: Time,
+    packet: PacedPacket<T>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Probing {
+    number: u32,
+    probe: Probe,
+    started: Option<Time>,
+    bytes: usize,
+    packets: u32,
+}
+
+/// Spreads the packets of one path over time.
+#[derive(Debug)]
+pub struct Pacer<T> {
+    config: PacerConfig,
+    bitrate: u64,
+    /// By class.
+    queues: [VecDeque<Waiting<T>>; 4],
+    queued: usize,
+    /// Bytes sent that are still to be paid for, at the time of the last payment.
+    debt: f64,
+    paid: Time,
+    probing: Option<Probing>,
+    probes: u32,
+    /// Frames that were dropped since the caller polled, and the last one of each class: what comes of it later is
+    /// dropped as well.
+    dropped: VecDeque<(u64, PacketClass)>,
+    last_dropped: [Option<u64>; 4],
+}
+
+impl<T> Pacer<T> {
+    /// A pacer for a path that carries `bitrate`, in bit/s.
+    pub fn new(config: PacerConfig, bitrate: u64) -> Self {
+        Self {
+            config,
+            bitrate,
+            queues: [const { VecDeque::new() }; 4],
+            queued: 0,
+            debt: 0.0,
+            paid: Time::ZERO,
+            probing: None,
+            probes: 0,
+            dropped: VecDeque::new(),
+            last_dropped: [None; 4],
+        }
+    }
+
+    /// Sets the estimate of what the path carries, in bit/s.
+    pub fn set_bitrate(&mut self, now: Time, bitrate: u64) {
+        self.pay(now);
+        self.bitrate = bitrate;
+    }
+
+    /// Takes a packet to be sent. If there is no room for it, the oldest frames of the least important class are
+    /// dropped, or its own frame if none is less important.
+    pub fn handle_packet(&mut self, now: Time, packet: PacedPacket<T>) {
+        while self.queued + packet.bytes > self.config.most_bytes && self.queued > 0 {
+            let class = (packet.class as usize..4).rev().find(|&class| !self.queues[class].is_empty());
+            match class {
+                Some(class) => self.drop_first(class),
+                None => self.drop_frame(packet.class, packet.frame),
+            }
+            if class.is_none() {
+                break;
+            }
+        }
+        if self.last_dropped[packet.class as usize] == Some(packet.frame) {
+            return;
+        }
+        self.queued += packet.bytes;
+        self.queues[packet.class as usize].push_back(Waiting { since: now, packet });
+    }
+
+    /// Starts a probe, in place of one that is on. Returns its number.
+    pub fn start_probe(&mut self, now: Time, probe: Probe) -> u32 {
+        self.pay(now);
+        let number = self.probes;
+        self.probes = self.probes.wrapping_add(1);
+        self.probing = Some(Probing { number, probe, started: None, bytes: 0, packets: 0 });
+        number
+    }
+
+    /// Whether a probe is on.
+    pub fn is_probing(&self) -> bool {
+        self.probing.is_some()
+    }
+
+    /// Bytes of the packets that wait.
+    pub fn queued_bytes(&self) -> usize {
+        self.queued
+    }
+
+    /// How long the packets that wait would take at the estimate.
+    pub fn queued_time(&self) -> Duration {
+        Duration::from_secs_f64(self.queued as f64 * 8.0 / self.bitrate.max(1) as f64)
+    }
+
+    /// What to do at `now`. Call it again until it returns [`PacerOutput::Timeout`].
+    pub fn poll(&mut self, now: Time) -> PacerOutput<T> {
+        self.drop_old(now);
+        if let Some((frame, class)) = self.dropped.pop_front() {
+            return PacerOutput::Dropped { frame, class };
+        }
+        self.pay(now);
+        if !self.queues[PacketClass::Audio as usize].is_empty() {
+            return self.send(now, PacketClass::Audio as usize);
+        }
+        self.end_probe(now);
+        let class = self.queues.iter().position(|queue| !queue.is_empty());
+        if let Some(at) = self.next_of_probe(now) {
+            if now < at {
+                return PacerOutput::Timeout(Some(at));
+            }
+            return match class {
+                Some(class) => self.send(now, class),
+                None => self.pad(now),
+            };
+        }
+        let Some(class) = class else { return PacerOutput::Timeout(None) };
+        let rate = self.rate();
+        // What is due within a burst goes out now.
+        let burst = rate * BURST.as_secs_f64();
+        if self.debt <= burst {
+            return self.send(now, class);
+        }
+        let wait = Duration::from_secs_f64((self.debt / rate).min(1.0)).max(Duration::from_micros(100));
+        PacerOutput::Timeout(Some(now + wait))
+    }
+
+    /// Bytes a second.
+    fn rate(&self) -> f64 {
+        let rate = self.config.factor.clamp(1.0, 2.5) * self.bitrate as f64 / 8.0;
+        // A queue that could not be sent in half of the longest wait is sent faster, but no faster than that.
+        let drain = 2.0 * self.queued as f64 / self.config.longest_wait.as_secs_f64().max(1e-3);
+        let most = 2.5 * self.bitrate as f64 / 8.0;
+        rate.max(drain.min(most)).max(1.0)
+    }
+
+    fn pay(&mut self, now: Time) {
+        let passed = (now - self.paid).as_secs_f64();
+        self.paid = self.paid.max(now);
+        self.debt = (self.debt - passed * self.rate()).max(0.0);
+    }
+
+    /// When the next packet of a probe is due.
+    fn next_of_probe(&self, now: Time) -> Option<Time> {
+        let Probing { probe, started, bytes, .. } = self.probing?;
+        let due = Duration::from_secs_f64((bytes as f64 * 8.0 / probe.bitrate.max(1) as f64).min(1e6));
+        Some(started.unwrap_or(now) + due)
+    }
+
+    /// Ends a probe that has sent its bytes, or had its time.
+    fn end_probe(&mut self, now: Time) {
+        let Some(Probing { probe, started: Some(started), bytes, packets, .. }) = self.probing else {
+            return;
+        };
+        let goal = (probe.bitrate as f64 * probe.duration.as_secs_f64() / 8.0) as usize;
+        let sent = bytes >= goal && packets >= PROBE_PACKETS;
+        if sent || now >= started + probe.duration.saturating_mul(PROBE_STRETCH) {
+            self.probing = None;
+        }
+    }
+
+    fn pad(&mut self, now: Time) -> PacerOutput<T> {
+        let Some(probing) = self.probing else { return PacerOutput::Timeout(None) };
+        let goal = probing.probe.bitrate as f64 * probing.probe.duration.as_secs_f64() / 8.0;
+        let left = (goal as usize).saturating_sub(probing.bytes);
+        let share = goal as usize / PROBE_PACKETS as usize;
+        let bytes = left.min(share).clamp(LEAST_PADDING, PADDING);
+        let number = probing.number;
+        self.sent(now, bytes);
+        PacerOutput::Padding { bytes, probe: number }
+    }
+
+    fn send(&mut self, now: Time, class: usize) -> PacerOutput<T> {
+        let Some(Waiting { packet, .. }) = self.queues[class].pop_front() else {
+            return PacerOutput::Timeout(None);
+        };
+        self.queued -= packet.bytes;
+        let probe = self.probing.map(|probing| probing.number);
+        self.sent(now, packet.bytes);
+        PacerOutput::Packet { packet, probe }
+    }
+
+    fn sent(&mut self, now: Time, bytes: usize) {
+        let most = self.rate() * MOST_DEBT.as_secs_f64();
+        self.debt = (self.debt + bytes as f64).min(most.max(bytes as f64));
+        if let Some(probing) = &mut self.probing {
+            probing.started.get_or_insert(now);
+            probing.bytes += bytes;
+            probing.packets += 1;
+        }
+    }
+
+    fn drop_old(&mut self, now: Time) {
+        for class in 1..4 {
+            while self.queues[class].front().is_some_and(|first| first.since + self.config.longest_wait < now)
+            {
+                self.drop_first(class);
+            }
+        }
+    }
+
+    /// Drops the frame of the first packet of a class.
+    fn drop_first(&mut self, class: usize) {
+        if let Some(first) = self.queues[class].front() {
+            self.drop_frame(first.packet.class, first.packet.frame);
+        }
+    }
+
+    fn drop_frame(&mut self, class: PacketClass, frame: u64) {
+        let queued = &mut self.queued;
+        self.queues[class as usize].retain(|waiting| {
+            let stays = waiting.packet.frame != frame;
+            if !stays {
+                *queued -= waiting.packet.bytes;
+            }
+            stays
+        });
+        if self.last_dropped[class as usize] != Some(frame) {
+            self.last_dropped[class as usize] = Some(frame);
+            if self.dropped.len() >= MOST_DROPPED {
+                self.dropped.pop_front();
+            }
+            self.dropped.push_back((frame, class));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ms(since_start: u64) -> Time {
+        Time::from_millis(since_start)
+    }
+
+    fn packet(class: PacketClass, frame: u64, bytes: usize) -> PacedPacket<()> {
+        PacedPacket { class, frame, bytes, packet: () }
+    }
+
+    /// Polls each ms of a time. Returns what came out, and when.
+    fn run(pacer: &mut Pacer<()>, from: u64, to: u64) -> Vec<(u64, PacerOutput<()>)> {
+        let mut outputs = Vec::new();
+        for now in from..to {
+            loop {
+                match pacer.poll(ms(now)) {
+                    PacerOutput::Timeout(at) => {
+                        assert!(at.is_none_or(|at| at > ms(now)), "{at:?} at {now} ms");
+                        break;
+                    }
+                    output => outputs.push((now, output)),
+                }
+            }
+        }
+        outputs
+    }
+
+    fn sent(outputs: &[(u64, PacerOutput<()>)]) -> Vec<(u64, PacketClass, u64)> {
+        let sent = |(now, output): &(u64, PacerOutput<()>)| match output {
+            PacerOutput::Packet { packet, .. } => Some((*now, packet.class, packet.frame)),
+            _ => None,
+        };
+        outputs.iter().filter_map(sent).collect()
+    }
+
+    #[test]
+    fn a_large_frame_is_spread_at_a_multiple_of_the_estimate() {
+        // 1.5 times 800 kbit/s are 150 bytes a ms.
+        let mut pacer = Pacer::new(PacerConfig::default(), 800_000);
+        (0..20).for_each(|_| pacer.handle_packet(ms(0), packet(PacketClass::Media, 1, 1000)));
+        assert_eq!(pacer.queued_time(), Duration::from_millis(200));
+        let sent = sent(&run(&mut pacer, 0, 300));
+        assert_eq!(sent.len(), 20);
+        let last = sent.last().unwrap().0;
+        assert!((115..=130).contains(&last), "{last}");
+        // No ms has more than a burst and a packet.
+        for now in 0..300 {
+            let bytes = 1000 * sent.iter().filter(|sent| sent.0 == now).count();
+            assert!(bytes <= 750 + 1000, "{bytes} at {now}");
+        }
+        assert_eq!(pacer.queued_bytes(), 0);
+    }
+
+    #[test]
+    fn audio_does_not_wait_and_the_important_goes_first() {
+        let mut pacer = Pacer::new(PacerConfig::default(), 80_000);
+        let classes =
+            [PacketClass::Media, PacketClass::Base, PacketClass::Retransmission, PacketClass::Audio];
+        for (frame, class) in (0..).zip(classes) {
+            pacer.handle_packet(ms(0), packet(class, frame, 1000));
+            pacer.handle_packet(ms(0), packet(class, frame, 1000));
+        }
+        let sent = sent(&run(&mut pacer, 0, 400));
+        assert_eq!(sent.iter().map(|sent| sent.2).collect::<Vec<_>>()[..7], [3, 3, 2, 2, 1, 1, 0]);
+        assert_eq!([sent[0].0, sent[1].0], [0, 0]);
+        assert!(sent[2].0 > 50);
+    }
+
+    #[test]
+    fn what_waits_too_long_is_dropped_by_whole_frames() {
+        // 15 bytes a ms: 400 ms are 6 packets, 10 at most with the queue this long.
+        let mut pacer = Pacer::new(PacerConfig::default(), 80_000);
+        for frame in 0..4 {
+            (0..4).for_each(|_| pacer.handle_packet(ms(frame), packet(PacketClass::Media, frame, 1000)));
+        }
+        let outputs = run(&mut pacer, 4, 1000);
+        let dropped: Vec<_> = outputs
+            .iter()
+            .filter_map(|(now, output)| match output {
+                PacerOutput::Dropped { frame, class: PacketClass::Media } => Some((*now, *frame)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(dropped, [(403, 2), (404, 3)]);
+        assert_eq!(sent(&outputs).iter().filter(|sent| sent.2 < 2).count(), 8);
+        assert_eq!(pacer.queued_bytes(), 0);
+    }
+
+    #[test]
+    fn a_full_queue_drops_the_least_important() {
+        let config = PacerConfig { most_bytes: 5000, ..PacerConfig::default() };
+        let mut pacer = Pacer::new(config, 80_000);
+        for frame in 0..2 {
+            (0..2).for_each(|_| pacer.handle_packet(ms(0), packet(PacketClass::Media, frame, 1000)));
+        }
+        (0..4).for_each(|_| pacer.handle_packet(ms(0), packet(PacketClass::Base, 9, 1000)));
+        // Its own frame, since nothing is less important, and all that comes of it.
+        (0..3).for_each(|_| pacer.handle_packet(ms(0), packet(PacketClass::Media, 10, 1000)));
+        let dropped = |frame| PacerOutput::Dropped { frame, class: PacketClass::Media };
+        assert_eq!([0, 1, 10].map(|_| pacer.poll(ms(0))), [0, 1, 10].map(dropped));
+        assert_eq!(pacer.queued_bytes(), 4000);
+        // Nothing is dropped that could be sent.
+        assert_eq!(sent(&run(&mut pacer, 0, 300)).len(), 4);
+    }
+
+    #[test]
+    fn a_probe_is_sent_at_its_bitrate_with_padding_where_media_is_missing() {
+        let mut pacer = Pacer::new(PacerConfig::default(), 500_000);
+        let number =
+            pacer.start_probe(ms(0), Probe { bitrate: 2_000_000, duration: Duration::from_millis(100) });
+        (0..5).for_each(|_| pacer.handle_packet(ms(0), packet(PacketClass::Media, 1, 1200)));
+        let outputs = run(&mut pacer, 0, 200);
+        let (mut media, mut padding, mut last) = (0, 0, 0);
+        for (now, output) in &outputs {
+            match *output {
+                PacerOutput::Packet { packet, probe } => {
+                    assert_eq!(probe, Some(number));
+                    media += packet.bytes;
+                }
+                PacerOutput::Padding { bytes, probe } => {
+                    assert_eq!(probe, number);
+                    padding += bytes;
+                }
+                output => panic!("{output:?}"),
+            }
+            last = *now;
+        }
+        assert_eq!(media, 6000);
+        assert!((19_000..=20_200).contains(&padding), "{padding}");
+        assert!((90..=101).contains(&last), "{last}");
+        assert!(!pacer.is_probing());
+        // A slow one has enough packets nevertheless.
+        pacer.start_probe(ms(300), Probe { bitrate: 100_000, duration: Duration::from_millis(40) });
+        assert!(run(&mut pacer, 300, 600).len() >= 5);
+    }
+
+    proptest! {
+        /// Packets of any class and size: each comes out once or is dropped, none waits for longer than it may, and no
+        /// more than the rate is sent.
+        #[test]
+        fn packets_come_out_in_time_or_are_dropped(
+            packets in vec((0..4u8, 1..1500usize, 0..30u64), 1..200),
+            bitrate in prop_oneof![Just(0), 1000..50_000_000u64, Just(u64::MAX)],
+            probe in proptest::option::of((any::<u64>(), any::<u64>())),
+        ) {
+            let config = PacerConfig { most_bytes: 50_000, ..PacerConfig::default() };
+            let mut pacer = Pacer::new(config, bitrate);
+            if let Some((bitrate, duration)) = probe {
+                pacer.start_probe(ms(0), Probe { bitrate, duration: Duration::from_micros(duration) });
+            }
+            let (mut now, mut came, mut gone) = (ms(0), 0, 0);
+            for (frame, (class, bytes, passed)) in packets.into_iter().enumerate() {
+                now += Duration::from_millis(passed);
+                let class = match class {
+                    0 => PacketClass::Audio,
+                    1 => PacketClass::Retransmission,
+                    2 => PacketClass::Base,
+                    _ => PacketClass::Media,
+                };
+                let packet = PacedPacket { class, frame: frame as u64 / 3, bytes, packet: (now, frame) };
+                pacer.handle_packet(now, packet);
+                came += 1;
+                prop_assert!(pacer.queued_bytes() <= 50_000);
+                for _ in 0..1000 {
+                    match pacer.poll(now) {
+                        PacerOutput::Packet { packet, .. } => {
+                            gone += 1;
+                            let waited = now - packet.packet.0;
+                            prop_assert!(class == PacketClass::Audio || waited <= config.longest_wait);
+                        }
+                        PacerOutput::Timeout(at) => {
+                            prop_assert!(at.is_none_or(|at| at > now), "{:?} at {:?}", at, now);
+                            break;
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            let waiting: usize = pacer.queues.iter().map(VecDeque::len).sum();
+            prop_assert!(gone + waiting <= came);
+            let bytes: usize = pacer.queues.iter().flatten().map(|waiting| waiting.packet.bytes).sum();
+            prop_assert_eq!(bytes, pacer.queued_bytes());
+        }
+    }
+}

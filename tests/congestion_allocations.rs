@@ -1,0 +1,76 @@
+//! Congestion control allocates memory for each feedback message, and none for each packet. This test has a process of
+//! its own, because it counts the allocations of the whole process.
+
+use std::time::Duration;
+
+use layercast::Time;
+use layercast::congestion::{
+    Estimator, FeedbackConfig, FeedbackGenerator, PacedPacket, Pacer, PacerConfig, PacerOutput, PacketClass,
+    Probe, SentLog,
+};
+
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+/// Allocations of ten seconds in which so many packets are sent each 10 ms: of sending and of receiving. Also counts
+/// the messages.
+fn allocations(packets: u64) -> ([u64; 2], u64) {
+    let mut pacer = Pacer::new(PacerConfig::default(), 100_000_000);
+    let (mut log, mut estimator) = (SentLog::new(), Estimator::new(100_000_000));
+    let mut generator = FeedbackGenerator::new(FeedbackConfig::new(1, 2));
+    let (mut counts, mut messages, mut arrived) = ([0; 2], 0, Vec::with_capacity(1000));
+    for n in 0..1400 {
+        if n == 400 {
+            (counts, messages) = ([0; 2], 0);
+        }
+        let now = Time::from_millis(10 * n);
+        let before = dhat::HeapStats::get().total_blocks;
+        for _ in 0..packets {
+            let class = if n % 4 == 0 { PacketClass::Base } else { PacketClass::Media };
+            pacer.handle_packet(now, PacedPacket { class, frame: n, bytes: 1200, packet: () });
+        }
+        if n % 100 == 0 {
+            pacer.start_probe(now, Probe { bitrate: 10_000_000, duration: Duration::from_millis(20) });
+        }
+        loop {
+            match pacer.poll(now) {
+                PacerOutput::Packet { packet, probe } => {
+                    arrived.push((log.push(now, packet.bytes, probe), packet.bytes))
+                }
+                PacerOutput::Padding { bytes, probe } => {
+                    arrived.push((log.push(now, bytes, Some(probe)), bytes))
+                }
+                PacerOutput::Timeout(_) => break,
+                output => panic!("{output:?}"),
+            }
+        }
+        let sent = dhat::HeapStats::get().total_blocks;
+        counts[0] += sent - before;
+        for (number, bytes) in arrived.drain(..) {
+            // One in 50 is lost.
+            if number % 50 != 7 {
+                generator.handle_packet(now, number, bytes);
+            }
+        }
+        while let Some(message) = generator.poll(now) {
+            messages += 1;
+            let reports = log.handle_feedback(now, &message).unwrap();
+            estimator.report(now, reports);
+            assert!(estimator.bitrate() > 0);
+        }
+        counts[1] += dhat::HeapStats::get().total_blocks - sent;
+    }
+    (counts, messages)
+}
+
+#[test]
+fn nothing_is_allocated_per_packet() {
+    let _profiler = dhat::Profiler::builder().testing().build();
+    let ([few_sent, few], few_messages) = allocations(2);
+    let ([many_sent, many], many_messages) = allocations(20);
+    println!("{few} for {few_messages} messages of 2 packets, {many} for {many_messages} of 20");
+    assert_eq!((few_sent, many_sent), (0, 0));
+    // The message, and the lists in it, which grow by doubling.
+    assert!(few_messages > 100 && many_messages > 100);
+    assert!(few <= 12 * few_messages && many <= 16 * many_messages);
+}
