@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use layercast::simulate::{Call, CodedVideo, LinkConfig, Outcome, Policy, Report, Trace};
+use layercast::Time;
+use layercast::simulate::{Call, CodedVideo, Flow, LinkConfig, Outcome, Policy, Report, Trace};
 use layercast_examples::{Result, at, exit_code};
 
 /// Simulates a call in virtual time, under the crate's selector and the policies it is compared with, and prints
@@ -46,6 +47,9 @@ struct Args {
     /// The same video as independent encodings (`table --mode S3T3`).
     #[arg(long, requires = "table")]
     simulcast_table: Option<PathBuf>,
+    /// Prints the estimate of each 100 ms, in kbit/s, below each row of the scenario `flow`.
+    #[arg(long)]
+    estimates: bool,
     /// Writes a page (.html) with all figures, or a picture (.svg) of the selector and of the greedy policy.
     #[arg(long)]
     report: Option<PathBuf>,
@@ -60,6 +64,9 @@ enum Scenario {
     /// Everybody sends and watches: a gallery, then a pinned speaker, then a shared screen. Senders that encode on
     /// demand are compared with senders that encode everything.
     Meeting,
+    /// One sender that uses all that the link carries, to judge congestion control: over the trace, or over links that
+    /// stay as they are, halve and double.
+    Flow,
 }
 
 fn main() -> ExitCode {
@@ -74,6 +81,10 @@ fn run(args: &Args) -> Result<()> {
         Some(path) => Some(at(path, Trace::parse(&at(path, std::fs::read_to_string(path))?))?),
         None => None,
     };
+    if args.scenario == Some(Scenario::Flow) {
+        flows(args, recorded);
+        return Ok(());
+    }
     let longest = recorded.as_ref().map_or(Duration::from_secs(120), Trace::period);
     let duration = args.seconds.map_or(longest.min(Duration::from_secs(300)), Duration::from_secs);
     let trace = recorded.unwrap_or_else(|| Trace::lte(args.seed, args.bitrate, duration));
@@ -111,6 +122,69 @@ fn run(args: &Args) -> Result<()> {
         Report(&outcomes).html(&name)
     };
     at(path, std::fs::write(path, page))
+}
+
+/// Prints how well congestion control uses a link.
+fn flows(args: &Args, recorded: Option<Trace>) {
+    let mut link = LinkConfig::default();
+    link.delay = Duration::from_millis(args.delay);
+    (link.queue, link.loss, link.seed) = (args.queue, args.loss, args.seed);
+    println!(
+        "| link                | used % | padding % | queue ms p50 | p95 | lost % | skipped | found ms |"
+    );
+    println!(
+        "| ------------------- | -----: | --------: | -----------: | --: | -----: | ------: | -------: |"
+    );
+    let row = |name: &str, flow: &Flow, from: u64, to: u64, step: Option<(u64, bool)>| {
+        let outcome = flow.run(Duration::from_secs(to));
+        let (from, to) = (Time::from_secs(from), Time::from_secs(to));
+        let padding: usize = outcome.packets.iter().filter(|packet| packet.3).map(|packet| packet.1).sum();
+        let bytes: usize = outcome.packets.iter().map(|packet| packet.1).sum();
+        let found = step.map_or(String::new(), |(second, up)| {
+            let at = Time::from_secs(second);
+            let carries = flow.trace.bitrate(at, at + Duration::from_secs(5));
+            let found = match up {
+                true => outcome.found(at, carries * 9 / 10..),
+                false => outcome.found(at, ..=carries),
+            };
+            found.map_or_else(|| "never".to_owned(), |found| found.as_millis().to_string())
+        });
+        println!(
+            "| {name:19} | {:6.1} | {:9.1} | {:12.0} | {:3.0} | {:6.2} | {:7} | {found:>8} |",
+            100.0 * flow.used(&outcome, from, to),
+            100.0 * padding as f64 / bytes as f64,
+            outcome.queueing(from, to, 0.5).as_secs_f64() * 1e3,
+            outcome.queueing(from, to, 0.95).as_secs_f64() * 1e3,
+            100.0 * outcome.lost as f64 / (outcome.lost as f64 + outcome.packets.len() as f64),
+            outcome.skipped + outcome.dropped,
+        );
+        if args.estimates {
+            for (at, estimate) in outcome.estimates.iter().enumerate().step_by(10) {
+                println!("{:.1} {}", at as f64 / 100.0, estimate / 1000);
+            }
+        }
+    };
+    if let Some(trace) = recorded {
+        let seconds = args.seconds.unwrap_or(trace.period().as_secs());
+        row("trace", &Flow::new(trace, link), 0, seconds, None);
+        return;
+    }
+    let seconds = args.seconds.unwrap_or(60);
+    for kilobits in [300, 1000, 3000, 8000] {
+        let bitrate = 1000 * kilobits;
+        let steady = Flow::new(Trace::constant(bitrate), link);
+        row(&format!("{kilobits} kbit/s"), &steady, 10, seconds, None);
+        for (name, to, up) in [("halves", bitrate / 2, false), ("doubles", 2 * bitrate, true)] {
+            // At several times of the estimate's saw teeth.
+            for second in [30, 33, 37] {
+                let steps = [(Duration::from_secs(second), bitrate), (Duration::from_secs(20), to)];
+                let flow = Flow::new(Trace::steps(&steps), link);
+                row(&format!("{kilobits}, {name}"), &flow, second, second + 15, Some((second, up)));
+            }
+        }
+    }
+    let drawn = Duration::from_secs(120);
+    row("drawn LTE", &Flow::new(Trace::lte(args.seed, args.bitrate, drawn), link), 0, 120, None);
 }
 
 fn with_tables(args: &Args, mut call: Call) -> Result<Call> {
