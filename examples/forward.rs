@@ -13,11 +13,11 @@ use clap::{Parser, ValueEnum};
 use layercast::Time;
 use layercast::relay::{Forward, Forwarder, ForwarderConfig, FrameReader, RefreshRequests};
 use layercast::rtp::packet::{RtpPacket, RtpPacketMut};
-use layercast::rtp::rtcp::{self, Lost, RtcpMessage};
+use layercast::rtp::rtcp::{self, IntraRequest, LayerRequest, Lost, RtcpMessage};
 use layercast::structure::{LayerId, Refresh};
 
 use common::{Result, at, exit_code};
-use udp::{Faults, Network, is_rtcp, refresh_message};
+use udp::{Faults, Network, is_rtcp};
 
 /// Identifier of the Dependency Descriptor's header extension, as `send` has it.
 const DESCRIPTOR_ID: u8 = 4;
@@ -329,7 +329,15 @@ impl<'a> Proxy<'a> {
         if let Some(refresh) = self.requests.poll(now) {
             self.requested = self.requested.wrapping_add(1);
             let wanted = LayerId::new(self.args.spatial, self.args.temporal);
-            feedback.push(refresh_message(refresh, wanted, SSRC, self.media, self.requested));
+            let (ssrc, payload_type) = self.media;
+            let sequence_number = self.requested;
+            feedback.push(match LayerRequest::new(refresh, wanted, ssrc, sequence_number, payload_type) {
+                Some(request) => RtcpMessage::Lrr { sender_ssrc: SSRC, requests: vec![request] },
+                None => RtcpMessage::Fir {
+                    sender_ssrc: SSRC,
+                    requests: vec![IntraRequest { ssrc, sequence_number }],
+                },
+            });
         }
         feedback
     }

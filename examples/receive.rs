@@ -10,21 +10,19 @@ use std::process::ExitCode;
 use std::sync::mpsc::{self, TryRecvError};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
 use clap::Parser;
-use layercast::decoder::{Decoder, DecoderConfig, Output};
 use layercast::e2ee::{Agreement, KeyRing, VideoOpener};
+use layercast::rtp::ReassemblerStatistics;
 use layercast::rtp::frame_buffer::DropReason;
-use layercast::rtp::reassembler::Rejected;
-use layercast::rtp::rtcp::{self, Lost};
-use layercast::rtp::{DecodableUnit, ReassemblerStatistics, RtcpMessage};
-use layercast::structure::{LayerId, Refresh};
+use layercast::session::{
+    ReceiverOutput, ReceiverStatistics, Refused, ShownPicture, VideoReceiver, VideoReceiverConfig,
+};
+use layercast::structure::LayerId;
 use layercast::{Size, Time};
 use y4m::Ratio;
 
 use common::{Result, at, exit_code, video, warn_of_debug_build};
-use udp::call::{Happened, Incoming, PAYLOAD_TYPE, SSRC};
-use udp::{control, is_rtcp, refresh_message};
+use udp::{SSRC, control, is_rtcp};
 
 /// Waits for `send`, agrees on keys with it by MLS, receives the layers of a decode target, opens and decodes them
 /// and reports: a line a second, and in the end what was lost, asked for, refused and why.
@@ -82,8 +80,8 @@ fn run(args: &Args) -> Result<()> {
     });
 
     let opener = VideoOpener::new(agreed, sender, 0);
-    let mut receiver =
-        Receiver::new(args, Incoming::new(LayerId::new(args.spatial, args.temporal), Some((opener, keys))))?;
+    let config = VideoReceiverConfig::new(SSRC, LayerId::new(args.spatial, args.temporal));
+    let mut receiver = Receiver::new(args, VideoReceiver::new(config, Some((opener, keys)))?);
     let start = Instant::now();
     let clock = || Time::new(start.elapsed());
     let mut peer = None;
@@ -101,25 +99,17 @@ fn run(args: &Args) -> Result<()> {
         if end.is_some_and(|end| end <= now) {
             break;
         }
-        let until = receiver.incoming.next_timeout().unwrap_or(now + WAIT).min(now + WAIT);
+        let until = receiver.run(now, |feedback| match peer {
+            Some(peer) => socket.send_to(feedback, peer).map(drop),
+            None => Ok(()),
+        })?;
+        let until = until.unwrap_or(now + WAIT).min(now + WAIT);
         if let Some((packet, from)) = udp::receive(&socket, until - now)?
             && !is_rtcp(&packet)
         {
             peer = Some(from);
             receiver.totals.bytes += packet.len();
-            let rejected = receiver.incoming.push(clock(), packet).err();
-            // Those are in the statistics.
-            if let Some(rejected) =
-                rejected.filter(|why| !matches!(why, Rejected::Duplicate | Rejected::Late))
-            {
-                receiver.trouble(format!("packet: {rejected}"));
-            }
-        }
-        let feedback = receiver.run(clock())?;
-        if let Some(peer) = peer.filter(|_| !feedback.is_empty()) {
-            let mut packet = BytesMut::new();
-            rtcp::write(&feedback, &mut packet)?;
-            socket.send_to(&packet, peer)?;
+            receiver.stream.handle_packet(clock(), packet);
         }
         if start.elapsed() >= report {
             receiver.report(report, REPORT);
@@ -134,109 +124,71 @@ fn run(args: &Args) -> Result<()> {
 struct Totals {
     bytes: usize,
     pictures: u64,
-    requests: u64,
     troubles: u64,
 }
 
 struct Receiver {
-    incoming: Incoming,
-    decoder: Decoder,
+    stream: VideoReceiver,
     output: Option<(PathBuf, Option<video::Writer>)>,
     tell_pictures: bool,
     totals: Totals,
     /// As of the last report.
-    before: (Totals, ReassemblerStatistics),
+    before: (Totals, ReceiverStatistics),
     shown: Option<(LayerId, Size)>,
     /// What went wrong by its kind, which is the message without its numbers: the first message, and how many.
     troubles: BTreeMap<String, (String, u64)>,
-    requests: u8,
-    happened: Vec<Happened>,
-    missing: Vec<u16>,
 }
 
 impl Receiver {
-    fn new(args: &Args, incoming: Incoming) -> Result<Self> {
-        let config = DecoderConfig { output: Output::HighestLayer, ..DecoderConfig::default() };
+    fn new(args: &Args, stream: VideoReceiver) -> Self {
         println!(
             "  time | pictures | layer       size | kbit/s | missing recovered lost | NACKs refreshes | refused"
         );
         println!(
             "------ | -------- | ---------------- | ------ | ---------------------- | --------------- | -------"
         );
-        Ok(Self {
-            incoming,
-            decoder: Decoder::new(config)?,
+        Self {
+            stream,
             output: args.output.clone().map(|path| (path, None)),
             tell_pictures: args.pictures,
             totals: Totals::default(),
             before: Default::default(),
             shown: None,
             troubles: BTreeMap::new(),
-            requests: 0,
-            happened: vec![],
-            missing: vec![],
-        })
+        }
     }
 
-    /// Decodes what can be decoded, and gives what is to be said to the sender.
-    fn run(&mut self, now: Time) -> Result<Vec<RtcpMessage>> {
-        let mut feedback = vec![];
-        let mut happened = std::mem::take(&mut self.happened);
-        self.incoming.poll(now, &mut happened);
-        for happened in happened.drain(..) {
-            match happened {
-                Happened::Unit(unit) => self.decode(now, &unit)?,
-                Happened::Refresh(refresh) => {
-                    self.totals.requests += 1;
-                    feedback.push(self.request(refresh));
-                }
-                Happened::Refused(why) => self.trouble(format!("frame refused: {why}")),
-                Happened::Abandoned(why) => self.trouble(format!("frame abandoned: {why}")),
-                Happened::Dropped(DropReason::NotNeeded) => {}
-                Happened::Dropped(why) => self.trouble(format!("frame dropped: {why}")),
+    /// Shows what can be shown and sends feedback. Gives the time of the next call, if nothing comes before.
+    fn run(&mut self, now: Time, send: impl Fn(&[u8]) -> std::io::Result<()>) -> Result<Option<Time>> {
+        loop {
+            match self.stream.poll(now) {
+                ReceiverOutput::Picture(picture) => self.show(now, picture)?,
+                ReceiverOutput::Transmit(feedback) => send(&feedback)?,
+                // The next picture is there already, or a layer is shown without it.
+                ReceiverOutput::Refused(Refused::Dropped(DropReason::Late)) => {}
+                ReceiverOutput::Refused(why) => self.trouble(why.to_string()),
+                ReceiverOutput::Timeout(at) => return Ok(at),
+                _ => {}
             }
         }
-        self.happened = happened;
-        self.incoming.reassembler.nacks(now, &mut self.missing);
-        if !self.missing.is_empty() {
-            let lost = Lost::of(self.missing.iter().copied());
-            feedback.push(RtcpMessage::Nack { sender_ssrc: 1, media_ssrc: SSRC, lost });
+    }
+
+    fn show(&mut self, now: Time, shown: ShownPicture) -> Result<()> {
+        let ShownPicture { picture, timestamp, target, .. } = shown;
+        let size = picture.size();
+        self.totals.pictures += 1;
+        self.shown = Some((target, size));
+        if self.tell_pictures {
+            let seconds = now.since_start().as_secs_f64();
+            println!("{seconds:6.3} | picture at {timestamp:10} | {target} {size}");
         }
-        Ok(feedback)
-    }
-
-    fn request(&mut self, refresh: Refresh) -> RtcpMessage {
-        self.requests = self.requests.wrapping_add(1);
-        refresh_message(refresh, self.incoming.buffer.target(), 1, (SSRC, PAYLOAD_TYPE), self.requests)
-    }
-
-    fn decode(&mut self, now: Time, unit: &DecodableUnit) -> Result<()> {
-        let pictures = match self.decoder.decode(&unit.to_bytes(), i64::from(unit.timestamp)) {
-            Ok(pictures) => pictures,
-            Err(error) => {
-                self.trouble(format!("decoder: {error}"));
-                self.incoming.buffer.restart(now);
-                return Ok(());
-            }
+        let Some((path, writer)) = &mut self.output else { return Ok(()) };
+        let writer = match writer {
+            Some(writer) => writer,
+            none => none.insert(video::Writer::create(path, size, Ratio::new(30, 1))?),
         };
-        let Some(layer) = unit.frames.last().map(|frame| frame.layer) else { return Ok(()) };
-        for shown in pictures {
-            let size = shown.picture.size();
-            self.totals.pictures += 1;
-            self.shown = Some((layer, size));
-            if self.tell_pictures {
-                let bytes: usize = unit.frames.iter().map(|frame| frame.payload.len()).sum();
-                let seconds = now.since_start().as_secs_f64();
-                println!("{seconds:6.3} | picture at {:10} | {layer} {size} | {bytes} bytes", unit.timestamp);
-            }
-            let Some((path, writer)) = &mut self.output else { continue };
-            let writer = match writer {
-                Some(writer) => writer,
-                none => none.insert(video::Writer::create(path, size, Ratio::new(30, 1))?),
-            };
-            if writer.size() == size {
-                at(path, writer.write(&shown.picture))?;
-            }
+        if writer.size() == size {
+            at(path, writer.write(&picture))?;
         }
         Ok(())
     }
@@ -249,8 +201,10 @@ impl Receiver {
 
     /// A line for the time since the last one.
     fn report(&mut self, now: Duration, span: Duration) {
-        let statistics = self.incoming.reassembler.statistics();
-        let (before, packets_before) = self.before;
+        let statistics = self.stream.statistics();
+        let packets = statistics.packets;
+        let (before, statistics_before) = self.before;
+        let packets_before = statistics_before.packets;
         let (layer, size) = match self.shown.take() {
             Some((layer, size)) => (layer.to_string(), size.to_string()),
             None => ("-".into(), "-".into()),
@@ -260,19 +214,19 @@ impl Receiver {
             now.as_secs_f64(),
             self.totals.pictures - before.pictures,
             (self.totals.bytes - before.bytes) as f64 / 125.0 / span.as_secs_f64(),
-            statistics.missing - packets_before.missing,
-            statistics.recovered - packets_before.recovered,
-            statistics.lost - packets_before.lost,
-            statistics.nacks - packets_before.nacks,
-            self.totals.requests - before.requests,
+            packets.missing - packets_before.missing,
+            packets.recovered - packets_before.recovered,
+            packets.lost - packets_before.lost,
+            packets.nacks - packets_before.nacks,
+            statistics.refreshes - statistics_before.refreshes,
             self.totals.troubles - before.troubles,
         );
         self.before = (self.totals, statistics);
     }
 
     fn finish(self, now: Duration) -> Result<()> {
-        let Totals { bytes, pictures, requests, .. } = self.totals;
-        let statistics = self.incoming.reassembler.statistics();
+        let Totals { bytes, pictures, .. } = self.totals;
+        let ReceiverStatistics { packets: statistics, refreshes, .. } = self.stream.statistics();
         let ReassemblerStatistics { packets, recovered, duplicates, late, missing, lost, nacks, .. } =
             statistics;
         println!();
@@ -284,7 +238,7 @@ impl Receiver {
         println!(
             "{packets} packets; {missing} were missing, {recovered} came when asked for again ({nacks} times), {lost} never"
         );
-        println!("{duplicates} came twice, {late} too late; {requests} refreshes were asked for");
+        println!("{duplicates} came twice, {late} too late; {refreshes} refreshes were asked for");
         for (kind, (first, count)) in &self.troubles {
             let note = if *count > 1 && kind != first { " (the first of them)" } else { "" };
             println!("{count:6} x {first}{note}");

@@ -10,18 +10,15 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use layercast::bitstream::{FrameType, HeaderReader, ObuType, obus};
-use layercast::e2ee::Agreement;
-use layercast::encoder::{EncodeOptions, SvcConfig, SvcEncoder};
-use layercast::rtp::{Packets, RtcpMessage, SentPackets, rtcp};
-use layercast::structure::{
-    DecodeTargets, LayerId, PicturePlan, PictureRequest, Planner, Refresh, ScalabilityMode,
-};
+use layercast::e2ee::{Agreement, VideoSealer};
+use layercast::encoder::SvcConfig;
+use layercast::session::{SenderOutput, SenderStatistics, VideoSender, VideoSenderConfig};
+use layercast::structure::{DecodeTargets, LayerId, PictureRequest, Planner, Refresh, ScalabilityMode};
 use layercast::{Size, Time};
 
 use common::stream::Stream;
 use common::{Result, at, exit_code, video, warn_of_debug_build};
-use udp::call::Outgoing;
-use udp::{Faults, Network, control, is_rtcp};
+use udp::{Faults, Network, SSRC, control, is_rtcp};
 
 /// Codes a video (or takes the layers of an IVF file that `encode` wrote), seals each layer by SFrame and sends it
 /// over UDP as fast as it plays. The keys are agreed on by MLS with `receive`, which is to be started first.
@@ -58,21 +55,16 @@ fn main() -> ExitCode {
     exit_code(run(&Args::parse()))
 }
 
-/// A picture's layers.
-struct Coded {
-    plan: PicturePlan,
-    payloads: Vec<Vec<u8>>,
-}
-
 /// Where pictures come from.
 enum Source {
-    Video { source: video::Source, encoder: Box<SvcEncoder>, pictures: u64 },
+    Video(video::Source),
     File { units: std::vec::IntoIter<Vec<u8>>, headers: Box<HeaderReader>, planner: Box<Planner> },
 }
 
 impl Source {
-    /// Opens the input: its pictures, and the time from one to the next.
-    fn open(args: &Args) -> Result<(Self, Duration)> {
+    /// Opens the input: its pictures, a sender for them, and the time from one to the next.
+    fn open(args: &Args, sealer: VideoSealer) -> Result<(Self, VideoSender, Duration)> {
+        let config = VideoSenderConfig::new(SSRC);
         let path = args.input.as_deref();
         if let Some(path) = path.filter(|path| path.extension().is_some_and(|extension| extension == "ivf")) {
             let stream = Stream::read(path)?;
@@ -85,36 +77,34 @@ impl Source {
             let units = stream.units.into_iter().map(|unit| unit.data).collect::<Vec<_>>().into_iter();
             let planner = Box::new(Planner::new(args.mode, size));
             let source = Self::File { units, headers: Box::default(), planner };
-            return Ok((source, Duration::from_secs_f64(num as f64 / den as f64)));
+            let sender = VideoSender::without_encoder(config, Some(sealer));
+            return Ok((source, sender, Duration::from_secs_f64(num as f64 / den as f64)));
         }
         let source = video::Source::open(path)?;
-        let mut config = SvcConfig::new(source.size, args.mode);
-        config.quantizer = args.qp;
-        let encoder = Box::new(SvcEncoder::new(config)?);
-        let interval = source.frame_rate;
-        let interval = Duration::from_secs_f64(interval.den as f64 / interval.num as f64);
-        Ok((Self::Video { source, encoder, pictures: 0 }, interval))
+        let mut encoder = SvcConfig::new(source.size, args.mode);
+        encoder.quantizer = args.qp;
+        let sender = VideoSender::new(config, encoder, Some(sealer))?;
+        let rate = source.frame_rate;
+        let interval = Duration::from_secs_f64(rate.den as f64 / rate.num as f64);
+        Ok((Self::Video(source), sender, interval))
     }
 
     fn default_frames(&self) -> u64 {
         match self {
-            Self::Video { source, .. } => source.default_frames,
+            Self::Video(source) => source.default_frames,
             Self::File { .. } => u64::MAX,
         }
     }
 
-    fn next(&mut self, refresh: Refresh) -> Result<Option<Coded>> {
+    /// Hands the next picture to the sender; `false` if there is none.
+    fn send(&mut self, now: Time, sender: &mut VideoSender) -> Result<bool> {
         match self {
-            Self::Video { source, encoder, pictures } => {
-                let Some(picture) = source.pictures.next().transpose()? else { return Ok(None) };
-                let options = EncodeOptions { refresh, wanted: None };
-                let unit = encoder.encode(&picture.view(), *pictures as i64, options)?;
-                *pictures += 1;
-                let payloads = unit.frames.iter().map(|frame| frame.data.to_vec()).collect();
-                Ok(Some(Coded { plan: unit.plan, payloads }))
+            Self::Video(source) => {
+                let Some(picture) = source.pictures.next().transpose()? else { return Ok(false) };
+                sender.handle_picture(now, &picture.view())?;
             }
             Self::File { units, headers, planner } => {
-                let Some(unit) = units.next() else { return Ok(None) };
+                let Some(unit) = units.next() else { return Ok(false) };
                 let structure = planner.structure();
                 let mut payloads = vec![];
                 let mut layers: Vec<LayerId> = vec![];
@@ -127,7 +117,7 @@ impl Source {
                     let frame = frame?;
                     layers.push(frame.layer());
                     key |= frame.header.frame_type == FrameType::Key;
-                    payloads.push(unit[start..frame.range.end].to_vec());
+                    payloads.push(&unit[start..frame.range.end]);
                     start = frame.range.end;
                 }
                 let wanted = DecodeTargets::all(structure);
@@ -139,103 +129,57 @@ impl Source {
                         format!("picture {} is not of mode {}", plan.picture_number, structure.mode).into()
                     );
                 }
-                Ok(Some(Coded { plan, payloads }))
+                sender.handle_coded(now, &plan, payloads.into_iter())?;
             }
         }
+        Ok(true)
     }
-}
-
-/// What was sent and asked for.
-#[derive(Default)]
-struct Counts {
-    pictures: u64,
-    keys: u64,
-    packets: u64,
-    bytes: usize,
-    again: u64,
-    requests: u64,
 }
 
 fn run(args: &Args) -> Result<()> {
     warn_of_debug_build();
-    let (mut source, interval) = Source::open(args)?;
     let mut stream = at(args.control.to_string().as_ref(), TcpStream::connect(args.control))?;
-    let agreed = Agreement::default();
-    let mut group = control::invite(&mut stream, agreed)?;
+    let mut group = control::invite(&mut stream, Agreement::default())?;
     println!("code to compare: {}", group.code()?);
-    let sealer = group.sender_keys()?.video(0)?;
-    let mut outgoing = Outgoing::new(Some(sealer), args.faults.seed as u16);
+    let (mut source, mut sender, interval) = Source::open(args, group.sender_keys()?.video(0)?)?;
     let mut network = Network::new(UdpSocket::bind("127.0.0.1:0")?, args.to, args.faults.clone());
-    let mut sent = SentPackets::new(4096);
-    let mut counts = Counts::default();
 
     let start = Instant::now();
-    let mut packets = Packets::new();
-    let mut refresh = Refresh::NONE;
     let frames = args.frames.unwrap_or_else(|| source.default_frames());
     for n in 0..frames {
-        let due = start + interval * u32::try_from(n)?;
-        listen(&mut network, start, due, &mut sent, &mut counts, &mut refresh)?;
-        let Some(coded) = source.next(std::mem::take(&mut refresh))? else { break };
-        counts.pictures += 1;
-        counts.keys += u64::from(coded.plan.key);
-        let timestamp = (interval.as_secs_f64() * n as f64 * 90_000.0) as u64 as u32;
-        let payloads = coded.payloads.iter().map(Vec::as_slice);
-        outgoing.send(&coded.plan, payloads, timestamp, &mut packets)?;
-        for packet in packets.drain() {
-            counts.packets += 1;
-            counts.bytes += packet.len();
-            sent.insert(packet.clone());
-            network.send(packet)?;
+        let due = interval * u32::try_from(n)?;
+        drive(&mut network, &mut sender, start, due)?;
+        if !source.send(Time::new(due), &mut sender)? {
+            break;
         }
     }
     let seconds = start.elapsed().as_secs_f64();
-    listen(&mut network, start, Instant::now() + LINGER, &mut sent, &mut counts, &mut refresh)?;
-    let Counts { pictures, keys, packets, bytes, again, requests } = counts;
+    drive(&mut network, &mut sender, start, start.elapsed() + LINGER)?;
+    let SenderStatistics { pictures, key_pictures, packets, bytes, retransmissions, refreshes, .. } =
+        sender.statistics();
     println!(
-        "{pictures} pictures ({keys} key) in {packets} packets, {:.1} kbit/s",
+        "{pictures} pictures ({key_pictures} key) in {packets} packets, {:.1} kbit/s",
         bytes as f64 / 125.0 / seconds
     );
-    println!("{} lost on purpose, {again} sent again, {requests} requests for a refresh", network.lost);
+    println!(
+        "{} lost on purpose, {retransmissions} sent again, {refreshes} requests for a refresh",
+        network.lost
+    );
     Ok(())
 }
 
-/// Does what the receiver asks for, or notes it for the next picture: all that has come, and what comes until `until`.
-fn listen(
-    network: &mut Network,
-    start: Instant,
-    until: Instant,
-    sent: &mut SentPackets,
-    counts: &mut Counts,
-    refresh: &mut Refresh,
-) -> Result<()> {
-    while let Some((packet, _)) = network.receive(until)? {
-        if !is_rtcp(&packet) {
-            continue;
+/// Sends what the sender has, and hands it what the receiver asks for, until this long after the start.
+fn drive(network: &mut Network, sender: &mut VideoSender, start: Instant, until: Duration) -> Result<()> {
+    loop {
+        while let SenderOutput::Transmit(packet) = sender.poll(Time::new(start.elapsed())) {
+            network.send(packet)?;
         }
-        for message in rtcp::read(&packet).filter_map(std::result::Result::ok) {
-            match message {
-                RtcpMessage::Nack { lost, .. } => {
-                    for number in lost.into_iter().flat_map(|lost| lost.sequence_numbers()) {
-                        if let Some(packet) = sent.resend(Time::new(start.elapsed()), number) {
-                            counts.again += 1;
-                            network.send(packet.clone())?;
-                        }
-                    }
-                }
-                RtcpMessage::Pli { .. } | RtcpMessage::Fir { .. } => {
-                    counts.requests += 1;
-                    *refresh = Refresh::KEY;
-                }
-                RtcpMessage::Lrr { requests, .. } => {
-                    counts.requests += 1;
-                    for request in requests {
-                        *refresh = refresh.union(request.refresh());
-                    }
-                }
-                _ => {}
+        match network.receive(start + until)? {
+            Some((packet, _)) if is_rtcp(&packet) => {
+                sender.handle_feedback(Time::new(start.elapsed()), &packet);
             }
+            Some(_) => {}
+            None => return Ok(()),
         }
     }
-    Ok(())
 }

@@ -20,6 +20,7 @@
 //! | `relay` | decides which frames go on to a receiver, and what to ask the sender for | `relay` |
 //! | `decoder` | makes pictures of frames | `decoder` |
 //! | `select` | decides which layers each receiver gets, and which are coded at all | `select` |
+//! | `session` | joins all of it: one object that sends, one that receives | `session` |
 //! | `simulate` | runs whole calls in virtual time | `simulate` |
 //!
 //! [`quality`] compares pictures, and [`scene`] draws a video call to try things with. All features are on by default;
@@ -98,6 +99,8 @@ pub mod rtp;
 pub mod scene;
 #[cfg(feature = "select")]
 pub mod select;
+#[cfg(feature = "session")]
+pub mod session;
 #[cfg(feature = "simulate")]
 pub mod simulate;
 pub mod structure;

@@ -1,10 +1,6 @@
-//! What the two ends of a call over UDP share: a socket with a bad network behind it, the agreement on keys, and
-//! the way from layers to packets and back.
+//! What the two ends of a call over UDP share: a socket with a bad network behind it, and the agreement on keys.
 #![allow(dead_code)] // Each example takes a part of it.
 
-#[cfg(feature = "e2ee")]
-#[path = "../../tests/common/call.rs"]
-pub mod call;
 #[cfg(feature = "e2ee")]
 pub mod control;
 
@@ -16,9 +12,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clap::Args;
-use layercast::rtp::rtcp::{IntraRequest, LayerRequest, RtcpMessage};
-use layercast::structure::{DecodeTarget, Refresh};
 use oorandom::Rand32;
+
+/// SSRC of the video.
+pub const SSRC: u32 = 0x6c61_7963;
 
 /// How late a packet is that others overtake.
 const OVERTAKEN: Duration = Duration::from_millis(30);
@@ -108,21 +105,4 @@ pub fn receive(socket: &UdpSocket, wait: Duration) -> io::Result<Option<(Bytes, 
 /// Whether a packet is RTCP, where RTP comes to the same port (RFC 5761, section 4).
 pub fn is_rtcp(packet: &[u8]) -> bool {
     packet.get(1).is_some_and(|packet_type| (192..=223).contains(packet_type))
-}
-
-/// The request for a refresh of a stream, by a receiver that wants this decode target: a layer refresh request, or a full
-/// intra request if that cannot say it. `number` counts the requests.
-pub fn refresh_message(
-    refresh: Refresh,
-    wanted: DecodeTarget,
-    sender_ssrc: u32,
-    (ssrc, payload_type): (u32, u8),
-    number: u8,
-) -> RtcpMessage {
-    match LayerRequest::new(refresh, wanted, ssrc, number, payload_type) {
-        Some(request) => RtcpMessage::Lrr { sender_ssrc, requests: vec![request] },
-        None => {
-            RtcpMessage::Fir { sender_ssrc, requests: vec![IntraRequest { ssrc, sequence_number: number }] }
-        }
-    }
 }

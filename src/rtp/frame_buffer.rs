@@ -306,6 +306,11 @@ impl FrameBuffer {
         self.target = target;
     }
 
+    /// Sets [`FrameBufferConfig::skip_after`], as the round-trip time changes.
+    pub fn set_skip_after(&mut self, skip_after: Duration) {
+        self.config.skip_after = skip_after;
+    }
+
     /// The decode target to be shown.
     pub fn target(&self) -> DecodeTarget {
         self.target

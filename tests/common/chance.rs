@@ -1,4 +1,5 @@
 //! Random numbers that are the same in every run.
+#![allow(dead_code)] // Each test takes a part of it.
 
 /// Numbers that look like chance and are the same on every machine: a linear congruential generator.
 pub struct Chance(pub u64);

@@ -1,0 +1,74 @@
+//! The two ends of a stream, with every part joined: pictures in and packets out, packets in and pictures out.
+//!
+//! A [`VideoSender`] codes pictures, describes, seals and packetizes them, sends packets again that a receiver misses,
+//! and does what receivers ask for. A [`VideoReceiver`] puts packets together, opens frames as soon as their keys are
+//! there, asks for what is missing, and gives out pictures in order.
+//!
+//! # How to drive them
+//!
+//! Neither opens a socket nor reads a clock. The program
+//!
+//! 1. hands in one thing, with the time: `handle_*(now, ..)`;
+//! 2. polls until it is told to wait: `poll(now)` gives packets to be sent and pictures to be shown, and then
+//!    `Timeout`;
+//! 3. waits for the next packet or picture, but no longer than until that timeout, and polls again.
+//!
+//! Nothing that comes from the network is an error of a call: a packet that came twice, late or damaged is counted, and
+//! what a program may want to know of it is an event.
+//!
+//! ```
+//! # #[cfg(all(feature = "encoder", feature = "decoder"))] {
+//! use layercast::e2ee::{Agreement, KeyRing, SenderKeys, VideoOpener};
+//! use layercast::encoder::SvcConfig;
+//! use layercast::session::*;
+//! use layercast::structure::{LayerId, ScalabilityMode::L2T2};
+//! use layercast::{Size, Time, scene::Scene};
+//!
+//! let agreement = Agreement::default();
+//! let mut keys = SenderKeys::fresh(agreement, 1, 0)?; // A call has them from `mls::Group::sender_keys`.
+//! let size = Size::new(320, 180);
+//! let config = VideoSenderConfig::new(0x5eed);
+//! let mut sender = VideoSender::new(config, SvcConfig::new(size, L2T2), Some(keys.video(0)?))?;
+//! let mut ring = KeyRing::new(agreement, std::time::Duration::from_secs(5));
+//! ring.add(Time::ZERO, keys.grant().clone());
+//! let config = VideoReceiverConfig::new(0x5eed, LayerId::new(1, 1));
+//! let mut receiver = VideoReceiver::new(config, Some((VideoOpener::new(agreement, 1, 0), ring)))?;
+//!
+//! let camera = Scene::new(size);
+//! let mut shown = 0;
+//! for n in 0..10 {
+//!     let now = Time::from_millis(33 * n);
+//!     sender.handle_picture(now, &camera.picture(n).view())?;
+//!     while let SenderOutput::Transmit(packet) = sender.poll(now) {
+//!         receiver.handle_packet(now, packet); // In a call the network is in between.
+//!     }
+//!     loop {
+//!         match receiver.poll(now) {
+//!             ReceiverOutput::Picture(picture) => shown += usize::from(picture.picture.size() == size),
+//!             ReceiverOutput::Transmit(feedback) => sender.handle_feedback(now, &feedback),
+//!             ReceiverOutput::Timeout(_) => break,
+//!             _ => {}
+//!         }
+//!     }
+//! }
+//! assert_eq!(shown, 10);
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod held;
+mod playout;
+mod receiver;
+mod round_trip;
+mod sender;
+
+#[cfg(feature = "decoder")]
+pub use receiver::ShownPicture;
+pub use receiver::{ReceiverOutput, ReceiverStatistics, Refused, VideoReceiver, VideoReceiverConfig};
+pub use sender::{SendError, SenderOutput, SenderStatistics, VideoSender, VideoSenderConfig};
+
+/// Identifier of the Dependency Descriptor's header extension, unless the two ends agree on another one.
+pub const DESCRIPTOR_ID: u8 = 4;
+
+/// RTP payload type of the video, unless the two ends agree on another one.
+pub const PAYLOAD_TYPE: u8 = 45;

@@ -1,0 +1,261 @@
+//! Whole streams in virtual time: a sender, a network and a receiver, each as the program that links the crate drives
+//! it. Frames are sealed, and stand for coded pictures by their sizes.
+
+#[path = "common/chance.rs"]
+mod chance;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chance::Chance;
+use layercast::e2ee::{Agreement, KeyRing, SenderKeys, VideoOpener};
+use layercast::rtp::DecodableUnit;
+use layercast::session::*;
+use layercast::structure::{DecodeTargets, LayerId, PictureRequest, Planner, ScalabilityMode};
+use layercast::{Size, Time};
+
+/// From one picture to the next.
+const PICTURE: Duration = Duration::from_micros(33_333);
+/// One way.
+const DELAY: Duration = Duration::from_millis(50);
+/// How late a packet is that others overtake.
+const OVERTAKEN: Duration = Duration::from_millis(15);
+const SSRC: u32 = 0x5eed;
+
+fn captured(n: u64) -> Time {
+    Time::ZERO + PICTURE * n as u32
+}
+
+/// Bytes of a frame: about those of the built-in scene at 640x360.
+fn frame_size(layer: LayerId, key: bool) -> usize {
+    let size = [150, 300, 700][usize::from(layer.spatial_id)];
+    let share = [4, 2, 1][usize::from(layer.temporal_id)];
+    size * share / 2 * if key { 4 } else { 1 }
+}
+
+enum Event {
+    Picture(u64),
+    ToReceiver(Bytes),
+    ToSender(Bytes),
+    /// The commit with the keys of the next epoch reaches the receiver.
+    Keys(SenderKeys),
+}
+
+/// What the network does.
+#[derive(Clone, Copy, Default)]
+struct Faults {
+    /// Packets lost each way, in percent.
+    loss: u64,
+    /// Packets overtaken by others, in percent.
+    reorder: u64,
+    /// No packet arrives in between.
+    outage: Option<(Time, Time)>,
+}
+
+/// A picture that was shown.
+#[derive(Debug, Clone, Copy)]
+struct Shown {
+    number: u64,
+    at: Time,
+    spatial_id: u8,
+}
+
+impl Shown {
+    fn delay(&self) -> Duration {
+        self.at - captured(self.number)
+    }
+}
+
+struct Call {
+    faults: Faults,
+    chance: Chance,
+    events: BTreeMap<(Time, u64), Event>,
+    count: u64,
+    planner: Planner,
+    sender: VideoSender,
+    receiver: VideoReceiver,
+    shown: Vec<Shown>,
+}
+
+impl Call {
+    fn new(faults: Faults, config: impl FnOnce(&mut VideoReceiverConfig)) -> (Self, SenderKeys) {
+        let mode = ScalabilityMode::L3T3;
+        let agreement = Agreement::default();
+        let mut keys = SenderKeys::fresh(agreement, 1, 0).unwrap();
+        let mut ring = KeyRing::new(agreement, Duration::from_secs(5));
+        ring.add(Time::ZERO, keys.grant().clone());
+        let sealer = keys.video(0).unwrap();
+        let mut receiver = VideoReceiverConfig::new(SSRC, LayerId::new(2, 2));
+        config(&mut receiver);
+        let opener = VideoOpener::new(agreement, 1, 0);
+        let call = Self {
+            faults,
+            chance: Chance(7),
+            events: BTreeMap::new(),
+            count: 0,
+            planner: Planner::new(mode, Size::new(640, 360)),
+            sender: VideoSender::without_encoder(VideoSenderConfig::new(SSRC), Some(sealer)),
+            receiver: VideoReceiver::without_decoder(receiver, Some((opener, ring))),
+            shown: vec![],
+        };
+        (call, keys)
+    }
+
+    fn at(&mut self, time: Time, event: Event) {
+        self.count += 1;
+        self.events.insert((time, self.count), event);
+    }
+
+    /// A packet goes on its way.
+    fn transmit(&mut self, now: Time, event: Event) {
+        let out = self.faults.outage.is_some_and(|(from, to)| from <= now && now < to);
+        if out || self.chance.below(100) < self.faults.loss {
+            return;
+        }
+        let late = if self.chance.below(100) < self.faults.reorder { OVERTAKEN } else { Duration::ZERO };
+        self.at(now + DELAY + late, event);
+    }
+
+    fn picture(&mut self, now: Time, number: u64) {
+        let refresh = self.sender.next_refresh(now);
+        let wanted = DecodeTargets::all(self.planner.structure());
+        let plan = self.planner.next(PictureRequest { refresh, wanted });
+        let payloads: Vec<Vec<u8>> = plan
+            .frames
+            .iter()
+            .map(|frame| {
+                let mut payload = vec![0; frame_size(frame.layer, plan.key)];
+                payload[..8].copy_from_slice(&number.to_be_bytes());
+                payload
+            })
+            .collect();
+        self.sender.handle_coded(now, &plan, payloads.iter().map(Vec::as_slice)).unwrap();
+    }
+
+    fn show(&mut self, now: Time, unit: &DecodableUnit) {
+        let top = unit.frames.last().unwrap();
+        let number = u64::from_be_bytes(top.payload[..8].try_into().unwrap());
+        let spatial_id = top.layer.spatial_id;
+        match self.shown.last_mut() {
+            // An upper layer that came after the others had been shown.
+            Some(last) if last.number == number => last.spatial_id = spatial_id,
+            last => {
+                assert!(last.is_none_or(|last| last.number < number), "in order");
+                self.shown.push(Shown { number, at: now, spatial_id });
+            }
+        }
+    }
+
+    /// Sends this many pictures and runs until nothing more happens.
+    fn run(&mut self, pictures: u64) {
+        for n in 0..pictures {
+            self.at(captured(n), Event::Picture(n));
+        }
+        let end = captured(pictures) + Duration::from_secs(2);
+        let mut wake = None;
+        loop {
+            let next = self.events.first_key_value().map(|((time, _), _)| *time);
+            let Some(now) = wake.into_iter().chain(next).min().filter(|now| *now <= end) else { break };
+            if next == Some(now) {
+                match self.events.pop_first().unwrap().1 {
+                    Event::Picture(n) => self.picture(now, n),
+                    Event::ToReceiver(packet) => self.receiver.handle_packet(now, packet),
+                    Event::ToSender(packet) => self.sender.handle_feedback(now, &packet),
+                    Event::Keys(keys) => {
+                        self.receiver.keys_mut().unwrap().add(now, keys.grant().clone());
+                    }
+                }
+            }
+            while let SenderOutput::Transmit(packet) = self.sender.poll(now) {
+                self.transmit(now, Event::ToReceiver(packet));
+            }
+            loop {
+                match self.receiver.poll(now) {
+                    ReceiverOutput::Transmit(packet) => self.transmit(now, Event::ToSender(packet)),
+                    ReceiverOutput::Unit(unit) => self.show(now, &unit),
+                    ReceiverOutput::Timeout(at) => {
+                        assert!(at.is_none_or(|at| at > now), "a timeout that is over at {now:?}");
+                        wake = at;
+                        break;
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// The delay of this share of the pictures shown, in ms.
+    fn delay(&self, share: f64) -> f64 {
+        let mut delays: Vec<Duration> = self.shown.iter().map(Shown::delay).collect();
+        delays.sort();
+        delays[((delays.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3
+    }
+
+    /// The longest time from a picture shown to the next, in ms.
+    fn gap(&self) -> f64 {
+        let gaps = self.shown.windows(2).map(|pair| pair[1].at - pair[0].at);
+        gaps.max().unwrap_or_default().as_secs_f64() * 1e3
+    }
+
+    fn summary(&self) -> String {
+        let full = self.shown.iter().filter(|shown| shown.spatial_id == 2).count();
+        format!(
+            "{} shown, {full} of full size; delay p50 {:.0} ms, p99 {:.0} ms; longest gap {:.0} ms; {:?} {:?}",
+            self.shown.len(),
+            self.delay(0.5),
+            self.delay(0.99),
+            self.gap(),
+            self.sender.statistics(),
+            self.receiver.statistics()
+        )
+    }
+}
+
+#[test]
+fn five_percent_of_loss_cost_next_to_nothing() {
+    let (mut call, _keys) = Call::new(Faults { loss: 5, reorder: 5, outage: None }, |_| {});
+    call.run(3000);
+    let summary = call.summary();
+    println!("{summary}");
+    let full = call.shown.iter().filter(|shown| shown.spatial_id == 2).count();
+    assert!(call.shown.len() >= 2985 && full >= 2940, "{summary}");
+    assert_eq!(call.sender.statistics().key_pictures, 1, "{summary}");
+    assert!(call.delay(0.5) <= 60.0 && call.delay(0.99) <= 270.0 && call.gap() <= 250.0, "{summary}");
+}
+
+#[test]
+fn at_twenty_percent_of_loss_the_picture_still_moves() {
+    let (mut call, _keys) = Call::new(Faults { loss: 20, reorder: 5, outage: None }, |_| {});
+    call.run(3000);
+    let summary = call.summary();
+    println!("{summary}");
+    assert!(call.shown.len() >= 2850 && call.gap() <= 600.0, "{summary}");
+}
+
+#[test]
+fn after_an_outage_the_picture_moves_within_300_ms() {
+    let outage = (Time::from_secs(3), Time::from_secs(5));
+    let (mut call, _keys) = Call::new(Faults { outage: Some(outage), ..Faults::default() }, |_| {});
+    call.run(240);
+    let summary = call.summary();
+    println!("{summary}");
+    let first = call.shown.iter().find(|shown| shown.at >= outage.1).unwrap();
+    assert!(first.at - outage.1 <= Duration::from_millis(300), "{first:?} {summary}");
+    let last = call.shown.last().unwrap();
+    assert_eq!((last.number, last.spatial_id), (239, 2), "{summary}");
+}
+
+#[test]
+fn a_commit_that_comes_late_loses_nothing() {
+    let (mut call, _keys) = Call::new(Faults::default(), |_| {});
+    let mut next = SenderKeys::fresh(Agreement::default(), 1, 1).unwrap();
+    call.sender.rekey(&mut next, 0).unwrap();
+    call.at(Time::from_millis(550), Event::Keys(next));
+    call.run(60);
+    let summary = call.summary();
+    assert_eq!(call.shown.len(), 60, "{summary}");
+    assert!(call.shown.iter().all(|shown| shown.spatial_id == 2), "{summary}");
+    assert!(call.receiver.statistics().held > 0, "{summary}");
+    assert_eq!(call.sender.statistics().refreshes, 0, "{summary}");
+}
