@@ -12,7 +12,7 @@ export SECONDS_EACH SANITIZER
 # Arguments of the comparison, as in: make bench-peer COMPARE="--only L3T3 --repeat 5"
 COMPARE ?=
 
-FEATURES := encoder decoder rtp congestion relay e2ee select simulate
+FEATURES := encoder decoder rtp congestion relay e2ee select session simulate
 
 .PHONY: help setup demo test test-features fuzz bless bench bench-peer lint targets msrv deny doc ci clean
 

@@ -110,7 +110,7 @@ pub use picture::Size;
 pub use time::Time;
 
 /// The README's examples are tests.
-#[cfg(all(doctest, feature = "encoder", feature = "decoder", feature = "e2ee", feature = "relay"))]
+#[cfg(all(doctest, feature = "encoder", feature = "decoder", feature = "session"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 

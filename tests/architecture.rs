@@ -29,6 +29,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("relay", &["time", "structure", "rtp"]),
     ("e2ee", &["time", "structure", "rtp"]),
     ("select", &["time", "picture", "structure", "bitstream"]),
+    ("session", &["time", "picture", "structure", "encoder", "decoder", "rtp", "relay", "e2ee"]),
     ("simulate", &["time", "picture", "structure", "rtp", "congestion", "relay", "select"]),
 ];
 
