@@ -66,7 +66,23 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("keys", vec![keys()]),
         ("planner", (0..25).map(planner).collect()),
         ("packets", vec![packets_of(0), packets_of(1)]),
+        ("attestation", vec![attestations()]),
+        ("transport_feedback", vec![transport_feedback()]),
     ]
+}
+
+/// Frames, their attestations before and after them, time, and a forged frame.
+fn attestations() -> Vec<u8> {
+    let frames = (0..200).flat_map(|number| [3, number, 0]);
+    let messages = (0..3).flat_map(|number| [0, number, 0, 4, 0, 9]);
+    [messages.clone().collect::<Vec<_>>(), frames.collect(), messages.collect(), vec![3, 7, 1, 4, 0, 255]]
+        .concat()
+}
+
+/// Packets of which some arrive, and time for feedback about them.
+fn transport_feedback() -> Vec<u8> {
+    let step = |kind: u8| [&[kind, 40][..], &(0..40).map(|n| n * 5 + 1).collect::<Vec<u8>>()].concat();
+    (0..12).flat_map(|kind| step(kind % 4)).collect()
 }
 
 /// All texts of hexadecimal digits that are 8 bytes or longer.
