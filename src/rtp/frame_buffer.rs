@@ -35,18 +35,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
-use bytes::{BufMut, Bytes, BytesMut};
 
+use super::decodable::MAX_SPATIAL_LAYERS;
+pub use super::decodable::{DecodableFrame, DecodableUnit};
 use super::descriptor::{DecodeTargetIndication, DependencyStructure, MAX_DECODE_TARGETS};
 use super::frame::{OpenedFrame, SealedOrder};
 use super::list::List;
 use super::numbers::{Decoded, MAX_FRAME_DIFF, nearest, unwrap};
 use crate::Time;
-use crate::bitstream;
 use crate::structure::{DecodeTarget, LayerId, Refresh};
-
-/// Frames of one picture at most: one of each spatial layer.
-const MAX_SPATIAL_LAYERS: usize = 4;
 
 /// Frames that may be missing before a frame, and one more for each millisecond since the last, for its number to be
 /// one that its sender can have come to.
@@ -120,43 +117,6 @@ pub enum DropReason {
     Superseded,
 }
 
-/// A frame of a temporal unit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DecodableFrame {
-    /// As the descriptor has it.
-    pub frame_number: u16,
-    /// Its layer.
-    pub layer: LayerId,
-    /// Its OBUs.
-    pub payload: Bytes,
-}
-
-/// The frames of one picture that can be decoded now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DecodableUnit {
-    /// RTP timestamp.
-    pub timestamp: u32,
-    /// The decode target that it is for: below the wanted one while that is inactive or its chain broken.
-    pub target: DecodeTarget,
-    /// One at least, lowest spatial layer first. Every frame that they refer to is among them or was handed on.
-    pub frames: List<DecodableFrame, MAX_SPATIAL_LAYERS>,
-}
-
-impl DecodableUnit {
-    /// The temporal unit as a decoder takes it: a temporal delimiter, then every frame.
-    pub fn to_bytes(&self) -> Bytes {
-        let mut delimiter = Vec::with_capacity(2);
-        bitstream::write_temporal_delimiter(&mut delimiter);
-        let length: usize = self.frames.iter().map(|frame| frame.payload.len()).sum();
-        let mut bytes = BytesMut::with_capacity(delimiter.len() + length);
-        bytes.put_slice(&delimiter);
-        self.frames.iter().for_each(|frame| bytes.put_slice(&frame.payload));
-        bytes.freeze()
-    }
-}
-
 /// An event of a frame buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -181,6 +141,7 @@ struct Held {
     arrived: Time,
     /// When the first of this frame and those after it arrived.
     since: Time,
+    known: Arc<Known>,
     frame: OpenedFrame,
 }
 
@@ -221,12 +182,39 @@ impl Held {
     }
 }
 
+/// A structure, and what takes long to look up in it.
+#[derive(Debug)]
+struct Known {
+    structure: Arc<DependencyStructure>,
+    /// The layer that each decode target shows.
+    targets: ArrayVec<LayerId, MAX_DECODE_TARGETS>,
+}
+
+impl Known {
+    fn new(structure: Arc<DependencyStructure>) -> Self {
+        let count = structure.decode_targets.min(MAX_DECODE_TARGETS as u8);
+        let targets = (0..count).map(|target| structure.decode_target_layer(target)).collect();
+        Self { structure, targets }
+    }
+}
+
 /// The fate of a frame that another one needs.
 enum Fate {
     Decoded,
     Lost,
     /// It may still come.
     Pending,
+}
+
+/// The frames that one of a picture refers to.
+#[derive(Clone, Copy)]
+struct References {
+    /// One of those before the picture was lost.
+    lost: bool,
+    /// Since when the last of those is known to be missing that may still come.
+    pending: Option<Time>,
+    /// Those in the picture, as bits.
+    inside: u8,
 }
 
 /// The verdict on a picture for one decode target.
@@ -261,7 +249,7 @@ pub struct FrameBuffer {
     /// Frames of an epoch before are of a sender that has started anew since.
     first_epoch: u64,
     /// Those of the frames that came last.
-    structures: ArrayVec<Arc<DependencyStructure>, MAX_STRUCTURES>,
+    structures: ArrayVec<Arc<Known>, MAX_STRUCTURES>,
     /// Frames below were handed on or never will be.
     next: u64,
     /// Frames below have come, or never will.
@@ -369,9 +357,9 @@ impl FrameBuffer {
         self.highest = Some(self.highest.map_or(number, |highest| highest.max(number)));
         self.last = now;
         self.epoch = self.epoch.max(frame.order.map_or(0, |order| order.epoch));
-        self.share_structure(&mut frame);
+        let known = self.share_structure(&mut frame);
         let since = self.frames.get(at).map_or(now, |after| after.since.min(now));
-        self.frames.insert(at, Held { number, arrived: now, since, frame });
+        self.frames.insert(at, Held { number, arrived: now, since, known, frame });
         Ok(())
     }
 
@@ -427,17 +415,18 @@ impl FrameBuffer {
 
     /// Lets the frame share the structure of others, if it is the same: to compare two takes no time then, and each is
     /// held once.
-    fn share_structure(&mut self, frame: &mut OpenedFrame) {
-        let known = |known: &Arc<DependencyStructure>| {
-            Arc::ptr_eq(known, &frame.structure) || **known == *frame.structure
+    fn share_structure(&mut self, frame: &mut OpenedFrame) -> Arc<Known> {
+        let is_same = |known: &&Arc<Known>| {
+            Arc::ptr_eq(&known.structure, &frame.structure) || known.structure == frame.structure
         };
-        match self.structures.iter().position(known) {
-            Some(at) => frame.structure = Arc::clone(&self.structures[at]),
-            None => {
-                self.structures.truncate(MAX_STRUCTURES - 1);
-                self.structures.insert(0, Arc::clone(&frame.structure));
-            }
+        if let Some(known) = self.structures.iter().find(is_same) {
+            frame.structure = Arc::clone(&known.structure);
+            return Arc::clone(known);
         }
+        let known = Arc::new(Known::new(Arc::clone(&frame.structure)));
+        self.structures.truncate(MAX_STRUCTURES - 1);
+        self.structures.insert(0, Arc::clone(&known));
+        known
     }
 
     /// Frames below `frame_number` have come, or never will: a gap below it is not waited for.
@@ -477,7 +466,8 @@ impl FrameBuffer {
     fn step(&mut self, now: Time) -> bool {
         let picture = self.picture(0);
         let Some(first) = self.frames.front() else { return false };
-        let structure = first.frame.structure.clone();
+        let known = Arc::clone(&first.known);
+        let structure = &known.structure;
         for held in self.frames.range(picture.clone()) {
             // A new structure makes all active, unless it comes with a mask.
             let all = held.frame.starts_sequence.then_some(u32::MAX);
@@ -488,12 +478,14 @@ impl FrameBuffer {
             }
         }
         let full = self.frames.len() >= self.config.max_frames || self.bytes > self.config.max_bytes / 2;
-        let started =
-            self.sequence.as_ref().is_some_and(|of| Arc::ptr_eq(of, &structure) || *of == structure);
-        let targets = self.candidates(&structure);
+        let started = self.sequence.as_ref().is_some_and(|of| Arc::ptr_eq(of, structure) || of == structure);
+        let targets = self.candidates(&known.targets);
         let wanted = targets.first().map(|(target, _)| *target);
+        // They are the same for all targets, of which there may be 32.
+        let references: ArrayVec<References, MAX_SPATIAL_LAYERS> =
+            self.frames.range(picture.clone()).map(|held| self.references(held, &picture)).collect();
         for (target, layer) in targets.iter().copied() {
-            match self.judge(now, picture.clone(), (target, layer), started, full) {
+            match self.judge(now, picture.clone(), &references, (target, layer), started, full) {
                 Verdict::Broken => {}
                 Verdict::Ready(decodable) => {
                     if let Some(&(_, want)) = targets.first().filter(|(wanted, _)| *wanted != target) {
@@ -542,12 +534,10 @@ impl FrameBuffer {
 
     /// The decode targets that may be shown and their layers, best first: the wanted one, or the nearest to
     /// it of those that are active, and below it all that are of no higher layer.
-    fn candidates(&self, structure: &DependencyStructure) -> ArrayVec<(usize, LayerId), MAX_DECODE_TARGETS> {
+    fn candidates(&self, layers: &[LayerId]) -> ArrayVec<(usize, LayerId), MAX_DECODE_TARGETS> {
         let LayerId { spatial_id, temporal_id } = self.target;
         let mask = self.active.map_or(u32::MAX, |(_, mask)| mask);
-        let count = structure.decode_targets.min(MAX_DECODE_TARGETS as u8);
-        let mut targets: ArrayVec<_, MAX_DECODE_TARGETS> =
-            (0..count).map(|target| (target.into(), structure.decode_target_layer(target))).collect();
+        let mut targets: ArrayVec<_, MAX_DECODE_TARGETS> = layers.iter().copied().enumerate().collect();
         targets.retain(|(_, layer)| layer.spatial_id <= spatial_id && layer.temporal_id <= temporal_id);
         if targets.iter().any(|(target, _)| mask >> target & 1 != 0) {
             targets.retain(|(target, _)| mask >> *target & 1 != 0);
@@ -562,6 +552,7 @@ impl FrameBuffer {
         &self,
         now: Time,
         picture: Range<usize>,
+        references: &[References],
         (target, layer): (usize, LayerId),
         mut started: bool,
         full: bool,
@@ -598,18 +589,11 @@ impl FrameBuffer {
                 continue;
             }
             started |= held.is_key();
-            let mut can_be_decoded = started;
-            for diff in &held.frame.dependencies.frame_diffs {
-                let diff = u64::from(*diff);
-                can_be_decoded &= match self.fate(held.number, diff, &picture, decodable) {
-                    Fate::Decoded => true,
-                    Fate::Lost => false,
-                    Fate::Pending => {
-                        wait.until(self.noticed(held.number.saturating_sub(diff)) + skip_after);
-                        false
-                    }
-                };
+            let References { lost, pending, inside } = references[bit];
+            if let Some(noticed) = pending {
+                wait.until(noticed + skip_after);
             }
+            let can_be_decoded = started && !lost && pending.is_none() && inside & !decodable == 0;
             if can_be_decoded {
                 decodable |= 1 << bit;
                 if held.indication(target) == DecodeTargetIndication::Switch || diff == 0 && chain.is_some() {
@@ -668,6 +652,25 @@ impl FrameBuffer {
             return if decodable >> bit & 1 != 0 { Fate::Decoded } else { Fate::Lost };
         }
         if needed < self.settled { Fate::Lost } else { Fate::Pending }
+    }
+
+    /// What is known of the frames that one of a picture refers to.
+    fn references(&self, held: &Held, picture: &Range<usize>) -> References {
+        let mut references = References { lost: false, pending: None, inside: 0 };
+        for diff in &held.frame.dependencies.frame_diffs {
+            let needed = held.number.saturating_sub(u64::from(*diff));
+            let mut of_picture = self.frames.range(picture.clone());
+            if let Some(bit) = of_picture.position(|held| held.number == needed) {
+                references.inside |= 1 << bit;
+                continue;
+            }
+            match self.fate(held.number, u64::from(*diff), picture, 0) {
+                Fate::Decoded => {}
+                Fate::Lost => references.lost = true,
+                Fate::Pending => references.pending = references.pending.max(Some(self.noticed(needed))),
+            }
+        }
+        references
     }
 
     /// Since when a frame is known to be missing: a later one has come.

@@ -18,6 +18,7 @@
 //! reassembler and the frame buffer are machines of one habit: the caller hands something in, then calls `poll` until
 //! it returns `None`, and comes back at `next_timeout` at the latest.
 
+mod decodable;
 pub mod descriptor;
 pub mod frame;
 pub mod frame_buffer;

@@ -59,7 +59,7 @@ pub struct ReassemblerConfig {
 }
 
 impl ReassemblerConfig {
-    /// 100 ms to start, 2048 packets of 2 MiB in all, and 64 frames that wait for their structure.
+    /// 100 ms to start, 2048 packets of 1 MiB in all, and 64 frames that wait for their structure.
     pub fn new(format: PayloadFormat, descriptor_id: u8) -> Self {
         Self {
             format,
@@ -68,7 +68,7 @@ impl ReassemblerConfig {
             nack: NackConfig::default(),
             start_within: Duration::from_millis(100),
             max_packets: 2048,
-            max_bytes: 2 << 20,
+            max_bytes: 1 << 20,
             max_waiting: 64,
         }
     }
