@@ -1,6 +1,6 @@
 //! A relay does to a genuine sealed stream what it can: it loses, delays, repeats, reorders, damages and invents
 //! packets. The receiver opens nothing but what was sealed, holds no more than its limits, and once the packets come by
-//! another relay it shows the next key picture.
+//! another relay it shows the next key picture, if the frames were bound to their descriptors.
 #![no_main]
 
 use std::time::Duration;
@@ -100,7 +100,9 @@ fuzz_target!(|data: &[u8]| {
         shown.extend(receiver.handle(now, Some(packet), |_| {}));
     }
     shown.extend(receiver.handle(now + Duration::from_secs(3), None, |_| {}));
-    assert!(shown.iter().any(|shown| shown.spatial_id == target.spatial_id), "the key picture is shown");
+    // With `Binding::None` the relay may have moved the frame numbers on, so that this one seems to be late.
+    let is_shown = shown.iter().any(|shown| shown.spatial_id == target.spatial_id);
+    assert!(is_shown || binding == Binding::None, "the key picture is shown");
 });
 
 /// What was opened was sealed. With [`Binding::None`] the relay may say anything of it.
