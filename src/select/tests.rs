@@ -650,3 +650,20 @@ fn the_minimum_does_not_outlive_a_cap() {
     let decided = s.decide(ms(100));
     assert!(decided.total_bitrate <= 30_000, "{}", decided.total_bitrate);
 }
+
+#[test]
+fn messages_have_their_number_of_streams() {
+    let report = |count: u32| ReceiverReport {
+        windows: (0..count).map(|stream| (StreamId(stream), Window::default())).collect(),
+        ..ReceiverReport::default()
+    };
+    let mut largest = vec![];
+    report(MAX_STREAMS as u32).write(&mut largest).unwrap();
+    assert_eq!(ReceiverReport::read(&largest).unwrap(), report(MAX_STREAMS as u32));
+    let more = report(MAX_STREAMS as u32 + 1).write(&mut vec![]);
+    assert_eq!(more, Err(MessageError::TooMany { field: "windows" }));
+    // The count of the windows, in two bytes behind the first, is one more than there may be.
+    assert_eq!(largest[1..3], [0x80, 8]);
+    largest[1] = 0x81;
+    assert_eq!(ReceiverReport::read(&largest), Err(MessageError::TooMany { field: "windows" }));
+}

@@ -85,3 +85,50 @@ impl HeldFrames {
         self.frames.front().map(|(until, _)| *until)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::Size;
+    use crate::rtp::{DependencyStructure, Describer};
+    use crate::structure::{DecodeTargets, PictureRequest, Planner, ScalabilityMode::L1T1};
+
+    fn frame(size: usize) -> ReceivedFrame {
+        let wanted = DecodeTargets::all(L1T1.structure());
+        let plan =
+            Planner::new(L1T1, Size::new(64, 64)).next(PictureRequest { wanted, ..Default::default() });
+        let descriptor = Describer::new().describe(&plan).unwrap().remove(0);
+        let structure = Arc::new(DependencyStructure::of_mode(L1T1, Size::new(64, 64)));
+        ReceivedFrame {
+            dependencies: descriptor.dependencies(&structure).unwrap(),
+            descriptor,
+            structure,
+            payload: Bytes::from(vec![0; size]),
+            pieces: vec![],
+            timestamp: 0,
+            marker: true,
+        }
+    }
+
+    #[test]
+    fn frames_that_wait_for_keys_have_their_limits() {
+        let (now, patience) = (Time::ZERO, Duration::from_secs(2));
+        let fill = |size: usize| {
+            let mut held = HeldFrames::new(patience);
+            let taken = (0..MAX_FRAMES + 1).take_while(|_| held.insert(now, frame(size)).is_ok()).count();
+            (held, taken)
+        };
+        assert_eq!(fill(10).1, MAX_FRAMES);
+        let (mut held, taken) = fill(1 << 20);
+        assert_eq!((taken, held.bytes), (2, MAX_BYTES));
+        assert_eq!(held.next_timeout(), Some(now + patience));
+        assert!(held.pop_expired(Time::from_millis(1999)).is_none());
+        assert!(held.pop_expired(now + patience).is_some() && held.bytes == 1 << 20);
+        assert_eq!(held.take_known(|_| true).len(), 1);
+        assert_eq!((held.len(), held.bytes), (0, 0));
+    }
+}
