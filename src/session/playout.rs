@@ -126,8 +126,8 @@ mod tests {
 
     #[test]
     fn without_a_delay_pictures_are_shown_as_they_come() {
-        let delays = shown(Duration::ZERO, 300, 0.0, |n| 50 + 20 * u64::from(n % 3));
-        assert_eq!((delays[3], delays[4], delays[5]), (50.0, 70.0, 90.0));
+        let delays = shown(Duration::ZERO, 300, 0.0, |n| 50 + 10 * u64::from(n % 3));
+        assert!((0..).zip(&delays).all(|(n, delay)| (delay - f64::from(50 + 10 * (n % 3))).abs() < 0.01));
     }
 
     #[test]
