@@ -83,7 +83,8 @@ pub fn damage(message: &mut Vec<u8>, how: &[u8], other: &[u8]) {
 /// Runs a step that untrusted bytes caused. If the environment variable `FUZZ_TIMES` is set, it prints each time that
 /// is longer than all before it of the same kind of step.
 pub fn timed<T>(kind: &'static str, step: impl FnOnce() -> T) -> T {
-    static LONGEST: LazyLock<Option<Mutex<Vec<(&str, Duration)>>>> =
+    type Longest = Option<Mutex<Vec<(&'static str, Duration)>>>;
+    static LONGEST: LazyLock<Longest> =
         LazyLock::new(|| std::env::var_os("FUZZ_TIMES").map(|_| Mutex::default()));
     let Some(longest) = &*LONGEST else { return step() };
     let start = Instant::now();

@@ -62,7 +62,7 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("relay", (0..3).map(relay).collect()),
         ("session", sessions()),
         ("sealed_sender", sealed_senders()),
-        ("mls", (0..28).map(|step| vec![step << 1 & 0x38 | step % 7, 4, 0, 0, 40, 1, 0]).collect()),
+        ("mls", (0..28).map(|step| vec![(step << 1 & 0x38) | (step % 7), 4, 0, 0, 40, 1, 0]).collect()),
         ("keys", vec![keys()]),
         ("planner", (0..25).map(planner).collect()),
         ("packets", vec![packets_of(0), packets_of(1)]),

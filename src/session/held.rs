@@ -33,14 +33,14 @@ impl HeldFrames {
     }
 
     /// Holds a frame. Gives it back if there is no room.
-    pub(super) fn insert(&mut self, now: Time, frame: ReceivedFrame) -> Result<(), ReceivedFrame> {
+    pub(super) fn insert(&mut self, now: Time, frame: ReceivedFrame) -> Option<ReceivedFrame> {
         let bytes = self.bytes + size(&frame);
         if self.frames.len() >= MAX_FRAMES || bytes > MAX_BYTES {
-            return Err(frame);
+            return Some(frame);
         }
         self.bytes = bytes;
         self.frames.push_back((now + self.patience, frame));
-        Ok(())
+        None
     }
 
     /// Takes the frames out whose keys are there, in the order in which they came.
@@ -119,7 +119,7 @@ mod tests {
         let (now, patience) = (Time::ZERO, Duration::from_secs(2));
         let fill = |size: usize| {
             let mut held = HeldFrames::new(patience);
-            let taken = (0..MAX_FRAMES + 1).take_while(|_| held.insert(now, frame(size)).is_ok()).count();
+            let taken = (0..MAX_FRAMES + 1).take_while(|_| held.insert(now, frame(size)).is_none()).count();
             (held, taken)
         };
         assert_eq!(fill(10).1, MAX_FRAMES);

@@ -329,7 +329,7 @@ impl VideoReceiver {
                     let frame = match is_known(now, keys, &frame) {
                         true => Some(frame),
                         // If there is no room, the opener says what is wrong.
-                        false => self.held.insert(now, frame).err(),
+                        false => self.held.insert(now, frame),
                     };
                     if let Some(frame) = frame {
                         self.open(now, frame);
