@@ -115,7 +115,7 @@ fn a_key_picture_that_a_relay_held_back_is_not_shown() {
             sequence_number = after;
             incoming.push(now, packet).unwrap();
             incoming.poll(now, &mut happened);
-            let dropped = happened.drain(..).collect::<Vec<_>>();
+            let dropped = std::mem::take(&mut happened);
             assert!(matches!(dropped[..], [Happened::Dropped(DropReason::Late)]), "{dropped:?}");
         }
     }

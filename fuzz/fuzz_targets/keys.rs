@@ -29,7 +29,7 @@ fuzz_target!(|data: &[u8]| {
                     _ => Scope::KeyId(value),
                 };
                 let grant = Grant { epoch, scope, base_key: BaseKey::new(vec![input.byte(); 32]) };
-                if step % 6 == 0 {
+                if step.is_multiple_of(6) {
                     if timed("grant", || keys.add(now, grant.clone())) && scope == Scope::Group {
                         of_group = Some(grant);
                     }

@@ -86,9 +86,9 @@ fuzz_target!(|data: &[u8]| {
             }
         }
         for packet in packets {
-            receiver.handle(now, Some(packet), |frame| check(frame));
+            receiver.handle(now, Some(packet), check);
         }
-        receiver.handle(now, None::<Bytes>, |frame| check(frame));
+        receiver.handle(now, None::<Bytes>, check);
     }
 });
 
