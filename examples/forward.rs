@@ -131,6 +131,8 @@ struct Proxy<'a> {
     offset: u16,
     /// What each of the sender's sequence numbers became; nothing if it was dropped.
     forwarded_as: Vec<Option<u16>>,
+    /// The other way round: the sender's number of what went on under each.
+    sent_as: Vec<u16>,
     /// The sender's highest sequence number.
     newest: Option<u16>,
     /// A packet whose payload is to be swapped with another's.
@@ -157,6 +159,7 @@ impl<'a> Proxy<'a> {
             lost: vec![],
             offset: 0,
             forwarded_as: vec![None; 1 << 16],
+            sent_as: (0..=u16::MAX).collect(),
             newest: None,
             held: None,
             kept: VecDeque::new(),
@@ -208,7 +211,9 @@ impl<'a> Proxy<'a> {
         }
         for number in 1..=ahead {
             let number = newest.wrapping_add(number);
-            self.forwarded_as[usize::from(number)] = Some(number.wrapping_add(self.offset));
+            let forwarded_as = number.wrapping_add(self.offset);
+            self.forwarded_as[usize::from(number)] = Some(forwarded_as);
+            self.sent_as[usize::from(forwarded_as)] = number;
         }
         self.newest = Some(sequence_number);
         true
@@ -297,10 +302,8 @@ impl<'a> Proxy<'a> {
             match message? {
                 RtcpMessage::Nack { lost, .. } => {
                     let numbers = lost.iter().flat_map(|lost| lost.sequence_numbers());
-                    let sent_as = |number| {
-                        (0..=u16::MAX).find(|sent| self.forwarded_as[usize::from(*sent)] == Some(number))
-                    };
-                    self.lost.extend(Lost::of(numbers.filter_map(sent_as)));
+                    let numbers = numbers.map(|number| self.sent_as[usize::from(number)]);
+                    self.lost.extend(Lost::of(numbers));
                 }
                 RtcpMessage::Pli { .. } | RtcpMessage::Fir { .. } => {
                     self.requests.handle_request(Refresh::KEY);

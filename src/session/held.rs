@@ -60,12 +60,6 @@ impl HeldFrames {
         Some(frame)
     }
 
-    /// Forgets all frames.
-    pub(super) fn clear(&mut self) {
-        self.frames.clear();
-        self.bytes = 0;
-    }
-
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.frames.len()

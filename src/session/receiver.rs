@@ -336,8 +336,9 @@ impl VideoReceiver {
                     }
                 }
                 ReassemblerEvent::Abandoned { reason, .. } => self.refuse(Refused::Abandoned(reason)),
+                // A relay can make this happen. Sealed frames tell by themselves in which order they are.
+                ReassemblerEvent::Restarted if self.opener.is_some() => {}
                 ReassemblerEvent::Restarted => {
-                    self.held.clear();
                     self.buffer.reset();
                     self.playout.reset();
                 }
