@@ -109,8 +109,11 @@ fn run(args: &Args) -> Result<()> {
             from_sender.send_to(&packet, sender)?;
         }
     }
-    let Proxy { forwarded, dropped, tampered, .. } = proxy;
-    println!("{forwarded} packets forwarded, {dropped} dropped, {tampered} tampered with");
+    let Proxy { forwarded, dropped, tampered, .. } = &proxy;
+    let lost = proxy.network.lost;
+    println!(
+        "{forwarded} packets sent on ({lost} of them lost on purpose), {dropped} dropped, {tampered} tampered with"
+    );
     Ok(())
 }
 

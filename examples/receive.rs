@@ -236,7 +236,7 @@ impl Receiver {
             now.as_secs_f64()
         );
         println!(
-            "{packets} packets; {missing} were missing, {recovered} came when asked for again ({nacks} times), {lost} never"
+            "{packets} packets; {missing} were missing: {recovered} came after {nacks} requests, {lost} never"
         );
         println!("{duplicates} came twice, {late} too late; {refreshes} refreshes were asked for");
         for (kind, (first, count)) in &self.troubles {

@@ -20,7 +20,7 @@
 //! | `relay` | decides which frames go on to a receiver, and what to ask the sender for | `relay` |
 //! | `decoder` | makes pictures of frames | `decoder` |
 //! | `select` | decides which layers each receiver gets, and which are coded at all | `select` |
-//! | `session` | joins all of it: one object that sends, one that receives | `session` |
+//! | `session` | joins the parts of one end: one object that sends a video stream, one that receives it | `session` |
 //! | `simulate` | runs whole calls in virtual time | `simulate` |
 //!
 //! [`quality`] compares pictures, and [`scene`] draws a video call to try things with. All features are on by default;
@@ -59,7 +59,8 @@
 //! The crate opens no socket and reads no clock, except that MLS checks by the system's clock whether key packages have
 //! expired. A caller tells the [`Time`] as the first argument, `now`,
 //! of every call that depends on it. Machines that have something to say later follow one habit: the caller hands them
-//! something, calls `poll` until it returns `None`, and comes back at `next_timeout` at the latest.
+//! something, calls `poll` until it returns `None`, and comes back at `next_timeout` at the latest. Those of `session`
+//! and the pacer return `Timeout`, with that time, in place of `None`.
 //!
 //! No input from the network makes the crate panic; each module has error types of its own.
 //!

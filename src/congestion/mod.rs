@@ -19,9 +19,11 @@
 //! [`Pacer`], polls it, gives each packet that comes out a number by [`SentLog::push`], writes that into the packet and
 //! sends it. Each feedback message goes to [`SentLog::handle_feedback`], its reports to [`Estimator::report`], the new
 //! [`Estimator::bitrate`] to [`Pacer::set_bitrate`], and a probe that [`Estimator::probe`] asks for to
-//! [`Pacer::start_probe`].
+//! [`Pacer::start_probe`]. While no message comes it calls [`Estimator::silence`], so that the bitrate of a dead path
+//! goes down. Packets have to be made with the header extension; those of `session` have none yet.
 //!
-//! All of them hold a bounded amount of memory, whatever a peer sends, and allocate nothing per packet.
+//! All of them hold a bounded amount of memory, whatever a peer sends. They allocate for some feedback messages, and
+//! nothing for each packet.
 
 pub mod estimator;
 pub mod feedback;

@@ -210,7 +210,7 @@ impl Attester {
         }
     }
 
-    /// The next message, if one is due at the time `now`: the interval is over since the first frame, or there are
+    /// The next message, if one is due at the time `now`: the interval is over since the first poll after the first frame, or there are
     /// [`MAX_IN_MESSAGE`], or the epoch is over. To be called after each picture until it returns `None`.
     ///
     /// # Errors

@@ -96,9 +96,11 @@ impl KeyRing {
     }
 
     /// Adds a grant at the time `now` that the app trusts: that of the group, of the app's own key server, or of the
-    /// member whom an observer relies on. Grants that other members send go through [`add_from`](Self::add_from). Grants of the same scope and earlier epochs end `overlap` later, and at
-    /// once if their key ids equal those of the new one, or if the ring holds more than four. The ring does not
-    /// take a grant that is older than one that it holds, or whose epoch is not below 2^48, and returns `false`.
+    /// member whom an observer relies on. Grants that other members send go through [`add_from`](Self::add_from).
+    ///
+    /// Grants of the same scope and earlier epochs end `overlap` later, and at once if their key ids equal those of the
+    /// new one, or if the ring holds more than four. The ring does not take a grant that is older than one that it
+    /// holds, or whose epoch is not below 2^48, and returns `false`.
     pub fn add(&mut self, now: Time, grant: Grant) -> bool {
         self.expire(now);
         self.insert(now, grant, None)

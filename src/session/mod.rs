@@ -1,4 +1,4 @@
-//! The two ends of a stream, with every part joined: pictures in and packets out, packets in and pictures out.
+//! The two ends of a video stream: pictures in and packets out, packets in and pictures out.
 //!
 //! A [`VideoSender`] codes pictures, describes, seals and packetizes them, sends packets again that a receiver misses,
 //! and does what receivers ask for. A [`VideoReceiver`] puts packets together, opens frames as soon as their keys are
@@ -12,6 +12,10 @@
 //! 2. polls until it is told to wait: `poll(now)` gives packets to be sent and pictures to be shown, and then
 //!    `Timeout`;
 //! 3. waits for the next packet or picture, but no longer than until that timeout, and polls again.
+//!
+//! What they do not do: they neither estimate bandwidth nor pace packets ([`congestion`](crate::congestion) has what
+//! that needs), and they carry no audio and no data. A receiver that gets RTP and RTCP on one port tells them apart
+//! before (RFC 5761, section 4).
 //!
 //! Nothing that comes from the network is an error of a call: a packet that came twice, late or damaged is counted, and
 //! what a program may want to know of it is an event.

@@ -80,7 +80,8 @@ pub struct ShownPicture {
     pub picture: Picture,
     /// RTP timestamp: the time of capture, in ticks of 90 kHz from an origin of the sender's.
     pub timestamp: u32,
-    /// The decode target that it was decoded for: below the wanted one while that is inactive or broken.
+    /// The decode target that it was decoded for: below the wanted one while that is inactive or broken. A single
+    /// picture may be smaller than its target, if its upper layer was lost and no other picture needs that.
     pub target: DecodeTarget,
 }
 
@@ -246,9 +247,14 @@ impl VideoReceiver {
     }
 
     /// Takes an RTP packet of the stream, as it came. What is wrong with one is told by
-    /// [`ReceiverOutput::Refused`]; those that came twice or too late are counted only.
+    /// [`ReceiverOutput::Refused`]; those that came twice or too late are counted only, and those of another SSRC are
+    /// passed over.
     pub fn handle_packet(&mut self, now: Time, packet: Bytes) {
-        let sequence_number = RtpPacket::read(&packet).ok().map(|packet| packet.header.sequence_number);
+        let header = RtpPacket::read(&packet).ok().map(|packet| packet.header);
+        if header.as_ref().is_some_and(|header| header.ssrc != self.config.ssrc) {
+            return;
+        }
+        let sequence_number = header.map(|header| header.sequence_number);
         match self.reassembler.push(now, packet) {
             Ok(Accepted::Recovered) | Err(Rejected::Duplicate | Rejected::Late) => {
                 if let Some(number) = sequence_number {

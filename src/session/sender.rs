@@ -119,6 +119,7 @@ pub struct SenderStatistics {
 pub struct VideoSender {
     #[cfg(feature = "encoder")]
     encoder: Option<Box<SvcEncoder>>,
+    ssrc: u32,
     describer: Describer,
     sealer: Option<VideoSealer>,
     packetizer: Packetizer,
@@ -158,6 +159,7 @@ impl VideoSender {
         Self {
             #[cfg(feature = "encoder")]
             encoder: None,
+            ssrc,
             describer: Describer::new(),
             sealer,
             packetizer: Packetizer::new(PacketizerConfig { max_packet, ..packetizer }),
@@ -281,11 +283,12 @@ impl VideoSender {
     }
 
     /// Takes an RTCP packet of a receiver, or of the relay in between: what is to be sent again (NACK), and what is to
-    /// be coded anew (PLI, FIR, LRR).
+    /// be coded anew with the next picture (PLI, FIR, LRR). What is asked of other SSRCs is passed over.
     pub fn handle_feedback(&mut self, now: Time, packet: &[u8]) {
+        let ssrc = self.ssrc;
         for message in rtcp::read(packet) {
             match message {
-                Ok(RtcpMessage::Nack { lost, .. }) => {
+                Ok(RtcpMessage::Nack { lost, media_ssrc, .. }) if media_ssrc == ssrc => {
                     for number in lost.iter().flat_map(|lost| lost.sequence_numbers()) {
                         if let Some(packet) = self.history.resend(now, number) {
                             self.statistics.retransmissions += 1;
@@ -293,9 +296,14 @@ impl VideoSender {
                         }
                     }
                 }
-                Ok(RtcpMessage::Pli { .. } | RtcpMessage::Fir { .. }) => self.request(Refresh::KEY),
+                Ok(RtcpMessage::Pli { media_ssrc, .. }) if media_ssrc == ssrc => self.request(Refresh::KEY),
+                Ok(RtcpMessage::Fir { requests, .. }) => {
+                    let own = requests.iter().filter(|request| request.ssrc == ssrc);
+                    own.for_each(|_| self.request(Refresh::KEY));
+                }
                 Ok(RtcpMessage::Lrr { requests, .. }) => {
-                    requests.iter().for_each(|request| self.request(request.refresh()));
+                    let own = requests.iter().filter(|request| request.ssrc == ssrc);
+                    own.for_each(|request| self.request(request.refresh()));
                 }
                 Ok(_) => {}
                 Err(_) => self.statistics.malformed += 1,
@@ -303,7 +311,8 @@ impl VideoSender {
         }
     }
 
-    /// The next packet to be sent, or how long there is none.
+    /// The next packet to be sent at `now`, or how long there is none. Nothing is held back yet: packets come out at
+    /// once, and the timeout is `None`.
     pub fn poll(&mut self, now: Time) -> SenderOutput {
         let _ = now;
         match self.queue.pop_front() {
