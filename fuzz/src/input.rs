@@ -1,7 +1,9 @@
 //! How the bytes of an input become steps.
 
 use std::sync::{LazyLock, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// The bytes of an input, taken off from the front. What is missing at the end is 0.
 pub struct Input<'a> {
@@ -81,15 +83,16 @@ pub fn damage(message: &mut Vec<u8>, how: &[u8], other: &[u8]) {
 }
 
 /// Runs a step that untrusted bytes caused. If the environment variable `FUZZ_TIMES` is set, it prints each time that
-/// is longer than all before it of the same kind of step.
+/// is longer than all before it of the same kind of step: the thread's time on the processor, whatever else runs there.
 pub fn timed<T>(kind: &'static str, step: impl FnOnce() -> T) -> T {
     type Longest = Option<Mutex<Vec<(&'static str, Duration)>>>;
     static LONGEST: LazyLock<Longest> =
         LazyLock::new(|| std::env::var_os("FUZZ_TIMES").map(|_| Mutex::default()));
     let Some(longest) = &*LONGEST else { return step() };
-    let start = Instant::now();
+    let clock = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default();
+    let start = clock();
     let done = step();
-    let taken = start.elapsed();
+    let taken = clock() - start;
     let mut longest = longest.lock().unwrap();
     match longest.iter_mut().find(|(other, _)| *other == kind) {
         Some((_, before)) if *before >= taken => return done,

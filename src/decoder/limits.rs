@@ -41,10 +41,13 @@ impl Limits {
         self.headers = HeaderReader::new();
     }
 
-    /// Goes through all frames of a temporal unit.
-    pub fn check(&mut self, temporal_unit: &[u8]) -> Result<(), DecodeError> {
+    /// Goes through all frames of a temporal unit, and says for each spatial layer where the frame that it shows ends.
+    pub fn check(
+        &mut self,
+        temporal_unit: &[u8],
+    ) -> Result<[Option<usize>; MAX_SPATIAL_LAYERS], DecodeError> {
         let mut frames = 0;
-        let mut shown = [false; MAX_SPATIAL_LAYERS];
+        let mut shown = [None; MAX_SPATIAL_LAYERS];
         for frame in self.headers.temporal_unit(temporal_unit) {
             let frame = frame?;
             frames += 1;
@@ -55,10 +58,9 @@ impl Limits {
             let spatial_id = frame.layer().spatial_id;
             let layer = usize::from(spatial_id);
             if header.show_frame || header.show_existing_frame {
-                if shown[layer] {
+                if shown[layer].replace(frame.range.end).is_some() {
                     return Err(DecodeError::ShownTwice { spatial_id });
                 }
-                shown[layer] = true;
             }
             let size = Size::new(header.upscaled_width, header.frame_height);
             let within = |max: Size| size.width <= max.width && size.height <= max.height;
@@ -71,6 +73,6 @@ impl Limits {
                 return Err(DecodeError::TooManyTiles(tiles));
             }
         }
-        Ok(())
+        Ok(shown)
     }
 }

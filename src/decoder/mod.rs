@@ -44,6 +44,7 @@ pub use limits::{MAX_FRAMES, MAX_TILES};
 use crate::picture::{Picture, PictureView, Size};
 use bytes::Bytes;
 use limits::{Limits, MAX_SPATIAL_LAYERS};
+use unit::Part;
 // Never both: rav1d exports the symbols of libdav1d too, and is linked only if it is named.
 #[cfg(feature = "dav1d")]
 use dav1d as backend;
@@ -223,14 +224,21 @@ impl Decoder {
         if self.need_key_frame && !unit.starts_sequence {
             return Err(DecodeError::NeedKeyFrame);
         }
-        self.limits.check(temporal_unit)?;
+        let shown = self.limits.check(temporal_unit)?;
         self.need_key_frame = false;
         let data = Bytes::copy_from_slice(temporal_unit);
         let mut layers: [Option<backend::Picture>; MAX_SPATIAL_LAYERS] = Default::default();
-        for part in unit.parts {
-            let layer = &mut layers[usize::from(part.spatial_id)];
-            self.decode_part(data.slice(part.range), layer)
-                .map_err(|error| DecodeError::Refused(error.to_string()))?;
+        let refused = |error: backend::Error| DecodeError::Refused(error.to_string());
+        for Part { spatial_id, range } in unit.parts {
+            let layer = usize::from(spatial_id);
+            let mut rest = range.start;
+            if let Some(end) = shown[layer].filter(|end| range.start < *end && *end <= range.end) {
+                layers[layer] = self.decode_part(data.slice(rest..end), true).map_err(refused)?;
+                rest = end;
+            }
+            if rest < range.end {
+                self.decode_part(data.slice(rest..range.end), false).map_err(refused)?;
+            }
         }
         let shown = (0..).zip(layers).filter_map(|(spatial_id, picture)| Some((spatial_id, picture?)));
         let copy = |(spatial_id, picture)| {
@@ -242,31 +250,22 @@ impl Decoder {
         }
     }
 
-    /// Decodes OBUs of one spatial layer, of which a temporal unit shows one picture at most.
+    /// Decodes OBUs of one spatial layer, of which no frame is shown but the last, if `is_shown`.
+    ///
+    /// The library takes no more data before its picture was taken. rav1d loses some bytes for good with each picture
+    /// that is asked for and not there, so that none is asked for but after a frame that is shown.
     fn decode_part(
         &mut self,
         part: Bytes,
-        shown: &mut Option<backend::Picture>,
-    ) -> Result<(), backend::Error> {
-        let mut sent = self.inner.send_data(part, None, None, None);
-        loop {
-            match sent {
-                Err(error) if !error.is_again() => return Err(error),
-                _ => {}
-            }
-            loop {
-                match self.inner.get_picture() {
-                    Ok(picture) => *shown = Some(picture),
-                    Err(error) if error.is_again() => break,
-                    Err(error) => return Err(error),
-                }
-            }
-            if sent.is_ok() {
-                return Ok(());
-            }
-            // The library accepts the rest only after its pictures have been taken. It must accept it now.
-            self.inner.send_pending_data()?;
-            sent = Ok(());
+        is_shown: bool,
+    ) -> Result<Option<backend::Picture>, backend::Error> {
+        self.inner.send_data(part, None, None, None)?;
+        if !is_shown {
+            return Ok(None);
+        }
+        match self.inner.get_picture() {
+            Err(error) if error.is_again() => Ok(None),
+            picture => picture.map(Some),
         }
     }
 }
