@@ -57,10 +57,9 @@ impl Limits {
             let header = &frame.header;
             let spatial_id = frame.layer().spatial_id;
             let layer = usize::from(spatial_id);
-            if header.show_frame || header.show_existing_frame {
-                if shown[layer].replace(frame.range.end).is_some() {
-                    return Err(DecodeError::ShownTwice { spatial_id });
-                }
+            let is_shown = header.show_frame || header.show_existing_frame;
+            if is_shown && shown[layer].replace(frame.range.end).is_some() {
+                return Err(DecodeError::ShownTwice { spatial_id });
             }
             let size = Size::new(header.upscaled_width, header.frame_height);
             let within = |max: Size| size.width <= max.width && size.height <= max.height;
