@@ -11,12 +11,13 @@ use rtcp_types::{Twcc, TwccPacketStatus};
 
 use crate::Time;
 use crate::rtp::RtcpMessage;
+use crate::rtp::numbers::unwrap;
+use crate::rtp::rtcp::RTPFB;
 
 /// The name by which the header extension is agreed on (`a=extmap` in SDP).
 pub const EXTENSION_URI: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
-/// Packet type and format of the message.
-const RTPFB: u8 = 205;
+/// Format of the message, which is transport layer feedback.
 const FORMAT: u8 = 15;
 
 /// Numbers that a generator remembers, a power of two. Of 2.5 MB in packets of 1200 bytes nothing is forgotten.
@@ -126,7 +127,7 @@ impl FeedbackGenerator {
 
     /// Notes that a packet of `bytes` with the transport-wide `number` arrived at `now`.
     pub fn handle_packet(&mut self, now: Time, number: u16, bytes: usize) {
-        let Some(number) = self.unwrapped(number) else { return };
+        let number = self.unwrapped(number);
         if number >= self.end {
             // Numbers between are missing until they come.
             for missing in self.end..number {
@@ -149,15 +150,15 @@ impl FeedbackGenerator {
     }
 
     /// The number without its wraps. If it is far from the last ones, everything begins anew with it.
-    fn unwrapped(&mut self, number: u16) -> Option<u64> {
-        let ahead = number.wrapping_sub(self.end as u16) as i16;
-        if self.end == 0 || i64::from(ahead) >= WINDOW as i64 || i64::from(ahead) < -(WINDOW as i64) {
+    fn unwrapped(&mut self, number: u16) -> u64 {
+        let near = unwrap(number, self.end);
+        if self.end == 0 || near >= self.end + WINDOW || near + WINDOW < self.end {
             // In the next round, so that no number before it is below 0.
             let begin = (self.end | 0xffff) + 1 + u64::from(number);
             (self.from, self.end, self.floor) = (begin, begin, begin);
-            return Some(begin);
+            return begin;
         }
-        self.end.checked_add_signed(i64::from(ahead))
+        near
     }
 
     /// The message that is due at `now`, if any. Call it again until it returns `None`.

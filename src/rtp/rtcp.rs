@@ -9,7 +9,7 @@ use bytes::BufMut;
 use crate::structure::{DecodeTarget, LayerId, Refresh};
 
 /// Packet type of transport layer feedback.
-const RTPFB: u8 = 205;
+pub(crate) const RTPFB: u8 = 205;
 
 /// Packet type of payload-specific feedback.
 const PSFB: u8 = 206;
@@ -197,6 +197,22 @@ pub fn write(messages: &[RtcpMessage], into: &mut impl BufMut) -> Result<(), Rtc
 }
 
 impl RtcpMessage {
+    /// The request for `refresh` by a receiver that wants decode target `wanted`: a layer refresh request
+    /// ([`LayerRequest::new`]), or a full intra request if that cannot say it. `sequence_number` counts the requests.
+    pub fn refresh(
+        refresh: Refresh,
+        wanted: DecodeTarget,
+        sender_ssrc: u32,
+        ssrc: u32,
+        sequence_number: u8,
+        payload_type: u8,
+    ) -> Self {
+        match LayerRequest::new(refresh, wanted, ssrc, sequence_number, payload_type) {
+            Some(request) => Self::Lrr { sender_ssrc, requests: vec![request] },
+            None => Self::Fir { sender_ssrc, requests: vec![IntraRequest { ssrc, sequence_number }] },
+        }
+    }
+
     /// The first message of a packet, and the bytes behind it.
     fn read(packet: &[u8]) -> Result<(Self, &[u8]), RtcpError> {
         let &[first, packet_type, high, low] = packet.first_chunk().ok_or(RtcpError::End)?;
