@@ -13,7 +13,7 @@ use clap::{Parser, ValueEnum};
 use layercast::Time;
 use layercast::relay::{Forward, Forwarder, ForwarderConfig, FrameReader, RefreshRequests};
 use layercast::rtp::packet::{RtpPacket, RtpPacketMut};
-use layercast::rtp::rtcp::{self, IntraRequest, LayerRequest, Lost, RtcpMessage};
+use layercast::rtp::rtcp::{self, Lost, RtcpMessage};
 use layercast::structure::{LayerId, Refresh};
 
 use common::{Result, at, exit_code};
@@ -336,14 +336,8 @@ impl<'a> Proxy<'a> {
             self.requested = self.requested.wrapping_add(1);
             let wanted = LayerId::new(self.args.spatial, self.args.temporal);
             let (ssrc, payload_type) = self.media;
-            let sequence_number = self.requested;
-            feedback.push(match LayerRequest::new(refresh, wanted, ssrc, sequence_number, payload_type) {
-                Some(request) => RtcpMessage::Lrr { sender_ssrc: SSRC, requests: vec![request] },
-                None => RtcpMessage::Fir {
-                    sender_ssrc: SSRC,
-                    requests: vec![IntraRequest { ssrc, sequence_number }],
-                },
-            });
+            let number = self.requested;
+            feedback.push(RtcpMessage::refresh(refresh, wanted, SSRC, ssrc, number, payload_type));
         }
         feedback
     }

@@ -17,7 +17,7 @@ use crate::e2ee::{Header, KeyRing, KeySource, OpenError, VideoOpener};
 use crate::picture::Picture;
 use crate::rtp::frame_buffer::DropReason;
 use crate::rtp::reassembler::{Abandoned, Accepted, Rejected};
-use crate::rtp::rtcp::{self, IntraRequest, LayerRequest, Lost, RtcpMessage};
+use crate::rtp::rtcp::{self, Lost, RtcpMessage};
 use crate::rtp::{
     DecodableUnit, FrameBuffer, FrameBufferConfig, FrameBufferEvent, OpenedFrame, PayloadFormat, Reassembler,
     ReassemblerConfig, ReassemblerEvent, ReassemblerStatistics, ReceivedFrame, RtpPacket,
@@ -409,15 +409,9 @@ impl VideoReceiver {
     fn request(&mut self, refresh: Refresh) {
         self.statistics.refreshes += 1;
         self.requests = self.requests.wrapping_add(1);
-        let VideoReceiverConfig { ssrc, payload_type, own_ssrc: sender_ssrc, .. } = self.config;
+        let VideoReceiverConfig { ssrc, payload_type, own_ssrc, .. } = self.config;
         let (number, target) = (self.requests, self.buffer.target());
-        self.send(match LayerRequest::new(refresh, target, ssrc, number, payload_type) {
-            Some(request) => RtcpMessage::Lrr { sender_ssrc, requests: vec![request] },
-            None => RtcpMessage::Fir {
-                sender_ssrc,
-                requests: vec![IntraRequest { ssrc, sequence_number: number }],
-            },
-        });
+        self.send(RtcpMessage::refresh(refresh, target, own_ssrc, ssrc, number, payload_type));
     }
 
     fn send(&mut self, message: RtcpMessage) {
