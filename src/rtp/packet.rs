@@ -1,7 +1,7 @@
 //! RTP packets (RFC 3550, section 5.1) and their header extensions (RFC 8285).
 //!
-//! [`RtpPacket`] borrows a packet that was received, [`RtpHeader`] writes one, and [`RtpPacketMut`] is for a
-//! relay: it gives a packet another sequence number, timestamp or SSRC in place.
+//! [`RtpPacket`] borrows a packet that was received, [`RtpHeader`] writes one, and [`RtpPacketMut`] changes one in place:
+//! a relay gives it another sequence number, timestamp or SSRC, and whoever sends it a transport-wide number.
 
 use std::ops::Range;
 
@@ -47,7 +47,7 @@ pub enum PacketError {
         payload_type: u8,
     },
     /// Id 0, which is padding, an element of more than 255 bytes, or more elements than an extension header
-    /// can hold.
+    /// can hold; or an element that is not there to be written over.
     #[error("a header extension that cannot be written")]
     Extension,
     /// The buffer to write to is too small.
@@ -298,10 +298,11 @@ impl<'a> Iterator for Extensions<'a> {
     }
 }
 
-/// A packet in its sender's or relay's hands: the fields that a relay may change, changed in place.
+/// A packet in its sender's or relay's hands: the fields that may change on the way, changed in place.
 #[derive(Debug)]
 pub struct RtpPacketMut<'a> {
-    fixed: &'a mut [u8; FIXED],
+    /// At least [`FIXED`] bytes.
+    packet: &'a mut [u8],
 }
 
 impl<'a> RtpPacketMut<'a> {
@@ -310,37 +311,50 @@ impl<'a> RtpPacketMut<'a> {
     /// # Errors
     /// [`PacketError::End`] below 12 bytes, and [`PacketError::Version`].
     pub fn new(packet: &'a mut [u8]) -> Result<Self, PacketError> {
-        let fixed: &mut [u8; FIXED] = packet.first_chunk_mut().ok_or(PacketError::End)?;
+        let fixed: &[u8; FIXED] = packet.first_chunk().ok_or(PacketError::End)?;
         let version = fixed[0] >> 6;
         if version != 2 {
             return Err(PacketError::Version { version });
         }
-        Ok(Self { fixed })
+        Ok(Self { packet })
     }
 
     /// Sets the marker: a relay that drops the last layer has the last packet it keeps say so.
     pub fn set_marker(&mut self, marker: bool) {
-        self.fixed[1] = self.fixed[1] & 0x7f | u8::from(marker) << 7;
+        self.packet[1] = self.packet[1] & 0x7f | u8::from(marker) << 7;
     }
 
     /// Sets the payload type, 0 to 127; the highest bit is ignored.
     pub fn set_payload_type(&mut self, payload_type: u8) {
-        self.fixed[1] = self.fixed[1] & 0x80 | payload_type & 0x7f;
+        self.packet[1] = self.packet[1] & 0x80 | payload_type & 0x7f;
     }
 
     /// Sets the sequence number.
     pub fn set_sequence_number(&mut self, sequence_number: u16) {
-        self.fixed[2..4].copy_from_slice(&sequence_number.to_be_bytes());
+        self.packet[2..4].copy_from_slice(&sequence_number.to_be_bytes());
     }
 
     /// Sets the timestamp, in ticks of the media clock.
     pub fn set_timestamp(&mut self, timestamp: u32) {
-        self.fixed[4..8].copy_from_slice(&timestamp.to_be_bytes());
+        self.packet[4..8].copy_from_slice(&timestamp.to_be_bytes());
     }
 
     /// Sets the synchronization source.
     pub fn set_ssrc(&mut self, ssrc: u32) {
-        self.fixed[8..].copy_from_slice(&ssrc.to_be_bytes());
+        self.packet[8..12].copy_from_slice(&ssrc.to_be_bytes());
+    }
+
+    /// Writes `data` over the first header extension of an id, such as a number that is known only when the packet is
+    /// sent. The extension has to be there with the same length, since nothing in the packet moves.
+    ///
+    /// # Errors
+    /// [`PacketError::Extension`], if there is no extension of this id and length, and whatever else
+    /// [`RtpPacket::read`] says. The packet is as it was then.
+    pub fn set_extension(&mut self, id: u8, data: &[u8]) -> Result<(), PacketError> {
+        let range = RtpPacket::read(self.packet)?.extension_range(id)?;
+        let range = range.filter(|range| range.len() == data.len()).ok_or(PacketError::Extension)?;
+        self.packet[range].copy_from_slice(data);
+        Ok(())
     }
 }
 
@@ -469,7 +483,15 @@ mod tests {
                 header.marker = relayed.0;
                 header.payload_type = relayed.1 & 127;
                 (header.sequence_number, header.timestamp, header.ssrc) = (relayed.2, relayed.3, relayed.4);
-                prop_assert_eq!(packet, [written(&header, &borrowed), payload.clone()].concat());
+                prop_assert_eq!(&packet, &[written(&header, &borrowed), payload.clone()].concat());
+                // An extension is written over in place, and only by one as long.
+                let Some(&(id, data)) = borrowed.first() else { continue };
+                let new = vec![relayed.1; data.len()];
+                let mut packet_mut = RtpPacketMut::new(&mut packet).unwrap();
+                prop_assert_eq!(packet_mut.set_extension(id, &[&new[..], &[1]].concat()), Err(PacketError::Extension));
+                prop_assert_eq!(packet_mut.set_extension(id, &new), Ok(()));
+                let changed = [&[(id, &new[..])], &borrowed[1..]].concat();
+                prop_assert_eq!(packet, [written(&header, &changed), payload.clone()].concat());
             }
         }
 
@@ -489,6 +511,11 @@ mod tests {
                 prop_assert!(packet.extensions.count() <= bytes.len());
             }
             prop_assert_eq!(RtpPacketMut::new(&mut bytes.clone()).is_ok(), bytes.len() >= 12 && bytes[0] >> 6 == 2);
+            if let Ok(mut packet) = RtpPacketMut::new(&mut bytes.clone()) {
+                let is_there = RtpPacket::read(&bytes)
+                    .is_ok_and(|packet| packet.extension(1).is_ok_and(|data| data.is_some_and(|data| data.len() == 2)));
+                prop_assert_eq!(packet.set_extension(1, &[7, 7]).is_ok(), is_there);
+            }
         }
     }
 }

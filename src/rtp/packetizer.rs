@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::descriptor::{DependencyDescriptor, DependencyStructure, DescriptorError};
+use super::list::List;
 use super::packet::{PacketError, RtpHeader, RtpPacket, RtpPacketMut};
 use super::payload::av1::{self, Av1PayloadError};
 use super::payload::{PayloadFormat, sframe};
@@ -21,6 +22,11 @@ pub struct PacketizerConfig {
     pub format: PayloadFormat,
     /// The identifier of the Dependency Descriptor's header extension, 1 to 255.
     pub descriptor_id: u8,
+    /// The identifier of the transport-wide number's header extension
+    /// (draft-holmer-rmcat-transport-wide-cc-extensions-01), 1 to 255 and another one than the descriptor's; `None` for
+    /// packets without. The packets hold the number 0, for
+    /// [`RtpPacketMut::set_extension`](super::RtpPacketMut::set_extension) to write over just before they are sent.
+    pub transport_id: Option<u8>,
     /// RTP payload type, 0 to 127.
     pub payload_type: u8,
     /// Synchronization source.
@@ -32,7 +38,8 @@ pub struct PacketizerConfig {
 }
 
 impl PacketizerConfig {
-    /// Packets of up to 1200 bytes, from a random sequence number on, as RFC 3550, section 5.1 wants it.
+    /// Packets of up to 1200 bytes without transport-wide numbers, from a random sequence number on, as RFC 3550,
+    /// section 5.1 wants it.
     ///
     /// The number is below 2^15, so that a receiver of SRTP that loses the first packets does not miss a wrap
     /// (RFC 3711, section 3.3.1). It is drawn from the standard library's hash keys, which the operating system
@@ -41,7 +48,15 @@ impl PacketizerConfig {
     pub fn new(format: PayloadFormat, descriptor_id: u8, payload_type: u8, ssrc: u32) -> Self {
         let random = RandomState::new().hash_one(ssrc);
         let first_sequence_number = random as u16 >> 1;
-        Self { format, descriptor_id, payload_type, ssrc, first_sequence_number, max_packet: 1200 }
+        Self {
+            format,
+            descriptor_id,
+            transport_id: None,
+            payload_type,
+            ssrc,
+            first_sequence_number,
+            max_packet: 1200,
+        }
     }
 }
 
@@ -218,9 +233,9 @@ impl Packetizer {
 
     /// Bytes of the headers, that of the payload included, and of the room behind them.
     fn room_of(&self, header: &RtpHeader, descriptor: &[u8]) -> Result<(usize, usize), PacketizeError> {
-        let PacketizerConfig { format, descriptor_id, max_packet, .. } = self.config;
+        let PacketizerConfig { format, descriptor_id, transport_id, max_packet, .. } = self.config;
         let payload_header = usize::from(format == PayloadFormat::Sframe);
-        let headers = header.size(&[(descriptor_id, descriptor)])? + payload_header;
+        let headers = header.size(&extensions(descriptor_id, descriptor, transport_id))? + payload_header;
         let room = max_packet.checked_sub(headers).filter(|room| *room >= MIN_ROOM);
         room.map(|room| (headers, room)).ok_or(PacketizeError::Room { headers, max_packet })
     }
@@ -263,7 +278,7 @@ impl Packetizer {
             DependencyDescriptor { structure: None, ..descriptor.clone() }.write(structure, rest)?;
         }
 
-        let PacketizerConfig { format, descriptor_id, payload_type, ssrc, .. } = self.config;
+        let PacketizerConfig { format, descriptor_id, transport_id, payload_type, ssrc, .. } = self.config;
         let sequence_number = self.sequence_number;
         let (timestamp, csrcs) = (frame.timestamp, Default::default());
         let header = RtpHeader { marker: false, payload_type, sequence_number, timestamp, ssrc, csrcs };
@@ -277,6 +292,7 @@ impl Packetizer {
             format,
             packetized: sealed.is_some(),
             descriptor_id,
+            transport_id,
             head: &mut self.head,
             descriptor_at: 0,
             packets,
@@ -313,6 +329,12 @@ impl Packetizer {
     }
 }
 
+/// The header extensions of a packet.
+fn extensions(descriptor_id: u8, descriptor: &[u8], transport_id: Option<u8>) -> List<(u8, &[u8]), 2> {
+    let transport = transport_id.map(|id| (id, &[0; 2][..]));
+    [Some((descriptor_id, descriptor)), transport].into_iter().flatten().collect()
+}
+
 /// Writes the packets of a frame.
 struct Writer<'a> {
     header: RtpHeader,
@@ -321,6 +343,7 @@ struct Writer<'a> {
     /// Each packet's payload was encrypted on its own.
     packetized: bool,
     descriptor_id: u8,
+    transport_id: Option<u8>,
     head: &'a mut Vec<u8>,
     /// The start of the descriptor in the head.
     descriptor_at: usize,
@@ -331,7 +354,8 @@ impl Writer<'_> {
     /// Writes the bytes before the payload of the next packets.
     fn head(&mut self, descriptor: &[u8]) -> Result<(), PacketizeError> {
         self.head.clear();
-        self.header.write(&[(self.descriptor_id, descriptor)], self.head)?;
+        let extensions = extensions(self.descriptor_id, descriptor, self.transport_id);
+        self.header.write(&extensions, self.head)?;
         let range = RtpPacket::read(self.head)?.extension_range(self.descriptor_id)?;
         self.descriptor_at = range.map_or(self.head.len(), |range| range.start);
         if self.format == PayloadFormat::Sframe {
@@ -386,6 +410,9 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::Size;
+    use crate::rtp::Describer;
+    use crate::structure::{DecodeTargets, PictureRequest, Planner, ScalabilityMode};
 
     #[test]
     fn first_sequence_numbers_are_random() {
@@ -393,5 +420,44 @@ mod tests {
             .map(|_| PacketizerConfig::new(PayloadFormat::Sframe, 4, 45, 1).first_sequence_number)
             .collect();
         assert!(numbers.len() > 48 && numbers.iter().all(|number| *number < 1 << 15), "{numbers:?}");
+    }
+
+    #[test]
+    fn a_transport_wide_number_can_be_written_into_each_packet() {
+        for mode in [ScalabilityMode::L1T1, ScalabilityMode::L3T3] {
+            let mut planner = Planner::new(mode, Size::new(640, 360));
+            let wanted = DecodeTargets::all(planner.structure());
+            let mut describer = Describer::new();
+            let config = PacketizerConfig::new(PayloadFormat::Sframe, 4, 45, 1);
+            let mut packetizer = Packetizer::new(PacketizerConfig { transport_id: Some(3), ..config });
+            let mut packets = Packets::new();
+            for _ in 0..4 {
+                let plan = planner.next(PictureRequest { wanted, ..Default::default() });
+                for descriptor in describer.describe(&plan).unwrap() {
+                    let frame = OutgoingFrame {
+                        payload: &[7; 3000],
+                        descriptor: &descriptor,
+                        timestamp: 0,
+                        end_of_picture: false,
+                    };
+                    packetizer.packetize(&frame, &mut packets).unwrap();
+                }
+            }
+            let mut long = 0;
+            for (number, packet) in (500u16..).zip(packets.drain()) {
+                assert!(packet.len() <= 1200);
+                let before = RtpPacket::read(&packet).unwrap();
+                let descriptor = before.extension(4).unwrap().unwrap();
+                long += usize::from(descriptor.len() > 16);
+                let mut sent = packet.to_vec();
+                RtpPacketMut::new(&mut sent).unwrap().set_extension(3, &number.to_be_bytes()).unwrap();
+                let after = RtpPacket::read(&sent).unwrap();
+                assert_eq!(after.extension(3), Ok(Some(&number.to_be_bytes()[..])));
+                assert_eq!(after.extension(4), Ok(Some(descriptor)));
+                assert_eq!((&after.header, after.payload), (&before.header, before.payload));
+            }
+            // Only the descriptor with the structure needs the extensions' form of two bytes.
+            assert_eq!(long, usize::from(mode == ScalabilityMode::L3T3));
+        }
     }
 }
