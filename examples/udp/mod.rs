@@ -101,8 +101,3 @@ pub fn receive(socket: &UdpSocket, wait: Duration) -> io::Result<Option<(Bytes, 
         Err(error) => Err(error),
     }
 }
-
-/// Whether a packet is RTCP, where RTP comes to the same port (RFC 5761, section 4).
-pub fn is_rtcp(packet: &[u8]) -> bool {
-    packet.get(1).is_some_and(|packet_type| (192..=223).contains(packet_type))
-}

@@ -5,7 +5,7 @@
 //!   specification, Appendix A).
 //! - [`payload`]: AV1 in the clear (AV1 RTP specification, sections 4 and 5), and encrypted frames
 //!   (draft-ietf-avtcore-rtp-sframe).
-//! - [`rtcp`]: what receivers ask for: retransmissions, a key frame, a layer refresh.
+//! - [`rtcp`]: what receivers ask for: retransmissions, a key frame, a layer refresh; and what each end [reports](reports).
 //! - [`packetizer`]: from frames to packets.
 //! - [`history`]: the packets that were sent last, for retransmissions.
 //! - [`reassembler`]: from packets, in any order, to whole [frames](frame).
@@ -29,6 +29,7 @@ pub mod packet;
 pub mod packetizer;
 pub mod payload;
 pub mod reassembler;
+pub mod reports;
 pub mod rtcp;
 
 pub use descriptor::{
@@ -42,4 +43,5 @@ pub use packet::{PacketError, RtpHeader, RtpPacket, RtpPacketMut};
 pub use packetizer::{OutgoingFrame, PacketizeError, Packetizer, PacketizerConfig, Packets};
 pub use payload::PayloadFormat;
 pub use reassembler::{Reassembler, ReassemblerConfig, ReassemblerEvent, ReassemblerStatistics};
+pub use reports::{ReportBlock, SenderInfo};
 pub use rtcp::{RtcpError, RtcpMessage};

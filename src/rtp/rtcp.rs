@@ -1,12 +1,17 @@
-//! Feedback over RTCP: generic NACK and PLI (RFC 4585), FIR (RFC 5104) and LRR (RFC 9627) with the layers of
-//! AV1, alone or in compound packets.
+//! Reports (RFC 3550, section 6.4) and feedback over RTCP: generic NACK and PLI (RFC 4585), FIR (RFC 5104) and LRR
+//! (RFC 9627) with the layers of AV1, alone or in compound packets.
 //!
-//! Reports and all other messages of a compound packet pass through as [`RtcpMessage::Other`]. Packets without a
-//! report in front are read too, as RFC 5506 allows.
+//! All other messages of a compound packet pass through as [`RtcpMessage::Other`]. Packets without a report in front are
+//! read too, as RFC 5506 allows.
 
 use bytes::BufMut;
 
+use super::reports::{ReportBlock, SenderInfo};
 use crate::structure::{DecodeTarget, LayerId, Refresh};
+
+/// Packet type of a sender report, and of a receiver report.
+const SR: u8 = 200;
+const RR: u8 = 201;
 
 /// Packet type of transport layer feedback.
 pub(crate) const RTPFB: u8 = 205;
@@ -152,6 +157,22 @@ pub enum RtcpMessage {
         /// At least one entry.
         requests: Vec<LayerRequest>,
     },
+    /// What a sender has sent, and what it has received of others (RFC 3550, section 6.4.1).
+    SenderReport {
+        /// The sender.
+        ssrc: u32,
+        /// What it has sent.
+        info: SenderInfo,
+        /// What it has received, 31 blocks at most.
+        blocks: Vec<ReportBlock>,
+    },
+    /// What a receiver has received (RFC 3550, section 6.4.2).
+    ReceiverReport {
+        /// The receiver.
+        ssrc: u32,
+        /// What it has received, 31 blocks at most.
+        blocks: Vec<ReportBlock>,
+    },
     /// Any other message.
     Other {
         /// The 5 bits after the version: a count or a format, at most 31.
@@ -161,6 +182,12 @@ pub enum RtcpMessage {
         /// The bytes behind the length, without padding: a multiple of 4 bytes, at most 65535 times.
         body: Vec<u8>,
     },
+}
+
+/// Whether a packet is RTCP, if RTP comes to the same port: by its second byte (RFC 5761, section 4). The payload types 64
+/// to 95 cannot be used there.
+pub fn is_rtcp(packet: &[u8]) -> bool {
+    packet.get(1).is_some_and(|packet_type| (192..=223).contains(packet_type))
 }
 
 /// The messages of a packet, in order. It ends behind an error.
@@ -231,6 +258,24 @@ impl RtcpMessage {
         }
         let count = first & 31;
         let message = match (packet_type, count) {
+            (SR, _) => {
+                let (ssrc, rest) = body.split_first_chunk().ok_or(RtcpError::Length)?;
+                let (info, rest) = rest.split_first_chunk().ok_or(RtcpError::Length)?;
+                let (ssrc, info) = (u32::from_be_bytes(*ssrc), SenderInfo::read(info));
+                Self::SenderReport {
+                    ssrc,
+                    info,
+                    blocks: ReportBlock::read_all(count, rest).ok_or(RtcpError::Length)?,
+                }
+            }
+            (RR, _) => {
+                let (ssrc, rest) = body.split_first_chunk().ok_or(RtcpError::Length)?;
+                let ssrc = u32::from_be_bytes(*ssrc);
+                Self::ReceiverReport {
+                    ssrc,
+                    blocks: ReportBlock::read_all(count, rest).ok_or(RtcpError::Length)?,
+                }
+            }
             (RTPFB, NACK) => {
                 let (sender_ssrc, media_ssrc, entries) = feedback::<4>(body)?;
                 let entry = |&[a, b, c, d]: &[u8; 4]| Lost {
@@ -275,6 +320,9 @@ impl RtcpMessage {
                 }
                 requests.iter().try_for_each(LayerRequest::check)?;
             }
+            Self::SenderReport { blocks, .. } | Self::ReceiverReport { blocks, .. } if blocks.len() > 31 => {
+                return Err(RtcpError::Value { field: "report" });
+            }
             Self::Other { count, body, .. } if *count > 31 || body.len() % 4 != 0 => {
                 return Err(RtcpError::Value { field: "message" });
             }
@@ -293,6 +341,8 @@ impl RtcpMessage {
             Self::Pli { .. } => 8,
             Self::Fir { requests, .. } => 8 + 8 * requests.len(),
             Self::Lrr { requests, .. } => 8 + 12 * requests.len(),
+            Self::SenderReport { blocks, .. } => 4 + SenderInfo::SIZE + ReportBlock::SIZE * blocks.len(),
+            Self::ReceiverReport { blocks, .. } => 4 + ReportBlock::SIZE * blocks.len(),
             Self::Other { body, .. } => body.len(),
         }
     }
@@ -304,6 +354,8 @@ impl RtcpMessage {
             // Their entries name the media sources, and the field for one is 0.
             Self::Fir { sender_ssrc, .. } => (FIR, PSFB, Some((sender_ssrc, &0))),
             Self::Lrr { sender_ssrc, .. } => (LRR, PSFB, Some((sender_ssrc, &0))),
+            Self::SenderReport { blocks, .. } => (blocks.len() as u8, SR, None),
+            Self::ReceiverReport { blocks, .. } => (blocks.len() as u8, RR, None),
             Self::Other { count, packet_type, .. } => (*count, *packet_type, None),
         };
         into.put_u8(2 << 6 | count);
@@ -328,6 +380,15 @@ impl RtcpMessage {
                 }
             }
             Self::Lrr { requests, .. } => requests.iter().for_each(|entry| entry.put(into)),
+            Self::SenderReport { ssrc, info, blocks } => {
+                into.put_u32(*ssrc);
+                info.put(into);
+                blocks.iter().for_each(|block| block.put(into));
+            }
+            Self::ReceiverReport { ssrc, blocks } => {
+                into.put_u32(*ssrc);
+                blocks.iter().for_each(|block| block.put(into));
+            }
             Self::Other { body, .. } => into.put_slice(body),
         }
     }
@@ -480,6 +541,46 @@ mod tests {
     }
 
     #[test]
+    fn reports_lie_as_the_standard_draws_them() {
+        let info = SenderInfo { ntp: 0x0102_0304_0506_0708, timestamp: 9, packets: 10, octets: 11 };
+        let block = ReportBlock {
+            ssrc: 12,
+            fraction_lost: 64,
+            lost: -2,
+            highest: 0x0001_0002,
+            jitter: 13,
+            last_report: 14,
+            since_last_report: 15,
+        };
+        let block_bytes =
+            [0, 0, 0, 12, 64, 0xff, 0xff, 0xfe, 0, 1, 0, 2, 0, 0, 0, 13, 0, 0, 0, 14, 0, 0, 0, 15];
+        let sent = [1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 9, 0, 0, 0, 10, 0, 0, 0, 11];
+        let report = RtcpMessage::SenderReport { ssrc: 7, info, blocks: vec![block] };
+        assert_eq!(written(&[report]), [&[0x81, 200, 0, 12, 0, 0, 0, 7][..], &sent, &block_bytes].concat());
+        let report = RtcpMessage::ReceiverReport { ssrc: 7, blocks: vec![block] };
+        assert_eq!(written(&[report.clone()]), [&[0x81, 201, 0, 7, 0, 0, 0, 7][..], &block_bytes].concat());
+        // What a profile appends (section 6.4.3) is passed over; blocks that are missing are not.
+        let mut extended = [&written(&[report.clone()])[..], &[1, 2, 3, 4]].concat();
+        extended[3] += 1;
+        assert_eq!(read(&extended).next(), Some(Ok(report.clone())));
+        extended[0] += 1;
+        assert_eq!(read(&extended).next(), Some(Err(RtcpError::Length)));
+        let many = RtcpMessage::ReceiverReport { ssrc: 7, blocks: vec![block; 32] };
+        assert!(write(&[many], &mut Vec::new()).is_err());
+        // The count is a number of 24 bits with a sign.
+        let far = ReportBlock { lost: i32::MIN, ..block };
+        let RtcpMessage::ReceiverReport { blocks, .. } =
+            read(&written(&[RtcpMessage::ReceiverReport { ssrc: 7, blocks: vec![far] }]))
+                .next()
+                .unwrap()
+                .unwrap()
+        else {
+            panic!()
+        };
+        assert_eq!(blocks[0].lost, -(1 << 23));
+    }
+
+    #[test]
     fn lost_packets_come_back() {
         let lost = [3, 4, 19, 20, 40, 56, 57, 60000];
         let entries = Lost::of(lost);
@@ -541,7 +642,7 @@ mod tests {
         assert_eq!(read(&padded).next(), Some(Ok(RtcpMessage::Pli { sender_ssrc: 1, media_ssrc: 2 })));
         assert_eq!(errors(&[&padded[..], &pli].concat()), [RtcpError::Padding]);
         assert_eq!(errors(&[&padded[..15], &[16]].concat()), [RtcpError::Padding]);
-        let other = RtcpMessage::Other { count: 1, packet_type: 200, body: vec![0; 3] };
+        let other = RtcpMessage::Other { count: 1, packet_type: 202, body: vec![0; 3] };
         assert!(write(&[other], &mut Vec::new()).is_err());
         let message = RtcpMessage::Pli { sender_ssrc: 1, media_ssrc: 2 };
         let mut short = [0; 11];
@@ -572,7 +673,17 @@ mod tests {
                 .prop_map(|(sender_ssrc, requests)| RtcpMessage::Fir { sender_ssrc, requests }),
             (any::<u32>(), vec(layer, 1..9))
                 .prop_map(|(sender_ssrc, requests)| RtcpMessage::Lrr { sender_ssrc, requests }),
-            (0..32u8, 192..205u8, vec(any::<[u8; 4]>(), 0..20)).prop_map(|(count, packet_type, body)| {
+            (any::<u32>(), any::<[u8; 20]>(), vec(any::<[u8; 24]>(), 0..32)).prop_map(
+                |(ssrc, info, blocks)| {
+                    let blocks = ReportBlock::read_all(blocks.len() as u8, &blocks.concat()).unwrap();
+                    RtcpMessage::SenderReport { ssrc, info: SenderInfo::read(&info), blocks }
+                }
+            ),
+            (any::<u32>(), vec(any::<[u8; 24]>(), 0..32)).prop_map(|(ssrc, blocks)| {
+                let blocks = ReportBlock::read_all(blocks.len() as u8, &blocks.concat()).unwrap();
+                RtcpMessage::ReceiverReport { ssrc, blocks }
+            }),
+            (0..32u8, 202..205u8, vec(any::<[u8; 4]>(), 0..20)).prop_map(|(count, packet_type, body)| {
                 RtcpMessage::Other { count, packet_type, body: body.concat() }
             }),
         ]
@@ -588,7 +699,7 @@ mod tests {
         #[test]
         fn any_bytes_are_read_or_refused(mut bytes in vec(any::<u8>(), 0..64), feedback in any::<bool>()) {
             if let ([first, kind, high, ..], true) = (&mut bytes[..], feedback) {
-                (*first, *kind, *high) = (*first & 0x3f | 0x80, 205 + (*kind & 1), 0);
+                (*first, *kind, *high) = (*first & 0x3f | 0x80, [200, 201, 205, 206][usize::from(*kind & 3)], 0);
             }
             let messages: Vec<_> = read(&bytes).collect();
             prop_assert!(messages.len() <= bytes.len().div_ceil(4));
