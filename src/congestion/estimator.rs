@@ -324,9 +324,11 @@ impl Estimator {
         now >= long_since + LONG_FOR
     }
 
-    /// Says that at `now` packets are under way of which no report has come.
-    pub fn silence(&mut self, now: Time) {
-        if now - self.heard >= SILENCE + self.round_trip.unwrap_or_default() {
+    /// Says when the oldest packet was sent that is under way at `now`, of which no report has come
+    /// ([`SentLog::under_way`](super::SentLog::under_way)).
+    pub fn silence(&mut self, now: Time, under_way: Option<Time>) {
+        let Some(sent) = under_way else { return };
+        if now - self.heard.max(sent) >= SILENCE + self.round_trip.unwrap_or_default() {
             self.heard = now;
             self.lower(now, 0.8 * self.delay_based);
         }
@@ -620,7 +622,11 @@ mod tests {
                 for packet in &mut report {
                     packet.arrived = packet.arrived.map(|at| at + Duration::from_secs(3600));
                 }
-                if report.is_empty() { estimator.silence(now) } else { estimator.report(now, &report) }
+                if report.is_empty() {
+                    estimator.silence(now, pending.front().map(|packet| packet.sent))
+                } else {
+                    estimator.report(now, &report)
+                }
             }
             if n % 200 == 199 {
                 estimates.push(estimator.bitrate());
@@ -664,12 +670,16 @@ mod tests {
     fn silence_lowers_it() {
         let second = Time::from_secs(1);
         let mut estimator = Estimator::new(1_000_000);
-        estimator.silence(Time::from_millis(250));
+        estimator.silence(Time::from_millis(250), Some(Time::ZERO));
         assert_eq!(estimator.bitrate(), 1_000_000);
-        estimator.silence(second);
-        estimator.silence(Time::from_secs(2));
+        estimator.silence(second, Some(Time::ZERO));
+        estimator.silence(Time::from_secs(2), Some(Time::ZERO));
         assert_eq!(estimator.bitrate(), 640_000);
         assert_eq!(estimator.over_used(), Some(Time::from_secs(2)));
+        // After a pause the first packets have their time.
+        estimator.silence(Time::from_secs(10), Some(Time::from_millis(9900)));
+        estimator.silence(Time::from_secs(20), None);
+        assert_eq!(estimator.bitrate(), 640_000);
     }
 
     #[test]
@@ -722,7 +732,7 @@ mod tests {
             for (now, reports) in times.iter().zip(reports.chunks(50)) {
                 let now = Time::from_micros(*now);
                 estimator.report(now, reports);
-                estimator.silence(now);
+                estimator.silence(now, Some(Time::from_micros(7)));
                 let _ = estimator.probe(now);
                 let path = estimator.path(now, Some(Time::from_micros(7)));
                 prop_assert!(path.bitrate >= 30_000 && path.bitrate < 1 << 40, "{path:?}");

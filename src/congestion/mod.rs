@@ -14,13 +14,15 @@
 //! - [`sent`]: the sender's half, which makes reports of these messages.
 //! - [`estimator`]: the bitrate that the path carries, by the reports.
 //! - [`pacer`]: spreads packets over time, the important ones first, and sends probes.
+//! - [`send_path`] and [`receive_path`]: the two ends of a path, with these parts joined.
 //!
-//! One path has one of each, whatever the number of its streams. The round of a sender: it hands packets to the
-//! [`Pacer`], polls it, gives each packet that comes out a number by [`SentLog::push`], writes that into the packet and
-//! sends it. Each feedback message goes to [`SentLog::handle_feedback`], its reports to [`Estimator::report`], the new
-//! [`Estimator::bitrate`] to [`Pacer::set_bitrate`], and a probe that [`Estimator::probe`] asks for to
-//! [`Pacer::start_probe`]. While no message comes it calls [`Estimator::silence`], so that the bitrate of a dead path
-//! goes down. Packets have to be made with the header extension; those of `session` have none yet.
+//! One path has one of each, whatever the number of its streams, and two types join them: [`SendPath`] and
+//! [`ReceivePath`]. Programs that need it otherwise drive the parts themselves. The round of a sender: it hands packets to
+//! the [`Pacer`], polls it, gives each packet that comes out a number by [`SentLog::push`], writes that into the packet's
+//! header extension ([`RtpPacketMut::set_extension`](crate::rtp::RtpPacketMut::set_extension)) and sends it. Each feedback
+//! message goes to [`SentLog::handle_feedback`], its reports to [`Estimator::report`], the new [`Estimator::bitrate`] to
+//! [`Pacer::set_bitrate`], and a probe that [`Estimator::probe`] asks for to [`Pacer::start_probe`]. While no message comes
+//! it calls [`Estimator::silence`], so that the bitrate of a dead path goes down.
 //!
 //! All of them hold a bounded amount of memory, whatever a peer sends. They allocate for some feedback messages, and
 //! nothing for each packet.
@@ -28,6 +30,8 @@
 pub mod estimator;
 pub mod feedback;
 pub mod pacer;
+pub mod receive_path;
+pub mod send_path;
 pub mod sent;
 mod trend;
 mod types;
@@ -35,5 +39,7 @@ mod types;
 pub use estimator::Estimator;
 pub use feedback::{FeedbackConfig, FeedbackError, FeedbackGenerator};
 pub use pacer::{PacedPacket, Pacer, PacerConfig, PacerOutput, PacketClass};
+pub use receive_path::ReceivePath;
+pub use send_path::{PathPacket, SendPath, SendPathConfig, SendPathOutput};
 pub use sent::SentLog;
 pub use types::{PacketReport, PathState, Probe};

@@ -69,7 +69,7 @@ impl SentLog {
     /// its header extension.
     pub fn push(&mut self, now: Time, bytes: usize, probe: Option<u32>) -> u16 {
         let old = |packet: &Sent| packet.at + FORGOTTEN < now;
-        if self.packets.len() >= MAX_PACKETS || self.packets.front().is_some_and(old) {
+        while self.packets.len() >= MAX_PACKETS || self.packets.front().is_some_and(old) {
             self.pop();
         }
         let number = self.first + self.packets.len() as u64;

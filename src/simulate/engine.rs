@@ -344,9 +344,9 @@ impl<'a> Simulation<'a> {
 
     fn decide(&mut self, now: Time, r: usize) {
         let receiver = &mut self.receivers[r];
-        if receiver.packets.front().is_some_and(|packet| packet.sent + REPORT * 4 < now) {
-            receiver.estimator.silence(now);
-        }
+        let oldest =
+            receiver.packets.front().map(|packet| packet.sent).filter(|sent| *sent + REPORT * 4 < now);
+        receiver.estimator.silence(now, oldest);
         let idle = receiver.probing.is_none();
         // All policies alike have the estimator's own probes, at the start and after a drop.
         let own = if idle { receiver.estimator.probe(now) } else { None }

@@ -134,9 +134,7 @@ impl Flow {
                 back.pop_front();
             }
             if tick % PROBES == 0 {
-                if log.under_way().is_some() {
-                    estimator.silence(now);
-                }
+                estimator.silence(now, log.under_way());
                 if !pacer.is_probing()
                     && let Some(probe) = estimator.probe(now)
                 {
