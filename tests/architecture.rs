@@ -29,7 +29,21 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("relay", &["time", "structure", "rtp"]),
     ("e2ee", &["time", "structure", "rtp"]),
     ("select", &["time", "picture", "structure", "bitstream"]),
-    ("session", &["time", "picture", "structure", "encoder", "decoder", "rtp", "relay", "e2ee"]),
+    (
+        "session",
+        &[
+            "time",
+            "picture",
+            "structure",
+            "encoder",
+            "decoder",
+            "rtp",
+            "congestion",
+            "relay",
+            "e2ee",
+            "select",
+        ],
+    ),
     ("simulate", &["time", "picture", "structure", "rtp", "congestion", "relay", "select"]),
 ];
 

@@ -89,13 +89,16 @@ impl Call {
         let mut receiver = VideoReceiverConfig::new(SSRC, LayerId::new(2, 2));
         config(&mut receiver);
         let opener = VideoOpener::new(agreement, 1, 0);
+        let mut sender = VideoSenderConfig::new(SSRC);
+        // The network has no bottleneck: tests/session_path.rs has one.
+        sender.path = None;
         let call = Self {
             faults,
             chance: Chance(7),
             events: BTreeMap::new(),
             count: 0,
             planner: Planner::new(mode, Size::new(640, 360)),
-            sender: VideoSender::without_encoder(VideoSenderConfig::new(SSRC), Some(sealer)),
+            sender: VideoSender::without_encoder(sender, Some(sealer)),
             receiver: VideoReceiver::without_decoder(receiver, Some((opener, ring))),
             shown: vec![],
         };
@@ -109,6 +112,12 @@ impl Call {
 
     /// A packet goes on its way.
     fn transmit(&mut self, now: Time, event: Event) {
+        // Reports neither get lost nor move the losses of other packets.
+        if let Event::ToReceiver(packet) | Event::ToSender(packet) = &event
+            && matches!(packet[1], 200 | 201)
+        {
+            return self.at(now + DELAY, event);
+        }
         let out = self.faults.outage.is_some_and(|(from, to)| from <= now && now < to);
         if out || self.chance.below(100) < self.faults.loss {
             return;

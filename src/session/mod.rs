@@ -1,8 +1,9 @@
 //! The two ends of a video stream: pictures in and packets out, packets in and pictures out.
 //!
 //! A [`VideoSender`] codes pictures, describes, seals and packetizes them, sends packets again that a receiver misses,
-//! and does what receivers ask for. A [`VideoReceiver`] puts packets together, opens frames as soon as their keys are
-//! there, asks for what is missing, and gives out pictures in order.
+//! and does what receivers ask for. It paces its packets by an estimate of what the path carries. A [`VideoReceiver`] puts
+//! packets together, opens frames as soon as their keys are there, asks for what is missing, tells what arrived, and gives
+//! out pictures in order.
 //!
 //! # How to drive them
 //!
@@ -13,9 +14,18 @@
 //!    `Timeout`;
 //! 3. waits for the next packet or picture, but no longer than until that timeout, and polls again.
 //!
-//! What they do not do: they neither estimate bandwidth nor pace packets ([`congestion`](crate::congestion) has what
-//! that needs), and they carry no audio and no data. A receiver that gets RTP and RTCP on one port tells them apart
-//! before (RFC 5761, section 4).
+//! RTP and RTCP may share a port, and a receiver tells them apart (RFC 5761, section 4). A sender is handed RTCP only.
+//!
+//! # One path, many streams
+//!
+//! Congestion control is about a path, not about a stream. A sender has a path of its own
+//! ([`VideoSenderConfig::path`](VideoSenderConfig)), and takes the packets of all other streams over the same path:
+//! [`VideoSender::handle_packet`]. Those of a second camera come from a sender without a path, by
+//! [`VideoSender::next_packet`]. The transport-wide feedback of all of them goes to the sender that has the path. Several
+//! receivers of one path share a [`ReceivePath`](crate::congestion::ReceivePath): it takes every packet that comes, and they
+//! are configured without a [`transport_id`](VideoReceiverConfig). A relay is the end of two paths, and uses a
+//! [`ReceivePath`](crate::congestion::ReceivePath) and a [`SendPath`](crate::congestion::SendPath) without anything of this
+//! module.
 //!
 //! Nothing that comes from the network is an error of a call: a packet that came twice, late or damaged is counted, and
 //! what a program may want to know of it is an event.
@@ -40,11 +50,17 @@
 //!
 //! let camera = Scene::new(size);
 //! let mut shown = 0;
-//! for n in 0..10 {
-//!     let now = Time::from_millis(33 * n);
-//!     sender.handle_picture(now, &camera.picture(n).view())?;
-//!     while let SenderOutput::Transmit(packet) = sender.poll(now) {
-//!         receiver.handle_packet(now, packet); // In a call the network is in between.
+//! for ms in 0..500 {
+//!     let now = Time::from_millis(ms); // A program waits for what comes, and for the timeouts.
+//!     if ms % 33 == 0 && ms < 330 {
+//!         sender.handle_picture(now, &camera.picture(ms / 33).view())?;
+//!     }
+//!     loop {
+//!         match sender.poll(now) {
+//!             SenderOutput::Transmit(packet) => receiver.handle_packet(now, packet), // The network is in between.
+//!             SenderOutput::Timeout(_) => break,
+//!             _ => {}
+//!         }
 //!     }
 //!     loop {
 //!         match receiver.poll(now) {
@@ -63,6 +79,7 @@
 mod held;
 mod playout;
 mod receiver;
+mod reports;
 mod round_trip;
 mod sender;
 
@@ -73,6 +90,9 @@ pub use sender::{SendError, SenderOutput, SenderStatistics, VideoSender, VideoSe
 
 /// Identifier of the Dependency Descriptor's header extension, unless the two ends agree on another one.
 pub const DESCRIPTOR_ID: u8 = 4;
+
+/// Identifier of the transport-wide number's header extension, unless the two ends agree on another one.
+pub const TRANSPORT_ID: u8 = 3;
 
 /// RTP payload type of the video, unless the two ends agree on another one.
 pub const PAYLOAD_TYPE: u8 = 45;

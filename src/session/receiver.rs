@@ -7,9 +7,11 @@ use bytes::{Bytes, BytesMut};
 
 use super::held::HeldFrames;
 use super::playout::Playout;
+use super::reports::ReceiverReports;
 use super::round_trip::RoundTrip;
-use super::{DESCRIPTOR_ID, PAYLOAD_TYPE};
+use super::{DESCRIPTOR_ID, PAYLOAD_TYPE, TRANSPORT_ID};
 use crate::Time;
+use crate::congestion::{FeedbackConfig, ReceivePath};
 #[cfg(feature = "decoder")]
 use crate::decoder::{DecodeError, Decoder, DecoderConfig};
 use crate::e2ee::{Header, KeyRing, KeySource, OpenError, VideoOpener};
@@ -37,6 +39,9 @@ pub struct VideoReceiverConfig {
     pub payload_type: u8,
     /// Identifier of the Dependency Descriptor's header extension, 1 to 255.
     pub descriptor_id: u8,
+    /// Identifier of the transport-wide number's header extension, 1 to 255. Packets that carry one are answered. `None` if
+    /// that is done elsewhere, such as by a [`ReceivePath`] that several receivers share.
+    pub transport_id: Option<u8>,
     /// The receiver's own synchronization source, for its feedback.
     pub own_ssrc: u32,
     /// The layers to be shown.
@@ -54,13 +59,14 @@ pub struct VideoReceiverConfig {
 }
 
 impl VideoReceiverConfig {
-    /// A stream of this SSRC: [`PAYLOAD_TYPE`], [`DESCRIPTOR_ID`], pictures as soon as they can be decoded, 2 s of
-    /// waiting for keys and 1 s for packets, and a round trip of 100 ms.
+    /// A stream of this SSRC: [`PAYLOAD_TYPE`], [`DESCRIPTOR_ID`], [`TRANSPORT_ID`], pictures as soon as they can be
+    /// decoded, 2 s of waiting for keys and 1 s for packets, and a round trip of 100 ms.
     pub fn new(ssrc: u32, target: DecodeTarget) -> Self {
         Self {
             ssrc,
             payload_type: PAYLOAD_TYPE,
             descriptor_id: DESCRIPTOR_ID,
+            transport_id: Some(TRANSPORT_ID),
             own_ssrc: 1,
             target,
             max_delay: Duration::ZERO,
@@ -152,6 +158,8 @@ pub struct VideoReceiver {
     /// Whether keys may have come since the held frames were tried.
     new_keys: bool,
     buffer: FrameBuffer,
+    path: Option<ReceivePath>,
+    reports: ReceiverReports,
     round_trip: RoundTrip,
     playout: Playout,
     /// Units and when they are due, in order.
@@ -193,6 +201,10 @@ impl VideoReceiver {
             held: HeldFrames::new(config.key_wait),
             new_keys: false,
             buffer: FrameBuffer::new(buffer, config.target),
+            path: config
+                .transport_id
+                .map(|id| ReceivePath::new(id, FeedbackConfig::new(config.own_ssrc, config.ssrc))),
+            reports: ReceiverReports::default(),
             round_trip: RoundTrip::new(),
             playout: Playout::new(config.max_delay),
             due: VecDeque::new(),
@@ -246,13 +258,22 @@ impl VideoReceiver {
         self.playout.set_min_delay(min_delay);
     }
 
-    /// Takes an RTP packet of the stream, as it came. What is wrong with one is told by
-    /// [`ReceiverOutput::Refused`]; those that came twice or too late are counted only, and those of another SSRC are
-    /// passed over.
+    /// Takes a packet of the path as it came: RTP, or a sender's RTCP (RFC 5761, section 4 tells them apart). What is wrong with one of the stream is told by
+    /// [`ReceiverOutput::Refused`]; those that came twice or too late are counted only. Of those of another SSRC, such as
+    /// padding, it is only told that they arrived.
     pub fn handle_packet(&mut self, now: Time, packet: Bytes) {
+        if rtcp::is_rtcp(&packet) {
+            return self.handle_rtcp(now, &packet);
+        }
+        if let Some(path) = &mut self.path {
+            path.handle_packet(now, &packet);
+        }
         let header = RtpPacket::read(&packet).ok().map(|packet| packet.header);
         if header.as_ref().is_some_and(|header| header.ssrc != self.config.ssrc) {
             return;
+        }
+        if let Some(header) = &header {
+            self.reports.handle_packet(now, header);
         }
         let sequence_number = header.map(|header| header.sequence_number);
         match self.reassembler.push(now, packet) {
@@ -267,6 +288,18 @@ impl VideoReceiver {
         }
     }
 
+    /// Takes the sender reports: the round trip that the sender measures goes by them.
+    fn handle_rtcp(&mut self, now: Time, packet: &[u8]) {
+        for message in rtcp::read(packet) {
+            match message {
+                Ok(RtcpMessage::SenderReport { ssrc, info, .. }) if ssrc == self.config.ssrc => {
+                    self.reports.handle_report(now, &info);
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// What there is to show, to send or to tell at `now`. The program polls until it is told to wait.
     pub fn poll(&mut self, now: Time) -> ReceiverOutput {
         if self.outputs.is_empty() {
@@ -274,6 +307,7 @@ impl VideoReceiver {
             self.receive(now);
             self.order(now);
             self.ask(now);
+            self.report(now);
         }
         if let Some(output) = self.outputs.pop_front() {
             return output;
@@ -292,7 +326,8 @@ impl VideoReceiver {
         let due = self.due.front().map(|(due, _)| *due);
         let machines =
             [self.reassembler.next_timeout(), self.buffer.next_timeout(), self.held.next_timeout()];
-        machines.into_iter().chain([due]).flatten().min()
+        let path = self.path.as_ref().and_then(ReceivePath::next_timeout);
+        machines.into_iter().chain([due, path, self.reports.next_timeout()]).flatten().min()
     }
 
     fn refuse(&mut self, refused: Refused) {
@@ -404,6 +439,16 @@ impl VideoReceiver {
             media_ssrc: self.config.ssrc,
             lost,
         });
+    }
+
+    /// Tells what has arrived.
+    fn report(&mut self, now: Time) {
+        while let Some(packet) = self.path.as_mut().and_then(|path| path.poll(now)) {
+            self.outputs.push_back(ReceiverOutput::Transmit(packet));
+        }
+        if let Some(report) = self.reports.poll(now, self.config.own_ssrc, self.config.ssrc) {
+            self.send(report);
+        }
     }
 
     fn request(&mut self, refresh: Refresh) {

@@ -6,8 +6,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{DESCRIPTOR_ID, PAYLOAD_TYPE};
+use super::reports::{self, SenderReports};
+use super::{DESCRIPTOR_ID, PAYLOAD_TYPE, TRANSPORT_ID};
 use crate::Time;
+use crate::congestion::{
+    FeedbackError, PacketClass, PathPacket, PathState, SendPath, SendPathConfig, SendPathOutput,
+};
 use crate::e2ee::{SealError, SealedUnit, SenderKeyError, SenderKeys, VideoSealer};
 #[cfg(feature = "encoder")]
 use crate::encoder::{EncodeError, EncodeOptions, SvcConfig, SvcEncoder};
@@ -17,12 +21,20 @@ use crate::relay::RefreshRequests;
 use crate::rtp::rtcp::{self, RtcpMessage};
 use crate::rtp::{
     Describer, DescriptorError, OutgoingFrame, PacketizeError, Packetizer, PacketizerConfig, Packets,
-    PayloadFormat, SentPackets,
+    PayloadFormat, ReportBlock, RtpPacket, SentPackets,
 };
-use crate::structure::{DecodeTargets, PicturePlan, Refresh};
+use crate::select::DemandMessage;
+use crate::structure::{DecodeTargets, FramePlan, LayerId, PicturePlan, Refresh};
+
+/// Receivers ask again after a round trip at the earliest; the history believes no more and no less than this.
+const ROUND_TRIPS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// Of the number of a frame on the path: a packet that is sent again, and a frame of a key picture. The bits below
+/// are the spatial layers that are broken without the frame.
+const AGAIN: u64 = 1 << 31;
+const KEY: u64 = 1 << 7;
 
 /// What the two ends of a stream have agreed on, and the limits of its sender.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct VideoSenderConfig {
     /// Synchronization source of the packets.
@@ -31,6 +43,14 @@ pub struct VideoSenderConfig {
     pub payload_type: u8,
     /// Identifier of the Dependency Descriptor's header extension, 1 to 255.
     pub descriptor_id: u8,
+    /// Identifier of the transport-wide number's header extension, 1 to 255; `None` for packets without, if the other
+    /// end sends no transport-wide feedback, or the program's stack adds the number.
+    pub transport_id: Option<u8>,
+    /// How packets are paced, and how it is estimated what the path carries. `None` if packets are to come out at
+    /// once: the program's stack does it, or the packets go over another sender's path.
+    pub path: Option<SendPathConfig>,
+    /// While the packets that wait would take longer than this at the estimate, pictures are left out.
+    pub max_queue: Duration,
     /// Bytes of a packet at most, from the RTP header on.
     pub max_packet: usize,
     /// Packets kept to be sent again.
@@ -41,13 +61,16 @@ pub struct VideoSenderConfig {
 }
 
 impl VideoSenderConfig {
-    /// A stream of this SSRC: [`PAYLOAD_TYPE`], [`DESCRIPTOR_ID`], packets of 1200 bytes, 4096 of them kept, and a
-    /// refresh every 300 ms.
+    /// A stream of this SSRC: [`PAYLOAD_TYPE`], [`DESCRIPTOR_ID`], [`TRANSPORT_ID`], a path of its own, no picture while
+    /// packets of 200 ms wait, packets of 1200 bytes, 4096 of them kept, and a refresh every 300 ms.
     pub fn new(ssrc: u32) -> Self {
         Self {
             ssrc,
             payload_type: PAYLOAD_TYPE,
             descriptor_id: DESCRIPTOR_ID,
+            transport_id: Some(TRANSPORT_ID),
+            path: Some(SendPathConfig::default()),
+            max_queue: Duration::from_millis(200),
             max_packet: 1200,
             history: 4096,
             refresh_interval: Duration::from_millis(300),
@@ -89,8 +112,13 @@ pub enum SendError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SenderOutput {
-    /// A packet to be sent.
+    /// A packet to be sent: RTP, or an RTCP report.
     Transmit(Bytes),
+    /// The path carries about so many bit/s, of all its streams together. It is told when it changes by 5 %.
+    Bitrate(u64),
+    /// Packets of another stream that were handed in have waited too long and are gone: those of the frame of this
+    /// number. If another [`VideoSender`] made them, it is to be told: [`VideoSender::handle_dropped`].
+    Dropped(u64),
     /// Nothing until then, or until something is handed in if there is no time.
     Timeout(Option<Time>),
 }
@@ -101,6 +129,8 @@ pub enum SenderOutput {
 pub struct SenderStatistics {
     /// Pictures sent; those of which no layer is wanted do not count.
     pub pictures: u64,
+    /// Pictures left out, since packets still waited to be sent.
+    pub skipped: u64,
     /// Of these, key pictures.
     pub key_pictures: u64,
     /// Packets sent for the first time.
@@ -111,8 +141,14 @@ pub struct SenderStatistics {
     pub retransmissions: u64,
     /// Refreshes that receivers asked for.
     pub refreshes: u64,
+    /// Frames whose packets waited too long, so that some or all of them were not sent.
+    pub dropped: u64,
     /// Bytes that came as feedback and are none.
     pub malformed: u64,
+    /// The round-trip time to whoever receives the packets, by its last report.
+    pub round_trip: Option<Duration>,
+    /// Its last report.
+    pub report: Option<ReportBlock>,
 }
 
 /// Sends one video stream: codes, describes, seals and packetizes pictures, and answers the feedback of receivers.
@@ -128,10 +164,16 @@ pub struct VideoSender {
     wanted: Option<DecodeTargets>,
     /// Timestamp of the time 0 (RFC 3550, section 5.1: random).
     first_timestamp: u32,
-    queue: VecDeque<Bytes>,
+    /// Packets that come out at once: all of them if there is no path.
+    queue: VecDeque<PathPacket>,
+    path: Option<SendPath>,
+    max_queue: Duration,
+    reports: SenderReports,
     statistics: SenderStatistics,
     /// Kept so that frames do not allocate.
     packets: Packets,
+    /// For each frame of the picture, how many packets it and those before it have.
+    ends: Vec<usize>,
     sealed: BytesMut,
 }
 
@@ -153,23 +195,30 @@ impl VideoSender {
     /// A sender of frames that another encoder codes, such as hardware, or that come from a file.
     pub fn without_encoder(config: VideoSenderConfig, sealer: Option<VideoSealer>) -> Self {
         let format = if sealer.is_some() { PayloadFormat::Sframe } else { PayloadFormat::Av1 };
-        let VideoSenderConfig { ssrc, payload_type, descriptor_id, max_packet, history, refresh_interval } =
-            config;
-        let packetizer = PacketizerConfig::new(format, descriptor_id, payload_type, ssrc);
+        let VideoSenderConfig { ssrc, payload_type, transport_id, max_packet, .. } = config;
+        let packetizer = PacketizerConfig {
+            transport_id,
+            max_packet,
+            ..PacketizerConfig::new(format, config.descriptor_id, payload_type, ssrc)
+        };
         Self {
             #[cfg(feature = "encoder")]
             encoder: None,
             ssrc,
             describer: Describer::new(),
             sealer,
-            packetizer: Packetizer::new(PacketizerConfig { max_packet, ..packetizer }),
-            history: SentPackets::new(history),
-            requests: RefreshRequests::new(refresh_interval),
+            packetizer: Packetizer::new(packetizer),
+            history: SentPackets::new(config.history),
+            requests: RefreshRequests::new(config.refresh_interval),
             wanted: None,
             first_timestamp: RandomState::new().hash_one(ssrc) as u32,
             queue: VecDeque::new(),
+            path: config.path.map(|path| SendPath::new(path, transport_id)),
+            max_queue: config.max_queue,
+            reports: SenderReports::default(),
             statistics: SenderStatistics::default(),
             packets: Packets::new(),
+            ends: Vec::new(),
             sealed: BytesMut::new(),
         }
     }
@@ -178,6 +227,21 @@ impl VideoSender {
     #[cfg(feature = "encoder")]
     pub fn encoder_mut(&mut self) -> Option<&mut SvcEncoder> {
         self.encoder.as_deref_mut()
+    }
+
+    /// The path, if it is the sender's own: its estimate, and what waits.
+    pub fn path(&self) -> Option<&SendPath> {
+        self.path.as_ref()
+    }
+
+    /// The same, to say how much the streams could use.
+    pub fn path_mut(&mut self) -> Option<&mut SendPath> {
+        self.path.as_mut()
+    }
+
+    /// All that is known of the path at `now`, if it is the sender's own.
+    pub fn path_state(&mut self, now: Time) -> Option<PathState> {
+        self.path.as_mut().map(|path| path.state(now))
     }
 
     /// The counts since the start.
@@ -207,12 +271,48 @@ impl VideoSender {
         self.wanted
     }
 
-    /// Takes a picture that was captured at `now`, codes and sends it.
+    /// Does what a relay asks for on behalf of all receivers: sets the decode targets that somebody watches. The
+    /// program hands in the messages about this stream.
+    pub fn handle_demand(&mut self, message: &DemandMessage) {
+        self.wanted = Some(message.demand.wanted());
+    }
+
+    /// Takes a packet of another stream of the same path, such as audio, so that both are paced and numbered together.
+    /// Without a path it comes out at once.
+    pub fn handle_packet(&mut self, now: Time, packet: PathPacket) {
+        match &mut self.path {
+            Some(path) => path.handle_packet(now, packet),
+            None => self.queue.push_back(packet),
+        }
+    }
+
+    /// The next packet of a sender without a path, for the path of another sender
+    /// ([`handle_packet`](Self::handle_packet)). A program that does so still polls for the timeout.
+    pub fn next_packet(&mut self) -> Option<PathPacket> {
+        self.queue.pop_front()
+    }
+
+    /// Takes the number of a frame that another sender's path has dropped ([`SenderOutput::Dropped`]). What is broken
+    /// without it is coded anew. Numbers of other streams are passed over.
+    pub fn handle_dropped(&mut self, frame: u64) {
+        if frame >> 32 == u64::from(self.ssrc) && frame & AGAIN == 0 {
+            self.statistics.dropped += 1;
+            let broken = (0..4u8).filter(|spatial_id| frame >> spatial_id & 1 != 0);
+            let refresh = if frame & KEY != 0 { Refresh::KEY } else { Refresh::layers(broken) };
+            self.requests.handle_request(refresh);
+        }
+    }
+
+    /// Takes a picture that was captured at `now`, codes and sends it; or leaves it out, if the path is behind.
     ///
     /// # Errors
     /// [`SendError`]. After [`SendError::Encode`] the sender is as it was.
     #[cfg(feature = "encoder")]
     pub fn handle_picture(&mut self, now: Time, picture: &PictureView<'_>) -> Result<(), SendError> {
+        if self.is_behind() {
+            self.statistics.skipped += 1;
+            return Ok(());
+        }
         let refresh = self.next_refresh(now);
         let timestamp = i64::from(self.timestamp(now));
         let encoder = self.encoder.as_mut().ok_or(SendError::NoEncoder)?;
@@ -224,6 +324,11 @@ impl VideoSender {
             }
         };
         self.handle_coded(now, &unit.plan, unit.frames.iter().map(|frame| &frame.data[..]))
+    }
+
+    /// Whether so many packets wait that another encoder should leave the next picture out.
+    pub fn is_behind(&self) -> bool {
+        self.path.as_ref().is_some_and(|path| path.queued_time() > self.max_queue)
     }
 
     /// The layers that another encoder is to code anew with its next picture. It is told once.
@@ -252,11 +357,21 @@ impl VideoSender {
         }
         self.statistics.pictures += u64::from(!plan.frames.is_empty());
         self.statistics.key_pictures += u64::from(plan.key);
-        for packet in self.packets.drain() {
-            self.statistics.packets += 1;
-            self.statistics.bytes += packet.len() as u64;
-            self.history.insert(packet.clone());
-            self.queue.push_back(packet);
+        let mut ends = self.ends.iter().zip(&plan.frames).peekable();
+        for (at, packet) in self.packets.drain().enumerate() {
+            while ends.next_if(|(end, _)| **end <= at).is_some() {}
+            let Some((_, frame)) = ends.peek() else { break };
+            let is_base = frame.layer == LayerId::default();
+            let class = if is_base { PacketClass::Base } else { PacketClass::Media };
+            let packet = PathPacket { class, frame: path_frame(self.ssrc, plan.key, frame), packet };
+            match &mut self.path {
+                Some(path) => path.handle_packet(now, packet),
+                None => {
+                    self.history.insert(packet.packet.clone());
+                    count(now, &packet.packet, false, &mut self.reports, &mut self.statistics);
+                    self.queue.push_back(packet);
+                }
+            }
         }
         Ok(())
     }
@@ -269,6 +384,7 @@ impl VideoSender {
     ) -> Result<(), SendError> {
         let descriptors = self.describer.describe(plan)?;
         let count = descriptors.len();
+        self.ends.clear();
         for (index, (descriptor, payload)) in descriptors.iter().zip(payloads).enumerate() {
             let mut frame =
                 OutgoingFrame { payload, descriptor, timestamp, end_of_picture: index + 1 == count };
@@ -278,22 +394,21 @@ impl VideoSender {
                 frame.payload = &self.sealed;
             }
             self.packetizer.packetize(&frame, &mut self.packets)?;
+            self.ends.push(self.packets.len());
         }
         Ok(())
     }
 
-    /// Takes an RTCP packet of a receiver, or of the relay in between: what is to be sent again (NACK), and what is to
-    /// be coded anew with the next picture (PLI, FIR, LRR). What is asked of other SSRCs is passed over.
+    /// Takes an RTCP packet of a receiver, or of the relay in between: what is to be sent again (NACK), what is to be
+    /// coded anew with the next picture (PLI, FIR, LRR), what has arrived (transport-wide feedback), and reports. What is
+    /// about other SSRCs is passed over, apart from transport-wide feedback, which is about the path.
     pub fn handle_feedback(&mut self, now: Time, packet: &[u8]) {
         let ssrc = self.ssrc;
         for message in rtcp::read(packet) {
             match message {
                 Ok(RtcpMessage::Nack { lost, media_ssrc, .. }) if media_ssrc == ssrc => {
                     for number in lost.iter().flat_map(|lost| lost.sequence_numbers()) {
-                        if let Some(packet) = self.history.resend(now, number) {
-                            self.statistics.retransmissions += 1;
-                            self.queue.push_back(packet.clone());
-                        }
+                        self.resend(now, number);
                     }
                 }
                 Ok(RtcpMessage::Pli { media_ssrc, .. }) if media_ssrc == ssrc => self.request(Refresh::KEY),
@@ -305,20 +420,89 @@ impl VideoSender {
                     let own = requests.iter().filter(|request| request.ssrc == ssrc);
                     own.for_each(|request| self.request(request.refresh()));
                 }
-                Ok(_) => {}
+                Ok(RtcpMessage::SenderReport { blocks, .. } | RtcpMessage::ReceiverReport { blocks, .. }) => {
+                    blocks
+                        .iter()
+                        .filter(|block| block.ssrc == ssrc)
+                        .for_each(|block| self.report(now, block));
+                }
+                Ok(message) => {
+                    if let Some(path) = &mut self.path {
+                        match path.handle_feedback(now, &message) {
+                            Ok(()) | Err(FeedbackError::Type) => {}
+                            Err(_) => self.statistics.malformed += 1,
+                        }
+                    }
+                }
                 Err(_) => self.statistics.malformed += 1,
             }
         }
     }
 
-    /// The next packet to be sent at `now`, or how long there is none. Nothing is held back yet: packets come out at
-    /// once, and the timeout is `None`.
-    pub fn poll(&mut self, now: Time) -> SenderOutput {
-        let _ = now;
-        match self.queue.pop_front() {
-            Some(packet) => SenderOutput::Transmit(packet),
-            None => SenderOutput::Timeout(None),
+    fn resend(&mut self, now: Time, number: u16) {
+        let Some(packet) = self.history.resend(now, number).cloned() else { return };
+        let frame = u64::from(self.ssrc) << 32 | AGAIN | u64::from(number);
+        let packet = PathPacket { class: PacketClass::Retransmission, frame, packet };
+        match &mut self.path {
+            Some(path) => path.handle_packet(now, packet),
+            None => {
+                count(now, &packet.packet, true, &mut self.reports, &mut self.statistics);
+                self.queue.push_back(packet);
+            }
         }
+    }
+
+    /// Takes what whoever receives the packets reports of them.
+    fn report(&mut self, now: Time, block: &ReportBlock) {
+        self.statistics.report = Some(*block);
+        if let Some(round_trip) = reports::round_trip(now, block) {
+            self.statistics.round_trip = Some(round_trip);
+            // Receivers measure it too, and may ask again a little earlier.
+            self.history.set_round_trip((round_trip * 3 / 4).clamp(ROUND_TRIPS.0, ROUND_TRIPS.1));
+        }
+    }
+
+    /// What there is to send or to tell at `now`. The program polls until it is told to wait.
+    pub fn poll(&mut self, now: Time) -> SenderOutput {
+        if let Some(packet) = self.queue.pop_front() {
+            return SenderOutput::Transmit(packet.packet);
+        }
+        if let Some(report) = self.reports.poll(now, self.ssrc, self.timestamp(now)) {
+            let mut packet = BytesMut::new();
+            rtcp::write(&[report], &mut packet)
+                .expect("a message that can be written, into a buffer that grows");
+            return SenderOutput::Transmit(packet.freeze());
+        }
+        while let Some(path) = &mut self.path {
+            match path.poll(now) {
+                SendPathOutput::Transmit(packet) => return self.transmit(now, packet),
+                SendPathOutput::Dropped { frame, class } if frame >> 32 == u64::from(self.ssrc) => {
+                    if class != PacketClass::Retransmission {
+                        self.handle_dropped(frame);
+                    }
+                }
+                SendPathOutput::Dropped { frame, .. } => return SenderOutput::Dropped(frame),
+                SendPathOutput::Bitrate(bitrate) => return SenderOutput::Bitrate(bitrate),
+                SendPathOutput::Timeout(at) => {
+                    return SenderOutput::Timeout(at.into_iter().chain(self.reports.next_timeout()).min());
+                }
+            }
+        }
+        SenderOutput::Timeout(self.reports.next_timeout())
+    }
+
+    /// A packet of the path goes out. Only now can it be asked for: a receiver that misses what waits behind packets of
+    /// another class gets it anyway.
+    fn transmit(&mut self, now: Time, packet: PathPacket) -> SenderOutput {
+        let PathPacket { class, frame, packet } = packet;
+        if frame >> 32 == u64::from(self.ssrc) {
+            let again = class == PacketClass::Retransmission;
+            if !again {
+                self.history.insert(packet.clone());
+            }
+            count(now, &packet, again, &mut self.reports, &mut self.statistics);
+        }
+        SenderOutput::Transmit(packet)
     }
 
     fn request(&mut self, refresh: Refresh) {
@@ -331,6 +515,33 @@ impl VideoSender {
         let ticks = time.since_start().as_micros() * 9 / 100;
         self.first_timestamp.wrapping_add(ticks as u32)
     }
+}
+
+/// The number of a frame on the path: the stream's SSRC, the frame's own number, and what is broken if it is dropped.
+/// A frame above temporal layer 0 breaks nothing that the next frames of temporal layer 0 do not mend.
+fn path_frame(ssrc: u32, key: bool, frame: &FramePlan) -> u64 {
+    let broken = frame.needed_by.iter().map(|target| 1 << target.spatial_id).fold(0, |bits, bit| bits | bit);
+    let broken = if frame.layer.temporal_id == 0 { broken } else { 0 };
+    let key = if key { KEY } else { 0 };
+    u64::from(ssrc) << 32 | u64::from(frame.frame_number as u16) << 8 | key | broken
+}
+
+/// Counts a packet of the stream that goes out.
+fn count(
+    now: Time,
+    packet: &[u8],
+    again: bool,
+    reports: &mut SenderReports,
+    statistics: &mut SenderStatistics,
+) {
+    if again {
+        statistics.retransmissions += 1;
+    } else {
+        statistics.packets += 1;
+        statistics.bytes += packet.len() as u64;
+    }
+    let payload = RtpPacket::read(packet).map_or(0, |packet| packet.payload.len());
+    reports.handle_packet(now, payload);
 }
 
 impl std::fmt::Debug for VideoSender {
