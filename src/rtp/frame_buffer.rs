@@ -256,6 +256,8 @@ pub struct FrameBuffer {
     settled: u64,
     /// The structure of the coded video sequence whose key frame was handed on.
     sequence: Option<Arc<DependencyStructure>>,
+    /// The chains of all targets were broken at the last picture.
+    broken: bool,
     /// The active decode targets, and the frame that said so.
     active: Option<(u64, u32)>,
     last_request: Option<Time>,
@@ -280,6 +282,7 @@ impl FrameBuffer {
             next: 0,
             settled: 0,
             sequence: None,
+            broken: false,
             active: None,
             last_request: None,
             wake: None,
@@ -507,6 +510,7 @@ impl FrameBuffer {
         if !self.frames.range(picture.end..).any(Held::is_key) {
             self.request(now, Refresh::KEY);
         }
+        self.broken = true;
         self.hand_on(picture, 0, (wanted, usize::MAX), LayerId::default());
         true
     }
@@ -566,8 +570,8 @@ impl FrameBuffer {
         let mut intact = true;
         // The waits of the chain.
         let mut chain_wait = Wait { now, full, until: None };
-        // A decoder that starts here misses nothing.
-        let mut before = if first.is_key() && !started { first.number } else { self.next };
+        // A decoder that starts here misses nothing, and nothing that may come before it can be decoded.
+        let mut before = if first.is_key() && (!started || self.broken) { first.number } else { self.next };
         for (bit, held) in self.frames.range(picture.clone()).enumerate() {
             // Frames that may still come before this one, and nothing is known of.
             if held.number > before.max(self.settled) {
@@ -728,6 +732,7 @@ impl FrameBuffer {
                 self.drop_held(&held, reason);
                 continue;
             }
+            self.broken = false;
             self.bytes -= held.frame.payload.len();
             self.decoded.insert(held.number);
             if held.is_key() {
