@@ -11,21 +11,30 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use clap::{Parser, ValueEnum};
 use layercast::Time;
+use layercast::congestion::{
+    FeedbackConfig, PacketClass, PathPacket, ReceivePath, SendPath, SendPathConfig, SendPathOutput,
+};
 use layercast::relay::{Forward, Forwarder, ForwarderConfig, FrameReader, RefreshRequests};
 use layercast::rtp::packet::{RtpPacket, RtpPacketMut};
-use layercast::rtp::rtcp::{self, Lost, RtcpMessage};
+use layercast::rtp::rtcp::{self, Lost, RtcpMessage, is_rtcp};
 use layercast::structure::{LayerId, Refresh};
 
 use common::{Result, at, exit_code};
-use udp::{Faults, Network, is_rtcp};
+use udp::{Faults, Network, SSRC as MEDIA_SSRC};
 
 /// Identifier of the Dependency Descriptor's header extension, as `send` has it.
 const DESCRIPTOR_ID: u8 = 4;
+/// Identifier of the transport-wide number's header extension, on both paths.
+const TRANSPORT_ID: u8 = 3;
+/// The bit/s that the path to `receive` is taken to carry at first, and is probed for at most.
+const START: u64 = 2_000_000;
+const MOST: u64 = 10_000_000;
 /// SSRC of the relay in what it asks the sender for.
 const SSRC: u32 = 2;
 
-/// Forwards the layers of a decode target from `send` to `receive`, and what `receive` asks for back to `send`. It holds
-/// no key. With `--tamper` it changes some packets on the way, to show what `receive` says. It ends when nothing was
+/// Forwards the layers of a decode target from `send` to `receive`, and what `receive` asks for back to `send`. Each of the
+/// two paths has its own congestion control: the relay tells `send` what has arrived here, and paces and numbers what goes on
+/// to `receive`. It holds no key. With `--tamper` it changes some packets on the way, to show what `receive` says. It ends when nothing was
 /// sent for some seconds.
 #[derive(Parser)]
 struct Args {
@@ -95,11 +104,22 @@ fn run(args: &Args) -> Result<()> {
             wait = Duration::ZERO;
             sender = Some(from);
             last = Some(Instant::now());
-            proxy.forward(Time::new(start.elapsed()), &packet)?;
+            if is_rtcp(&packet) {
+                // Reports go through, as requests for packets do.
+                proxy.network.send(packet)?;
+            } else {
+                proxy.forward(Time::new(start.elapsed()), &packet)?;
+            }
         }
         while let Some((packet, _)) = proxy.network.receive(Instant::now())? {
             if is_rtcp(&packet) {
-                proxy.handle_feedback(&packet)?;
+                proxy.handle_feedback(Time::new(start.elapsed()), &packet)?;
+            }
+        }
+        proxy.transmit(Time::new(start.elapsed()))?;
+        if let Some(sender) = sender {
+            while let Some(packet) = proxy.uplink.poll(Time::new(start.elapsed())) {
+                from_sender.send_to(&packet, sender)?;
             }
         }
         let feedback = proxy.poll_feedback(Time::new(start.elapsed()));
@@ -109,17 +129,22 @@ fn run(args: &Args) -> Result<()> {
             from_sender.send_to(&packet, sender)?;
         }
     }
-    let Proxy { forwarded, dropped, tampered, .. } = &proxy;
+    let Proxy { forwarded, dropped, tampered, downlink, .. } = &proxy;
     let lost = proxy.network.lost;
     println!(
         "{forwarded} packets sent on ({lost} of them lost on purpose), {dropped} dropped, {tampered} tampered with"
     );
+    println!("the path to the receiver carries about {} kbit/s", downlink.bitrate() / 1000);
     Ok(())
 }
 
 struct Proxy<'a> {
     args: &'a Args,
     network: Network,
+    uplink: ReceivePath,
+    downlink: SendPath,
+    /// The number and the class of the frame that is forwarded.
+    frame: (u64, PacketClass),
     reader: FrameReader,
     forwarder: Forwarder,
     requests: RefreshRequests,
@@ -129,6 +154,8 @@ struct Proxy<'a> {
     requested: u8,
     /// What the receiver asks to be sent again, in the sender's sequence numbers.
     lost: Vec<Lost>,
+    /// What the receiver reports.
+    reports: Vec<RtcpMessage>,
     /// By how much sequence numbers are higher than the sender's: it grows with each packet of our own, and shrinks with
     /// each that is dropped.
     offset: u16,
@@ -151,15 +178,21 @@ impl<'a> Proxy<'a> {
     fn new(args: &'a Args, network: Network) -> Self {
         let mut forwarder = Forwarder::new(ForwarderConfig::default());
         forwarder.set_target(Time::ZERO, Some(LayerId::new(args.spatial, args.temporal)));
+        let mut path = SendPathConfig::default();
+        (path.start, path.wanted) = (START, MOST);
         Self {
             args,
             network,
+            uplink: ReceivePath::new(TRANSPORT_ID, FeedbackConfig::new(SSRC, MEDIA_SSRC)),
+            downlink: SendPath::new(path, Some(TRANSPORT_ID)),
+            frame: (0, PacketClass::Media),
             reader: FrameReader::new(),
             forwarder,
             requests: RefreshRequests::default(),
             media: (0, 0),
             requested: 0,
             lost: vec![],
+            reports: vec![],
             offset: 0,
             forwarded_as: vec![None; 1 << 16],
             sent_as: (0..=u16::MAX).collect(),
@@ -175,6 +208,11 @@ impl<'a> Proxy<'a> {
     /// Forwards a packet of the sender, if the receiver needs it.
     fn forward(&mut self, now: Time, packet: &Bytes) -> Result<()> {
         let Ok(rtp) = RtpPacket::read(packet) else { return Ok(()) };
+        self.uplink.handle_packet(now, packet);
+        if rtp.header.ssrc != MEDIA_SSRC {
+            // Padding has come to where it was to go.
+            return Ok(());
+        }
         self.media = (rtp.header.ssrc, rtp.header.payload_type);
         let sequence_number = rtp.header.sequence_number;
         let is_next = self.count(sequence_number);
@@ -183,7 +221,9 @@ impl<'a> Proxy<'a> {
             Some(descriptor) => self.reader.read(descriptor).ok(),
             None => None,
         };
-        let Some(frame) = frame else { return self.send(packet.clone()) };
+        let Some(frame) = frame else { return self.send(now, packet.clone()) };
+        let is_base = frame.dependencies.layer == LayerId::default();
+        self.frame = (frame.number, if is_base { PacketClass::Base } else { PacketClass::Media });
         self.requests.handle_frame(&frame);
         match self.forwarder.handle_frame(now, &frame) {
             Forward::Send { end_of_picture } => {
@@ -191,7 +231,7 @@ impl<'a> Proxy<'a> {
                 if end_of_picture {
                     RtpPacketMut::new(&mut packet)?.set_marker(true);
                 }
-                self.tamper(&packet.into())
+                self.tamper(now, &packet.into())
             }
             // The next packet takes its number, so that the receiver misses nothing.
             Forward::Drop if is_next => {
@@ -201,7 +241,7 @@ impl<'a> Proxy<'a> {
                 Ok(())
             }
             // One that comes late has left a gap, which the receiver takes for a loss.
-            Forward::Drop => self.send(packet.clone()),
+            Forward::Drop => self.send(now, packet.clone()),
         }
     }
 
@@ -223,10 +263,10 @@ impl<'a> Proxy<'a> {
     }
 
     /// Does to a packet what it is to suffer, and sends it on.
-    fn tamper(&mut self, packet: &Bytes) -> Result<()> {
+    fn tamper(&mut self, now: Time, packet: &Bytes) -> Result<()> {
         let rtp = RtpPacket::read(packet)?;
         let descriptor = rtp.extension(DESCRIPTOR_ID)?.unwrap_or_default();
-        let &[flags, high, low, ..] = descriptor else { return self.send(packet.clone()) };
+        let &[flags, high, low, ..] = descriptor else { return self.send(now, packet.clone()) };
         let number = u16::from_be_bytes([high, low]);
         let whole_frame = flags & 0xc0 == 0xc0;
         let chosen = number % self.args.every == 0;
@@ -247,26 +287,26 @@ impl<'a> Proxy<'a> {
                     let other = RtpPacket::read(&held)?;
                     let other_descriptor = other.extension(DESCRIPTOR_ID)?.unwrap_or_default();
                     self.tampered += 2;
-                    self.send(rebuilt(&other, other_descriptor, rtp.payload)?)?;
-                    return self.send(rebuilt(&rtp, descriptor, other.payload)?);
+                    self.send(now, rebuilt(&other, other_descriptor, rtp.payload)?)?;
+                    return self.send(now, rebuilt(&rtp, descriptor, other.payload)?);
                 } else if chosen {
                     self.held = Some(packet.clone());
                     return Ok(());
                 }
             }
-            Some(Tamper::Replay) => return self.replay(packet, number, chosen && flags & 0x40 != 0),
+            Some(Tamper::Replay) => return self.replay(now, packet, number, chosen && flags & 0x40 != 0),
             _ => {}
         }
         if changed == descriptor && payload == rtp.payload {
-            return self.send(packet.clone());
+            return self.send(now, packet.clone());
         }
         self.tampered += 1;
-        self.send(rebuilt(&rtp, &changed, &payload)?)
+        self.send(now, rebuilt(&rtp, &changed, &payload)?)
     }
 
     /// Forwards a packet, and after it the packets of an old frame with new sequence numbers.
-    fn replay(&mut self, packet: &Bytes, number: u16, now: bool) -> Result<()> {
-        self.send(packet.clone())?;
+    fn replay(&mut self, now: Time, packet: &Bytes, number: u16, again: bool) -> Result<()> {
+        self.send(now, packet.clone())?;
         match self.kept.back_mut() {
             Some((last, packets)) if *last == number => packets.push(packet.clone()),
             _ => self.kept.push_back((number, vec![packet.clone()])),
@@ -274,35 +314,52 @@ impl<'a> Proxy<'a> {
         if self.kept.len() <= KEPT {
             return Ok(());
         }
-        let Some((_, packets)) = self.kept.pop_front().filter(|_| now) else { return Ok(()) };
+        let Some((_, packets)) = self.kept.pop_front().filter(|_| again) else { return Ok(()) };
         for packet in packets {
             self.tampered += 1;
             self.offset = self.offset.wrapping_add(1);
-            self.emit(&packet, self.newest.unwrap_or(0).wrapping_add(self.offset))?;
+            self.emit(now, &packet, self.newest.unwrap_or(0).wrapping_add(self.offset))?;
         }
         Ok(())
     }
 
     /// Sends a packet on under the number that it was given when it came.
-    fn send(&mut self, packet: Bytes) -> Result<()> {
+    fn send(&mut self, now: Time, packet: Bytes) -> Result<()> {
         let sequence_number = RtpPacket::read(&packet)?.header.sequence_number;
         match self.forwarded_as[usize::from(sequence_number)] {
-            Some(number) => self.emit(&packet, number),
+            Some(number) => self.emit(now, &packet, number),
             None => Ok(()),
         }
     }
 
-    fn emit(&mut self, packet: &[u8], number: u16) -> Result<()> {
+    fn emit(&mut self, now: Time, packet: &[u8], number: u16) -> Result<()> {
         let mut packet = packet.to_vec();
         RtpPacketMut::new(&mut packet)?.set_sequence_number(number);
         self.forwarded += 1;
-        Ok(self.network.send(packet.into())?)
+        let (frame, class) = self.frame;
+        self.downlink.handle_packet(now, PathPacket { class, frame, packet: packet.into() });
+        Ok(())
+    }
+
+    /// Sends what is due on the path to the receiver. That writes its own transport-wide numbers over the sender's.
+    fn transmit(&mut self, now: Time) -> Result<()> {
+        loop {
+            match self.downlink.poll(now) {
+                SendPathOutput::Transmit(packet) => self.network.send(packet.packet)?,
+                SendPathOutput::Dropped { class: PacketClass::Base, .. } => {
+                    self.requests.handle_request(Refresh::KEY);
+                }
+                SendPathOutput::Timeout(_) => return Ok(()),
+                _ => {}
+            }
+        }
     }
 
     /// Takes what the receiver asks for.
-    fn handle_feedback(&mut self, packet: &[u8]) -> Result<()> {
+    fn handle_feedback(&mut self, now: Time, packet: &[u8]) -> Result<()> {
         for message in rtcp::read(packet) {
             match message? {
+                report @ RtcpMessage::ReceiverReport { .. } => self.reports.push(report),
                 RtcpMessage::Nack { lost, .. } => {
                     let numbers = lost.iter().flat_map(|lost| lost.sequence_numbers());
                     let numbers = numbers.map(|number| self.sent_as[usize::from(number)]);
@@ -316,7 +373,10 @@ impl<'a> Proxy<'a> {
                         self.requests.handle_request(request.refresh());
                     }
                 }
-                _ => {}
+                message => {
+                    // What is no transport-wide feedback is of no use here.
+                    let _ = self.downlink.handle_feedback(now, &message);
+                }
             }
         }
         Ok(())
@@ -324,7 +384,7 @@ impl<'a> Proxy<'a> {
 
     /// What the sender is asked for, on the receiver's behalf and for a switch of layers.
     fn poll_feedback(&mut self, now: Time) -> Vec<RtcpMessage> {
-        let mut feedback = vec![];
+        let mut feedback = std::mem::take(&mut self.reports);
         if !self.lost.is_empty() {
             let lost = std::mem::take(&mut self.lost);
             feedback.push(RtcpMessage::Nack { sender_ssrc: SSRC, media_ssrc: self.media.0, lost });
@@ -346,7 +406,7 @@ impl<'a> Proxy<'a> {
 /// The packet with another descriptor and payload.
 fn rebuilt(packet: &RtpPacket<'_>, descriptor: &[u8], payload: &[u8]) -> Result<Bytes> {
     let mut bytes = BytesMut::new();
-    packet.header.write(&[(DESCRIPTOR_ID, descriptor)], &mut bytes)?;
+    packet.header.write(&[(DESCRIPTOR_ID, descriptor), (TRANSPORT_ID, &[0; 2])], &mut bytes)?;
     bytes.extend_from_slice(payload);
     Ok(bytes.freeze())
 }

@@ -14,6 +14,7 @@ use clap::Parser;
 use layercast::e2ee::{Agreement, KeyRing, VideoOpener};
 use layercast::rtp::ReassemblerStatistics;
 use layercast::rtp::frame_buffer::DropReason;
+use layercast::rtp::rtcp::is_rtcp;
 use layercast::session::{
     ReceiverOutput, ReceiverStatistics, Refused, ShownPicture, VideoReceiver, VideoReceiverConfig,
 };
@@ -22,7 +23,7 @@ use layercast::{Size, Time};
 use y4m::Ratio;
 
 use common::{Result, at, exit_code, video, warn_of_debug_build};
-use udp::{SSRC, control, is_rtcp};
+use udp::{SSRC, control};
 
 /// Waits for `send`, agrees on keys with it by MLS, receives the layers of a decode target, opens and decodes them
 /// and reports: a line a second, and in the end what was lost, asked for, refused and why.
@@ -104,11 +105,9 @@ fn run(args: &Args) -> Result<()> {
             None => Ok(()),
         })?;
         let until = until.unwrap_or(now + WAIT).min(now + WAIT);
-        if let Some((packet, from)) = udp::receive(&socket, until - now)?
-            && !is_rtcp(&packet)
-        {
+        if let Some((packet, from)) = udp::receive(&socket, until - now)? {
             peer = Some(from);
-            receiver.totals.bytes += packet.len();
+            receiver.totals.bytes += if is_rtcp(&packet) { 0 } else { packet.len() };
             receiver.stream.handle_packet(clock(), packet);
         }
         if start.elapsed() >= report {

@@ -10,20 +10,23 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use layercast::bitstream::{FrameType, HeaderReader, ObuType, obus};
+use layercast::congestion::SendPathConfig;
 use layercast::e2ee::{Agreement, VideoSealer};
 use layercast::encoder::SvcConfig;
+use layercast::rtp::rtcp::is_rtcp;
 use layercast::session::{SenderOutput, SenderStatistics, VideoSender, VideoSenderConfig};
 use layercast::structure::{DecodeTargets, LayerId, PictureRequest, Planner, Refresh, ScalabilityMode};
 use layercast::{Size, Time};
 
 use common::stream::Stream;
 use common::{Result, at, exit_code, video, warn_of_debug_build};
-use udp::{Faults, Network, SSRC, control, is_rtcp};
+use udp::{Faults, Network, SSRC, control};
 
 /// Codes a video (or takes the layers of an IVF file that `encode` wrote), seals each layer by SFrame and sends it
 /// over UDP as fast as it plays. The keys are agreed on by MLS with `receive`, which is to be started first.
 ///
-/// It sends packets again when asked to. If a key frame is asked for, the next picture is a key picture; if a layer's
+/// It sends no more than the path carries, as far as the other end tells it, and leaves pictures out rather than let them
+/// wait. It sends packets again when asked to. If a key frame is asked for, the next picture is a key picture; if a layer's
 /// refresh is, the layer's next frame of temporal layer 0 is predicted from the layer below it alone.
 #[derive(Parser)]
 struct Args {
@@ -44,10 +47,15 @@ struct Args {
     /// Pictures to send: all of a file and 300 of the drawn call, if not given.
     #[arg(long)]
     frames: Option<u64>,
+    /// The bitrate that the path is taken to carry at first, in kbit/s.
+    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
+    start: u32,
     #[command(flatten)]
     faults: Faults,
 }
 
+/// The bit/s that the path is probed for at most.
+const MOST: u64 = 10_000_000;
 /// After the last picture, how long packets are still sent again.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -64,7 +72,11 @@ enum Source {
 impl Source {
     /// Opens the input: its pictures, a sender for them, and the time from one to the next.
     fn open(args: &Args, sealer: VideoSealer) -> Result<(Self, VideoSender, Duration)> {
-        let config = VideoSenderConfig::new(SSRC);
+        let mut path = SendPathConfig::default();
+        path.start = u64::from(args.start) * 1000;
+        path.wanted = MOST;
+        let mut config = VideoSenderConfig::new(SSRC);
+        config.path = Some(path);
         let path = args.input.as_deref();
         if let Some(path) = path.filter(|path| path.extension().is_some_and(|extension| extension == "ivf")) {
             let stream = Stream::read(path)?;
@@ -149,7 +161,8 @@ fn run(args: &Args) -> Result<()> {
     for n in 0..frames {
         let due = interval * u32::try_from(n)?;
         drive(&mut network, &mut sender, start, due)?;
-        if !source.send(Time::new(due), &mut sender)? {
+        // Later than that, if coding takes longer than a picture is shown.
+        if !source.send(Time::new(start.elapsed()), &mut sender)? {
             break;
         }
     }
@@ -157,6 +170,7 @@ fn run(args: &Args) -> Result<()> {
     drive(&mut network, &mut sender, start, start.elapsed() + LINGER)?;
     let SenderStatistics { pictures, key_pictures, packets, bytes, retransmissions, refreshes, .. } =
         sender.statistics();
+    let SenderStatistics { skipped, dropped, round_trip, .. } = sender.statistics();
     println!(
         "{pictures} pictures ({key_pictures} key) in {packets} packets, {:.1} kbit/s",
         bytes as f64 / 125.0 / seconds
@@ -165,21 +179,33 @@ fn run(args: &Args) -> Result<()> {
         "{} lost on purpose, {retransmissions} sent again, {refreshes} requests for a refresh",
         network.lost
     );
+    println!(
+        "{skipped} pictures left out, {dropped} frames dropped; the path carries about {} kbit/s{}",
+        sender.path().map_or(0, |path| path.bitrate() / 1000),
+        round_trip.map_or(String::new(), |time| format!(
+            ", with a round trip of {:.1} ms",
+            time.as_secs_f64() * 1e3
+        ))
+    );
     Ok(())
 }
 
 /// Sends what the sender has, and hands it what the receiver asks for, until this long after the start.
 fn drive(network: &mut Network, sender: &mut VideoSender, start: Instant, until: Duration) -> Result<()> {
     loop {
-        while let SenderOutput::Transmit(packet) = sender.poll(Time::new(start.elapsed())) {
-            network.send(packet)?;
-        }
-        match network.receive(start + until)? {
+        let next = loop {
+            match sender.poll(Time::new(start.elapsed())) {
+                SenderOutput::Transmit(packet) => network.send(packet)?,
+                SenderOutput::Timeout(at) => break at.map_or(until, |at| at.since_start().min(until)),
+                _ => {}
+            }
+        };
+        match network.receive(start + next)? {
             Some((packet, _)) if is_rtcp(&packet) => {
                 sender.handle_feedback(Time::new(start.elapsed()), &packet);
             }
-            Some(_) => {}
-            None => return Ok(()),
+            None if start.elapsed() >= until => return Ok(()),
+            _ => {}
         }
     }
 }

@@ -153,10 +153,8 @@ impl Call {
         header.write(&[(TRANSPORT_ID, &[0; 2])], &mut packet).unwrap();
         packet.resize(packet.len() + 80, 0);
         let frame = u64::from(AUDIO) << 32 | u64::from(self.audio);
-        self.sender.handle_packet(
-            now,
-            PathPacket { class: PacketClass::Audio, frame, packet: packet.into() },
-        );
+        self.sender
+            .handle_packet(now, PathPacket { class: PacketClass::Audio, frame, packet: packet.into() });
     }
 
     fn transmit(&mut self, now: Time, packet: Bytes) {
@@ -304,8 +302,11 @@ fn a_link_that_halves_is_found_soon_and_so_is_one_that_doubles() {
             } else {
                 (call.found(12, to * 9 / 10..), Duration::from_secs(5))
             };
-            let summary =
-                format!("{capacity} to {to}: {found:?}, gap {:?}, {}", call.gap(1, seconds + 6), call.summary());
+            let summary = format!(
+                "{capacity} to {to}: {found:?}, gap {:?}, {}",
+                call.gap(1, seconds + 6),
+                call.summary()
+            );
             println!("{summary}");
             assert!(found.is_some_and(|found| found <= within), "{summary}");
         }

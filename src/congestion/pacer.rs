@@ -24,6 +24,8 @@ use crate::Time;
 const BURST: Duration = Duration::from_millis(5);
 /// The bucket holds the bytes of this time at most: after a burst of audio, video goes on soon.
 const MOST_DEBT: Duration = Duration::from_millis(500);
+/// A caller that polls late, since it was coding a picture, gets what was due in this time at once.
+const MOST_LATE: Duration = Duration::from_millis(100);
 /// A probe has at least so many packets, or it would measure nothing; but it lasts at most for this multiple of its
 /// duration.
 const PROBE_PACKETS: u32 = 5;
@@ -133,7 +135,8 @@ pub struct Pacer<T> {
     /// By class.
     queues: [VecDeque<Waiting<T>>; 4],
     queued: usize,
-    /// Bytes sent that are still to be paid for, at the time of the last payment.
+    /// Bytes sent that are still to be paid for, at the time of the last payment; below 0 are those that were due before it
+    /// and still wait.
     debt: f64,
     paid: Time,
     probing: Option<Probing>,
@@ -170,6 +173,8 @@ impl<T> Pacer<T> {
     /// Takes a packet to be sent. If there is no room for it, the oldest frames of the least important class are
     /// dropped, or its own frame if none is less important.
     pub fn handle_packet(&mut self, now: Time, packet: PacedPacket<T>) {
+        // Time in which nothing waited is of no use later.
+        self.pay(now);
         while self.queued + packet.bytes > self.config.most_bytes && self.queued > 0 {
             let class = (packet.class as usize..4).rev().find(|&class| !self.queues[class].is_empty());
             match class {
@@ -255,7 +260,8 @@ impl<T> Pacer<T> {
     fn pay(&mut self, now: Time) {
         let passed = (now - self.paid).as_secs_f64();
         self.paid = self.paid.max(now);
-        self.debt = (self.debt - passed * self.rate()).max(0.0);
+        let least = if self.queued > 0 { -self.rate() * MOST_LATE.as_secs_f64() } else { 0.0 };
+        self.debt = (self.debt - passed * self.rate()).max(least);
     }
 
     /// When the next packet of a probe is due.
@@ -399,6 +405,18 @@ mod tests {
             assert!(bytes <= 750 + 1000, "{bytes} at {now}");
         }
         assert_eq!(pacer.queued_bytes(), 0);
+    }
+
+    #[test]
+    fn a_caller_that_comes_late_gets_what_was_due() {
+        // 150 bytes a ms; the caller codes for 40 ms at a time.
+        let mut pacer = Pacer::new(PacerConfig::default(), 800_000);
+        let mut counts = vec![];
+        for n in 0..5 {
+            (0..4).for_each(|_| pacer.handle_packet(ms(1000 + 40 * n), packet(PacketClass::Media, n, 1000)));
+            counts.push(sent(&run(&mut pacer, 1000 + 40 * n, 1001 + 40 * n)).len());
+        }
+        assert_eq!(counts, [1, 6, 5, 1, 6], "what waits is made up for, and no time in which nothing waited");
     }
 
     #[test]
