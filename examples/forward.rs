@@ -178,8 +178,8 @@ impl<'a> Proxy<'a> {
     fn new(args: &'a Args, network: Network) -> Self {
         let mut forwarder = Forwarder::new(ForwarderConfig::default());
         forwarder.set_target(Time::ZERO, Some(LayerId::new(args.spatial, args.temporal)));
-        let mut path = SendPathConfig::default();
-        (path.start, path.wanted) = (START, MOST);
+        let mut path = SendPathConfig::new(START);
+        path.wanted = MOST;
         Self {
             args,
             network,

@@ -72,8 +72,7 @@ enum Source {
 impl Source {
     /// Opens the input: its pictures, a sender for them, and the time from one to the next.
     fn open(args: &Args, sealer: VideoSealer) -> Result<(Self, VideoSender, Duration)> {
-        let mut path = SendPathConfig::default();
-        path.start = u64::from(args.start) * 1000;
+        let mut path = SendPathConfig::new(u64::from(args.start) * 1000);
         path.wanted = MOST;
         let mut config = VideoSenderConfig::new(SSRC);
         config.path = Some(path);

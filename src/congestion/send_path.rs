@@ -48,11 +48,18 @@ pub struct SendPathConfig {
 }
 
 impl Default for SendPathConfig {
-    /// 300 kbit/s at the start, 2.5 Mbit/s wanted, 38 bytes of overhead (IPv4, UDP, and a tag of 80 bits), and padding of
-    /// a random SSRC.
+    /// 300 kbit/s at the start, and all else as [`SendPathConfig::new`] has it.
     fn default() -> Self {
+        Self::new(300_000)
+    }
+}
+
+impl SendPathConfig {
+    /// An estimate that begins with so many bit/s, 2.5 Mbit/s wanted, 38 bytes of overhead (IPv4, UDP, and a tag of 80
+    /// bits), and padding of a random SSRC.
+    pub fn new(start: u64) -> Self {
         Self {
-            start: 300_000,
+            start,
             wanted: 2_500_000,
             pacer: PacerConfig::default(),
             overhead: 38,
