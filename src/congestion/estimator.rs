@@ -17,8 +17,12 @@
 //!   becomes the new measure.
 //! - After over-use the arriving bits are counted over 200 ms in place of 500 ms if that is less, so that a drop of the
 //!   capacity is found with the first reduction. The longer the queue, the lower the estimate goes.
-//! - If the streams want more than the estimate, a short probe looks for more every 3.5 s. The queue that it makes itself
-//!   is not taken for congestion.
+//! - If the streams want more than the estimate, a short probe looks for more every 3.5 s, and every second after a large
+//!   drop, since a path that has just become much worse is likely to change again. The queue that a probe makes itself is
+//!   not taken for congestion. It waits until that queue and the one before it are short enough together, which matters
+//!   below 500 kbit/s, where a probe needs more time.
+//! - At such bitrates 200 ms hold a few packets, so that it matters whether the first of them counts. Their rate is taken
+//!   between the first arrival and the last.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -35,6 +39,8 @@ const BETA: f64 = 0.85;
 const RATE_WINDOW: Duration = Duration::from_millis(500);
 /// Over-use is measured by what arrives in this time.
 const SHORT_RATE_WINDOW: Duration = Duration::from_millis(200);
+/// If these are fewer packets than this, and they span half of the time, their rate is taken between arrivals.
+const FEW_PACKETS: usize = 8;
 /// Each second of a queue above the first lowers the estimate by this share more, up to the last.
 const CALM_QUEUE: Duration = Duration::from_millis(100);
 const DRAINED_IN: f64 = 1.0;
@@ -86,6 +92,12 @@ const RECOVERY_EVERY: Duration = Duration::from_secs(5);
 const GROWTH: f64 = 2.0;
 const PROBE_EVERY: Duration = Duration::from_millis(3500);
 const GROWTH_PROBE_FOR: Duration = Duration::from_millis(30);
+/// For so long after a large drop, it probes so often.
+const ROUGH_FOR: Duration = Duration::from_secs(10);
+const ROUGH_PROBE_EVERY: Duration = Duration::from_secs(1);
+/// A probe of twice what the path carries makes a queue as long as it takes, on top of the one that is there. It is not
+/// begun if both are longer than this.
+const LONGEST_PROBED_QUEUE: Duration = Duration::from_millis(100);
 /// At low bitrates it takes longer until there are enough packets to measure.
 const GROWTH_PROBE_BITS: f64 = 8.0 * 6000.0;
 /// A result below this multiple of the estimate is within what a measurement is off.
@@ -144,6 +156,8 @@ pub struct Estimator {
     started_with: f64,
     /// The time of a large drop, and the estimate before it.
     dropped: Option<(Time, f64)>,
+    /// When the last large drop was, and the last probe for what it took.
+    rough: Option<Time>,
     recovered: Option<Time>,
     /// Bit/s that the streams would use, and when the last probe was asked for.
     wanted: f64,
@@ -192,6 +206,7 @@ impl Estimator {
             start: Some((0, 0.0)),
             started_with: bitrate as f64,
             dropped: None,
+            rough: None,
             recovered: None,
             wanted: 0.0,
             probed: None,
@@ -214,9 +229,7 @@ impl Estimator {
             self.probed = Some(now);
             return Some(Probe { bitrate: wanted as u64, duration: PROBE_FOR });
         }
-        let wanted = self.growth_probe(now)?;
-        let enough = Duration::from_secs_f64(GROWTH_PROBE_BITS / wanted.max(LOWEST));
-        Some(Probe { bitrate: wanted as u64, duration: enough.clamp(GROWTH_PROBE_FOR, LONGEST_GROWTH_PROBE) })
+        self.growth_probe(now)
     }
 
     fn start_probe(&mut self) -> Option<f64> {
@@ -243,15 +256,23 @@ impl Estimator {
         Some(AFTER_DROP * from)
     }
 
-    fn growth_probe(&mut self, now: Time) -> Option<f64> {
-        let due = self.probed.is_none_or(|at| now >= at + PROBE_EVERY);
+    fn growth_probe(&mut self, now: Time) -> Option<Probe> {
+        let rough = self.rough.is_some_and(|at| now < at + ROUGH_FOR);
+        let every = if rough { ROUGH_PROBE_EVERY } else { PROBE_EVERY };
+        let due = self.probed.is_none_or(|at| now >= at + every);
         let calm = self.over_used.is_none_or(|at| now >= at + GROWTH_CALM);
         let limited = self.loss_based < self.delay_based;
         if self.start.is_some() || self.delay_based >= self.wanted || limited || !due || !calm {
             return None;
         }
+        let bitrate = GROWTH * self.delay_based;
+        let enough = Duration::from_secs_f64(GROWTH_PROBE_BITS / bitrate.max(LOWEST));
+        let duration = enough.clamp(GROWTH_PROBE_FOR, LONGEST_GROWTH_PROBE);
+        if self.queueing + duration > LONGEST_PROBED_QUEUE {
+            return None;
+        }
         self.probed = Some(now);
-        Some(GROWTH * self.delay_based)
+        Some(Probe { bitrate: bitrate as u64, duration })
     }
 
     /// Lowers the estimate, and remembers the one before a large drop.
@@ -259,7 +280,11 @@ impl Estimator {
         let to = to.min(self.delay_based).max(LOWEST);
         let before = self.dropped.filter(|(at, _)| now <= *at + DROP_FORGOTTEN);
         let from = before.map_or(self.delay_based, |(_, from)| from.max(self.delay_based));
-        self.dropped = if to < DROP * from { Some((before.map_or(now, |(at, _)| at), from)) } else { before };
+        self.dropped = before;
+        if to < DROP * from {
+            self.dropped = Some((before.map_or(now, |(at, _)| at), from));
+            self.rough = Some(now);
+        }
         self.delay_based = to;
         self.over_used = Some(now);
     }
@@ -424,8 +449,12 @@ impl Estimator {
     /// The same over the last [`SHORT_RATE_WINDOW`].
     fn latest_rate(&self) -> f64 {
         let Some(&(last, _)) = self.arrivals.back() else { return 0.0 };
-        let latest = self.arrivals.iter().rev().take_while(|(at, _)| *at + SHORT_RATE_WINDOW > last);
-        latest.map(|(_, bytes)| bytes).sum::<usize>() as f64 * 8.0 / SHORT_RATE_WINDOW.as_secs_f64()
+        let latest = || self.arrivals.iter().rev().take_while(|(at, _)| *at + SHORT_RATE_WINDOW > last);
+        let first = latest().map(|(at, _)| *at).min().unwrap_or(last);
+        let few = latest().take(FEW_PACKETS).count() < FEW_PACKETS && last - first >= SHORT_RATE_WINDOW / 2;
+        let (begin, over) = if few { (Some(first), last - first) } else { (None, SHORT_RATE_WINDOW) };
+        let bytes: usize = latest().filter(|(at, _)| Some(*at) != begin).map(|(_, bytes)| bytes).sum();
+        bytes as f64 * 8.0 / over.as_secs_f64()
     }
 
     /// Section 5.2: a packet that begins a new burst ends the one before, which is then compared with its own

@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_steady_link_is_used_to_nine_tenths_without_a_long_queue() {
-        for bitrate in [1_000_000, 3_000_000, 8_000_000] {
+        for bitrate in [300_000, 1_000_000, 3_000_000, 8_000_000] {
             let flow = Flow::new(Trace::constant(bitrate), LinkConfig::default());
             let outcome = flow.run(60 * SECOND);
             let used = flow.used(&outcome, time(10), time(60));
@@ -198,14 +198,15 @@ mod tests {
             assert!(used >= 0.9, "{bitrate}: {used}");
             assert!(long < Duration::from_millis(100), "{bitrate}: {median:?} {long:?}");
             assert_eq!(outcome.lost, 0);
-            // Messages take little of the way back.
-            assert!((outcome.feedback as f64) < 0.01 * bitrate as f64 / 8.0 * 60.0);
+            // Messages take little of the way back, and no more than a fiftieth below 1 Mbit/s.
+            let share = if bitrate < 1_000_000 { 0.02 } else { 0.01 };
+            assert!((outcome.feedback as f64) < share * bitrate as f64 / 8.0 * 60.0);
         }
     }
 
     #[test]
     fn a_link_that_halves_is_found_within_half_a_second_and_one_that_doubles_within_five() {
-        for bitrate in [1_000_000, 3_000_000, 8_000_000] {
+        for bitrate in [300_000, 1_000_000, 3_000_000, 8_000_000] {
             for second in [30, 33, 37] {
                 let step = |to| {
                     let steps = [(second * SECOND, bitrate), (20 * SECOND, to)];
