@@ -68,6 +68,7 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("packets", vec![packets_of(0), packets_of(1)]),
         ("attestation", vec![attestations()]),
         ("transport_feedback", vec![transport_feedback()]),
+        ("sender_feedback", vec![sender_feedback(0), sender_feedback(1)]),
     ]
 }
 
@@ -83,6 +84,23 @@ fn attestations() -> Vec<u8> {
 fn transport_feedback() -> Vec<u8> {
     let step = |kind: u8| [&[kind, 40][..], &(0..40).map(|n| n * 5 + 1).collect::<Vec<u8>>()].concat();
     (0..12).flat_map(|kind| step(kind % 4)).collect()
+}
+
+/// Pictures and time, requests, reports and packets of sound.
+fn sender_feedback(path: u8) -> Vec<u8> {
+    let nack = [0x81, 205, 0, 3, 0, 0, 0, 1, 0, 0, 0, 7, 0, 5, 0, 9];
+    let lrr = [0x8a, 206, 0, 5, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 7, 5, 0xe2, 0, 0, 2, 1, 1, 0];
+    let message = |bytes: &[u8]| [&[2, bytes.len() as u8][..], bytes, &[0]].concat();
+    let sound = [&[4, 0][..], &[9; 8], &[12, 0x80, 45, 0, 1, 0, 0, 0, 0, 0, 0, 0, 8, 0]].concat();
+    let feedback = [3, 0, 20, 0, 0, 0, 1, 0, 0, 0, 7, 0, 0, 0, 1, 0, 0, 1, 0, 0x20, 1, 4, 0, 0];
+    let report = [&[3, 1, 24, 0, 0, 0, 1, 0, 0, 0, 7][..], &[1; 17]].concat();
+    let mut steps = vec![path, 0, 0, 0, 0, 0, 30, 132, 128];
+    for n in 0..40u8 {
+        steps.extend([0, n % 4, 1, 32, 0]);
+        steps.extend(message(if n % 2 == 0 { &nack } else { &lrr }));
+        steps.extend(sound.iter().chain(&feedback).chain(&report));
+    }
+    steps
 }
 
 /// All texts of hexadecimal digits that are 8 bytes or longer.

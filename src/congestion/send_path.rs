@@ -224,7 +224,7 @@ impl SendPath {
         }
         self.look_after(now);
         let bitrate = self.bitrate();
-        if bitrate.abs_diff(self.told) * CHANGE > self.told {
+        if bitrate.abs_diff(self.told).saturating_mul(CHANGE) > self.told {
             self.told = bitrate;
             return SendPathOutput::Bitrate(bitrate);
         }

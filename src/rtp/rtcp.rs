@@ -558,9 +558,12 @@ mod tests {
         let report = RtcpMessage::SenderReport { ssrc: 7, info, blocks: vec![block] };
         assert_eq!(written(&[report]), [&[0x81, 200, 0, 12, 0, 0, 0, 7][..], &sent, &block_bytes].concat());
         let report = RtcpMessage::ReceiverReport { ssrc: 7, blocks: vec![block] };
-        assert_eq!(written(&[report.clone()]), [&[0x81, 201, 0, 7, 0, 0, 0, 7][..], &block_bytes].concat());
+        assert_eq!(
+            written(std::slice::from_ref(&report)),
+            [&[0x81, 201, 0, 7, 0, 0, 0, 7][..], &block_bytes].concat()
+        );
         // What a profile appends (section 6.4.3) is passed over; blocks that are missing are not.
-        let mut extended = [&written(&[report.clone()])[..], &[1, 2, 3, 4]].concat();
+        let mut extended = [&written(std::slice::from_ref(&report))[..], &[1, 2, 3, 4]].concat();
         extended[3] += 1;
         assert_eq!(read(&extended).next(), Some(Ok(report.clone())));
         extended[0] += 1;

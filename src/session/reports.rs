@@ -24,7 +24,8 @@ const MAX_ROUND_TRIP: Duration = Duration::from_secs(10);
 /// A time in units of 2^-32 s, in which its seconds wrap.
 fn ntp(time: Time) -> u64 {
     let since = time.since_start();
-    since.as_secs() << 32 | (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000
+    let fraction = (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000;
+    since.as_secs() << 32 | fraction
 }
 
 /// The same in units of 2^-16 s.
@@ -98,7 +99,7 @@ pub(super) fn round_trip(now: Time, block: &ReportBlock) -> Option<Duration> {
     }
     let passed = ntp_middle(now).wrapping_sub(block.last_report);
     let ticks = passed.checked_sub(block.since_last_report)?;
-    let round_trip = Duration::from_micros(u64::from(ticks) * 1_000_000 >> 16);
+    let round_trip = Duration::from_micros((u64::from(ticks) * 1_000_000) >> 16);
     (round_trip <= MAX_ROUND_TRIP).then_some(round_trip)
 }
 
