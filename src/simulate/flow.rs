@@ -1,9 +1,10 @@
-//! One sender over one link, with all that congestion control consists of: pacer, transport-wide numbers, feedback
-//! messages, log and estimator. The sender codes as much as the estimate says.
+//! One sender over one link, with the product's two ends of a path and the packets that go between them: pacer,
+//! transport-wide numbers, feedback messages, log and estimator. The sender codes as much as the estimate says.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
 use oorandom::Rand64;
 
 use super::link::{Link, LinkConfig};
@@ -11,15 +12,19 @@ use super::model::{FLOW_SIZES, FLOW_SKIP, FLOW_SPREAD, HEADERS, PAYLOAD, START};
 use super::trace::Trace;
 use crate::Time;
 use crate::congestion::{
-    Estimator, FeedbackConfig, FeedbackGenerator, PacedPacket, Pacer, PacerConfig, PacerOutput, PacketClass,
-    SentLog,
+    FeedbackConfig, PacerConfig, PacketClass, PathPacket, ReceivePath, SendPath, SendPathConfig,
+    SendPathOutput,
 };
-use crate::rtp::RtcpMessage;
+use crate::rtp::{RtpHeader, rtcp};
 
 /// The flow is looked at in steps of this.
 const TICK: Duration = Duration::from_millis(1);
-/// The estimator is asked for probes in steps of this.
-const PROBES: u64 = 10;
+/// Estimates are noted in steps of this.
+const ESTIMATES: u64 = 10;
+/// Identifier of the transport-wide number's header extension.
+const TRANSPORT_ID: u8 = 3;
+/// SSRC of the padding, which is not that of the media.
+const PADDING_SSRC: u32 = 2;
 
 /// A sender and a link.
 #[derive(Debug, Clone)]
@@ -64,14 +69,15 @@ impl Flow {
         let mut outcome = FlowOutcome::default();
         let mut link = Link::new(self.trace.clone(), self.link);
         let mut random = Rand64::new(u128::from(self.link.seed));
-        let mut estimator = Estimator::new(START);
-        estimator.set_wanted(self.most);
-        let mut pacer = Pacer::new(self.pacer, START);
-        let mut log = SentLog::new();
-        let mut generator = FeedbackGenerator::new(FeedbackConfig::new(1, 2));
-        // What is under way: packets with their numbers and bytes, and messages.
-        let mut there: VecDeque<(Time, u16, usize)> = VecDeque::new();
-        let mut back: VecDeque<(Time, RtcpMessage)> = VecDeque::new();
+        let mut config = SendPathConfig::new(START);
+        (config.wanted, config.pacer, config.padding_ssrc) = (self.most, self.pacer, PADDING_SSRC);
+        let overhead = config.overhead;
+        let mut path = SendPath::new(config, Some(TRANSPORT_ID));
+        let mut receiver = ReceivePath::new(TRANSPORT_ID, FeedbackConfig::new(1, 2));
+        let media = packet();
+        // What is under way.
+        let mut there: VecDeque<(Time, Bytes)> = VecDeque::new();
+        let mut back: VecDeque<(Time, Bytes)> = VecDeque::new();
         let (mut pictures, mut next_picture) = (0, Time::ZERO);
         for tick in 0..(duration.as_millis() / TICK.as_millis()) as u64 {
             let now = Time::from_millis(tick);
@@ -79,70 +85,62 @@ impl Flow {
                 next_picture += Duration::from_micros(33_333);
                 let base = pictures % FLOW_SIZES.len();
                 let spread = 1.0 + FLOW_SPREAD * (2.0 * random.rand_float() - 1.0);
-                let bits = estimator.bitrate().min(self.most) as f64 / 30.0 * FLOW_SIZES[base] * spread;
+                let bits = path.bitrate().min(self.most) as f64 / 30.0 * FLOW_SIZES[base] * spread;
                 pictures += 1;
-                if pacer.queued_time() > FLOW_SKIP {
+                if path.queued_time() > FLOW_SKIP {
                     outcome.skipped += 1;
                 } else {
                     let bytes = ((bits / 8.0) as usize).max(HEADERS + 1);
                     let packets = bytes.div_ceil(PAYLOAD + HEADERS);
                     for _ in 0..packets {
                         let class = if base == 0 { PacketClass::Base } else { PacketClass::Media };
-                        let bytes = bytes.div_ceil(packets);
-                        pacer.handle_packet(
-                            now,
-                            PacedPacket { class, frame: pictures as u64, bytes, packet: () },
-                        );
+                        let packet = media.slice(..bytes.div_ceil(packets) - overhead);
+                        path.handle_packet(now, PathPacket { class, frame: pictures as u64, packet });
                     }
                 }
             }
             loop {
-                let (bytes, probe, padding) = match pacer.poll(now) {
-                    PacerOutput::Packet { packet, probe } => (packet.bytes, probe, false),
-                    PacerOutput::Padding { bytes, probe } => (bytes, Some(probe), true),
-                    PacerOutput::Dropped { .. } => {
+                let packet = match path.poll(now) {
+                    SendPathOutput::Transmit(packet) => packet.packet,
+                    SendPathOutput::Dropped { .. } => {
                         outcome.dropped += 1;
                         continue;
                     }
-                    PacerOutput::Timeout(_) => break,
+                    SendPathOutput::Bitrate(_) => continue,
+                    SendPathOutput::Timeout(_) => break,
                 };
-                let number = log.push(now, bytes, probe);
+                let bytes = packet.len() + overhead;
+                let padding = packet[8..12] == PADDING_SSRC.to_be_bytes();
                 match link.send(now, bytes) {
                     Some(arrives) => {
                         let waited = (arrives - (now + link.delay())).as_micros() as u32;
                         outcome.packets.push((now, bytes, waited, padding));
-                        there.push_back((arrives, number, bytes));
+                        there.push_back((arrives, packet));
                     }
                     None => outcome.lost += 1,
                 }
             }
-            while let Some(&(arrives, number, bytes)) = there.front().filter(|(arrives, ..)| *arrives <= now)
-            {
-                there.pop_front();
-                generator.handle_packet(arrives, number, bytes);
-            }
-            while let Some(message) = generator.poll(now) {
-                if let RtcpMessage::Other { body, .. } = &message {
-                    outcome.feedback += 4 + body.len() as u64;
+            while let Some((arrives, packet)) = there.pop_front() {
+                if arrives > now {
+                    there.push_front((arrives, packet));
+                    break;
                 }
-                back.push_back((now + link.delay(), message));
+                receiver.handle_packet(arrives, &packet);
             }
-            while let Some((_, message)) = back.front().filter(|(arrives, _)| *arrives <= now) {
-                if let Ok(reports) = log.handle_feedback(now, message) {
-                    estimator.report(now, reports);
+            while let Some(packet) = receiver.poll(now) {
+                outcome.feedback += packet.len() as u64;
+                back.push_back((now + link.delay(), packet));
+            }
+            while back.front().is_some_and(|(arrives, _)| *arrives <= now) {
+                let Some((_, packet)) = back.pop_front() else { break };
+                for message in rtcp::read(&packet).flatten() {
+                    // A message that came too late for the log says nothing.
+                    let _ = path.handle_feedback(now, &message);
                 }
-                back.pop_front();
             }
-            if tick % PROBES == 0 {
-                estimator.silence(now, log.under_way());
-                if !pacer.is_probing()
-                    && let Some(probe) = estimator.probe(now)
-                {
-                    pacer.start_probe(now, probe);
-                }
-                outcome.estimates.push(estimator.bitrate());
+            if tick % ESTIMATES == 0 {
+                outcome.estimates.push(path.bitrate());
             }
-            pacer.set_bitrate(now, estimator.bitrate());
         }
         outcome
     }
@@ -155,6 +153,16 @@ impl Flow {
         let capacity = self.trace.bitrate(from, to) as f64 / 8.0 * (to - from).as_secs_f64();
         bytes as f64 / capacity.max(1.0)
     }
+}
+
+/// The longest packet of media, of which all others are the beginning: they have room for a number.
+fn packet() -> Bytes {
+    let mut packet = BytesMut::new();
+    RtpHeader { ssrc: 1, ..RtpHeader::default() }
+        .write(&[(TRANSPORT_ID, &[0; 2])], &mut packet)
+        .expect("a header that can be written, into a buffer that grows");
+    packet.resize(PAYLOAD + HEADERS, 0);
+    packet.freeze()
 }
 
 impl FlowOutcome {
@@ -170,8 +178,8 @@ impl FlowOutcome {
 
     /// How long after a time the estimate was first in a range of bit/s.
     pub fn found(&self, after: Time, range: impl std::ops::RangeBounds<u64>) -> Option<Duration> {
-        let step = Duration::from_millis(PROBES);
-        let first = after.since_start().as_millis() as usize / PROBES as usize;
+        let step = Duration::from_millis(ESTIMATES);
+        let first = after.since_start().as_millis() as usize / ESTIMATES as usize;
         let at = self.estimates.iter().skip(first).position(|estimate| range.contains(estimate))?;
         Some(step * at as u32)
     }
