@@ -1,13 +1,16 @@
 //! Congestion control allocates memory for each feedback message, and none for each packet. This test has a process of
 //! its own, because it counts the allocations of the whole process.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
+use bytes::Bytes;
 use layercast::Time;
 use layercast::congestion::{
     Estimator, FeedbackConfig, FeedbackGenerator, PacedPacket, Pacer, PacerConfig, PacerOutput, PacketClass,
-    Probe, SentLog,
+    PathPacket, Probe, SendPath, SendPathConfig, SendPathOutput, SentLog,
 };
+use layercast::rtp::RtpHeader;
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
@@ -63,6 +66,40 @@ fn allocations(packets: u64) -> ([u64; 2], u64) {
     (counts, messages)
 }
 
+/// Allocations of sending packets of 1200 bytes over a path for ten seconds, so many each 10 ms. Those that went out are
+/// kept for a second, as a history does. Also counts them.
+fn path_allocations(packets: u64) -> (u64, u64) {
+    let mut path = SendPath::new(SendPathConfig::new(100_000_000), Some(3));
+    let mut packet = Vec::new();
+    RtpHeader::default().write(&[(3, &[0; 2])], &mut packet).unwrap();
+    packet.resize(1200, 0);
+    let packet = Bytes::from(packet);
+    let (mut kept, mut allocated, mut count) = (VecDeque::with_capacity(1 << 16), 0, 0);
+    for n in 0..1400 {
+        let now = Time::from_millis(10 * n);
+        let before = dhat::HeapStats::get().total_blocks;
+        for _ in 0..packets {
+            let packet = packet.clone();
+            path.handle_packet(now, PathPacket { class: PacketClass::Media, frame: n, packet });
+        }
+        loop {
+            match path.poll(now) {
+                SendPathOutput::Transmit(packet) => kept.push_back((now, packet.packet)),
+                SendPathOutput::Timeout(_) => break,
+                _ => {}
+            }
+        }
+        if n >= 400 {
+            allocated += dhat::HeapStats::get().total_blocks - before;
+            count += packets;
+        }
+        while kept.front().is_some_and(|(at, _)| *at + Duration::from_secs(1) < now) {
+            kept.pop_front();
+        }
+    }
+    (allocated, count)
+}
+
 #[test]
 fn nothing_is_allocated_per_packet() {
     let _profiler = dhat::Profiler::builder().testing().build();
@@ -73,4 +110,10 @@ fn nothing_is_allocated_per_packet() {
     // The message, and the lists in it, which grow by doubling.
     assert!(few_messages > 100 && many_messages > 100);
     assert!(few <= 12 * few_messages && many <= 16 * many_messages);
+    // A path copies packets into blocks, each of which holds some 50.
+    for packets in [2, 20] {
+        let (allocated, count) = path_allocations(packets);
+        println!("{allocated} for {count} packets of a path");
+        assert!(allocated <= count / 20, "{allocated} for {count} packets");
+    }
 }

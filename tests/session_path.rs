@@ -9,6 +9,7 @@ use bytes::Bytes;
 use layercast::congestion::{PacketClass, PathPacket, SendPathConfig};
 use layercast::e2ee::{Agreement, KeyRing, SenderKeys, VideoOpener};
 use layercast::rtp::{RtpHeader, RtpPacket, rtcp};
+use layercast::select::{DemandMessage, LayerDemand, StreamId};
 use layercast::session::*;
 use layercast::structure::{DecodeTargets, LayerId, PictureRequest, Planner, ScalabilityMode};
 use layercast::{Size, Time};
@@ -332,4 +333,70 @@ fn a_link_that_breaks_down_for_two_seconds_freezes_nobody_for_long() {
         let (_, estimate) = call.told.last().unwrap();
         assert!(*estimate > 2_000_000, "{estimate}");
     }
+}
+
+fn send_picture(now: Time, sender: &mut VideoSender, planner: &mut Planner, size: usize) -> bool {
+    let refresh = sender.next_refresh(now);
+    let wanted = sender.wanted().unwrap_or(DecodeTargets::all(planner.structure()));
+    let plan = planner.next(PictureRequest { refresh, wanted });
+    // An OBU with its size, of two bytes.
+    let payload = [&[0x32, size as u8 | 0x80, (size >> 7) as u8][..], &vec![0; size]].concat();
+    sender.handle_coded(now, &plan, plan.frames.iter().map(|_| &payload[..])).unwrap();
+    plan.key
+}
+
+#[test]
+fn a_second_camera_shares_the_path_and_hears_of_what_was_dropped() {
+    let mut config = VideoSenderConfig::new(1);
+    config.path = Some(SendPathConfig::new(50_000));
+    let mut first = VideoSender::without_encoder(config, None);
+    let mut config = VideoSenderConfig::new(2);
+    config.path = None;
+    let mut second = VideoSender::without_encoder(config, None);
+    let mut planners = [(); 2].map(|()| Planner::new(ScalabilityMode::L1T1, Size::new(640, 360)));
+    let (mut numbers, mut ssrcs, mut dropped) = (vec![], vec![], 0);
+    // The second key picture would take more than two seconds at 50 kbit/s, and no frame waits for more than 400 ms.
+    for ms in 0..1000 {
+        let now = Time::from_millis(ms);
+        if ms == 0 {
+            assert!(send_picture(now, &mut first, &mut planners[0], 500));
+            assert!(send_picture(now, &mut second, &mut planners[1], 16_383));
+        }
+        while let Some(packet) = second.next_packet() {
+            first.handle_packet(now, packet);
+        }
+        loop {
+            match first.poll(now) {
+                SenderOutput::Transmit(packet) if !rtcp::is_rtcp(&packet) => {
+                    let rtp = RtpPacket::read(&packet).unwrap();
+                    let number = rtp.extension(TRANSPORT_ID).unwrap().unwrap();
+                    numbers.push(u16::from_be_bytes(number.try_into().unwrap()));
+                    ssrcs.push(rtp.header.ssrc);
+                }
+                SenderOutput::Dropped(frame) => {
+                    dropped += 1;
+                    first.handle_dropped(frame);
+                    second.handle_dropped(frame);
+                }
+                SenderOutput::Timeout(_) => break,
+                _ => {}
+            }
+        }
+    }
+    assert!(numbers.iter().zip(0..).all(|(number, n)| *number == n), "one path has one row of numbers");
+    assert!(ssrcs.contains(&1) && ssrcs.contains(&2));
+    assert_eq!((dropped, first.statistics().dropped, second.statistics().dropped), (1, 0, 1));
+    // What comes next does not refer to what is gone.
+    let later = Time::from_secs(1);
+    assert!(!send_picture(later, &mut first, &mut planners[0], 100));
+    assert!(send_picture(later, &mut second, &mut planners[1], 100));
+}
+
+#[test]
+fn demand_says_what_is_coded() {
+    let mut sender = VideoSender::without_encoder(VideoSenderConfig::new(1), None);
+    let target = LayerId::new(1, 0);
+    let demand = [LayerDemand { target, bitrate: 500_000 }].into_iter().collect();
+    sender.handle_demand(&DemandMessage { stream: StreamId(4), demand });
+    assert_eq!(sender.wanted(), Some(DecodeTargets::only(&[target])));
 }

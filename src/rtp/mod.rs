@@ -5,7 +5,7 @@
 //!   specification, Appendix A).
 //! - [`payload`]: AV1 in the clear (AV1 RTP specification, sections 4 and 5), and encrypted frames
 //!   (draft-ietf-avtcore-rtp-sframe).
-//! - [`rtcp`]: what receivers ask for: retransmissions, a key frame, a layer refresh; and what each end [reports](reports).
+//! - [`rtcp`] and [`reports`]: what receivers ask for: retransmissions, a key frame, a layer refresh; and what each end reports.
 //! - [`packetizer`]: from frames to packets.
 //! - [`history`]: the packets that were sent last, for retransmissions.
 //! - [`reassembler`]: from packets, in any order, to whole [frames](frame).
