@@ -21,6 +21,8 @@
 //!   drop, since a path that has just become much worse is likely to change again. The queue that a probe makes itself is
 //!   not taken for congestion. It waits until that queue and the one before it are short enough together, which matters
 //!   below 500 kbit/s, where a probe needs more time.
+//! - Losses of 2 to 10 % hold the estimate where it is, but up to 5 % they do not keep it from being probed: packets that
+//!   get lost by chance say nothing of what the path carries.
 //! - At such bitrates 200 ms hold a few packets, so that it matters whether the first of them counts. Their rate is taken
 //!   between the first arrival and the last.
 
@@ -45,6 +47,10 @@ const FEW_PACKETS: usize = 8;
 const CALM_QUEUE: Duration = Duration::from_millis(100);
 const DRAINED_IN: f64 = 1.0;
 const MOST_DRAINED: f64 = 0.2;
+/// Losses of more than this share are congestion.
+const MOST_LOSS: f64 = 0.1;
+/// Up to this share a probe may show that they are not ours.
+const PROBED_LOSS: f64 = 0.05;
 /// Losses are counted over this.
 const LOSS_WINDOW: Duration = Duration::from_millis(500);
 /// Silence for this long, with packets under way, is congestion.
@@ -261,11 +267,11 @@ impl Estimator {
         let every = if rough { ROUGH_PROBE_EVERY } else { PROBE_EVERY };
         let due = self.probed.is_none_or(|at| now >= at + every);
         let calm = self.over_used.is_none_or(|at| now >= at + GROWTH_CALM);
-        let limited = self.loss_based < self.delay_based;
-        if self.start.is_some() || self.delay_based >= self.wanted || limited || !due || !calm {
+        let (estimate, limited) = (self.estimate(), self.loss > PROBED_LOSS);
+        if self.start.is_some() || estimate >= self.wanted || limited || !due || !calm {
             return None;
         }
-        let bitrate = GROWTH * self.delay_based;
+        let bitrate = GROWTH * estimate;
         let enough = Duration::from_secs_f64(GROWTH_PROBE_BITS / bitrate.max(LOWEST));
         let duration = enough.clamp(GROWTH_PROBE_FOR, LONGEST_GROWTH_PROBE);
         if self.queueing + duration > LONGEST_PROBED_QUEUE {
@@ -361,7 +367,11 @@ impl Estimator {
 
     /// How much the path carries, in bit/s.
     pub fn bitrate(&self) -> u64 {
-        self.delay_based.min(self.loss_based) as u64
+        self.estimate() as u64
+    }
+
+    fn estimate(&self) -> f64 {
+        self.delay_based.min(self.loss_based)
     }
 
     /// When the path was last over-used.
@@ -537,7 +547,7 @@ impl Estimator {
             self.loss = share;
             self.counted = (0, 0);
             self.counted_since = now;
-            if share > 0.1 {
+            if share > MOST_LOSS {
                 self.loss_based = (self.bitrate() as f64 * (1.0 - 0.5 * share)).max(LOWEST);
                 self.over_used = Some(now);
             } else if share < 0.02 {
@@ -571,12 +581,14 @@ impl Estimator {
         // arrives.
         let result = if arrived < 0.9 * sent { 0.95 * arrived } else { arrived.min(sent) };
         let congested = self.over_used.is_some_and(|at| now - at < Duration::from_millis(300));
-        if result > PROBE_GAIN * self.delay_based && !congested {
+        if result > PROBE_GAIN * self.estimate() && !congested {
             // The next one comes at once, for what the path may carry besides.
             self.probed = None;
-            self.delay_based = result;
-            self.capacity = None;
-            if self.loss < 0.02 {
+            if result > self.delay_based {
+                self.delay_based = result;
+                self.capacity = None;
+            }
+            if self.loss <= PROBED_LOSS {
                 self.loss_based = result;
             }
         }
