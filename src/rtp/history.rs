@@ -49,7 +49,7 @@ impl SentPackets {
         }
     }
 
-    /// Sets the round-trip time to whoever asks for packets. It should be a little less than the time after which a
+    /// Sets the round-trip time to whoever asks for packets, or less: it should be a little below the time after which a
     /// receiver asks again ([`NackConfig::retry_after`](super::reassembler::NackConfig::retry_after)).
     pub fn set_round_trip(&mut self, round_trip: Duration) {
         self.round_trip = round_trip;

@@ -16,7 +16,7 @@ use crate::e2ee::{Header, KeyRing, KeySource, OpenError, VideoOpener};
 #[cfg(feature = "decoder")]
 use crate::picture::Picture;
 use crate::rtp::frame_buffer::DropReason;
-use crate::rtp::reassembler::{Abandoned, Accepted, Rejected};
+use crate::rtp::reassembler::{Abandoned, Accepted, NackConfig, Rejected};
 use crate::rtp::rtcp::{self, Lost, RtcpMessage};
 use crate::rtp::{
     DecodableUnit, FrameBuffer, FrameBufferConfig, FrameBufferEvent, OpenedFrame, PayloadFormat, Reassembler,
@@ -24,8 +24,12 @@ use crate::rtp::{
 };
 use crate::structure::{DecodeTarget, Refresh};
 
+/// From one request for a packet to the next at least.
+const MIN_RETRY: Duration = Duration::from_millis(25);
 /// A frame is waited for as long as this at least: a sender may be busy with a picture when it is asked.
 const MIN_WAIT: Duration = Duration::from_millis(100);
+/// One of the lowest layer's chain is waited for as long as this at least.
+const MIN_GIVE_UP: Duration = Duration::from_millis(300);
 
 /// What the two ends of a stream have agreed on, and what the receiver shows of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +50,8 @@ pub struct VideoReceiverConfig {
     pub max_delay: Duration,
     /// How long a frame waits for the key that it is sealed with.
     pub key_wait: Duration,
-    /// How long a packet that belongs to the lowest temporal layer is asked for, and its frame is waited for, before
-    /// layers are given up and a refresh is asked for.
+    /// How long a packet is asked for and its frame is waited for at most, before a key picture is all that helps. On a
+    /// fast path it is five round trips, and a refresh is asked for after half that time.
     pub give_up: Duration,
     /// The round-trip time to whoever sends packets again, before it has been measured.
     pub round_trip: Duration,
@@ -183,16 +187,14 @@ impl VideoReceiver {
     /// A receiver that gives out temporal units for another decoder.
     pub fn without_decoder(config: VideoReceiverConfig, opener: Option<(VideoOpener, KeyRing)>) -> Self {
         let format = if opener.is_some() { PayloadFormat::Sframe } else { PayloadFormat::Av1 };
-        let mut reassembler = ReassemblerConfig::new(format, config.descriptor_id);
-        reassembler.nack.give_up = config.give_up;
-        let buffer = FrameBufferConfig { give_up: config.give_up, ..FrameBufferConfig::default() };
+        let reassembler = ReassemblerConfig::new(format, config.descriptor_id);
         let mut receiver = Self {
             config,
             reassembler: Reassembler::new(reassembler),
             opener,
             held: HeldFrames::new(config.key_wait),
             new_keys: false,
-            buffer: FrameBuffer::new(buffer, config.target),
+            buffer: FrameBuffer::new(FrameBufferConfig::default(), config.target),
             round_trip: RoundTrip::new(),
             playout: Playout::new(config.max_delay),
             due: VecDeque::new(),
@@ -306,10 +308,21 @@ impl VideoReceiver {
         }
     }
 
-    /// A retransmission takes this long if nothing is lost. A frame is waited for until a second one has failed.
+    /// A retransmission takes this long if nothing is lost. A packet is asked for twice in that time, so that the loss of
+    /// a request or of the answer costs half a round trip. A frame is waited for until two retransmissions have failed;
+    /// the lowest layer's chain, without which nothing can be shown, as long again.
     fn set_waiting(&mut self, retransmission: Duration) {
-        self.reassembler.set_retry_after(retransmission);
-        self.buffer.set_skip_after((retransmission * 5 / 2).max(MIN_WAIT).min(self.config.give_up));
+        let give_up = (retransmission * 5).max(MIN_GIVE_UP).min(self.config.give_up);
+        let retry_after = (retransmission / 2).max(MIN_RETRY);
+        self.reassembler.set_nack(NackConfig { retry_after, give_up, ..NackConfig::default() });
+        let wait = (retransmission * 5 / 2).max(MIN_WAIT).min(give_up);
+        self.buffer.set_config(FrameBufferConfig {
+            give_up,
+            refresh_after: wait,
+            skip_after: wait,
+            request_interval: wait,
+            ..FrameBufferConfig::default()
+        });
     }
 
     /// Opens the frames whose keys may have come, and gives up those that waited too long.
@@ -393,11 +406,15 @@ impl VideoReceiver {
 
     /// Asks for the packets that are missing.
     fn ask(&mut self, now: Time) {
-        self.reassembler.nacks(now, &mut self.missing);
-        if self.missing.is_empty() {
+        let next = self.reassembler.nacks(now, &mut self.missing);
+        if self.missing.is_empty() && next.is_none() {
             return;
         }
         self.round_trip.handle_request(now, &self.missing);
+        self.missing.clear();
+        self.reassembler.asked(&mut self.missing);
+        // It may not have been sent yet, so that its arrival measures nothing.
+        self.missing.extend(next);
         let lost = Lost::of(self.missing.iter().copied());
         self.send(RtcpMessage::Nack {
             sender_ssrc: self.config.own_ssrc,
@@ -425,6 +442,8 @@ impl VideoReceiver {
     fn show(&mut self, now: Time, unit: DecodableUnit) -> Option<ReceiverOutput> {
         let Some(decoder) = &mut self.decoder else { return Some(ReceiverOutput::Unit(unit)) };
         let DecodableUnit { timestamp, target, .. } = unit;
+        // A sender may be hostile: it gets no more memory than its pictures need.
+        decoder.set_layer_sizes(&unit.structure.resolutions);
         match decoder.decode(&unit.to_bytes(), timestamp.into()) {
             Ok(pictures) => pictures.into_iter().next_back().map(|decoded| {
                 ReceiverOutput::Picture(ShownPicture { picture: decoded.picture, timestamp, target })

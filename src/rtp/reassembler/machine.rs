@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use super::config::{NackConfig, ReassemblerConfig};
-use super::entry::{Entry, Missing, Received, Waiting};
+use super::entry::{Entry, Missing, Newest, Received, Waiting};
 use super::event::{Abandoned, Accepted, ReassemblerEvent, ReassemblerStatistics, Rejected};
 use crate::Time;
 use crate::rtp::descriptor::{DependencyDescriptor, DependencyStructure, DescriptorError};
@@ -25,6 +25,10 @@ pub const MAX_PACKET: usize = 2048;
 /// A jump of sequence numbers by more than this is another stream, once a second packet follows the first
 /// (`MAX_DROPOUT` of RFC 3550, A.1).
 const MAX_DROPOUT: u64 = 3000;
+
+/// After a silence as long as packets are waited for, more missing packets than this are given up at once: most are as
+/// old as the silence is long.
+const MAX_OLD: u64 = 16;
 
 /// A packet that would make more packets missing than this has to be followed by the next one.
 const MAX_LONE_GAP: u64 = 64;
@@ -50,6 +54,9 @@ pub struct Reassembler {
     waiting: VecDeque<Waiting>,
     events: VecDeque<ReassemblerEvent>,
     missing: usize,
+    newest: Option<Newest>,
+    /// From one packet of a picture to the next, smoothed.
+    spacing: Duration,
     /// Those of the frame that is put together.
     payloads: Vec<Bytes>,
     statistics: ReassemblerStatistics,
@@ -70,6 +77,8 @@ impl Reassembler {
             waiting: VecDeque::new(),
             events: VecDeque::new(),
             missing: 0,
+            newest: None,
+            spacing: Duration::ZERO,
             payloads: Vec::new(),
             statistics: ReassemblerStatistics::default(),
         }
@@ -80,9 +89,9 @@ impl Reassembler {
         self.statistics
     }
 
-    /// Sets [`NackConfig::retry_after`], as the round-trip time changes.
-    pub fn set_retry_after(&mut self, retry_after: Duration) {
-        self.config.nack.retry_after = retry_after;
+    /// Sets how missing packets are asked for, as the round-trip time changes.
+    pub fn set_nack(&mut self, nack: NackConfig) {
+        self.config.nack = nack;
     }
 
     /// Bytes held, as [`ReassemblerConfig::max_bytes`] counts them.
@@ -159,6 +168,9 @@ impl Reassembler {
             self.statistics.late += 1;
             return Err(Rejected::Late);
         };
+        if at + 1 == self.entries.len() {
+            self.note_newest(now, &received);
+        }
         let accepted = match &self.entries[at] {
             Entry::Missing(Missing { requests: 1.., .. }) => Accepted::Recovered,
             _ => Accepted::New,
@@ -192,26 +204,58 @@ impl Reassembler {
         self.events.pop_front()
     }
 
-    /// Puts the sequence numbers that the receiver should ask for at `now` into `missing`, lowest first.
-    pub fn nacks(&mut self, now: Time, missing: &mut Vec<u16>) {
+    /// Puts the sequence numbers that the receiver should ask for at `now` into `missing`, lowest first, and returns the
+    /// one after the newest packet if it should ask for that as well: the picture goes on, and nothing has come for
+    /// longer than its packets are apart. That packet may not have been sent yet.
+    pub fn nacks(&mut self, now: Time, missing: &mut Vec<u16>) -> Option<u16> {
         missing.clear();
         self.tick(now);
-        if self.missing == 0 {
-            return;
-        }
-        let max_requests = self.config.nack.max_requests;
-        let retry_after = self.config.nack.retry_after;
-        for (at, entry) in self.entries.iter_mut().enumerate() {
+        let NackConfig { max_requests, retry_after, .. } = self.config.nack;
+        for (at, entry) in self.entries.iter_mut().enumerate().filter(|_| self.missing > 0) {
             let Entry::Missing(entry) = entry else { continue };
             if entry.next_request > now || entry.requests >= max_requests {
                 continue;
             }
-            entry.interval = if entry.requests == 0 { retry_after } else { entry.interval * 3 / 2 };
-            entry.next_request = now + entry.interval;
+            entry.next_request = now + retry_after;
             entry.requests += 1;
             missing.push((self.base + at as u64) as u16);
         }
-        self.statistics.nacks += missing.len() as u64;
+        let end = self.base + self.entries.len() as u64;
+        let newest = self.newest.as_mut().filter(|newest| newest.asks_on(max_requests));
+        let next = newest.filter(|newest| newest.next_request <= now).map(|newest| {
+            newest.next_request = now + retry_after;
+            newest.requests += 1;
+            end as u16
+        });
+        self.statistics.nacks += missing.len() as u64 + u64::from(next.is_some());
+        next
+    }
+
+    /// Appends the sequence numbers that were asked for and are still missing to `missing`, lowest first. A request that
+    /// goes out anyway may name them once more, in case the one before was lost.
+    pub fn asked(&self, missing: &mut Vec<u16>) {
+        let max_requests = self.config.nack.max_requests;
+        let entries = self.entries.iter().enumerate().filter(|_| self.missing > 0);
+        missing.extend(entries.filter_map(|(at, entry)| match entry {
+            Entry::Missing(Missing { requests, .. }) if (1..=max_requests).contains(requests) => {
+                Some((self.base + at as u64) as u16)
+            }
+            _ => None,
+        }));
+    }
+
+    /// Remembers the newest packet.
+    fn note_newest(&mut self, now: Time, packet: &Received) {
+        if let Some(before) = self.newest.as_ref().filter(|newest| newest.timestamp == packet.timestamp) {
+            self.spacing = (self.spacing * 7 + (now - before.arrived)) / 8;
+        }
+        self.newest = Some(Newest {
+            arrived: now,
+            timestamp: packet.timestamp,
+            ends_picture: packet.marker,
+            next_request: now + self.config.nack.first_after + self.spacing * 2,
+            requests: 0,
+        });
     }
 
     /// When to [`poll`](Self::poll) and look for [`nacks`](Self::nacks) again if nothing comes before.
@@ -227,7 +271,8 @@ impl Reassembler {
         let waiting = self.waiting.front().map(|waiting| waiting.since + give_up);
         let start =
             self.started.filter(|_| self.settled.is_none()).map(|started| started + self.config.start_within);
-        missing.chain(waiting).chain(start).min()
+        let newest = self.newest.as_ref().filter(|newest| newest.asks_on(max_requests));
+        missing.chain(waiting).chain(start).chain(newest.map(|newest| newest.next_request)).min()
     }
 
     /// The sequence number beyond 16 bits, for which there is an entry, a missing one, afterwards.
@@ -248,6 +293,11 @@ impl Reassembler {
             if gap > MAX_DROPOUT {
                 return Ok(self.restart(now, sequence_number));
             }
+            let silence = self.newest.as_ref().map_or(Duration::ZERO, |newest| now - newest.arrived);
+            if gap > MAX_OLD && silence >= self.config.nack.give_up {
+                self.skip(sequence - self.base);
+            }
+            let gap = sequence - (self.base + self.entries.len() as u64);
             self.make_room(gap + 1);
             let end = self.base + self.entries.len() as u64;
             self.append_missing(now, sequence - end + 1);
@@ -305,6 +355,18 @@ impl Reassembler {
         }
     }
 
+    /// Gives up the next `count` packets from the first on, known of or not, which are too old to be asked for.
+    fn skip(&mut self, count: u64) {
+        let end = self.base + count;
+        while !self.entries.is_empty() {
+            self.give_up_first();
+        }
+        let skipped = end - self.base;
+        self.base = end;
+        self.statistics.missing += skipped;
+        self.statistics.lost += skipped;
+    }
+
     /// Starts the stream anew at a sequence number.
     fn restart(&mut self, now: Time, sequence_number: u16) -> u64 {
         while !self.entries.is_empty() {
@@ -313,6 +375,7 @@ impl Reassembler {
         self.waiting.clear();
         self.bytes = 0;
         self.settled = None;
+        self.newest = None;
         self.events.push_back(ReassemblerEvent::Restarted);
         self.started = Some(now);
         self.base = (1 << 32) + u64::from(sequence_number);
@@ -323,13 +386,19 @@ impl Reassembler {
 
     fn new_missing(&self, now: Time) -> Entry {
         let next_request = now + self.config.nack.first_after;
-        Entry::Missing(Missing { noticed: now, next_request, interval: Duration::ZERO, requests: 0 })
+        Entry::Missing(Missing { noticed: now, next_request, requests: 0 })
     }
 
     /// Appends entries of which the last one is for a packet that is there.
     fn append_missing(&mut self, now: Time, count: u64) {
+        let end = self.entries.len();
         for _ in 0..count {
             self.entries.push_back(self.new_missing(now));
+        }
+        if let Some(Newest { next_request, requests: requests @ 1.., .. }) = self.newest
+            && let Some(Entry::Missing(missing)) = self.entries.get_mut(end)
+        {
+            (missing.next_request, missing.requests) = (next_request, requests);
         }
         self.missing += count as usize;
         self.statistics.missing += count - 1;
