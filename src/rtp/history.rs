@@ -36,14 +36,15 @@ impl SentPackets {
     /// Mbit/s.
     pub const MAX_BURST: usize = 256 << 10;
 
+    /// The round-trip time, unless [`set_round_trip`](Self::set_round_trip) says otherwise.
+    pub const ROUND_TRIP: Duration = Duration::from_millis(50);
+
     /// Keeps up to `count` packets, rounded up to a power of two from 1 to 32768. A second of video is about right:
     /// a packet asked for later would come too late.
-    ///
-    /// The round trip is taken to be 50 ms.
     pub fn new(count: usize) -> Self {
         Self {
             packets: vec![Sent::default(); count.clamp(1, 1 << 15).next_power_of_two()],
-            round_trip: Duration::from_millis(50),
+            round_trip: Self::ROUND_TRIP,
             budget: Self::MAX_BURST,
             max_budget: Self::MAX_BURST,
         }

@@ -20,7 +20,7 @@ use crate::rtp::reassembler::{Abandoned, Accepted, NackConfig, Rejected};
 use crate::rtp::rtcp::{self, Lost, RtcpMessage};
 use crate::rtp::{
     DecodableUnit, FrameBuffer, FrameBufferConfig, FrameBufferEvent, OpenedFrame, PayloadFormat, Reassembler,
-    ReassemblerConfig, ReassemblerEvent, ReassemblerStatistics, ReceivedFrame, RtpPacket,
+    ReassemblerConfig, ReassemblerEvent, ReassemblerStatistics, ReceivedFrame, RtpPacket, SentPackets,
 };
 use crate::structure::{DecodeTarget, Refresh};
 
@@ -411,8 +411,7 @@ impl VideoReceiver {
             return;
         }
         self.round_trip.handle_request(now, &self.missing);
-        self.missing.clear();
-        self.reassembler.asked(&mut self.missing);
+        self.reassembler.asked(now, SentPackets::ROUND_TRIP, &mut self.missing);
         // It may not have been sent yet, so that its arrival measures nothing.
         self.missing.extend(next);
         let lost = Lost::of(self.missing.iter().copied());

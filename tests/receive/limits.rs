@@ -253,8 +253,11 @@ fn the_packet_after_the_newest_is_asked_for_until_the_picture_ends() {
     assert_eq!(reassembler.nacks(again - Duration::from_millis(1), &mut missing), Some(4));
     assert_eq!((missing.len(), reassembler.nacks(again, &mut missing)), (0, None));
     assert_eq!(missing, [2]);
-    reassembler.asked(&mut missing);
-    assert_eq!(missing, [2, 2]);
+    let within = Duration::from_millis(20);
+    reassembler.asked(again + within - Duration::from_millis(1), within, &mut missing);
+    assert_eq!(missing, [2]);
+    reassembler.asked(again + within, within, &mut missing);
+    assert_eq!(missing, [0; 0]);
     // The last packet of a picture ends it.
     let mut last = packet(4, 2, Part::Whole, 100).to_vec();
     RtpPacketMut::new(&mut last).unwrap().set_marker(true);

@@ -231,13 +231,18 @@ impl Reassembler {
         next
     }
 
-    /// Appends the sequence numbers that were asked for and are still missing to `missing`, lowest first. A request that
-    /// goes out anyway may name them once more, in case the one before was lost.
-    pub fn asked(&self, missing: &mut Vec<u16>) {
-        let max_requests = self.config.nack.max_requests;
+    /// Puts the sequence numbers into `missing` that were asked for less than `within` ago and are still missing, lowest
+    /// first. A request that goes out anyway may name them once more, in case the one before was lost. It costs nothing
+    /// if it was not, as long as the sender sends a packet again no sooner
+    /// ([`SentPackets::set_round_trip`](crate::rtp::SentPackets::set_round_trip)).
+    pub fn asked(&self, now: Time, within: Duration, missing: &mut Vec<u16>) {
+        missing.clear();
+        let NackConfig { retry_after, .. } = self.config.nack;
         let entries = self.entries.iter().enumerate().filter(|_| self.missing > 0);
         missing.extend(entries.filter_map(|(at, entry)| match entry {
-            Entry::Missing(Missing { requests, .. }) if (1..=max_requests).contains(requests) => {
+            Entry::Missing(Missing { next_request, requests: 1.., .. })
+                if *next_request + within > now + retry_after =>
+            {
                 Some((self.base + at as u64) as u16)
             }
             _ => None,
