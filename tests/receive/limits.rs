@@ -193,9 +193,9 @@ fn jumps_have_their_limits() {
     let mut started = reassembler(|_| {});
     assert_eq!(started.push(STARTED, packet(65, 65, Part::Whole, 100)), Ok(Accepted::New));
     assert_eq!(nacks(&mut started, STARTED + Duration::from_millis(10)).len(), 64);
-    // More of them if the next packet follows: up to 3000, of which the newest 2047 are asked for.
+    // More of them if the next packet follows: up to 3000, of which the newest 2046 are asked for.
     for (gap, missing, asked, restarts) in
-        [(65, 66, 66, false), (2999, 3000, 2047, false), (3000, 0, 0, true)]
+        [(65, 66, 65, false), (2999, 3000, 2046, false), (3000, 0, 0, true)]
     {
         let mut reassembler = reassembler(|_| {});
         let first = gap + 1;
@@ -207,6 +207,28 @@ fn jumps_have_their_limits() {
         assert_eq!(reassembler.statistics().missing, missing);
         assert!(reassembler.len() <= 2048);
         assert_eq!(nacks(&mut reassembler, STARTED + Duration::from_millis(10)).len(), asked, "{gap}");
+    }
+}
+
+/// A sender starts anew a little before the numbers where it was, so that all it sends seems to be late.
+#[test]
+fn a_run_of_late_packets_is_a_stream_that_starts_anew() {
+    let late = |n: u16| packet(0_u16.wrapping_sub(1000).wrapping_add(n), n, Part::Whole, 100);
+    let mut started = reassembler(|_| {});
+    for n in 0..7 {
+        assert_eq!(started.push(STARTED, late(n)), Err(Rejected::Late));
+    }
+    assert_eq!(started.push(STARTED, late(7)), Ok(Accepted::New));
+    // Those before it are its stream's too.
+    assert_eq!(frames(&mut started, STARTED), [7, 0, 1, 2, 3, 4, 5, 6]);
+    assert_eq!(started.push(STARTED, late(8)), Ok(Accepted::New));
+    // Not so if others come in between, as with packets that come twice.
+    let mut goes_on = reassembler(|_| {});
+    for n in 0..20 {
+        assert_eq!(goes_on.push(STARTED, late(n)), Err(Rejected::Late));
+        if n % 7 == 6 {
+            assert!(goes_on.push(STARTED, packet(n / 7 + 1, n / 7 + 1, Part::Whole, 100)).is_ok());
+        }
     }
 }
 
@@ -275,7 +297,7 @@ fn packets_that_come_slowly_are_given_time() {
         RtpPacketMut::new(&mut packet).unwrap().set_timestamp(1);
         reassembler.push(now, packet.into()).unwrap();
         for _ in 0..30 {
-            now = now + Duration::from_millis(1);
+            now += Duration::from_millis(1);
             asked += u32::from(reassembler.nacks(now, &mut missing).is_some());
         }
     }

@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use super::config::{NackConfig, ReassemblerConfig};
 use super::entry::{Entry, Missing, Newest, Received, Waiting};
 use super::event::{Abandoned, Accepted, ReassemblerEvent, ReassemblerStatistics, Rejected};
+use super::strays::{LATE_RUN, Strays};
 use crate::Time;
 use crate::rtp::descriptor::{DependencyDescriptor, DependencyStructure, DescriptorError};
 use crate::rtp::frame::ReceivedFrame;
@@ -46,8 +47,8 @@ pub struct Reassembler {
     bytes: usize,
     /// When the first packet came. Until [`ReassemblerConfig::start_within`] is over, one from before it may follow.
     started: Option<Time>,
-    /// The one after a sequence number that was far from the others.
-    jump: Option<u16>,
+    /// Packets that were not believed, each the next of the one before, and whether they are now.
+    strays: Strays,
     /// Of all frames with a lower number all packets have come, or never will.
     settled: Option<u16>,
     structures: VecDeque<Arc<DependencyStructure>>,
@@ -71,7 +72,7 @@ impl Reassembler {
             base: 0,
             bytes: 0,
             started: None,
-            jump: None,
+            strays: Strays::default(),
             settled: None,
             structures: VecDeque::new(),
             waiting: VecDeque::new(),
@@ -148,7 +149,14 @@ impl Reassembler {
         let rtp = RtpPacket::read(&packet)?;
         let descriptor = rtp.extension_range(self.config.descriptor_id)?.ok_or(Rejected::NoDescriptor)?;
         let &[flags, high, low, ..] = &packet[descriptor.clone()] else { return Err(Rejected::NoDescriptor) };
-        let sequence = self.place(now, rtp.header.sequence_number)?;
+        let sequence_number = rtp.header.sequence_number;
+        let sequence = match self.place(now, sequence_number) {
+            Ok(sequence) => sequence,
+            Err(rejected) => {
+                self.strays.handle_rejected(sequence_number, &packet, &rejected);
+                return Err(rejected);
+            }
+        };
         let received = Received {
             timestamp: rtp.header.timestamp,
             marker: rtp.header.marker,
@@ -181,6 +189,10 @@ impl Reassembler {
         self.bytes += size;
         self.entries[at] = Entry::Received(received);
         self.fit_in(now, at);
+        for stray in self.strays.take_believed() {
+            // They are near to this one, so that none of them is a stray again.
+            let _ = self.push(now, stray);
+        }
         Ok(accepted)
     }
 
@@ -238,6 +250,7 @@ impl Reassembler {
     pub fn asked(&self, now: Time, within: Duration, missing: &mut Vec<u16>) {
         missing.clear();
         let NackConfig { retry_after, .. } = self.config.nack;
+        let within = within.min(retry_after);
         let entries = self.entries.iter().enumerate().filter(|_| self.missing > 0);
         missing.extend(entries.filter_map(|(at, entry)| match entry {
             Entry::Missing(Missing { next_request, requests: 1.., .. })
@@ -291,16 +304,18 @@ impl Reassembler {
         let sequence = end.wrapping_add_signed(ahead.into());
         if sequence >= end {
             let gap = sequence - end;
-            if gap > MAX_LONE_GAP && self.jump != Some(sequence_number) {
-                self.jump = Some(sequence_number.wrapping_add(1));
-                return Err(Rejected::OutOfRange(sequence_number));
+            if gap > MAX_LONE_GAP {
+                if self.strays.before(sequence_number) == 0 {
+                    return Err(Rejected::OutOfRange(sequence_number));
+                }
+                self.strays.believe();
             }
             if gap > MAX_DROPOUT {
                 return Ok(self.restart(now, sequence_number));
             }
             let silence = self.newest.as_ref().map_or(Duration::ZERO, |newest| now - newest.arrived);
             if gap > MAX_OLD && silence >= self.config.nack.give_up {
-                self.skip(sequence - self.base);
+                self.skip(sequence - self.base - self.strays.before(sequence_number) as u64);
             }
             let gap = sequence - (self.base + self.entries.len() as u64);
             self.make_room(gap + 1);
@@ -317,12 +332,14 @@ impl Reassembler {
                 }
                 self.statistics.missing += before - 1;
             } else if before > MAX_DROPOUT {
-                if self.jump == Some(sequence_number) {
+                if self.strays.before(sequence_number) > 0 {
                     return Ok(self.restart(now, sequence_number));
                 }
-                self.jump = Some(sequence_number.wrapping_add(1));
                 return Err(Rejected::OutOfRange(sequence_number));
             } else {
+                if self.strays.before(sequence_number) + 1 >= LATE_RUN {
+                    return Ok(self.restart(now, sequence_number));
+                }
                 self.statistics.late += 1;
                 return Err(Rejected::Late);
             }
@@ -343,7 +360,7 @@ impl Reassembler {
                 }
             }
         }
-        self.jump = None;
+        self.strays.forget_unless_believed();
         Ok(sequence)
     }
 
@@ -385,7 +402,7 @@ impl Reassembler {
         self.started = Some(now);
         self.base = (1 << 32) + u64::from(sequence_number);
         self.append_missing(now, 1);
-        self.jump = None;
+        self.strays.believe();
         self.base
     }
 

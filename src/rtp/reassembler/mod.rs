@@ -23,6 +23,7 @@ mod config;
 mod entry;
 mod event;
 mod machine;
+mod strays;
 
 pub use config::{NackConfig, ReassemblerConfig};
 pub use event::{Abandoned, Accepted, ReassemblerEvent, ReassemblerStatistics, Rejected};
