@@ -68,6 +68,7 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("packets", vec![packets_of(0), packets_of(1)]),
         ("attestation", vec![attestations()]),
         ("transport_feedback", vec![transport_feedback()]),
+        ("fec", vec![parity()]),
     ]
 }
 
@@ -83,6 +84,14 @@ fn attestations() -> Vec<u8> {
 fn transport_feedback() -> Vec<u8> {
     let step = |kind: u8| [&[kind, 40][..], &(0..40).map(|n| n * 5 + 1).collect::<Vec<u8>>()].concat();
     (0..12).flat_map(|kind| step(kind % 4)).collect()
+}
+
+/// Pictures of which one packet each is lost, and parity packets of others.
+fn parity() -> Vec<u8> {
+    let step = |n: u8, kind: u8| [&[kind, 60][..], &(0..60).map(|at| at * n).collect::<Vec<u8>>()].concat();
+    let forged = [0, 0, 30, 0, 0, 0, 0, 0, 1, 3, 0, 1, 2, 3];
+    let forged = [&[1, forged.len() as u8][..], &forged].concat();
+    (0..12).flat_map(|n| [step(n, 3 | (n & 3) << 2), forged.clone()].concat()).collect()
 }
 
 /// All texts of hexadecimal digits that are 8 bytes or longer.

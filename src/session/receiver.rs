@@ -15,12 +15,14 @@ use crate::decoder::{DecodeError, Decoder, DecoderConfig};
 use crate::e2ee::{Header, KeyRing, KeySource, OpenError, VideoOpener};
 #[cfg(feature = "decoder")]
 use crate::picture::Picture;
+use crate::rtp::fec::{FecError, Recoverer};
 use crate::rtp::frame_buffer::DropReason;
 use crate::rtp::reassembler::{Abandoned, Accepted, NackConfig, Rejected};
 use crate::rtp::rtcp::{self, Lost, RtcpMessage};
 use crate::rtp::{
     DecodableUnit, FrameBuffer, FrameBufferConfig, FrameBufferEvent, OpenedFrame, PayloadFormat, Reassembler,
-    ReassemblerConfig, ReassemblerEvent, ReassemblerStatistics, ReceivedFrame, RtpPacket, SentPackets,
+    ReassemblerConfig, ReassemblerEvent, ReassemblerStatistics, ReceivedFrame, RtpHeader, RtpPacket,
+    SentPackets,
 };
 use crate::structure::{DecodeTarget, Refresh};
 
@@ -41,6 +43,8 @@ pub struct VideoReceiverConfig {
     pub payload_type: u8,
     /// Identifier of the Dependency Descriptor's header extension, 1 to 255.
     pub descriptor_id: u8,
+    /// Synchronization source of the parity packets. A receiver takes them if they come.
+    pub fec_ssrc: u32,
     /// The receiver's own synchronization source, for its feedback.
     pub own_ssrc: u32,
     /// The layers to be shown.
@@ -65,6 +69,7 @@ impl VideoReceiverConfig {
             ssrc,
             payload_type: PAYLOAD_TYPE,
             descriptor_id: DESCRIPTOR_ID,
+            fec_ssrc: ssrc.wrapping_add(1),
             own_ssrc: 1,
             target,
             max_delay: Duration::ZERO,
@@ -96,6 +101,9 @@ pub enum Refused {
     /// A packet that is none of the stream's.
     #[error("packet: {0}")]
     Packet(Rejected),
+    /// A parity packet that is of no use.
+    #[error("parity packet: {0}")]
+    Parity(FecError),
     /// A frame that its sender did not seal so.
     #[error("frame: {0}")]
     Frame(OpenError),
@@ -139,6 +147,8 @@ pub struct ReceiverStatistics {
     pub units: u64,
     /// Refreshes asked for.
     pub refreshes: u64,
+    /// Packets that were made of parity packets before they came.
+    pub recovered: u64,
     /// Frames that were opened only after their key had come.
     pub held: u64,
     /// The round-trip time to whoever sends packets again, once it is measured.
@@ -151,6 +161,8 @@ pub struct ReceiverStatistics {
 pub struct VideoReceiver {
     config: VideoReceiverConfig,
     reassembler: Reassembler,
+    /// Once the first parity packet has come.
+    recoverer: Option<Recoverer>,
     opener: Option<(VideoOpener, KeyRing)>,
     held: HeldFrames,
     /// Whether keys may have come since the held frames were tried.
@@ -191,6 +203,7 @@ impl VideoReceiver {
         let mut receiver = Self {
             config,
             reassembler: Reassembler::new(reassembler),
+            recoverer: None,
             opener,
             held: HeldFrames::new(config.key_wait),
             new_keys: false,
@@ -248,14 +261,45 @@ impl VideoReceiver {
         self.playout.set_min_delay(min_delay);
     }
 
-    /// Takes an RTP packet of the stream, as it came. What is wrong with one is told by
+    /// Takes an RTP packet of the stream, or a parity packet for it, as it came. What is wrong with one is told by
     /// [`ReceiverOutput::Refused`]; those that came twice or too late are counted only, and those of another SSRC are
     /// passed over.
     pub fn handle_packet(&mut self, now: Time, packet: Bytes) {
         let header = RtpPacket::read(&packet).ok().map(|packet| packet.header);
-        if header.as_ref().is_some_and(|header| header.ssrc != self.config.ssrc) {
-            return;
+        match header.as_ref().map(|header| header.ssrc) {
+            Some(ssrc) if ssrc == self.config.fec_ssrc => self.handle_parity(&packet),
+            Some(ssrc) if ssrc != self.config.ssrc => return,
+            _ => {
+                if let Some(recoverer) = &mut self.recoverer {
+                    recoverer.handle_packet(packet.clone());
+                }
+                self.take(now, header, packet);
+            }
         }
+        while let Some(packet) = self.recoverer.as_mut().and_then(Recoverer::poll) {
+            self.recover(now, packet);
+        }
+    }
+
+    fn handle_parity(&mut self, packet: &Bytes) {
+        let ssrc = self.config.ssrc;
+        let recoverer = self.recoverer.get_or_insert_with(|| Recoverer::new(ssrc, None));
+        if let Err(error) = recoverer.handle_parity(packet) {
+            self.refuse(Refused::Parity(error));
+        }
+    }
+
+    /// Takes a packet that was made of others.
+    fn recover(&mut self, now: Time, packet: Bytes) {
+        if self.reassembler.push(now, packet.clone()).is_ok() {
+            self.statistics.recovered += 1;
+        }
+        if let Some(recoverer) = &mut self.recoverer {
+            recoverer.handle_packet(packet);
+        }
+    }
+
+    fn take(&mut self, now: Time, header: Option<RtpHeader>, packet: Bytes) {
         let sequence_number = header.map(|header| header.sequence_number);
         match self.reassembler.push(now, packet) {
             Ok(Accepted::Recovered) | Err(Rejected::Duplicate | Rejected::Late) => {
@@ -411,7 +455,7 @@ impl VideoReceiver {
             return;
         }
         self.round_trip.handle_request(now, &self.missing);
-        self.reassembler.asked(now, SentPackets::ROUND_TRIP, &mut self.missing);
+        self.reassembler.asked(now, SentPackets::INTERVAL, &mut self.missing);
         // It may not have been sent yet, so that its arrival measures nothing.
         self.missing.extend(next);
         let lost = Lost::of(self.missing.iter().copied());

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{DESCRIPTOR_ID, PAYLOAD_TYPE};
+use super::redundancy::Redundancy;
+use super::{DESCRIPTOR_ID, FEC_PAYLOAD_TYPE, PAYLOAD_TYPE};
 use crate::Time;
 use crate::e2ee::{SealError, SealedUnit, SenderKeyError, SenderKeys, VideoSealer};
 #[cfg(feature = "encoder")]
@@ -14,6 +15,7 @@ use crate::encoder::{EncodeError, EncodeOptions, SvcConfig, SvcEncoder};
 #[cfg(feature = "encoder")]
 use crate::picture::PictureView;
 use crate::relay::RefreshRequests;
+use crate::rtp::fec::{FecStream, Protector};
 use crate::rtp::rtcp::{self, RtcpMessage};
 use crate::rtp::{
     Describer, DescriptorError, OutgoingFrame, PacketizeError, Packetizer, PacketizerConfig, Packets,
@@ -35,14 +37,18 @@ pub struct VideoSenderConfig {
     pub max_packet: usize,
     /// Packets kept to be sent again.
     pub history: usize,
+    /// How much of the stream is protected by parity packets.
+    pub redundancy: Redundancy,
+    /// Synchronization source and payload type of the parity packets.
+    pub fec: (u32, u8),
     /// The shortest time from one refresh on request to the next, however many receivers ask: a key picture costs as
     /// many bits as ten others.
     pub refresh_interval: Duration,
 }
 
 impl VideoSenderConfig {
-    /// A stream of this SSRC: [`PAYLOAD_TYPE`], [`DESCRIPTOR_ID`], packets of 1200 bytes, 4096 of them kept, and a
-    /// refresh every 300 ms.
+    /// A stream of this SSRC: [`PAYLOAD_TYPE`], [`DESCRIPTOR_ID`], packets of 1200 bytes, 4096 of them kept, no parity
+    /// packets, those of the next SSRC with [`FEC_PAYLOAD_TYPE`], and a refresh every 300 ms.
     pub fn new(ssrc: u32) -> Self {
         Self {
             ssrc,
@@ -50,6 +56,8 @@ impl VideoSenderConfig {
             descriptor_id: DESCRIPTOR_ID,
             max_packet: 1200,
             history: 4096,
+            redundancy: Redundancy::None,
+            fec: (ssrc.wrapping_add(1), FEC_PAYLOAD_TYPE),
             refresh_interval: Duration::from_millis(300),
         }
     }
@@ -109,6 +117,12 @@ pub struct SenderStatistics {
     pub bytes: u64,
     /// Packets sent again.
     pub retransmissions: u64,
+    /// Their bytes.
+    pub retransmitted_bytes: u64,
+    /// Parity packets sent.
+    pub parity: u64,
+    /// Their bytes.
+    pub parity_bytes: u64,
     /// Refreshes that receivers asked for.
     pub refreshes: u64,
     /// Bytes that came as feedback and are none.
@@ -124,6 +138,11 @@ pub struct VideoSender {
     sealer: Option<VideoSealer>,
     packetizer: Packetizer,
     history: SentPackets,
+    redundancy: Redundancy,
+    /// Of all packets, as last told and smoothed.
+    loss: f64,
+    protector: Protector,
+    parity: Vec<Bytes>,
     requests: RefreshRequests,
     wanted: Option<DecodeTargets>,
     /// Timestamp of the time 0 (RFC 3550, section 5.1: random).
@@ -153,8 +172,13 @@ impl VideoSender {
     /// A sender of frames that another encoder codes, such as hardware, or that come from a file.
     pub fn without_encoder(config: VideoSenderConfig, sealer: Option<VideoSealer>) -> Self {
         let format = if sealer.is_some() { PayloadFormat::Sframe } else { PayloadFormat::Av1 };
-        let VideoSenderConfig { ssrc, payload_type, descriptor_id, max_packet, history, refresh_interval } =
-            config;
+        let VideoSenderConfig { ssrc, payload_type, descriptor_id, max_packet, history, .. } = config;
+        let fec = FecStream {
+            ssrc: config.fec.0,
+            payload_type: config.fec.1,
+            protected_ssrc: ssrc,
+            transport_id: None,
+        };
         let packetizer = PacketizerConfig::new(format, descriptor_id, payload_type, ssrc);
         Self {
             #[cfg(feature = "encoder")]
@@ -164,7 +188,11 @@ impl VideoSender {
             sealer,
             packetizer: Packetizer::new(PacketizerConfig { max_packet, ..packetizer }),
             history: SentPackets::new(history),
-            requests: RefreshRequests::new(refresh_interval),
+            redundancy: config.redundancy,
+            loss: 0.0,
+            protector: Protector::new(fec, RandomState::new().hash_one(ssrc) as u16 >> 1),
+            parity: Vec::new(),
+            requests: RefreshRequests::new(config.refresh_interval),
             wanted: None,
             first_timestamp: RandomState::new().hash_one(ssrc) as u32,
             queue: VecDeque::new(),
@@ -205,6 +233,17 @@ impl VideoSender {
     /// The decode targets that somebody watches; `None` for all.
     pub fn wanted(&self) -> Option<DecodeTargets> {
         self.wanted
+    }
+
+    /// Sets how much of the stream is protected by parity packets, from the next picture on.
+    pub fn set_redundancy(&mut self, redundancy: Redundancy) {
+        self.redundancy = redundancy;
+    }
+
+    /// Takes the share of packets that the path loses, 0 to 1, as a receiver report says, for
+    /// [`Redundancy::Adaptive`].
+    pub fn handle_loss(&mut self, loss: f64) {
+        self.loss += (loss.clamp(0.0, 1.0) - self.loss) / 4.0;
     }
 
     /// Takes a picture that was captured at `now`, codes and sends it.
@@ -252,10 +291,18 @@ impl VideoSender {
         }
         self.statistics.pictures += u64::from(!plan.frames.is_empty());
         self.statistics.key_pictures += u64::from(plan.key);
+        if self.redundancy.protects(self.loss, plan) {
+            self.protector.protect(self.packets.iter(), &mut self.parity);
+        }
         for packet in self.packets.drain() {
             self.statistics.packets += 1;
             self.statistics.bytes += packet.len() as u64;
             self.history.insert(packet.clone());
+            self.queue.push_back(packet);
+        }
+        for packet in self.parity.drain(..) {
+            self.statistics.parity += 1;
+            self.statistics.parity_bytes += packet.len() as u64;
             self.queue.push_back(packet);
         }
         Ok(())
@@ -292,6 +339,7 @@ impl VideoSender {
                     for number in lost.iter().flat_map(|lost| lost.sequence_numbers()) {
                         if let Some(packet) = self.history.resend(now, number) {
                             self.statistics.retransmissions += 1;
+                            self.statistics.retransmitted_bytes += packet.len() as u64;
                             self.queue.push_back(packet.clone());
                         }
                     }
