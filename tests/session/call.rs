@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use layercast::e2ee::{Agreement, KeyRing, SenderKeys, VideoOpener};
-use layercast::rtp::DecodableUnit;
+use layercast::rtp::{DecodableUnit, RtpPacketMut};
 use layercast::session::*;
 use layercast::structure::{DecodeTargets, LayerId, PictureRequest, Planner, ScalabilityMode};
 use layercast::{Size, Time};
@@ -36,6 +36,13 @@ pub enum Event {
     Picture(u64),
     ToReceiver(Bytes),
     ToSender(Bytes),
+    /// The stream goes on in another mode or size.
+    Restart(ScalabilityMode, Size),
+    /// The sender loses all it had, and goes on with keys of the next epoch. Its first sequence number is so many ahead of
+    /// the last one.
+    NewSender(SenderKeys, i16),
+    /// The sender goes on with the keys of the next epoch, and the commit is on its way.
+    Rekey(SenderKeys),
     /// The commit with the keys of the next epoch reaches the receiver.
     Keys(SenderKeys),
 }
@@ -49,6 +56,8 @@ pub struct Faults {
     pub reorder: u64,
     /// No packet arrives in between.
     pub outage: Option<(Time, Time)>,
+    /// How much faster the sender's clock is than the receiver's, in parts per million.
+    pub drift: i32,
 }
 
 /// A picture that was shown.
@@ -74,6 +83,15 @@ pub struct Call {
     pub sender: VideoSender,
     pub receiver: VideoReceiver,
     pub shown: Vec<Shown>,
+    /// The sequence number that was sent last, and what is done to the next ones, which are random.
+    last_number: u16,
+    renumber: Renumber,
+}
+
+enum Renumber {
+    /// The next packet gets this number.
+    From(u16),
+    By(u16),
 }
 
 impl Call {
@@ -96,6 +114,8 @@ impl Call {
             sender: VideoSender::without_encoder(VideoSenderConfig::new(SSRC), Some(sealer)),
             receiver: VideoReceiver::without_decoder(receiver, Some((opener, ring))),
             shown: vec![],
+            last_number: 0,
+            renumber: Renumber::By(0),
         };
         (call, keys)
     }
@@ -103,6 +123,19 @@ impl Call {
     pub fn at(&mut self, time: Time, event: Event) {
         self.count += 1;
         self.events.insert((time, self.count), event);
+    }
+
+    fn renumber(&mut self, packet: Bytes) -> Bytes {
+        let mut packet = packet.to_vec();
+        let number = u16::from_be_bytes([packet[2], packet[3]]);
+        let by = match self.renumber {
+            Renumber::By(by) => by,
+            Renumber::From(first) => first.wrapping_sub(number),
+        };
+        self.renumber = Renumber::By(by);
+        self.last_number = number.wrapping_add(by);
+        RtpPacketMut::new(&mut packet).unwrap().set_sequence_number(self.last_number);
+        packet.into()
     }
 
     /// A packet goes on its way.
@@ -128,7 +161,10 @@ impl Call {
                 payload
             })
             .collect();
-        self.sender.handle_coded(now, &plan, payloads.iter().map(Vec::as_slice)).unwrap();
+        let microseconds = now.since_start().as_micros() as i64;
+        let at = microseconds + microseconds * i64::from(self.faults.drift) / 1_000_000;
+        let captured = Time::ZERO + Duration::from_micros(at as u64);
+        self.sender.handle_coded(captured, &plan, payloads.iter().map(Vec::as_slice)).unwrap();
     }
 
     pub fn show(&mut self, now: Time, unit: &DecodableUnit) {
@@ -160,12 +196,26 @@ impl Call {
                     Event::Picture(n) => self.picture(now, n),
                     Event::ToReceiver(packet) => self.receiver.handle_packet(now, packet),
                     Event::ToSender(packet) => self.sender.handle_feedback(now, &packet),
+                    Event::Restart(mode, size) => self.planner.restart(mode, size),
+                    Event::NewSender(mut keys, ahead) => {
+                        self.renumber = Renumber::From(self.last_number.wrapping_add_signed(ahead));
+                        let sealer = keys.video(0).unwrap();
+                        self.sender =
+                            VideoSender::without_encoder(VideoSenderConfig::new(SSRC), Some(sealer));
+                        self.planner = Planner::new(ScalabilityMode::L3T3, Size::new(640, 360));
+                        self.receiver.keys_mut().unwrap().add(now, keys.grant().clone());
+                    }
+                    Event::Rekey(mut keys) => {
+                        self.sender.rekey(&mut keys, 0).unwrap();
+                        self.at(now + DELAY, Event::Keys(keys));
+                    }
                     Event::Keys(keys) => {
                         self.receiver.keys_mut().unwrap().add(now, keys.grant().clone());
                     }
                 }
             }
             while let SenderOutput::Transmit(packet) = self.sender.poll(now) {
+                let packet = self.renumber(packet);
                 self.transmit(now, Event::ToReceiver(packet));
             }
             loop {
@@ -196,8 +246,13 @@ impl Call {
         gaps.max().unwrap_or_default().as_secs_f64() * 1e3
     }
 
+    /// Pictures shown at full size.
+    pub fn full(&self) -> usize {
+        self.shown.iter().filter(|shown| shown.spatial_id == 2).count()
+    }
+
     pub fn summary(&self) -> String {
-        let full = self.shown.iter().filter(|shown| shown.spatial_id == 2).count();
+        let full = self.full();
         format!(
             "{} shown, {full} of full size; delay p50 {:.0} ms, p99 {:.0} ms; longest gap {:.0} ms; {:?} {:?}",
             self.shown.len(),
