@@ -175,6 +175,10 @@ impl<'a> Proxy<'a> {
     /// Forwards a packet of the sender, if the receiver needs it.
     fn forward(&mut self, now: Time, packet: &Bytes) -> Result<()> {
         let Ok(rtp) = RtpPacket::read(packet) else { return Ok(()) };
+        if rtp.header.ssrc != udp::SSRC {
+            // Parity packets, which go by the numbers that are changed here.
+            return Ok(());
+        }
         self.media = (rtp.header.ssrc, rtp.header.payload_type);
         let sequence_number = rtp.header.sequence_number;
         let is_next = self.count(sequence_number);
