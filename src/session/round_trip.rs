@@ -116,7 +116,7 @@ impl RoundTrip {
     pub(super) fn timeout(&self) -> Option<Duration> {
         let (quartile, median) = self.quartiles()?;
         // A fast path is not asked twice in the time in which packets overtake each other.
-        let variation = ((median - quartile) * 4).max(quartile / 8);
+        let variation = ((median - quartile) * 4).clamp(quartile / 8, quartile / 2);
         Some((quartile + variation).clamp(RANGE.0, RANGE.1))
     }
 }

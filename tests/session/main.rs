@@ -64,9 +64,11 @@ fn parity_for_every_picture_leaves_no_long_gap() {
 /// It was 2814 pictures and a gap of 1440 ms.
 #[test]
 fn at_twenty_percent_of_loss_the_picture_still_moves() {
-    lossy(20, Redundancy::None, |call, summary| {
-        assert!(call.shown.len() >= 2850 && call.gap() <= 600.0, "{summary}");
-    });
+    for redundancy in [Redundancy::None, Redundancy::EveryPicture] {
+        lossy(20, redundancy, |call, summary| {
+            assert!(call.shown.len() >= 2850 && call.gap() <= 600.0, "{summary}");
+        });
+    }
 }
 
 #[test]
