@@ -210,7 +210,7 @@ impl<'a> Proxy<'a> {
         let Ok(rtp) = RtpPacket::read(packet) else { return Ok(()) };
         self.uplink.handle_packet(now, packet);
         if rtp.header.ssrc != MEDIA_SSRC {
-            // Padding has come to where it was to go.
+            // Padding has come to where it was to go, and parity packets go by numbers that are changed here.
             return Ok(());
         }
         self.media = (rtp.header.ssrc, rtp.header.payload_type);

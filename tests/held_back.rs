@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use call::{DESCRIPTOR_ID, Happened, Incoming, PAYLOAD_TYPE, SSRC};
-use layercast::e2ee::{Agreement, KeyRing, SealedUnit, SenderKeys, VideoOpener, VideoSealer};
+use layercast::e2ee::{Agreement, KeyRing, OpenError, SealedUnit, SenderKeys, VideoOpener, VideoSealer};
 use layercast::rtp::frame_buffer::DropReason;
 use layercast::rtp::packet::RtpPacketMut;
 use layercast::rtp::reassembler::Rejected;
@@ -116,7 +116,16 @@ fn a_key_picture_that_a_relay_held_back_is_not_shown() {
             incoming.push(now, packet).unwrap();
             incoming.poll(now, &mut happened);
             let dropped = std::mem::take(&mut happened);
-            assert!(matches!(dropped[..], [Happened::Dropped(DropReason::Late)]), "{dropped:?}");
+            // The first of two packets far from all others is taken with the second, and is the same frame here.
+            let again = |happened: &[Happened]| match happened {
+                [] => !restarts,
+                [Happened::Refused(OpenError::Replayed { .. })] => restarts,
+                _ => false,
+            };
+            assert!(
+                matches!(&dropped[..], [Happened::Dropped(DropReason::Late), rest @ ..] if again(rest)),
+                "{dropped:?}"
+            );
         }
     }
 }

@@ -69,6 +69,7 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("attestation", vec![attestations()]),
         ("transport_feedback", vec![transport_feedback()]),
         ("sender_feedback", vec![sender_feedback(0), sender_feedback(1)]),
+        ("fec", vec![parity()]),
     ]
 }
 
@@ -101,6 +102,14 @@ fn sender_feedback(path: u8) -> Vec<u8> {
         steps.extend(sound.iter().chain(&feedback).chain(&report));
     }
     steps
+}
+
+/// Pictures of which one packet each is lost, and parity packets of others.
+fn parity() -> Vec<u8> {
+    let step = |n: u8, kind: u8| [&[kind, 60][..], &(0..60).map(|at| at * n).collect::<Vec<u8>>()].concat();
+    let forged = [0, 0, 30, 0, 0, 0, 0, 0, 1, 3, 0, 1, 2, 3];
+    let forged = [&[1, forged.len() as u8][..], &forged].concat();
+    (0..12).flat_map(|n| [step(n, 3 | (n & 3) << 2), forged.clone()].concat()).collect()
 }
 
 /// All texts of hexadecimal digits that are 8 bytes or longer.

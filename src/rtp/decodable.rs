@@ -1,7 +1,10 @@
 //! Temporal units that can be decoded.
 
+use std::sync::Arc;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::descriptor::DependencyStructure;
 use super::list::List;
 use crate::bitstream;
 use crate::structure::{DecodeTarget, LayerId};
@@ -29,6 +32,8 @@ pub struct DecodableUnit {
     pub timestamp: u32,
     /// The decode target that it is for: below the wanted one while that is inactive or its chain broken.
     pub target: DecodeTarget,
+    /// The structure that their descriptors go by, with the sizes of the layers.
+    pub structure: Arc<DependencyStructure>,
     /// One at least, lowest spatial layer first. Every frame that they refer to is among them or was handed on.
     pub frames: List<DecodableFrame, MAX_SPATIAL_LAYERS>,
 }

@@ -9,16 +9,16 @@
 //! # When a temporal unit is handed on
 //! As soon as every frame of the picture that the decode target needs is there. Pictures go out in the order of
 //! their frame numbers, so a gap holds up what follows it, unless [`FrameBuffer::settle`] has said that nothing
-//! more comes below. The buffer waits for a frame of the target's chain until it gives it up
-//! ([`FrameBufferConfig::give_up`]), and for any other frame a shorter time ([`FrameBufferConfig::skip_after`]), as
-//! that frame costs but one picture.
+//! more comes below. How long the buffer waits for a frame depends on what it would lose without it
+//! ([`FrameBufferConfig`]): the longest for the chain of the lowest spatial layer, without which nothing can be shown,
+//! and the shortest for a frame in no chain, which costs but one picture or two.
 //!
 //! # Old frames, and senders that count anew
 //! Frame numbers have 16 bits. If frames come with their [order](SealedOrder), the buffer unwraps 24 bits, and believes
 //! only the order: within an epoch nothing goes back, so a key picture that a relay held back comes too late. A sender
 //! whose numbers go back has keys of a later epoch, and its first key picture makes the buffer start anew. A frame far
-//! ahead of all others counts once no other has come for [`FrameBufferConfig::give_up`], as a frame forged by somebody
-//! with the key could otherwise make those of the sender late.
+//! ahead of all others counts once no other has come for a second, as a frame forged by somebody with the key could
+//! otherwise make those of the sender late.
 //!
 //! Frames in the clear have no such order, and a relay can do with them what it likes anyway. Of these a key picture
 //! more than 4096 frames back starts the buffer anew, and so does any frame after two minutes without one, by when its
@@ -29,12 +29,18 @@
 //! refresh of the layers above it; if there is no such target, it asks for a key frame. The wanted target comes back
 //! at a frame with a switch indication for it (A.7).
 
+mod config;
+mod event;
+
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
+
+pub use config::FrameBufferConfig;
+pub use event::{DropReason, FrameBufferEvent};
 
 use super::decodable::MAX_SPATIAL_LAYERS;
 pub use super::decodable::{DecodableFrame, DecodableUnit};
@@ -49,90 +55,14 @@ use crate::structure::{DecodeTarget, LayerId, Refresh};
 /// one that its sender can have come to.
 const MAX_AHEAD: u64 = 64;
 
+/// A frame farther ahead is believed once no other has come for so long.
+const SILENCE: Duration = Duration::from_secs(1);
+
 /// Without frames for so long, the 16 bits of their numbers may have come half around, of 273 frames a second.
 const MAX_PAUSE: Duration = Duration::from_secs(120);
 
 /// Structures whose frames share one copy: that of the running coded video sequence, and those just before and after.
 const MAX_STRUCTURES: usize = 3;
-
-/// The waiting times and the limits of a frame buffer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(clippy::exhaustive_structs, reason = "callers build it")]
-pub struct FrameBufferConfig {
-    /// How long the buffer waits for a missing frame of the target's chain, and for the last frame of a picture.
-    pub give_up: Duration,
-    /// How long the buffer waits for any other missing frame. That should be longer than packets overtake each other,
-    /// and longer than a retransmission takes if retransmitted frames of every layer are to be shown.
-    pub skip_after: Duration,
-    /// The shortest time from one request for a refresh to the next.
-    pub request_interval: Duration,
-    /// Frames held at most.
-    pub max_frames: usize,
-    /// Bytes of payload held at most; a frame of more than half of it may be refused. Beyond that a frame takes 512
-    /// bytes, and up to 8 kB if it has a structure of its own.
-    pub max_bytes: usize,
-}
-
-impl Default for FrameBufferConfig {
-    /// 1 s and 100 ms of waiting, a request every 300 ms, 256 frames of 8 MiB in all.
-    fn default() -> Self {
-        Self {
-            give_up: Duration::from_secs(1),
-            skip_after: Duration::from_millis(100),
-            request_interval: Duration::from_millis(300),
-            max_frames: 256,
-            max_bytes: 8 << 20,
-        }
-    }
-}
-
-/// Why a frame is not handed on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
-pub enum DropReason {
-    /// Frames after it were handed on or given up already.
-    #[error("it came too late")]
-    Late,
-    /// It is farther ahead than its sender can be by now: somebody else with the key sealed it, or the sender counts
-    /// anew.
-    #[error("it is too far ahead")]
-    TooFar,
-    /// It is held already.
-    #[error("it came twice")]
-    Duplicate,
-    /// The buffer holds all it may.
-    #[error("the buffer is full")]
-    Full,
-    /// The decode target does not need it.
-    #[error("the decode target does not need it")]
-    NotNeeded,
-    /// A frame that it refers to was never handed on; the chain of the decode target is whole.
-    #[error("a frame that it refers to is missing")]
-    MissingReference,
-    /// The chain of its decode target is broken.
-    #[error("the chain of the decode target is broken")]
-    ChainBroken,
-    /// A key frame came while it waited for what it needs.
-    #[error("a later key frame takes its place")]
-    Superseded,
-}
-
-/// An event of a frame buffer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FrameBufferEvent {
-    /// A temporal unit to be decoded.
-    Unit(DecodableUnit),
-    /// A frame will not be handed on.
-    Dropped {
-        /// As the descriptor has it.
-        frame_number: u16,
-        /// Why.
-        reason: DropReason,
-    },
-    /// Something to ask the sender for.
-    Refresh(Refresh),
-}
 
 #[derive(Debug)]
 struct Held {
@@ -223,8 +153,8 @@ enum Verdict {
     Ready(u8),
     /// The chain is broken.
     Broken,
-    /// Something may still come until this time.
-    Wait(Time),
+    /// Something may still come until this time; from the second one on it should be asked for anew, if there is one.
+    Wait(Time, Option<Time>),
 }
 
 /// Holds frames until they can be decoded.
@@ -297,9 +227,9 @@ impl FrameBuffer {
         self.target = target;
     }
 
-    /// Sets [`FrameBufferConfig::skip_after`], as the round-trip time changes.
-    pub fn set_skip_after(&mut self, skip_after: Duration) {
-        self.config.skip_after = skip_after;
+    /// Sets the waiting times and the limits, as the round-trip time changes.
+    pub fn set_config(&mut self, config: FrameBufferConfig) {
+        self.config = config;
     }
 
     /// The decode target to be shown.
@@ -402,7 +332,7 @@ impl FrameBuffer {
         }
         if !too_far {
             Err(DropReason::Late)
-        } else if pause < self.config.give_up {
+        } else if pause < SILENCE {
             Err(DropReason::TooFar)
         } else {
             Ok(number)
@@ -448,7 +378,7 @@ impl FrameBuffer {
                 return Some(event);
             }
             if !self.step(now) {
-                return None;
+                return self.events.pop_front();
             }
         }
     }
@@ -488,7 +418,12 @@ impl FrameBuffer {
         let references: ArrayVec<References, MAX_SPATIAL_LAYERS> =
             self.frames.range(picture.clone()).map(|held| self.references(held, &picture)).collect();
         for (target, layer) in targets.iter().copied() {
-            match self.judge(now, picture.clone(), &references, (target, layer), started, full) {
+            let patience = match targets.last() {
+                Some((_, lowest)) if lowest.spatial_id < layer.spatial_id => self.config.refresh_after,
+                _ => self.config.give_up,
+            };
+            let judged = (target, layer, patience);
+            match self.judge(now, picture.clone(), &references, judged, started, full) {
                 Verdict::Broken => {}
                 Verdict::Ready(decodable) => {
                     if let Some(&(_, want)) = targets.first().filter(|(wanted, _)| *wanted != target) {
@@ -501,8 +436,11 @@ impl FrameBuffer {
                     self.hand_on(picture, decodable, (wanted, target), layer);
                     return true;
                 }
-                Verdict::Wait(until) => {
+                Verdict::Wait(until, refresh_at) => {
                     self.wake = Some(until);
+                    if let Some(refresh_at) = refresh_at {
+                        self.refresh_while_waiting(now, refresh_at, picture.end);
+                    }
                     return targets.first().is_some_and(|wanted| self.skip_to_key(now, picture.end, *wanted));
                 }
             }
@@ -550,18 +488,31 @@ impl FrameBuffer {
         targets
     }
 
-    /// The verdict on a picture, the first that is held, for a decode target. Its sequence may have `started` with a
-    /// frame before. With `full` it waits for nothing.
+    /// The lowest layer's chain misses a frame: asks for a key picture from `refresh_at` on, unless one has come.
+    fn refresh_while_waiting(&mut self, now: Time, refresh_at: Time, from: usize) {
+        if self.frames.range(from..).any(Held::is_key) {
+            return;
+        }
+        if refresh_at <= now {
+            self.request(now, Refresh::KEY);
+        }
+        let next =
+            self.last_request.map_or(refresh_at, |last| refresh_at.max(last + self.config.request_interval));
+        self.wake = self.wake.map(|wake| wake.min(next));
+    }
+
+    /// The verdict on a picture, the first that is held, for a decode target, whose chain is waited for with
+    /// `patience`. Its sequence may have `started` with a frame before. With `full` it waits for nothing.
     fn judge(
         &self,
         now: Time,
         picture: Range<usize>,
         references: &[References],
-        (target, layer): (usize, LayerId),
+        (target, layer, patience): (usize, LayerId, Duration),
         mut started: bool,
         full: bool,
     ) -> Verdict {
-        let FrameBufferConfig { give_up, skip_after, .. } = self.config;
+        let FrameBufferConfig { give_up, refresh_after, skip_after, .. } = self.config;
         let mut wait = Wait { now, full, until: None };
         let first = &self.frames[picture.start];
         let structure = &first.frame.structure;
@@ -585,7 +536,7 @@ impl FrameBuffer {
                     Fate::Decoded => {}
                     Fate::Lost => intact = false,
                     Fate::Pending => {
-                        intact &= chain_wait.until(self.noticed(held.number.saturating_sub(diff)) + give_up);
+                        intact &= chain_wait.until(self.noticed(held.number.saturating_sub(diff)) + patience);
                     }
                 }
             }
@@ -608,10 +559,12 @@ impl FrameBuffer {
                 intact = false;
             }
         }
+        let refresh_at =
+            chain_wait.until.filter(|_| patience == give_up).map(|until| until - give_up + refresh_after);
         wait.also(&chain_wait);
         self.wait_for_the_rest(&mut wait, picture, layer, chain);
         match wait.until {
-            Some(until) => Verdict::Wait(until),
+            Some(until) => Verdict::Wait(until, refresh_at),
             None if intact => Verdict::Ready(decodable),
             None => Verdict::Broken,
         }
@@ -625,21 +578,21 @@ impl FrameBuffer {
         target: DecodeTarget,
         chain: Option<usize>,
     ) {
-        let FrameBufferConfig { give_up, skip_after, .. } = self.config;
+        let FrameBufferConfig { refresh_after, skip_after, .. } = self.config;
         let last = &self.frames[picture.end - 1];
         if last.ends_picture(target) {
             return;
         }
         match self.frames.get(picture.end) {
             None => {
-                wait.until(last.arrived + give_up);
+                wait.until(last.arrived + refresh_after);
             }
             Some(after) if after.number <= self.settled.max(last.number + 1) => {}
             Some(after) => {
                 // The next picture tells whether a frame between is of the chain.
                 let vital = after.chain_diff(chain);
                 let vital = vital != 0 && after.number - last.number > vital;
-                wait.until(self.noticed(last.number + 1) + if vital { give_up } else { skip_after });
+                wait.until(self.noticed(last.number + 1) + if vital { refresh_after } else { skip_after });
             }
         }
     }
@@ -738,10 +691,14 @@ impl FrameBuffer {
             if held.is_key() {
                 self.sequence = Some(held.frame.structure.clone());
             }
-            let OpenedFrame { frame_number, timestamp, dependencies, payload, .. } = held.frame;
+            let OpenedFrame { frame_number, timestamp, dependencies, structure, payload, .. } = held.frame;
             let frame = DecodableFrame { frame_number, layer: dependencies.layer, payload };
-            let unit =
-                unit.get_or_insert_with(|| DecodableUnit { timestamp, target: layer, frames: List::new() });
+            let unit = unit.get_or_insert_with(|| DecodableUnit {
+                timestamp,
+                target: layer,
+                structure,
+                frames: List::new(),
+            });
             unit.frames.push(frame);
         }
         self.events.extend(unit.map(FrameBufferEvent::Unit));

@@ -12,15 +12,16 @@ const SHARE: usize = 2;
 /// The packets that were sent last, for receivers that ask for a retransmission (a NACK, RFC 4585).
 ///
 /// A request of 1200 bytes can name 5049 packets, so whoever asks must not get all that they ask for: a packet goes out
-/// again at most once in a round trip, and all packets together within a budget of bytes. The budget grows by half of
-/// what is sent for the first time, up to what may be sent again at once; so it needs no rate, follows the stream's own,
-/// and makes good a loss of up to a third of all packets. Each receiver should have a history of its own, or one can use
-/// up what others need.
+/// again at most once in half a round trip, since the answer may be lost too, and all packets together within a budget of
+/// bytes. The budget grows by half of what is sent for the first time, up to what may be sent again at once; so it needs
+/// no rate, follows the stream's own, and makes good a loss of a fifth of all packets. Each receiver should have a history
+/// of its own, or one can use up what others need.
 #[derive(Debug)]
 pub struct SentPackets {
     /// The packet of sequence number n is at n modulo the length, which is a power of two.
     packets: Vec<Sent>,
-    round_trip: Duration,
+    /// From one time that a packet goes out again to the next.
+    interval: Duration,
     budget: usize,
     max_budget: usize,
 }
@@ -36,23 +37,25 @@ impl SentPackets {
     /// Mbit/s.
     pub const MAX_BURST: usize = 256 << 10;
 
+    /// From one time that a packet goes out again to the next at least, unless
+    /// [`set_round_trip`](Self::set_round_trip) says otherwise.
+    pub const INTERVAL: Duration = Duration::from_millis(50);
+
     /// Keeps up to `count` packets, rounded up to a power of two from 1 to 32768. A second of video is about right:
     /// a packet asked for later would come too late.
-    ///
-    /// The round trip is taken to be 50 ms.
     pub fn new(count: usize) -> Self {
         Self {
             packets: vec![Sent::default(); count.clamp(1, 1 << 15).next_power_of_two()],
-            round_trip: Duration::from_millis(50),
+            interval: Self::INTERVAL,
             budget: Self::MAX_BURST,
             max_budget: Self::MAX_BURST,
         }
     }
 
-    /// Sets the round-trip time to whoever asks for packets. It should be a little less than the time after which a
-    /// receiver asks again ([`NackConfig::retry_after`](super::reassembler::NackConfig::retry_after)).
+    /// Sets the round-trip time to whoever asks for packets. Half of it should be a little less than the time after which
+    /// a receiver asks again ([`NackConfig::retry_after`](super::reassembler::NackConfig::retry_after)).
     pub fn set_round_trip(&mut self, round_trip: Duration) {
-        self.round_trip = round_trip;
+        self.interval = round_trip / 2;
     }
 
     /// Sets how many bytes may be sent again at once: as many as may be lost in a round trip.
@@ -72,12 +75,12 @@ impl SentPackets {
     }
 
     /// The packet of a sequence number that is asked for at `now`, to be sent again. `None` if it is not kept any more,
-    /// went out again less than a round trip ago, or is more than the budget has left.
+    /// went out again less than half a round trip ago, or is more than the budget has left.
     pub fn resend(&mut self, now: Time, number: u16) -> Option<&Bytes> {
         let at = usize::from(number) % self.packets.len();
         let sent = &mut self.packets[at];
         if sequence_number(&sent.packet) != Some(number)
-            || sent.again.is_some_and(|again| now - again < self.round_trip)
+            || sent.again.is_some_and(|again| now - again < self.interval)
         {
             return None;
         }
@@ -109,10 +112,10 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_goes_out_again_once_a_round_trip() {
+    fn a_packet_goes_out_again_once_in_half_a_round_trip() {
         let ms = Time::from_millis;
         let mut sent = history(0..8, 100);
-        sent.set_round_trip(Duration::from_millis(80));
+        sent.set_round_trip(Duration::from_millis(160));
         assert_eq!(sent.resend(ms(0), 5), Some(&packet(5, 100)));
         assert_eq!(sent.resend(ms(79), 5), None);
         assert_eq!(sent.resend(ms(79), 6), Some(&packet(6, 100)));

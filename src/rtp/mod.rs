@@ -20,6 +20,7 @@
 
 mod decodable;
 pub mod descriptor;
+pub mod fec;
 pub mod frame;
 pub mod frame_buffer;
 pub mod history;

@@ -79,6 +79,7 @@
 mod held;
 mod playout;
 mod receiver;
+mod redundancy;
 mod reports;
 mod round_trip;
 mod sender;
@@ -86,6 +87,7 @@ mod sender;
 #[cfg(feature = "decoder")]
 pub use receiver::ShownPicture;
 pub use receiver::{ReceiverOutput, ReceiverStatistics, Refused, VideoReceiver, VideoReceiverConfig};
+pub use redundancy::Redundancy;
 pub use sender::{SendError, SenderOutput, SenderStatistics, VideoSender, VideoSenderConfig};
 
 /// Identifier of the Dependency Descriptor's header extension, unless the two ends agree on another one.
@@ -96,3 +98,6 @@ pub const TRANSPORT_ID: u8 = 3;
 
 /// RTP payload type of the video, unless the two ends agree on another one.
 pub const PAYLOAD_TYPE: u8 = 45;
+
+/// RTP payload type of the parity packets, unless the two ends agree on another one.
+pub const FEC_PAYLOAD_TYPE: u8 = 49;

@@ -17,17 +17,23 @@ use crate::decoder::{DecodeError, Decoder, DecoderConfig};
 use crate::e2ee::{Header, KeyRing, KeySource, OpenError, VideoOpener};
 #[cfg(feature = "decoder")]
 use crate::picture::Picture;
+use crate::rtp::fec::{FecError, Recoverer};
 use crate::rtp::frame_buffer::DropReason;
-use crate::rtp::reassembler::{Abandoned, Accepted, Rejected};
+use crate::rtp::reassembler::{Abandoned, Accepted, NackConfig, Rejected};
 use crate::rtp::rtcp::{self, Lost, RtcpMessage};
 use crate::rtp::{
     DecodableUnit, FrameBuffer, FrameBufferConfig, FrameBufferEvent, OpenedFrame, PayloadFormat, Reassembler,
-    ReassemblerConfig, ReassemblerEvent, ReassemblerStatistics, ReceivedFrame, RtpPacket,
+    ReassemblerConfig, ReassemblerEvent, ReassemblerStatistics, ReceivedFrame, RtpHeader, RtpPacket,
+    SentPackets,
 };
 use crate::structure::{DecodeTarget, Refresh};
 
+/// From one request for a packet to the next at least.
+const MIN_RETRY: Duration = Duration::from_millis(25);
 /// A frame is waited for as long as this at least: a sender may be busy with a picture when it is asked.
 const MIN_WAIT: Duration = Duration::from_millis(100);
+/// One of the lowest layer's chain is waited for as long as this at least.
+const MIN_GIVE_UP: Duration = Duration::from_millis(300);
 
 /// What the two ends of a stream have agreed on, and what the receiver shows of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +48,8 @@ pub struct VideoReceiverConfig {
     /// Identifier of the transport-wide number's header extension, 1 to 255. Packets that carry one are answered. `None` if
     /// that is done elsewhere, such as by a [`ReceivePath`] that several receivers share.
     pub transport_id: Option<u8>,
+    /// Synchronization source of the parity packets. A receiver takes them if they come.
+    pub fec_ssrc: u32,
     /// The receiver's own synchronization source, for its feedback.
     pub own_ssrc: u32,
     /// The layers to be shown.
@@ -51,8 +59,8 @@ pub struct VideoReceiverConfig {
     pub max_delay: Duration,
     /// How long a frame waits for the key that it is sealed with.
     pub key_wait: Duration,
-    /// How long a packet that belongs to the lowest temporal layer is asked for, and its frame is waited for, before
-    /// layers are given up and a refresh is asked for.
+    /// How long a packet is asked for and its frame is waited for at most, before a key picture is all that helps. On a
+    /// fast path it is five round trips, and a refresh is asked for after half that time.
     pub give_up: Duration,
     /// The round-trip time to whoever sends packets again, before it has been measured.
     pub round_trip: Duration,
@@ -67,6 +75,7 @@ impl VideoReceiverConfig {
             payload_type: PAYLOAD_TYPE,
             descriptor_id: DESCRIPTOR_ID,
             transport_id: Some(TRANSPORT_ID),
+            fec_ssrc: ssrc.wrapping_add(1),
             own_ssrc: 1,
             target,
             max_delay: Duration::ZERO,
@@ -98,6 +107,9 @@ pub enum Refused {
     /// A packet that is none of the stream's.
     #[error("packet: {0}")]
     Packet(Rejected),
+    /// A parity packet that is of no use.
+    #[error("parity packet: {0}")]
+    Parity(FecError),
     /// A frame that its sender did not seal so.
     #[error("frame: {0}")]
     Frame(OpenError),
@@ -141,6 +153,8 @@ pub struct ReceiverStatistics {
     pub units: u64,
     /// Refreshes asked for.
     pub refreshes: u64,
+    /// Packets that were made of parity packets before they came.
+    pub recovered: u64,
     /// Frames that were opened only after their key had come.
     pub held: u64,
     /// The round-trip time to whoever sends packets again, once it is measured.
@@ -153,6 +167,8 @@ pub struct ReceiverStatistics {
 pub struct VideoReceiver {
     config: VideoReceiverConfig,
     reassembler: Reassembler,
+    /// Once the first parity packet has come.
+    recoverer: Option<Recoverer>,
     opener: Option<(VideoOpener, KeyRing)>,
     held: HeldFrames,
     /// Whether keys may have come since the held frames were tried.
@@ -191,16 +207,15 @@ impl VideoReceiver {
     /// A receiver that gives out temporal units for another decoder.
     pub fn without_decoder(config: VideoReceiverConfig, opener: Option<(VideoOpener, KeyRing)>) -> Self {
         let format = if opener.is_some() { PayloadFormat::Sframe } else { PayloadFormat::Av1 };
-        let mut reassembler = ReassemblerConfig::new(format, config.descriptor_id);
-        reassembler.nack.give_up = config.give_up;
-        let buffer = FrameBufferConfig { give_up: config.give_up, ..FrameBufferConfig::default() };
+        let reassembler = ReassemblerConfig::new(format, config.descriptor_id);
         let mut receiver = Self {
             config,
             reassembler: Reassembler::new(reassembler),
+            recoverer: None,
             opener,
             held: HeldFrames::new(config.key_wait),
             new_keys: false,
-            buffer: FrameBuffer::new(buffer, config.target),
+            buffer: FrameBuffer::new(FrameBufferConfig::default(), config.target),
             path: config
                 .transport_id
                 .map(|id| ReceivePath::new(id, FeedbackConfig::new(config.own_ssrc, config.ssrc))),
@@ -258,9 +273,9 @@ impl VideoReceiver {
         self.playout.set_min_delay(min_delay);
     }
 
-    /// Takes a packet of the path as it came: RTP, or a sender's RTCP (RFC 5761, section 4 tells them apart). What is wrong with one of the stream is told by
-    /// [`ReceiverOutput::Refused`]; those that came twice or too late are counted only. Of those of another SSRC, such as
-    /// padding, it is only told that they arrived.
+    /// Takes a packet of the path as it came: RTP, parity packets among it, or a sender's RTCP (RFC 5761, section 4, tells
+    /// them apart). What is wrong with one of the stream is told by [`ReceiverOutput::Refused`]; those that came twice or
+    /// too late are counted only. Of those of another SSRC, such as padding, it is only told that they arrived.
     pub fn handle_packet(&mut self, now: Time, packet: Bytes) {
         if rtcp::is_rtcp(&packet) {
             return self.handle_rtcp(now, &packet);
@@ -269,9 +284,40 @@ impl VideoReceiver {
             path.handle_packet(now, &packet);
         }
         let header = RtpPacket::read(&packet).ok().map(|packet| packet.header);
-        if header.as_ref().is_some_and(|header| header.ssrc != self.config.ssrc) {
-            return;
+        match header.as_ref().map(|header| header.ssrc) {
+            Some(ssrc) if ssrc == self.config.fec_ssrc => self.handle_parity(&packet),
+            Some(ssrc) if ssrc != self.config.ssrc => return,
+            _ => {
+                if let Some(recoverer) = &mut self.recoverer {
+                    recoverer.handle_packet(packet.clone());
+                }
+                self.take(now, header, packet);
+            }
         }
+        while let Some(packet) = self.recoverer.as_mut().and_then(Recoverer::poll) {
+            self.recover(now, packet);
+        }
+    }
+
+    fn handle_parity(&mut self, packet: &Bytes) {
+        let VideoReceiverConfig { ssrc, transport_id, .. } = self.config;
+        let recoverer = self.recoverer.get_or_insert_with(|| Recoverer::new(ssrc, transport_id));
+        if let Err(error) = recoverer.handle_parity(packet) {
+            self.refuse(Refused::Parity(error));
+        }
+    }
+
+    /// Takes a packet that was made of others.
+    fn recover(&mut self, now: Time, packet: Bytes) {
+        if self.reassembler.push(now, packet.clone()).is_ok() {
+            self.statistics.recovered += 1;
+        }
+        if let Some(recoverer) = &mut self.recoverer {
+            recoverer.handle_packet(packet);
+        }
+    }
+
+    fn take(&mut self, now: Time, header: Option<RtpHeader>, packet: Bytes) {
         if let Some(header) = &header {
             self.reports.handle_packet(now, header);
         }
@@ -341,10 +387,21 @@ impl VideoReceiver {
         }
     }
 
-    /// A retransmission takes this long if nothing is lost. A frame is waited for until a second one has failed.
+    /// A retransmission takes this long if nothing is lost. A packet is asked for twice in that time, so that the loss of
+    /// a request or of the answer costs half a round trip. A frame is waited for until two retransmissions have failed;
+    /// the lowest layer's chain, without which nothing can be shown, as long again.
     fn set_waiting(&mut self, retransmission: Duration) {
-        self.reassembler.set_retry_after(retransmission);
-        self.buffer.set_skip_after((retransmission * 5 / 2).max(MIN_WAIT).min(self.config.give_up));
+        let give_up = (retransmission * 5).max(MIN_GIVE_UP).min(self.config.give_up);
+        let retry_after = (retransmission / 2).max(MIN_RETRY);
+        self.reassembler.set_nack(NackConfig { retry_after, give_up, ..NackConfig::default() });
+        let wait = (retransmission * 5 / 2).max(MIN_WAIT).min(give_up);
+        self.buffer.set_config(FrameBufferConfig {
+            give_up,
+            refresh_after: wait,
+            skip_after: wait,
+            request_interval: wait,
+            ..FrameBufferConfig::default()
+        });
     }
 
     /// Opens the frames whose keys may have come, and gives up those that waited too long.
@@ -428,11 +485,14 @@ impl VideoReceiver {
 
     /// Asks for the packets that are missing.
     fn ask(&mut self, now: Time) {
-        self.reassembler.nacks(now, &mut self.missing);
-        if self.missing.is_empty() {
+        let next = self.reassembler.nacks(now, &mut self.missing);
+        if self.missing.is_empty() && next.is_none() {
             return;
         }
         self.round_trip.handle_request(now, &self.missing);
+        self.reassembler.asked(now, SentPackets::INTERVAL, &mut self.missing);
+        // It may not have been sent yet, so that its arrival measures nothing.
+        self.missing.extend(next);
         let lost = Lost::of(self.missing.iter().copied());
         self.send(RtcpMessage::Nack {
             sender_ssrc: self.config.own_ssrc,
@@ -470,6 +530,8 @@ impl VideoReceiver {
     fn show(&mut self, now: Time, unit: DecodableUnit) -> Option<ReceiverOutput> {
         let Some(decoder) = &mut self.decoder else { return Some(ReceiverOutput::Unit(unit)) };
         let DecodableUnit { timestamp, target, .. } = unit;
+        // A sender may be hostile: it gets no more memory than its pictures need.
+        decoder.set_layer_sizes(&unit.structure.resolutions);
         match decoder.decode(&unit.to_bytes(), timestamp.into()) {
             Ok(pictures) => pictures.into_iter().next_back().map(|decoded| {
                 ReceiverOutput::Picture(ShownPicture { picture: decoded.picture, timestamp, target })

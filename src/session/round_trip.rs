@@ -7,18 +7,20 @@ use crate::Time;
 
 /// Requests that are remembered.
 const MAX_ASKED: usize = 256;
+/// Measurements that count: the last ones.
+const MAX_MEASURED: usize = 16;
 /// The shortest and the longest time in which an answer is expected.
 const RANGE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
-/// Measures from the request for a packet to its arrival, and smooths as RFC 6298, section 2, does.
+/// Measures from the first request for a packet to its arrival.
 ///
-/// Only packets that were asked for once count (Karn's algorithm, section 3): of others nobody knows which request was
-/// answered. A packet that others have overtaken may come just after the request for it, and the answer to that once
-/// more a round trip later, so a measurement counts only when it is too late for another arrival.
+/// A packet is asked for again before the answer can be there, so that a measurement may be of a later request than the
+/// first, or of its answer, and is too long then. It is never too short: a packet that comes before it is asked for a
+/// second time was overtaken by others, and not lost, and counts only if it comes once more. So the round-trip time is
+/// the lower quartile of the last measurements, and the median says how much they vary.
 #[derive(Debug)]
 pub(super) struct RoundTrip {
-    /// Smoothed round trip and its variation; `None` before the first measurement.
-    measured: Option<(Duration, Duration)>,
+    measured: VecDeque<Duration>,
     asked: VecDeque<Asked>,
 }
 
@@ -26,16 +28,16 @@ pub(super) struct RoundTrip {
 #[derive(Debug)]
 struct Asked {
     sequence_number: u16,
+    /// For the first time.
     at: Time,
-    /// Whether it was asked for again.
     again: bool,
-    /// The last arrival of it.
-    arrived: Option<Time>,
+    /// The first arrival, and the second.
+    arrived: [Option<Time>; 2],
 }
 
 impl RoundTrip {
     pub(super) fn new() -> Self {
-        Self { measured: None, asked: VecDeque::with_capacity(MAX_ASKED) }
+        Self { measured: VecDeque::with_capacity(MAX_MEASURED), asked: VecDeque::with_capacity(MAX_ASKED) }
     }
 
     /// Packets are asked for.
@@ -48,7 +50,12 @@ impl RoundTrip {
                     if self.asked.len() == MAX_ASKED {
                         self.pop();
                     }
-                    self.asked.push_back(Asked { sequence_number, at: now, again: false, arrived: None });
+                    self.asked.push_back(Asked {
+                        sequence_number,
+                        at: now,
+                        again: false,
+                        arrived: [None; 2],
+                    });
                 }
             }
         }
@@ -56,8 +63,10 @@ impl RoundTrip {
 
     /// A packet came, for the first time or again, that may have been asked for.
     pub(super) fn handle_arrival(&mut self, now: Time, sequence_number: u16) {
-        if let Some(asked) = self.find(sequence_number) {
-            asked.arrived = Some(now);
+        if let Some(arrived) = self.find(sequence_number).map(|asked| &mut asked.arrived)
+            && let Some(free) = arrived.iter_mut().find(|arrived| arrived.is_none())
+        {
+            *free = Some(now);
         }
         self.settle(now);
     }
@@ -75,32 +84,40 @@ impl RoundTrip {
 
     fn pop(&mut self) {
         let Some(asked) = self.asked.pop_front() else { return };
-        if let Some(arrived) = asked.arrived.filter(|_| !asked.again) {
+        let [first, second] = asked.arrived;
+        if let Some(arrived) = if asked.again { first } else { second } {
             self.measure(arrived - asked.at);
         }
     }
 
     /// Takes a measurement.
     pub(super) fn measure(&mut self, sample: Duration) {
-        self.measured = Some(match self.measured {
-            None => (sample, sample / 2),
-            Some((smoothed, variation)) => {
-                let off = smoothed.abs_diff(sample);
-                ((smoothed * 7 + sample) / 8, (variation * 3 + off) / 4)
-            }
-        });
+        if self.measured.len() == MAX_MEASURED {
+            self.measured.pop_front();
+        }
+        self.measured.push_back(sample);
     }
 
-    /// The smoothed round-trip time; `None` before the first measurement.
+    /// The lower quartile of the measurements and the median; `None` before the first.
+    fn quartiles(&self) -> Option<(Duration, Duration)> {
+        let mut sorted = [Duration::MAX; MAX_MEASURED];
+        sorted.iter_mut().zip(&self.measured).for_each(|(sorted, measured)| *sorted = *measured);
+        sorted.sort_unstable();
+        let last = self.measured.len().checked_sub(1)?;
+        Some((sorted[last / 4], sorted[last / 2]))
+    }
+
+    /// The round-trip time; `None` before the first measurement.
     pub(super) fn smoothed(&self) -> Option<Duration> {
-        self.measured.map(|(smoothed, _)| smoothed)
+        self.quartiles().map(|(quartile, _)| quartile)
     }
 
     /// The time in which an answer comes, if it comes.
     pub(super) fn timeout(&self) -> Option<Duration> {
-        let (smoothed, variation) = self.measured?;
+        let (quartile, median) = self.quartiles()?;
         // A fast path is not asked twice in the time in which packets overtake each other.
-        Some((smoothed + (variation * 4).max(smoothed / 8)).clamp(RANGE.0, RANGE.1))
+        let variation = ((median - quartile) * 4).clamp(quartile / 8, quartile / 2);
+        Some((quartile + variation).clamp(RANGE.0, RANGE.1))
     }
 }
 
@@ -108,29 +125,50 @@ impl RoundTrip {
 mod tests {
     use super::*;
 
+    fn ms(milliseconds: u64) -> Time {
+        Time::from_millis(milliseconds)
+    }
+
     #[test]
-    fn answers_tell_the_round_trip_unless_a_packet_was_asked_for_twice() {
-        let ms = Time::from_millis;
+    fn packets_that_were_overtaken_tell_nothing_unless_they_come_again() {
         let mut trip = RoundTrip::new();
         assert_eq!(trip.timeout(), None);
         trip.handle_request(ms(0), &[7, 8, 65_535]);
-        trip.handle_request(ms(50), &[8]);
-        trip.handle_arrival(ms(90), 8);
-        trip.handle_arrival(ms(90), 9);
-        // Number 7 was only late, and comes again.
+        // Numbers 7 and 8 were only late. The answer for 7 comes as well.
         trip.handle_arrival(ms(5), 7);
+        trip.handle_arrival(ms(5), 8);
+        trip.handle_arrival(ms(90), 9);
         trip.handle_arrival(ms(100), 7);
         assert_eq!(trip.smoothed(), None);
         trip.handle_request(ms(1001), &[]);
-        assert_eq!(trip.smoothed(), Some(Duration::from_millis(100)));
-        assert_eq!(trip.timeout(), Some(Duration::from_millis(300)));
-        // Steady answers bring the timeout down to a little above the round trip.
-        for n in 0..50u16 {
-            let asked = 2000 * (u64::from(n) + 1);
+        assert_eq!((trip.smoothed(), trip.measured.len()), (Some(Duration::from_millis(100)), 1));
+        assert_eq!(trip.timeout(), Some(Duration::from_micros(112_500)));
+    }
+
+    /// One request in three is lost, and each is repeated after 60 ms.
+    #[test]
+    fn lost_requests_do_not_make_the_path_seem_long() {
+        let mut trip = RoundTrip::new();
+        for n in 0..60u16 {
+            let asked = 2000 * u64::from(n);
             trip.handle_request(ms(asked), &[n]);
-            trip.handle_arrival(ms(asked + 100), n);
+            trip.handle_request(ms(asked + 60), &[n]);
+            if n % 3 != 0 {
+                trip.handle_arrival(ms(asked + 100 + u64::from(n % 2)), n);
+            }
+            trip.handle_arrival(ms(asked + 160), n);
         }
-        assert!((Duration::from_millis(110)..Duration::from_millis(120)).contains(&trip.timeout().unwrap()));
+        trip.handle_request(ms(1_000_000), &[]);
+        assert!((100..=101).contains(&trip.smoothed().unwrap().as_millis()), "{trip:?}");
+        assert!(trip.timeout().unwrap() < Duration::from_millis(116), "{trip:?}");
+    }
+
+    #[test]
+    fn a_path_that_changes_is_measured_anew() {
+        let mut trip = RoundTrip::new();
+        (0..20).for_each(|_| trip.measure(Duration::from_millis(100)));
+        (0..MAX_MEASURED).for_each(|_| trip.measure(Duration::from_millis(250)));
+        assert_eq!(trip.smoothed(), Some(Duration::from_millis(250)));
     }
 
     #[test]
@@ -139,9 +177,13 @@ mod tests {
         let numbers: Vec<u16> = (0..5000).collect();
         trip.handle_request(Time::ZERO, &numbers);
         assert_eq!(trip.asked.len(), MAX_ASKED);
-        trip.handle_arrival(Time::from_millis(10), 0);
-        trip.handle_arrival(Time::from_millis(10), 4999);
-        trip.handle_arrival(Time::from_secs(2), 1);
-        assert_eq!(trip.smoothed(), Some(Duration::from_millis(10)));
+        for now in [10, 20] {
+            trip.handle_arrival(ms(now), 0);
+            trip.handle_arrival(ms(now), 4999);
+        }
+        trip.handle_arrival(ms(2000), 1);
+        assert_eq!((trip.smoothed(), trip.measured.len()), (Some(Duration::from_millis(20)), 1));
+        (0..100).for_each(|_| trip.measure(Duration::from_millis(30)));
+        assert_eq!(trip.measured.len(), MAX_MEASURED);
     }
 }

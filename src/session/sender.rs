@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
+use super::redundancy::Redundancy;
 use super::reports::{self, SenderReports};
-use super::{DESCRIPTOR_ID, PAYLOAD_TYPE, TRANSPORT_ID};
+use super::{DESCRIPTOR_ID, FEC_PAYLOAD_TYPE, PAYLOAD_TYPE, TRANSPORT_ID};
 use crate::Time;
 use crate::congestion::{
     FeedbackError, PacketClass, PathPacket, PathState, SendPath, SendPathConfig, SendPathOutput,
@@ -18,6 +19,7 @@ use crate::encoder::{EncodeError, EncodeOptions, SvcConfig, SvcEncoder};
 #[cfg(feature = "encoder")]
 use crate::picture::PictureView;
 use crate::relay::RefreshRequests;
+use crate::rtp::fec::{FecStream, Protector};
 use crate::rtp::rtcp::{self, RtcpMessage};
 use crate::rtp::{
     Describer, DescriptorError, OutgoingFrame, PacketizeError, Packetizer, PacketizerConfig, Packets,
@@ -28,9 +30,10 @@ use crate::structure::{DecodeTargets, FramePlan, LayerId, PicturePlan, Refresh};
 
 /// Receivers ask again after a round trip at the earliest; the history believes no more and no less than this.
 const ROUND_TRIPS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
-/// Of the number of a frame on the path: a packet that is sent again, and a frame of a key picture. The bits below
-/// are the spatial layers that are broken without the frame.
+/// Of the number of a frame on the path: a packet that is sent again, a parity packet, and a frame of a key picture. The
+/// bits below are the spatial layers that are broken without the frame.
 const AGAIN: u64 = 1 << 31;
+const PARITY: u64 = 1 << 30;
 const KEY: u64 = 1 << 7;
 
 /// What the two ends of a stream have agreed on, and the limits of its sender.
@@ -55,6 +58,10 @@ pub struct VideoSenderConfig {
     pub max_packet: usize,
     /// Packets kept to be sent again.
     pub history: usize,
+    /// How much of the stream is protected by parity packets.
+    pub redundancy: Redundancy,
+    /// Synchronization source and payload type of the parity packets.
+    pub fec: (u32, u8),
     /// The shortest time from one refresh on request to the next, however many receivers ask: a key picture costs as
     /// many bits as ten others.
     pub refresh_interval: Duration,
@@ -62,7 +69,8 @@ pub struct VideoSenderConfig {
 
 impl VideoSenderConfig {
     /// A stream of this SSRC: [`PAYLOAD_TYPE`], [`DESCRIPTOR_ID`], [`TRANSPORT_ID`], a path of its own, no picture while
-    /// packets of 200 ms wait, packets of 1200 bytes, 4096 of them kept, and a refresh every 300 ms.
+    /// packets of 200 ms wait, packets of 1200 bytes, 4096 of them kept, no parity packets, those of the next SSRC with
+    /// [`FEC_PAYLOAD_TYPE`], and a refresh every 300 ms.
     pub fn new(ssrc: u32) -> Self {
         Self {
             ssrc,
@@ -73,6 +81,8 @@ impl VideoSenderConfig {
             max_queue: Duration::from_millis(200),
             max_packet: 1200,
             history: 4096,
+            redundancy: Redundancy::None,
+            fec: (ssrc.wrapping_add(1), FEC_PAYLOAD_TYPE),
             refresh_interval: Duration::from_millis(300),
         }
     }
@@ -139,6 +149,12 @@ pub struct SenderStatistics {
     pub bytes: u64,
     /// Packets sent again.
     pub retransmissions: u64,
+    /// Their bytes.
+    pub retransmitted_bytes: u64,
+    /// Parity packets sent.
+    pub parity: u64,
+    /// Their bytes.
+    pub parity_bytes: u64,
     /// Refreshes that receivers asked for.
     pub refreshes: u64,
     /// Frames whose packets waited too long, so that some or all of them were not sent.
@@ -160,6 +176,11 @@ pub struct VideoSender {
     sealer: Option<VideoSealer>,
     packetizer: Packetizer,
     history: SentPackets,
+    redundancy: Redundancy,
+    /// Of all packets, as last told and smoothed.
+    loss: f64,
+    protector: Protector,
+    parity: Vec<Bytes>,
     requests: RefreshRequests,
     wanted: Option<DecodeTargets>,
     /// Timestamp of the time 0 (RFC 3550, section 5.1: random).
@@ -201,6 +222,12 @@ impl VideoSender {
             max_packet,
             ..PacketizerConfig::new(format, config.descriptor_id, payload_type, ssrc)
         };
+        let fec = FecStream {
+            ssrc: config.fec.0,
+            payload_type: config.fec.1,
+            protected_ssrc: ssrc,
+            transport_id,
+        };
         Self {
             #[cfg(feature = "encoder")]
             encoder: None,
@@ -209,6 +236,10 @@ impl VideoSender {
             sealer,
             packetizer: Packetizer::new(packetizer),
             history: SentPackets::new(config.history),
+            redundancy: config.redundancy,
+            loss: 0.0,
+            protector: Protector::new(fec, RandomState::new().hash_one(ssrc) as u16 >> 1),
+            parity: Vec::new(),
             requests: RefreshRequests::new(config.refresh_interval),
             wanted: None,
             first_timestamp: RandomState::new().hash_one(ssrc) as u32,
@@ -277,6 +308,17 @@ impl VideoSender {
         self.wanted = Some(message.demand.wanted());
     }
 
+    /// Sets how much of the stream is protected by parity packets, from the next picture on.
+    pub fn set_redundancy(&mut self, redundancy: Redundancy) {
+        self.redundancy = redundancy;
+    }
+
+    /// Takes the share of packets that the path loses, 0 to 1, for [`Redundancy::Adaptive`]. Receiver reports tell it
+    /// anyway.
+    pub fn handle_loss(&mut self, loss: f64) {
+        self.loss += (loss.clamp(0.0, 1.0) - self.loss) / 4.0;
+    }
+
     /// Takes a packet of another stream of the same path, such as audio, so that both are paced and numbered together.
     /// Without a path it comes out at once.
     pub fn handle_packet(&mut self, now: Time, packet: PathPacket) {
@@ -295,7 +337,7 @@ impl VideoSender {
     /// Takes the number of a frame that another sender's path has dropped ([`SenderOutput::Dropped`]). What is broken
     /// without it is coded anew. Numbers of other streams are passed over.
     pub fn handle_dropped(&mut self, frame: u64) {
-        if frame >> 32 == u64::from(self.ssrc) && frame & AGAIN == 0 {
+        if frame >> 32 == u64::from(self.ssrc) && frame & (AGAIN | PARITY) == 0 {
             self.statistics.dropped += 1;
             let broken = (0..4u8).filter(|spatial_id| frame >> spatial_id & 1 != 0);
             let refresh = if frame & KEY != 0 { Refresh::KEY } else { Refresh::layers(broken) };
@@ -357,6 +399,9 @@ impl VideoSender {
         }
         self.statistics.pictures += u64::from(!plan.frames.is_empty());
         self.statistics.key_pictures += u64::from(plan.key);
+        if self.redundancy.protects(self.loss, plan) {
+            self.protector.protect(self.packets.iter(), &mut self.parity);
+        }
         let mut ends = self.ends.iter().zip(&plan.frames).peekable();
         for (at, packet) in self.packets.drain().enumerate() {
             while ends.next_if(|(end, _)| **end <= at).is_some() {}
@@ -368,7 +413,18 @@ impl VideoSender {
                 Some(path) => path.handle_packet(now, packet),
                 None => {
                     self.history.insert(packet.packet.clone());
-                    count(now, &packet.packet, false, &mut self.reports, &mut self.statistics);
+                    count(now, &packet, &mut self.reports, &mut self.statistics);
+                    self.queue.push_back(packet);
+                }
+            }
+        }
+        for packet in self.parity.drain(..) {
+            let frame = u64::from(self.ssrc) << 32 | PARITY | u64::from(plan.picture_number as u16);
+            let packet = PathPacket { class: PacketClass::Media, frame, packet };
+            match &mut self.path {
+                Some(path) => path.handle_packet(now, packet),
+                None => {
+                    count(now, &packet, &mut self.reports, &mut self.statistics);
                     self.queue.push_back(packet);
                 }
             }
@@ -446,7 +502,7 @@ impl VideoSender {
         match &mut self.path {
             Some(path) => path.handle_packet(now, packet),
             None => {
-                count(now, &packet.packet, true, &mut self.reports, &mut self.statistics);
+                count(now, &packet, &mut self.reports, &mut self.statistics);
                 self.queue.push_back(packet);
             }
         }
@@ -457,9 +513,9 @@ impl VideoSender {
         self.statistics.report = Some(*block);
         if let Some(round_trip) = reports::round_trip(now, block) {
             self.statistics.round_trip = Some(round_trip);
-            // Receivers measure it too, and may ask again a little earlier.
-            self.history.set_round_trip((round_trip * 3 / 4).clamp(ROUND_TRIPS.0, ROUND_TRIPS.1));
+            self.history.set_round_trip(round_trip.clamp(ROUND_TRIPS.0, ROUND_TRIPS.1));
         }
+        self.handle_loss(f64::from(block.fraction_lost) / 256.0);
     }
 
     /// What there is to send or to tell at `now`. The program polls until it is told to wait.
@@ -494,15 +550,14 @@ impl VideoSender {
     /// A packet of the path goes out. Only now can it be asked for: a receiver that misses what waits behind packets of
     /// another class gets it anyway.
     fn transmit(&mut self, now: Time, packet: PathPacket) -> SenderOutput {
-        let PathPacket { class, frame, packet } = packet;
-        if frame >> 32 == u64::from(self.ssrc) {
-            let again = class == PacketClass::Retransmission;
-            if !again {
-                self.history.insert(packet.clone());
+        let is_own = packet.frame >> 32 == u64::from(self.ssrc);
+        if is_own {
+            if packet.class != PacketClass::Retransmission && packet.frame & PARITY == 0 {
+                self.history.insert(packet.packet.clone());
             }
-            count(now, &packet, again, &mut self.reports, &mut self.statistics);
+            count(now, &packet, &mut self.reports, &mut self.statistics);
         }
-        SenderOutput::Transmit(packet)
+        SenderOutput::Transmit(packet.packet)
     }
 
     fn request(&mut self, refresh: Refresh) {
@@ -526,22 +581,22 @@ fn path_frame(ssrc: u32, key: bool, frame: &FramePlan) -> u64 {
     u64::from(ssrc) << 32 | u64::from(frame.frame_number as u16) << 8 | key | broken
 }
 
-/// Counts a packet of the stream that goes out.
-fn count(
-    now: Time,
-    packet: &[u8],
-    again: bool,
-    reports: &mut SenderReports,
-    statistics: &mut SenderStatistics,
-) {
-    if again {
-        statistics.retransmissions += 1;
+/// Counts a packet of the stream, or of its parity packets, that goes out.
+fn count(now: Time, packet: &PathPacket, reports: &mut SenderReports, statistics: &mut SenderStatistics) {
+    let bytes = packet.packet.len() as u64;
+    let (packets, sum) = if packet.frame & PARITY != 0 {
+        (&mut statistics.parity, &mut statistics.parity_bytes)
+    } else if packet.class == PacketClass::Retransmission {
+        (&mut statistics.retransmissions, &mut statistics.retransmitted_bytes)
     } else {
-        statistics.packets += 1;
-        statistics.bytes += packet.len() as u64;
+        (&mut statistics.packets, &mut statistics.bytes)
+    };
+    (*packets, *sum) = (*packets + 1, *sum + bytes);
+    // Parity packets are a stream of their own.
+    if packet.frame & PARITY == 0 {
+        let payload = RtpPacket::read(&packet.packet).map_or(0, |packet| packet.payload.len());
+        reports.handle_packet(now, payload);
     }
-    let payload = RtpPacket::read(packet).map_or(0, |packet| packet.payload.len());
-    reports.handle_packet(now, payload);
 }
 
 impl std::fmt::Debug for VideoSender {

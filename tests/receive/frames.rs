@@ -96,6 +96,47 @@ fn a_gap_is_waited_for_as_long_as_it_matters() {
     }
 }
 
+/// Picture 4 has the first lost frame: of S0, or of S1.
+#[test]
+fn a_broken_chain_is_asked_for_anew_and_still_waited_for() {
+    let mode = ScalabilityMode::L2T1;
+    let ms = Duration::from_millis;
+    let config = FrameBufferConfig { refresh_after: ms(300), ..FrameBufferConfig::default() };
+    let now = |after: u64| at(4) + ms(after);
+    for lost in [0, 1] {
+        let mut sender = Sender::new(mode, 0);
+        let mut buffer = FrameBuffer::new(config, LayerId::new(1, 0));
+        let mut pictures = (0..6).map(|_| sender.picture(false, all(mode)));
+        for n in 0..4 {
+            for sent in pictures.next().unwrap() {
+                buffer.insert(at(n), sent.frame).unwrap();
+            }
+            assert_eq!(units(at(n), &mut buffer).len(), 1);
+        }
+        let mut broken = pictures.next().unwrap();
+        let missing = broken.remove(lost).frame;
+        for sent in broken.into_iter().chain(pictures.next().unwrap()) {
+            buffer.insert(now(0), sent.frame).unwrap();
+        }
+        assert_eq!((buffer.poll(now(0)), buffer.next_timeout()), (None, Some(now(300))));
+        let events: Vec<_> = std::iter::from_fn(|| buffer.poll(now(300))).collect();
+        if lost == 1 {
+            // The lower layer goes on: the picture itself, as far as it has come, and the one that refers to it.
+            let shown = |event: &FrameBufferEvent| match event {
+                FrameBufferEvent::Unit(unit) => Some(unit.target.spatial_id),
+                _ => None,
+            };
+            assert_eq!(events.iter().filter_map(shown).collect::<Vec<_>>(), [1, 0]);
+            assert!(events.contains(&FrameBufferEvent::Refresh(Refresh::layer(1))), "{events:?}");
+            continue;
+        }
+        assert_eq!(events, [FrameBufferEvent::Refresh(Refresh::KEY)]);
+        assert_eq!(buffer.next_timeout(), Some(now(300) + config.request_interval));
+        buffer.insert(now(350), missing).unwrap();
+        assert_eq!(units(now(350), &mut buffer).len(), 2);
+    }
+}
+
 #[test]
 fn a_broken_upper_layer_leaves_the_lower_ones_and_a_refresh_brings_it_back() {
     let mode = ScalabilityMode::L3T1;

@@ -10,8 +10,8 @@ use crate::rtp::payload::PayloadFormat;
 pub struct NackConfig {
     /// From the first packet after a gap to the first request: as long as packets overtake each other.
     pub first_after: Duration,
-    /// From the first request to the second: a little above the round-trip time. Each later interval is half as long
-    /// again as the one before.
+    /// From one request for a packet to the next: half a round trip, if the loss of a request or of the answer is to
+    /// cost no more than that.
     pub retry_after: Duration,
     /// From the first packet after a gap until it is given up.
     pub give_up: Duration,

@@ -1,9 +1,7 @@
 //! The state of a packet, and of a frame that waits for its structure.
 
-use std::ops::Range;
-use std::time::Duration;
-
 use bytes::{Bytes, BytesMut};
+use std::ops::Range;
 
 use crate::Time;
 
@@ -11,7 +9,6 @@ use crate::Time;
 pub(super) struct Missing {
     pub(super) noticed: Time,
     pub(super) next_request: Time,
-    pub(super) interval: Duration,
     pub(super) requests: u8,
 }
 
@@ -49,6 +46,25 @@ pub(super) enum Entry {
     Received(Received),
     /// Its frame is whole or abandoned, or it was given up; with the frame's number if that is known.
     Done(Option<u16>),
+}
+
+/// The packet of the highest sequence number.
+#[derive(Debug)]
+pub(super) struct Newest {
+    pub(super) arrived: Time,
+    pub(super) timestamp: u32,
+    /// Whether it is the last one of its picture: the marker bit.
+    pub(super) ends_picture: bool,
+    /// Requests for the packet after it.
+    pub(super) next_request: Time,
+    pub(super) requests: u8,
+}
+
+impl Newest {
+    /// Whether the packet after it is to be asked for.
+    pub(super) fn asks_on(&self, max_requests: u8) -> bool {
+        !self.ends_picture && self.requests < max_requests
+    }
 }
 
 /// A whole frame that cannot be read yet.

@@ -8,8 +8,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use super::config::{NackConfig, ReassemblerConfig};
-use super::entry::{Entry, Missing, Received, Waiting};
+use super::entry::{Entry, Missing, Newest, Received, Waiting};
 use super::event::{Abandoned, Accepted, ReassemblerEvent, ReassemblerStatistics, Rejected};
+use super::strays::{LATE_RUN, Strays};
 use crate::Time;
 use crate::rtp::descriptor::{DependencyDescriptor, DependencyStructure, DescriptorError};
 use crate::rtp::frame::ReceivedFrame;
@@ -25,6 +26,10 @@ pub const MAX_PACKET: usize = 2048;
 /// A jump of sequence numbers by more than this is another stream, once a second packet follows the first
 /// (`MAX_DROPOUT` of RFC 3550, A.1).
 const MAX_DROPOUT: u64 = 3000;
+
+/// After a silence as long as packets are waited for, more missing packets than this are given up at once: most are as
+/// old as the silence is long.
+const MAX_OLD: u64 = 16;
 
 /// A packet that would make more packets missing than this has to be followed by the next one.
 const MAX_LONE_GAP: u64 = 64;
@@ -42,14 +47,17 @@ pub struct Reassembler {
     bytes: usize,
     /// When the first packet came. Until [`ReassemblerConfig::start_within`] is over, one from before it may follow.
     started: Option<Time>,
-    /// The one after a sequence number that was far from the others.
-    jump: Option<u16>,
+    /// Packets that were not believed, each the next of the one before, and whether they are now.
+    strays: Strays,
     /// Of all frames with a lower number all packets have come, or never will.
     settled: Option<u16>,
     structures: VecDeque<Arc<DependencyStructure>>,
     waiting: VecDeque<Waiting>,
     events: VecDeque<ReassemblerEvent>,
     missing: usize,
+    newest: Option<Newest>,
+    /// From one packet of a picture to the next, smoothed.
+    spacing: Duration,
     /// Those of the frame that is put together.
     payloads: Vec<Bytes>,
     statistics: ReassemblerStatistics,
@@ -64,12 +72,14 @@ impl Reassembler {
             base: 0,
             bytes: 0,
             started: None,
-            jump: None,
+            strays: Strays::default(),
             settled: None,
             structures: VecDeque::new(),
             waiting: VecDeque::new(),
             events: VecDeque::new(),
             missing: 0,
+            newest: None,
+            spacing: Duration::ZERO,
             payloads: Vec::new(),
             statistics: ReassemblerStatistics::default(),
         }
@@ -80,9 +90,9 @@ impl Reassembler {
         self.statistics
     }
 
-    /// Sets [`NackConfig::retry_after`], as the round-trip time changes.
-    pub fn set_retry_after(&mut self, retry_after: Duration) {
-        self.config.nack.retry_after = retry_after;
+    /// Sets how missing packets are asked for, as the round-trip time changes.
+    pub fn set_nack(&mut self, nack: NackConfig) {
+        self.config.nack = nack;
     }
 
     /// Bytes held, as [`ReassemblerConfig::max_bytes`] counts them.
@@ -139,7 +149,14 @@ impl Reassembler {
         let rtp = RtpPacket::read(&packet)?;
         let descriptor = rtp.extension_range(self.config.descriptor_id)?.ok_or(Rejected::NoDescriptor)?;
         let &[flags, high, low, ..] = &packet[descriptor.clone()] else { return Err(Rejected::NoDescriptor) };
-        let sequence = self.place(now, rtp.header.sequence_number)?;
+        let sequence_number = rtp.header.sequence_number;
+        let sequence = match self.place(now, sequence_number) {
+            Ok(sequence) => sequence,
+            Err(rejected) => {
+                self.strays.handle_rejected(sequence_number, &packet, &rejected);
+                return Err(rejected);
+            }
+        };
         let received = Received {
             timestamp: rtp.header.timestamp,
             marker: rtp.header.marker,
@@ -159,6 +176,9 @@ impl Reassembler {
             self.statistics.late += 1;
             return Err(Rejected::Late);
         };
+        if at + 1 == self.entries.len() {
+            self.note_newest(now, &received);
+        }
         let accepted = match &self.entries[at] {
             Entry::Missing(Missing { requests: 1.., .. }) => Accepted::Recovered,
             _ => Accepted::New,
@@ -169,6 +189,10 @@ impl Reassembler {
         self.bytes += size;
         self.entries[at] = Entry::Received(received);
         self.fit_in(now, at);
+        for stray in self.strays.take_believed() {
+            // They are near to this one, so that none of them is a stray again.
+            let _ = self.push(now, stray);
+        }
         Ok(accepted)
     }
 
@@ -192,26 +216,64 @@ impl Reassembler {
         self.events.pop_front()
     }
 
-    /// Puts the sequence numbers that the receiver should ask for at `now` into `missing`, lowest first.
-    pub fn nacks(&mut self, now: Time, missing: &mut Vec<u16>) {
+    /// Puts the sequence numbers that the receiver should ask for at `now` into `missing`, lowest first, and returns the
+    /// one after the newest packet if it should ask for that as well: the picture goes on, and nothing has come for
+    /// longer than its packets are apart. That packet may not have been sent yet.
+    pub fn nacks(&mut self, now: Time, missing: &mut Vec<u16>) -> Option<u16> {
         missing.clear();
         self.tick(now);
-        if self.missing == 0 {
-            return;
-        }
-        let max_requests = self.config.nack.max_requests;
-        let retry_after = self.config.nack.retry_after;
-        for (at, entry) in self.entries.iter_mut().enumerate() {
+        let NackConfig { max_requests, retry_after, .. } = self.config.nack;
+        for (at, entry) in self.entries.iter_mut().enumerate().filter(|_| self.missing > 0) {
             let Entry::Missing(entry) = entry else { continue };
             if entry.next_request > now || entry.requests >= max_requests {
                 continue;
             }
-            entry.interval = if entry.requests == 0 { retry_after } else { entry.interval * 3 / 2 };
-            entry.next_request = now + entry.interval;
+            entry.next_request = now + retry_after;
             entry.requests += 1;
             missing.push((self.base + at as u64) as u16);
         }
-        self.statistics.nacks += missing.len() as u64;
+        let end = self.base + self.entries.len() as u64;
+        let newest = self.newest.as_mut().filter(|newest| newest.asks_on(max_requests));
+        let next = newest.filter(|newest| newest.next_request <= now).map(|newest| {
+            newest.next_request = now + retry_after;
+            newest.requests += 1;
+            end as u16
+        });
+        self.statistics.nacks += missing.len() as u64 + u64::from(next.is_some());
+        next
+    }
+
+    /// Puts the sequence numbers into `missing` that were asked for less than `within` ago and are still missing, lowest
+    /// first. A request that goes out anyway may name them once more, in case the one before was lost. It costs nothing
+    /// if it was not, as long as the sender sends a packet again no sooner
+    /// ([`SentPackets::set_round_trip`](crate::rtp::SentPackets::set_round_trip)).
+    pub fn asked(&self, now: Time, within: Duration, missing: &mut Vec<u16>) {
+        missing.clear();
+        let NackConfig { retry_after, .. } = self.config.nack;
+        let within = within.min(retry_after);
+        let entries = self.entries.iter().enumerate().filter(|_| self.missing > 0);
+        missing.extend(entries.filter_map(|(at, entry)| match entry {
+            Entry::Missing(Missing { next_request, requests: 1.., .. })
+                if *next_request + within > now + retry_after =>
+            {
+                Some((self.base + at as u64) as u16)
+            }
+            _ => None,
+        }));
+    }
+
+    /// Remembers the newest packet.
+    fn note_newest(&mut self, now: Time, packet: &Received) {
+        if let Some(before) = self.newest.as_ref().filter(|newest| newest.timestamp == packet.timestamp) {
+            self.spacing = (self.spacing * 7 + (now - before.arrived)) / 8;
+        }
+        self.newest = Some(Newest {
+            arrived: now,
+            timestamp: packet.timestamp,
+            ends_picture: packet.marker,
+            next_request: now + self.config.nack.first_after + self.spacing * 2,
+            requests: 0,
+        });
     }
 
     /// When to [`poll`](Self::poll) and look for [`nacks`](Self::nacks) again if nothing comes before.
@@ -227,7 +289,8 @@ impl Reassembler {
         let waiting = self.waiting.front().map(|waiting| waiting.since + give_up);
         let start =
             self.started.filter(|_| self.settled.is_none()).map(|started| started + self.config.start_within);
-        missing.chain(waiting).chain(start).min()
+        let newest = self.newest.as_ref().filter(|newest| newest.asks_on(max_requests));
+        missing.chain(waiting).chain(start).chain(newest.map(|newest| newest.next_request)).min()
     }
 
     /// The sequence number beyond 16 bits, for which there is an entry, a missing one, afterwards.
@@ -241,13 +304,20 @@ impl Reassembler {
         let sequence = end.wrapping_add_signed(ahead.into());
         if sequence >= end {
             let gap = sequence - end;
-            if gap > MAX_LONE_GAP && self.jump != Some(sequence_number) {
-                self.jump = Some(sequence_number.wrapping_add(1));
-                return Err(Rejected::OutOfRange(sequence_number));
+            if gap > MAX_LONE_GAP {
+                if self.strays.before(sequence_number) == 0 {
+                    return Err(Rejected::OutOfRange(sequence_number));
+                }
+                self.strays.believe();
             }
             if gap > MAX_DROPOUT {
                 return Ok(self.restart(now, sequence_number));
             }
+            let silence = self.newest.as_ref().map_or(Duration::ZERO, |newest| now - newest.arrived);
+            if gap > MAX_OLD && silence >= self.config.nack.give_up {
+                self.skip(sequence - self.base - self.strays.before(sequence_number) as u64);
+            }
+            let gap = sequence - (self.base + self.entries.len() as u64);
             self.make_room(gap + 1);
             let end = self.base + self.entries.len() as u64;
             self.append_missing(now, sequence - end + 1);
@@ -262,12 +332,14 @@ impl Reassembler {
                 }
                 self.statistics.missing += before - 1;
             } else if before > MAX_DROPOUT {
-                if self.jump == Some(sequence_number) {
+                if self.strays.before(sequence_number) > 0 {
                     return Ok(self.restart(now, sequence_number));
                 }
-                self.jump = Some(sequence_number.wrapping_add(1));
                 return Err(Rejected::OutOfRange(sequence_number));
             } else {
+                if self.strays.before(sequence_number) + 1 >= LATE_RUN {
+                    return Ok(self.restart(now, sequence_number));
+                }
                 self.statistics.late += 1;
                 return Err(Rejected::Late);
             }
@@ -288,7 +360,7 @@ impl Reassembler {
                 }
             }
         }
-        self.jump = None;
+        self.strays.forget_unless_believed();
         Ok(sequence)
     }
 
@@ -305,6 +377,18 @@ impl Reassembler {
         }
     }
 
+    /// Gives up the next `count` packets from the first on, known of or not, which are too old to be asked for.
+    fn skip(&mut self, count: u64) {
+        let end = self.base + count;
+        while !self.entries.is_empty() {
+            self.give_up_first();
+        }
+        let skipped = end - self.base;
+        self.base = end;
+        self.statistics.missing += skipped;
+        self.statistics.lost += skipped;
+    }
+
     /// Starts the stream anew at a sequence number.
     fn restart(&mut self, now: Time, sequence_number: u16) -> u64 {
         while !self.entries.is_empty() {
@@ -313,23 +397,30 @@ impl Reassembler {
         self.waiting.clear();
         self.bytes = 0;
         self.settled = None;
+        self.newest = None;
         self.events.push_back(ReassemblerEvent::Restarted);
         self.started = Some(now);
         self.base = (1 << 32) + u64::from(sequence_number);
         self.append_missing(now, 1);
-        self.jump = None;
+        self.strays.believe();
         self.base
     }
 
     fn new_missing(&self, now: Time) -> Entry {
         let next_request = now + self.config.nack.first_after;
-        Entry::Missing(Missing { noticed: now, next_request, interval: Duration::ZERO, requests: 0 })
+        Entry::Missing(Missing { noticed: now, next_request, requests: 0 })
     }
 
     /// Appends entries of which the last one is for a packet that is there.
     fn append_missing(&mut self, now: Time, count: u64) {
+        let end = self.entries.len();
         for _ in 0..count {
             self.entries.push_back(self.new_missing(now));
+        }
+        if let Some(Newest { next_request, requests: requests @ 1.., .. }) = self.newest
+            && let Some(Entry::Missing(missing)) = self.entries.get_mut(end)
+        {
+            (missing.next_request, missing.requests) = (next_request, requests);
         }
         self.missing += count as usize;
         self.statistics.missing += count - 1;

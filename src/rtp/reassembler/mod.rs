@@ -6,9 +6,10 @@
 //! as early as possible.
 //!
 //! # Missing packets
-//! The reassembler asks for the packets of a gap in the sequence numbers ([`Reassembler::nacks`]),
-//! at growing intervals, until it gives them up. A relay that drops layers renumbers what it forwards, so every gap
-//! is a loss. A packet far ahead of all others is not believed until the next one follows it, since it would make
+//! The reassembler asks for the packets of a gap in the sequence numbers ([`Reassembler::nacks`]) until it gives them up,
+//! and for the one after the newest if the picture goes on and nothing comes. A relay that
+//! drops layers renumbers what it forwards, so every gap is a loss. What was lost in a long silence is not asked for: a
+//! key picture is newer, and costs less. A packet far ahead of all others is not believed until the next one follows it, since it would make
 //! packets missing that were never sent, and in the end those late that are still to come. Frames that miss a packet which was given up are abandoned. [`Reassembler::settled`] says below which
 //! frame number nothing more can come, so that the frame buffer does not wait for frames that a relay has dropped.
 //!
@@ -22,6 +23,7 @@ mod config;
 mod entry;
 mod event;
 mod machine;
+mod strays;
 
 pub use config::{NackConfig, ReassemblerConfig};
 pub use event::{Abandoned, Accepted, ReassemblerEvent, ReassemblerStatistics, Rejected};
