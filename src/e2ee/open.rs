@@ -108,7 +108,7 @@ pub enum OpenError {
         /// How many frames.
         behind: u32,
     },
-    /// Payload or header were changed, or (with [`Binding::Metadata`]) the descriptor; or it was sealed with
+    /// Payload or header were changed, or (with [`Binding::Metadata`] and [`Binding::Page`]) the descriptor; or it was sealed with
     /// another key.
     #[error("not authentic")]
     NotAuthentic,
@@ -285,12 +285,12 @@ impl VideoOpener {
         };
         let brought = Described::brought(self.described.as_ref(), descriptor)?;
         let described = brought.as_ref().or(self.described.as_ref()).ok_or(OpenError::NoStructure)?;
-        described.label(descriptor, unit, &mut self.label)?;
+        let binding = self.held.agreement.binding;
+        described.label(binding, descriptor, unit, &mut self.label)?;
         let layer = described.layer(descriptor)?;
 
-        let binding = self.held.agreement.binding;
         let label = &self.label[..];
-        let metadata = if binding == Binding::Metadata { label } else { &[] };
+        let metadata = if matches!(binding, Binding::Metadata | Binding::Page) { label } else { &[] };
         let digest = self.checker.is_some().then(|| SframeDigest::with_header(header, metadata, frame));
         let opened = self.held.decrypt(now, keys, header, metadata, frame)?;
         let mut number = None;
