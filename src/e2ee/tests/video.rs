@@ -62,7 +62,9 @@ fn a_page_can_open_what_is_bound_for_it() {
             let refused = opener.open(NOW, &ring, &relabelled, SealedUnit::Frame, &mut sealed.clone());
             assert_eq!(refused, Err(OpenError::NotAuthentic));
         }
-        for unit in [SealedUnit::Packet { index: 0, last: true }, SealedUnit::Packet { index: 0, last: false }] {
+        for unit in
+            [SealedUnit::Packet { index: 0, last: true }, SealedUnit::Packet { index: 0, last: false }]
+        {
             let refused = opener.open(NOW, &ring, descriptor, unit, &mut sealed.clone());
             assert_eq!(refused, Err(OpenError::NotAuthentic));
         }
@@ -74,7 +76,9 @@ fn a_page_can_open_what_is_bound_for_it() {
 #[test]
 fn bytes_added_to_a_frame() {
     let (_, descriptors) = call(ScalabilityMode::L3T3, 30);
-    for (binding, label) in [(Binding::Inside, 8), (Binding::Metadata, 1), (Binding::Page, 1), (Binding::None, 0)] {
+    for (binding, label) in
+        [(Binding::Inside, 8), (Binding::Metadata, 1), (Binding::Page, 1), (Binding::None, 0)]
+    {
         let mut keys = SenderKeys::fresh(agreed(CipherSuite::Aes256GcmSha512_128, binding), 5, 2).unwrap();
         let mut sealer = keys.video(0).unwrap();
         for (index, descriptor) in descriptors.iter().enumerate() {
