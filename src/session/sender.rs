@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{DESCRIPTOR_ID, PAYLOAD_TYPE};
+use super::{DESCRIPTOR_ID, PAYLOAD_TYPE, payload_format};
 use crate::Time;
 use crate::e2ee::{SealError, SealedUnit, SenderKeyError, SenderKeys, VideoSealer};
 #[cfg(feature = "encoder")]
@@ -17,7 +17,7 @@ use crate::relay::RefreshRequests;
 use crate::rtp::rtcp::{self, RtcpMessage};
 use crate::rtp::{
     Describer, DescriptorError, OutgoingFrame, PacketizeError, Packetizer, PacketizerConfig, Packets,
-    PayloadFormat, SentPackets,
+    SentPackets,
 };
 use crate::structure::{DecodeTargets, PicturePlan, Refresh};
 
@@ -33,6 +33,9 @@ pub struct VideoSenderConfig {
     pub descriptor_id: u8,
     /// Bytes of a packet at most, from the RTP header on.
     pub max_packet: usize,
+    /// Whether sealed frames travel as browsers send and take them: see [`opaque`](crate::rtp::payload::opaque). The
+    /// keys' agreement then says [`Binding::Page`](crate::e2ee::Binding::Page). Frames in the clear are the same in any case.
+    pub opaque: bool,
     /// Packets kept to be sent again.
     pub history: usize,
     /// The shortest time from one refresh on request to the next, however many receivers ask: a key picture costs as
@@ -49,6 +52,7 @@ impl VideoSenderConfig {
             payload_type: PAYLOAD_TYPE,
             descriptor_id: DESCRIPTOR_ID,
             max_packet: 1200,
+            opaque: false,
             history: 4096,
             refresh_interval: Duration::from_millis(300),
         }
@@ -152,9 +156,8 @@ impl VideoSender {
 
     /// A sender of frames that another encoder codes, such as hardware, or that come from a file.
     pub fn without_encoder(config: VideoSenderConfig, sealer: Option<VideoSealer>) -> Self {
-        let format = if sealer.is_some() { PayloadFormat::Sframe } else { PayloadFormat::Av1 };
-        let VideoSenderConfig { ssrc, payload_type, descriptor_id, max_packet, history, refresh_interval } =
-            config;
+        let format = payload_format(sealer.is_some(), config.opaque);
+        let VideoSenderConfig { ssrc, payload_type, descriptor_id, max_packet, history, .. } = config;
         let packetizer = PacketizerConfig::new(format, descriptor_id, payload_type, ssrc);
         Self {
             #[cfg(feature = "encoder")]
@@ -164,7 +167,7 @@ impl VideoSender {
             sealer,
             packetizer: Packetizer::new(PacketizerConfig { max_packet, ..packetizer }),
             history: SentPackets::new(history),
-            requests: RefreshRequests::new(refresh_interval),
+            requests: RefreshRequests::new(config.refresh_interval),
             wanted: None,
             first_timestamp: RandomState::new().hash_one(ssrc) as u32,
             queue: VecDeque::new(),

@@ -1,0 +1,329 @@
+//! Numbered items, put in order.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::Time;
+use crate::rtp::numbers::unwrap;
+use crate::rtp::reassembler::{NackConfig, ReassemblerStatistics};
+
+/// Numbers at most from the first that is missing, or has not been taken out, to the newest.
+pub(super) const MAX_NUMBERS: usize = 1024;
+
+/// Bytes of items held at most.
+pub(super) const MAX_BYTES: usize = 1 << 20;
+
+/// Requests for a number are at most this many times as far from each other as the first two.
+const MAX_BACKOFF: u32 = 3;
+
+/// Puts items in the order of their numbers, and says which are missing and which are given up.
+///
+/// The numbers are those that were sealed with the items, so whoever is on the way can neither swap items nor make up
+/// gaps.
+#[derive(Debug)]
+pub(super) struct Sequence<T> {
+    slots: VecDeque<Slot<T>>,
+    /// The number of the first slot.
+    base: u64,
+    started: bool,
+    bytes: usize,
+    missing: usize,
+    /// Lost before the first slot, and not told yet.
+    skipped: u64,
+    nack: NackConfig,
+    statistics: ReassemblerStatistics,
+}
+
+/// The state of a number.
+#[derive(Debug)]
+pub(super) enum Slot<T> {
+    /// It has not come.
+    Missing(Missing),
+    /// It has come; with its size in bytes.
+    Here(T, usize),
+    /// It was given up.
+    Lost,
+    /// It was taken out.
+    Taken,
+}
+
+#[derive(Debug)]
+pub(super) struct Missing {
+    noticed: Time,
+    next_request: Time,
+    interval: Duration,
+    requests: u8,
+}
+
+impl<T> Sequence<T> {
+    /// Asks for missing numbers, and gives them up, as `nack` says.
+    pub(super) fn new(nack: NackConfig) -> Self {
+        Self {
+            slots: VecDeque::new(),
+            base: 0,
+            started: false,
+            bytes: 0,
+            missing: 0,
+            skipped: 0,
+            nack,
+            statistics: ReassemblerStatistics::default(),
+        }
+    }
+
+    pub(super) fn statistics(&self) -> ReassemblerStatistics {
+        self.statistics
+    }
+
+    /// Sets the time after which a number is asked for again.
+    pub(super) fn set_retry_after(&mut self, retry_after: Duration) {
+        self.nack.retry_after = retry_after;
+    }
+
+    /// Takes an item of `size` bytes with its number modulo 2^16. If it is the first of all, the `before` numbers before
+    /// it count as missing. Returns `false` if the item came before or was given up.
+    pub(super) fn insert(&mut self, now: Time, number: u16, item: T, size: usize, before: u16) -> bool {
+        if !self.started {
+            self.started = true;
+            self.base = (1 << 32) + u64::from(number);
+            self.base -= u64::from(before);
+        }
+        let number = unwrap(number, self.end());
+        if let Some(gap) = number.checked_sub(self.end()) {
+            let count = gap.saturating_add(1);
+            if count > MAX_NUMBERS as u64 {
+                self.jump(number);
+            }
+            while self.slots.len() as u64 + (number - self.end()) >= MAX_NUMBERS as u64 {
+                self.give_up_front();
+            }
+            self.append_missing(now, number - self.end() + 1);
+        }
+        while self.bytes + size > MAX_BYTES && self.bytes > 0 {
+            self.give_up_front();
+        }
+        let at = number.checked_sub(self.base).and_then(|at| usize::try_from(at).ok());
+        let Some(slot) = at.and_then(|at| self.slots.get_mut(at)) else {
+            self.statistics.late += 1;
+            return false;
+        };
+        let Slot::Missing(missing) = slot else {
+            self.statistics.late += 1;
+            return false;
+        };
+        self.statistics.packets += 1;
+        self.statistics.recovered += u64::from(missing.requests > 0);
+        self.missing -= 1;
+        self.bytes += size;
+        *slot = Slot::Here(item, size);
+        true
+    }
+
+    /// The number after the newest.
+    fn end(&self) -> u64 {
+        self.base + self.slots.len() as u64
+    }
+
+    fn append_missing(&mut self, now: Time, count: u64) {
+        let next_request = now + self.nack.first_after;
+        for _ in 0..count {
+            let missing = Missing { noticed: now, next_request, interval: Duration::ZERO, requests: 0 };
+            self.slots.push_back(Slot::Missing(missing));
+        }
+        self.missing += count as usize;
+        self.statistics.missing += count - 1;
+    }
+
+    /// Goes on at a number so far ahead that all before it are given up.
+    fn jump(&mut self, number: u64) {
+        while !self.slots.is_empty() {
+            self.give_up_front();
+        }
+        let skipped = number - self.base;
+        self.skipped += skipped;
+        self.statistics.missing += skipped;
+        self.statistics.lost += skipped;
+        self.base = number;
+    }
+
+    /// Gives up what the first number has or waits for.
+    fn give_up_front(&mut self) {
+        let Some(slot) = self.slots.pop_front() else { return };
+        self.base += 1;
+        match slot {
+            Slot::Missing(_) => {
+                self.missing -= 1;
+                self.statistics.lost += 1;
+                self.skipped += 1;
+            }
+            Slot::Here(_, size) => {
+                self.bytes -= size;
+                self.statistics.lost += 1;
+                self.skipped += 1;
+            }
+            Slot::Lost => self.skipped += 1,
+            Slot::Taken => {}
+        }
+    }
+
+    /// Gives up what has been missing for long enough.
+    pub(super) fn tick(&mut self, now: Time) {
+        let give_up = self.nack.give_up;
+        for slot in &mut self.slots {
+            if self.missing == 0 {
+                break;
+            }
+            match slot {
+                Slot::Missing(missing) if missing.noticed + give_up <= now => {
+                    *slot = Slot::Lost;
+                    self.missing -= 1;
+                    self.statistics.lost += 1;
+                }
+                // Those behind it are missing for no longer.
+                Slot::Missing(_) => break,
+                _ => {}
+            }
+        }
+    }
+
+    /// How many were lost just before the first number that is missing or here. They are told once.
+    pub(super) fn pop_lost(&mut self) -> Option<u64> {
+        let mut lost = std::mem::take(&mut self.skipped);
+        while let Some(Slot::Lost | Slot::Taken) = self.slots.front() {
+            lost += u64::from(matches!(self.slots.pop_front(), Some(Slot::Lost)));
+            self.base += 1;
+        }
+        (lost > 0).then_some(lost)
+    }
+
+    /// The item with the first number, if it is here, once [`pop_lost`](Self::pop_lost) has nothing to tell.
+    pub(super) fn pop(&mut self) -> Option<T> {
+        self.slots.front().filter(|slot| matches!(slot, Slot::Here(..)))?;
+        let Some(Slot::Here(item, size)) = self.slots.pop_front() else { return None };
+        self.base += 1;
+        self.bytes -= size;
+        Some(item)
+    }
+
+    /// The slots, from the first number on.
+    pub(super) fn slots(&self) -> &VecDeque<Slot<T>> {
+        &self.slots
+    }
+
+    /// Takes the item out that is so many numbers behind the first.
+    pub(super) fn take(&mut self, at: usize) -> Option<T> {
+        let slot = self.slots.get_mut(at).filter(|slot| matches!(slot, Slot::Here(..)))?;
+        let Slot::Here(item, size) = std::mem::replace(slot, Slot::Taken) else { return None };
+        self.bytes -= size;
+        Some(item)
+    }
+
+    /// Puts the numbers to be asked for at `now` into `numbers`, lowest first, modulo 2^16.
+    pub(super) fn nacks(&mut self, now: Time, numbers: &mut Vec<u16>) {
+        numbers.clear();
+        let NackConfig { retry_after, max_requests, .. } = self.nack;
+        if self.missing == 0 {
+            return;
+        }
+        for (at, slot) in self.slots.iter_mut().enumerate() {
+            let Slot::Missing(missing) = slot else { continue };
+            if missing.next_request > now || missing.requests >= max_requests {
+                continue;
+            }
+            missing.interval = match missing.requests {
+                0 => retry_after,
+                // Requests and answers get lost too, and the path may be full.
+                _ => (missing.interval * 3 / 2).min(retry_after * MAX_BACKOFF),
+            };
+            missing.next_request = now + missing.interval;
+            missing.requests += 1;
+            numbers.push((self.base + at as u64) as u16);
+        }
+        self.statistics.nacks += numbers.len() as u64;
+    }
+
+    /// When to look again, if nothing comes before.
+    pub(super) fn next_timeout(&self) -> Option<Time> {
+        let NackConfig { give_up, max_requests, .. } = self.nack;
+        let missing = self.slots.iter().filter(|_| self.missing > 0).filter_map(|slot| match slot {
+            Slot::Missing(missing) if missing.requests < max_requests => {
+                Some(missing.next_request.min(missing.noticed + give_up))
+            }
+            Slot::Missing(missing) => Some(missing.noticed + give_up),
+            _ => None,
+        });
+        missing.min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIVE_UP: Duration = Duration::from_millis(30);
+
+    fn sequence() -> Sequence<u16> {
+        Sequence::new(NackConfig { give_up: GIVE_UP, ..NackConfig::default() })
+    }
+
+    /// What there is to take: `Err` for lost ones.
+    fn popped(sequence: &mut Sequence<u16>, now: Time) -> Vec<Result<u16, u64>> {
+        sequence.tick(now);
+        std::iter::from_fn(|| sequence.pop_lost().map(Err).or_else(|| sequence.pop().map(Ok))).collect()
+    }
+
+    #[test]
+    fn items_come_in_order_and_lost_ones_in_their_place() {
+        let ms = Time::from_millis;
+        let mut sequence = sequence();
+        for number in [65_534, 0, 65_535, 3] {
+            assert!(sequence.insert(ms(0), number, number, 100, 0));
+        }
+        assert_eq!(popped(&mut sequence, ms(0)), [Ok(65_534), Ok(65_535), Ok(0)]);
+        assert_eq!(sequence.next_timeout(), Some(ms(10)));
+        let mut asked = vec![];
+        sequence.nacks(ms(10), &mut asked);
+        assert_eq!(asked, [1, 2]);
+        assert!(sequence.insert(ms(20), 2, 2, 100, 0));
+        assert_eq!(popped(&mut sequence, ms(29)), []);
+        assert_eq!(popped(&mut sequence, ms(30)), [Err(1), Ok(2), Ok(3)]);
+        assert!(!sequence.insert(ms(30), 1, 1, 100, 0) && !sequence.insert(ms(30), 3, 3, 100, 0));
+        let statistics = sequence.statistics();
+        assert_eq!((statistics.packets, statistics.recovered, statistics.late), (5, 1, 2));
+        assert_eq!((statistics.missing, statistics.lost, statistics.nacks), (3, 1, 2));
+        assert_eq!((sequence.next_timeout(), sequence.bytes, sequence.missing), (None, 0, 0));
+    }
+
+    #[test]
+    fn those_before_the_first_may_be_missing() {
+        let mut sequence = sequence();
+        assert!(sequence.insert(Time::ZERO, 2, 2, 1, 2) && sequence.insert(Time::ZERO, 0, 0, 1, 0));
+        assert_eq!(popped(&mut sequence, Time::ZERO), [Ok(0)]);
+        assert_eq!(popped(&mut sequence, Time::ZERO + GIVE_UP), [Err(1), Ok(2)]);
+    }
+
+    #[test]
+    fn a_sequence_has_its_number_of_items_and_bytes() {
+        let mut sequence = sequence();
+        let mut insert = |number: u16, size| {
+            sequence.insert(Time::ZERO, number, number, size, 0);
+            assert!(sequence.slots.len() <= MAX_NUMBERS && sequence.bytes <= MAX_BYTES);
+            let missing = sequence.slots.iter().filter(|slot| matches!(slot, Slot::Missing(_))).count();
+            let bytes: usize =
+                sequence.slots.iter().map(|s| if let Slot::Here(_, n) = s { *n } else { 0 }).sum();
+            assert_eq!((sequence.missing, sequence.bytes), (missing, bytes));
+        };
+        // Each second one is missing; then jumps of all sizes, back and forth.
+        (0..3000).for_each(|n| insert(n * 2, 1000));
+        (0..20).for_each(|n| insert(n * 2, MAX_BYTES / 2));
+        for jump in [1, 1000, 1023, 1024, 1025, 5000, 32_767, 32_768, 40_000, 65_535] {
+            let mut number: u16 = 9;
+            for _ in 0..40 {
+                number = number.wrapping_add(jump);
+                insert(number, 1 << (number % 20));
+            }
+        }
+        let told = popped(&mut sequence, Time::ZERO + GIVE_UP);
+        let lost: u64 = told.iter().filter_map(|item| item.err()).sum();
+        assert_eq!(lost, sequence.statistics().lost);
+    }
+}
