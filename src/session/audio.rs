@@ -298,17 +298,17 @@ impl AudioReceiver {
     }
 
     fn insert(&mut self, now: Time, opened: Opened) {
-        let Opened { number, timestamp, mut body, .. } = opened;
+        let Opened { number, timestamp, mut body, size, .. } = opened;
         let mut level = None;
         if self.levels {
             let Some((&byte, rest)) = body.split_last() else {
                 return self.incoming.refuse(Refused::Frame(OpenError::Unlabelled));
             };
-            let size = rest.len();
+            let end = rest.len();
             level = Some(AudioLevel::from_byte(byte));
-            body.truncate(size);
+            body.truncate(end);
         }
-        let (size, frame) = (body.len(), ReceivedAudio { payload: body.freeze(), timestamp, level });
+        let frame = ReceivedAudio { payload: body.freeze(), timestamp, level };
         self.sequence.insert(now, number, frame, size, 0);
     }
 }

@@ -435,12 +435,12 @@ impl DataReceiver {
     }
 
     fn insert(&mut self, now: Time, opened: Opened) {
-        let Opened { number, sequence_number, mut body, .. } = opened;
+        let Opened { number, sequence_number, mut body, size, .. } = opened;
         let Some((&place, piece)) = body.split_last() else {
             return self.incoming.refuse(Refused::Frame(OpenError::Unlabelled));
         };
-        let (size, PayloadHeader { start, end, .. }) = (piece.len(), PayloadHeader::from_byte(place));
-        body.truncate(size);
+        let (length, PayloadHeader { start, end, .. }) = (piece.len(), PayloadHeader::from_byte(place));
+        body.truncate(length);
         let before = if number < BEGINNING { number } else { 0 };
         let piece = Piece { start, end, bytes: body.freeze() };
         if self.sequence.insert(now, number, piece, size, before) {

@@ -42,6 +42,8 @@ pub(super) struct Opened {
     pub(super) timestamp: u32,
     /// What was sealed, without the number.
     pub(super) body: BytesMut,
+    /// Bytes of the packet, which the body may keep.
+    pub(super) size: usize,
 }
 
 impl Incoming {
@@ -151,6 +153,7 @@ impl Incoming {
     fn open(&mut self, now: Time, packet: Bytes) -> Option<Opened> {
         let rtp = RtpPacket::read(&packet).ok()?;
         let (sequence_number, timestamp) = (rtp.header.sequence_number, rtp.header.timestamp);
+        let size = packet.len();
         let mut sealed = rtp.payload_range;
         sealed.start += 1;
         let sealed = packet.slice(sealed);
@@ -177,7 +180,7 @@ impl Incoming {
             return None;
         };
         body.truncate(body.len() - 2);
-        Some(Opened { number: u16::from_be_bytes(number), sequence_number, timestamp, body })
+        Some(Opened { number: u16::from_be_bytes(number), sequence_number, timestamp, body, size })
     }
 }
 
