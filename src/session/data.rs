@@ -291,7 +291,7 @@ pub enum DataOutput {
 struct Piece {
     start: bool,
     end: bool,
-    bytes: Bytes,
+    bytes: BytesMut,
 }
 
 /// Receives one stream of messages: opens packets, puts them together, and asks for those that are missing.
@@ -442,7 +442,7 @@ impl DataReceiver {
         let (length, PayloadHeader { start, end, .. }) = (piece.len(), PayloadHeader::from_byte(place));
         body.truncate(length);
         let before = if number < BEGINNING { number } else { 0 };
-        let piece = Piece { start, end, bytes: body.freeze() };
+        let piece = Piece { start, end, bytes: body };
         if self.sequence.insert(now, number, piece, size, before) {
             self.offset = sequence_number.wrapping_sub(number);
         }
@@ -508,10 +508,10 @@ impl DataReceiver {
             let mut message = BytesMut::with_capacity((first.len() * count).min(self.config.max_message));
             message.extend_from_slice(&first);
             pieces.for_each(|piece| message.extend_from_slice(&piece.bytes));
-            message.freeze()
+            message
         };
         self.messages += 1;
-        Some(message)
+        Some(message.freeze())
     }
 
     /// Asks for the packets that are missing.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::held::{HeldFrames, is_known};
 use super::receiver::Refused;
@@ -153,13 +153,11 @@ impl Incoming {
     fn open(&mut self, now: Time, packet: Bytes) -> Option<Opened> {
         let rtp = RtpPacket::read(&packet).ok()?;
         let (sequence_number, timestamp) = (rtp.header.sequence_number, rtp.header.timestamp);
-        let size = packet.len();
-        let mut sealed = rtp.payload_range;
-        sealed.start += 1;
-        let sealed = packet.slice(sealed);
+        let (size, sealed) = (packet.len(), rtp.payload_range);
         // It is opened in place, if nobody else has a share of its bytes.
-        drop(packet);
-        let mut body = BytesMut::from(sealed);
+        let mut body = BytesMut::from(packet);
+        body.truncate(sealed.end);
+        body.advance(sealed.start + 1);
         match self.opener.open(now, &self.keys, &[], &mut body) {
             Ok(()) => {}
             Err(OpenError::Replayed { .. }) => {

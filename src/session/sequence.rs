@@ -13,9 +13,6 @@ pub(super) const MAX_NUMBERS: usize = 1024;
 /// Bytes of items held at most.
 pub(super) const MAX_BYTES: usize = 1 << 20;
 
-/// Requests for a number are at most this many times as far from each other as the first two.
-const MAX_BACKOFF: u32 = 3;
-
 /// Puts items in the order of their numbers, and says which are missing and which are given up.
 ///
 /// The numbers are those that were sealed with the items, so whoever is on the way can neither swap items nor make up
@@ -51,7 +48,6 @@ pub(super) enum Slot<T> {
 pub(super) struct Missing {
     noticed: Time,
     next_request: Time,
-    interval: Duration,
     requests: u8,
 }
 
@@ -126,7 +122,7 @@ impl<T> Sequence<T> {
     fn append_missing(&mut self, now: Time, count: u64) {
         let next_request = now + self.nack.first_after;
         for _ in 0..count {
-            let missing = Missing { noticed: now, next_request, interval: Duration::ZERO, requests: 0 };
+            let missing = Missing { noticed: now, next_request, requests: 0 };
             self.slots.push_back(Slot::Missing(missing));
         }
         self.missing += count as usize;
@@ -229,12 +225,7 @@ impl<T> Sequence<T> {
             if missing.next_request > now || missing.requests >= max_requests {
                 continue;
             }
-            missing.interval = match missing.requests {
-                0 => retry_after,
-                // Requests and answers get lost too, and the path may be full.
-                _ => (missing.interval * 3 / 2).min(retry_after * MAX_BACKOFF),
-            };
-            missing.next_request = now + missing.interval;
+            missing.next_request = now + retry_after;
             missing.requests += 1;
             numbers.push((self.base + at as u64) as u16);
         }
@@ -257,6 +248,9 @@ impl<T> Sequence<T> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     const GIVE_UP: Duration = Duration::from_millis(30);
@@ -325,5 +319,34 @@ mod tests {
         let told = popped(&mut sequence, Time::ZERO + GIVE_UP);
         let lost: u64 = told.iter().filter_map(|item| item.err()).sum();
         assert_eq!(lost, sequence.statistics().lost);
+    }
+
+    proptest! {
+        #[test]
+        fn what_comes_out_is_in_order_and_once(
+            first in any::<u16>(),
+            steps in vec((0..40u16, 0..15u64), 1..200),
+        ) {
+            let mut sequence = sequence();
+            let (mut now, mut out, mut lost) = (Time::ZERO, vec![], 0);
+            for (at, (ahead, pause)) in steps.into_iter().enumerate() {
+                now += Duration::from_millis(pause);
+                let number = first.wrapping_add(at as u16 / 2).wrapping_add(ahead);
+                sequence.insert(now, number, number, 10, 0);
+                for item in popped(&mut sequence, now) {
+                    match item {
+                        Ok(number) => out.push(number.wrapping_sub(first)),
+                        Err(count) => lost += count,
+                    }
+                }
+                sequence.nacks(now, &mut vec![]);
+                prop_assert!(sequence.next_timeout().is_none_or(|at| at > now));
+            }
+            out.extend(popped(&mut sequence, now + GIVE_UP).into_iter().flatten().map(|n| n.wrapping_sub(first)));
+            prop_assert!(out.is_sorted_by(|a, b| a < b), "{:?}", out);
+            prop_assert_eq!(out.len() as u64, sequence.statistics().packets);
+            prop_assert!(lost <= sequence.statistics().lost);
+            prop_assert_eq!((sequence.bytes, sequence.missing), (0, 0));
+        }
     }
 }
