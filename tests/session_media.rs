@@ -284,6 +284,31 @@ mod audio {
     }
 
     #[test]
+    fn a_sender_that_starts_anew_is_heard_at_once() {
+        let (mut call, _) = Call::new(Faults { reorder: 20, ..Faults::default() });
+        call.run(200);
+        // Its program has lost the numbers, and has keys of a later epoch.
+        let mut keys = keys_of(1, 1);
+        let sealer = keys.sealer(Context::audio(0)).unwrap();
+        call.receiver.keys_mut().add(ms(4000), keys.grant().clone());
+        call.sender = AudioSender::new(AudioSenderConfig::new(SSRC), sealer);
+        for n in 200..300 {
+            call.line.at(call.captured(n), Event::Send(n));
+        }
+        call.run(0);
+        let heard: Vec<u32> = call
+            .heard
+            .iter()
+            .map(|heard| match heard {
+                Heard::Frame { number, .. } => *number,
+                Heard::Lost(frames) => panic!("{frames} lost"),
+            })
+            .collect();
+        // If the first one is overtaken it is late, as nobody knows that there was one before.
+        assert!(heard.is_sorted() && heard.len() >= 299, "{heard:?}");
+    }
+
+    #[test]
     fn keys_that_never_come_are_not_waited_for_forever() {
         let (mut call, _) = Call::new(Faults::default());
         call.sender.rekey(&mut keys_of(1, 1), 0).unwrap();

@@ -166,14 +166,26 @@ impl Opener {
         metadata: &[u8],
         frame: &mut BytesMut,
     ) -> Result<(), OpenError> {
+        self.open_in_epoch(now, keys, metadata, frame).map(drop)
+    }
+
+    /// Opens a frame, and gives the epoch of its key.
+    pub(crate) fn open_in_epoch(
+        &mut self,
+        now: Time,
+        keys: &impl KeySource,
+        metadata: &[u8],
+        frame: &mut BytesMut,
+    ) -> Result<u64, OpenError> {
         let header = Header::read(frame).ok_or(OpenError::Malformed)?;
         let context = self.held.context_of(header)?;
         if context != self.context {
             return Err(OpenError::WrongStream { found: context });
         }
         let opened = self.held.decrypt(now, keys, header, metadata, frame)?;
+        let epoch = self.held.keys[opened.key].epoch;
         self.held.record(now, opened);
-        Ok(())
+        Ok(epoch)
     }
 }
 

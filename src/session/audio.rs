@@ -255,7 +255,7 @@ impl AudioReceiver {
         let AudioReceiverConfig { ssrc, levels, reorder, key_wait } = config;
         let nack = NackConfig { give_up: reorder, max_requests: 0, ..NackConfig::default() };
         let incoming = Incoming::new(ssrc, false, opener, keys, key_wait);
-        Self { incoming, sequence: Sequence::new(nack), levels, frames: 0 }
+        Self { incoming, sequence: Sequence::new(nack, 0), levels, frames: 0 }
     }
 
     /// The counts since the start.
@@ -298,7 +298,7 @@ impl AudioReceiver {
     }
 
     fn insert(&mut self, now: Time, opened: Opened) {
-        let Opened { number, timestamp, mut body, size, .. } = opened;
+        let Opened { epoch, number, timestamp, mut body, size, .. } = opened;
         let mut level = None;
         if self.levels {
             let Some((&byte, rest)) = body.split_last() else {
@@ -309,6 +309,6 @@ impl AudioReceiver {
             body.truncate(end);
         }
         let frame = ReceivedAudio { payload: body.freeze(), timestamp, level };
-        self.sequence.insert(now, number, frame, size, 0);
+        self.sequence.insert(now, epoch, number, frame, size);
     }
 }

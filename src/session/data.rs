@@ -363,7 +363,7 @@ impl DataReceiver {
         Self {
             config,
             incoming: Incoming::new(config.ssrc, true, opener, keys, config.key_wait),
-            sequence: Sequence::new(nack),
+            sequence: Sequence::new(nack, BEGINNING),
             round_trip: RoundTrip::new(),
             offset: 0,
             messages: 0,
@@ -435,15 +435,14 @@ impl DataReceiver {
     }
 
     fn insert(&mut self, now: Time, opened: Opened) {
-        let Opened { number, sequence_number, mut body, size, .. } = opened;
+        let Opened { epoch, number, sequence_number, mut body, size, .. } = opened;
         let Some((&place, piece)) = body.split_last() else {
             return self.incoming.refuse(Refused::Frame(OpenError::Unlabelled));
         };
         let (length, PayloadHeader { start, end, .. }) = (piece.len(), PayloadHeader::from_byte(place));
         body.truncate(length);
-        let before = if number < BEGINNING { number } else { 0 };
         let piece = Piece { start, end, bytes: body };
-        if self.sequence.insert(now, number, piece, size, before) {
+        if self.sequence.insert(now, epoch, number, piece, size) {
             self.offset = sequence_number.wrapping_sub(number);
         }
     }

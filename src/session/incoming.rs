@@ -35,6 +35,8 @@ pub(super) struct Incoming {
 /// A packet that was opened.
 #[derive(Debug)]
 pub(super) struct Opened {
+    /// Of its key.
+    pub(super) epoch: u64,
     /// As the sender counted it, modulo 2^16: it is sealed with the packet.
     pub(super) number: u16,
     /// Of the RTP header, as the timestamp.
@@ -158,8 +160,8 @@ impl Incoming {
         let mut body = BytesMut::from(packet);
         body.truncate(sealed.end);
         body.advance(sealed.start + 1);
-        match self.opener.open(now, &self.keys, &[], &mut body) {
-            Ok(()) => {}
+        let epoch = match self.opener.open_in_epoch(now, &self.keys, &[], &mut body) {
+            Ok(epoch) => epoch,
             Err(OpenError::Replayed { .. }) => {
                 self.duplicates += 1;
                 return None;
@@ -172,13 +174,13 @@ impl Incoming {
                 self.refuse(Refused::Frame(error));
                 return None;
             }
-        }
+        };
         let Some((_, &number)) = body.split_last_chunk() else {
             self.refuse(Refused::Frame(OpenError::Unlabelled));
             return None;
         };
         body.truncate(body.len() - 2);
-        Some(Opened { number: u16::from_be_bytes(number), sequence_number, timestamp, body, size })
+        Some(Opened { epoch, number: u16::from_be_bytes(number), sequence_number, timestamp, body, size })
     }
 }
 

@@ -13,6 +13,10 @@ pub(super) const MAX_NUMBERS: usize = 1024;
 /// Bytes of items held at most.
 pub(super) const MAX_BYTES: usize = 1 << 20;
 
+/// How late an item may come: about as late as openers tell from a replay. All others are ahead, such as those after a
+/// pause of the relay's.
+const MAX_LATE: u64 = 4096;
+
 /// Puts items in the order of their numbers, and says which are missing and which are given up.
 ///
 /// The numbers are those that were sealed with the items, so whoever is on the way can neither swap items nor make up
@@ -22,7 +26,10 @@ pub(super) struct Sequence<T> {
     slots: VecDeque<Slot<T>>,
     /// The number of the first slot.
     base: u64,
-    started: bool,
+    /// The epoch in which the numbers began, and the latest one.
+    epochs: Option<(u64, u64)>,
+    /// If the first number of all is below this, those before it are missing.
+    beginning: u16,
     bytes: usize,
     missing: usize,
     /// Lost before the first slot, and not told yet.
@@ -52,12 +59,14 @@ pub(super) struct Missing {
 }
 
 impl<T> Sequence<T> {
-    /// Asks for missing numbers, and gives them up, as `nack` says.
-    pub(super) fn new(nack: NackConfig) -> Self {
+    /// Asks for missing numbers, and gives them up, as `nack` says. A first number below `beginning` shows a stream from
+    /// its beginning, of which the numbers before it are missing.
+    pub(super) fn new(nack: NackConfig, beginning: u16) -> Self {
         Self {
             slots: VecDeque::new(),
             base: 0,
-            started: false,
+            epochs: None,
+            beginning,
             bytes: 0,
             missing: 0,
             skipped: 0,
@@ -75,15 +84,31 @@ impl<T> Sequence<T> {
         self.nack.retry_after = retry_after;
     }
 
-    /// Takes an item of `size` bytes with its number modulo 2^16. If it is the first of all, the `before` numbers before
-    /// it count as missing. Returns `false` if the item came before or was given up.
-    pub(super) fn insert(&mut self, now: Time, number: u16, item: T, size: usize, before: u16) -> bool {
-        if !self.started {
-            self.started = true;
-            self.base = (1 << 32) + u64::from(number);
-            self.base -= u64::from(before);
+    /// Takes an item of `size` bytes with its number modulo 2^16 and the epoch of its key. Returns `false` if the item
+    /// came before or was given up.
+    ///
+    /// A sender counts on in another epoch. One whose numbers go back then, or far ahead, has lost count, say since its program started
+    /// anew, and so do the items.
+    pub(super) fn insert(&mut self, now: Time, epoch: u64, number: u16, item: T, size: usize) -> bool {
+        let is_first = match self.epochs {
+            None => true,
+            Some((first, _)) if epoch < first => {
+                self.statistics.late += 1;
+                return false;
+            }
+            Some((_, latest)) => {
+                let ahead = self.unwrap(number).checked_sub(self.end());
+                epoch > latest && ahead.is_none_or(|ahead| ahead >= MAX_NUMBERS as u64)
+            }
+        };
+        if is_first {
+            self.start(number);
+            self.epochs = Some((epoch, epoch));
         }
-        let number = unwrap(number, self.end());
+        if let Some((_, latest)) = &mut self.epochs {
+            *latest = epoch.max(*latest);
+        }
+        let number = self.unwrap(number);
         if let Some(gap) = number.checked_sub(self.end()) {
             let count = gap.saturating_add(1);
             if count > MAX_NUMBERS as u64 {
@@ -112,6 +137,20 @@ impl<T> Sequence<T> {
         self.bytes += size;
         *slot = Slot::Here(item, size);
         true
+    }
+
+    /// Begins to count at a number, or a little before it.
+    fn start(&mut self, number: u16) {
+        while !self.slots.is_empty() {
+            self.give_up_front();
+        }
+        let before = if number < self.beginning { number } else { 0 };
+        self.base = (1 << 32) + u64::from(number - before);
+    }
+
+    /// The number beyond 16 bits: at most [`MAX_LATE`] before the newest, or else after it.
+    fn unwrap(&self, number: u16) -> u64 {
+        unwrap(number, self.end() + (1 << 15) - MAX_LATE)
     }
 
     /// The number after the newest.
@@ -256,7 +295,7 @@ mod tests {
     const GIVE_UP: Duration = Duration::from_millis(30);
 
     fn sequence() -> Sequence<u16> {
-        Sequence::new(NackConfig { give_up: GIVE_UP, ..NackConfig::default() })
+        Sequence::new(NackConfig { give_up: GIVE_UP, ..NackConfig::default() }, 4)
     }
 
     /// What there is to take: `Err` for lost ones.
@@ -270,17 +309,17 @@ mod tests {
         let ms = Time::from_millis;
         let mut sequence = sequence();
         for number in [65_534, 0, 65_535, 3] {
-            assert!(sequence.insert(ms(0), number, number, 100, 0));
+            assert!(sequence.insert(ms(0), 7, number, number, 100));
         }
         assert_eq!(popped(&mut sequence, ms(0)), [Ok(65_534), Ok(65_535), Ok(0)]);
         assert_eq!(sequence.next_timeout(), Some(ms(10)));
         let mut asked = vec![];
         sequence.nacks(ms(10), &mut asked);
         assert_eq!(asked, [1, 2]);
-        assert!(sequence.insert(ms(20), 2, 2, 100, 0));
+        assert!(sequence.insert(ms(20), 7, 2, 2, 100));
         assert_eq!(popped(&mut sequence, ms(29)), []);
         assert_eq!(popped(&mut sequence, ms(30)), [Err(1), Ok(2), Ok(3)]);
-        assert!(!sequence.insert(ms(30), 1, 1, 100, 0) && !sequence.insert(ms(30), 3, 3, 100, 0));
+        assert!(!sequence.insert(ms(30), 7, 1, 1, 100) && !sequence.insert(ms(30), 7, 3, 3, 100));
         let statistics = sequence.statistics();
         assert_eq!((statistics.packets, statistics.recovered, statistics.late), (5, 1, 2));
         assert_eq!((statistics.missing, statistics.lost, statistics.nacks), (3, 1, 2));
@@ -290,16 +329,52 @@ mod tests {
     #[test]
     fn those_before_the_first_may_be_missing() {
         let mut sequence = sequence();
-        assert!(sequence.insert(Time::ZERO, 2, 2, 1, 2) && sequence.insert(Time::ZERO, 0, 0, 1, 0));
+        assert!(sequence.insert(Time::ZERO, 7, 2, 2, 1) && sequence.insert(Time::ZERO, 7, 0, 0, 1));
         assert_eq!(popped(&mut sequence, Time::ZERO), [Ok(0)]);
         assert_eq!(popped(&mut sequence, Time::ZERO + GIVE_UP), [Err(1), Ok(2)]);
+    }
+
+    #[test]
+    fn numbers_go_on_in_another_epoch_unless_the_sender_lost_count() {
+        let mut sequence = sequence();
+        let mut insert = |epoch, number| {
+            let taken = sequence.insert(Time::ZERO, epoch, number, number, 1);
+            (taken, popped(&mut sequence, Time::ZERO))
+        };
+        assert_eq!(insert(1, 500), (true, vec![Ok(500)]));
+        // One of the next epoch overtakes the last one of this.
+        assert_eq!(insert(2, 502), (true, vec![]));
+        assert_eq!(insert(1, 501), (true, vec![Ok(501), Ok(502)]));
+        assert_eq!(insert(2, 2), (false, vec![]));
+        // It counts anew, from its beginning; what is on its way from before is late.
+        assert_eq!(insert(3, 2), (true, vec![]));
+        assert_eq!(insert(2, 503), (false, vec![]));
+        assert_eq!(insert(3, 0), (true, vec![Ok(0)]));
+        assert_eq!(insert(3, 1), (true, vec![Ok(1), Ok(2)]));
+        assert_eq!(insert(4, 2), (true, vec![]));
+        // Far ahead too; and nobody waits any longer for what was missing.
+        assert_eq!(insert(5, 30_000), (true, vec![Err(3), Ok(30_000)]));
+        assert_eq!(sequence.statistics().lost, 3);
+    }
+
+    #[test]
+    fn after_any_pause_items_come_at_once() {
+        for pause in [1025, 30_000, 32_768, 50_000, 61_000] {
+            let mut sequence = sequence();
+            let mut number: u16 = 9;
+            assert!(sequence.insert(Time::ZERO, 7, number, number, 1));
+            assert_eq!(popped(&mut sequence, Time::ZERO), [Ok(9)]);
+            number = number.wrapping_add(pause);
+            assert!(sequence.insert(Time::ZERO, 7, number, number, 1));
+            assert_eq!(popped(&mut sequence, Time::ZERO), [Err(u64::from(pause) - 1), Ok(number)]);
+        }
     }
 
     #[test]
     fn a_sequence_has_its_number_of_items_and_bytes() {
         let mut sequence = sequence();
         let mut insert = |number: u16, size| {
-            sequence.insert(Time::ZERO, number, number, size, 0);
+            sequence.insert(Time::ZERO, 7, number, number, size);
             assert!(sequence.slots.len() <= MAX_NUMBERS && sequence.bytes <= MAX_BYTES);
             let missing = sequence.slots.iter().filter(|slot| matches!(slot, Slot::Missing(_))).count();
             let bytes: usize =
@@ -324,7 +399,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_comes_out_is_in_order_and_once(
-            first in any::<u16>(),
+            first in 4..u16::MAX,
             steps in vec((0..40u16, 0..15u64), 1..200),
         ) {
             let mut sequence = sequence();
@@ -332,7 +407,7 @@ mod tests {
             for (at, (ahead, pause)) in steps.into_iter().enumerate() {
                 now += Duration::from_millis(pause);
                 let number = first.wrapping_add(at as u16 / 2).wrapping_add(ahead);
-                sequence.insert(now, number, number, 10, 0);
+                sequence.insert(now, 7, number, number, 10);
                 for item in popped(&mut sequence, now) {
                     match item {
                         Ok(number) => out.push(number.wrapping_sub(first)),
