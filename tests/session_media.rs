@@ -640,6 +640,40 @@ mod data {
         assert_eq!(call.lost, 0);
     }
 
+    /// The first packets of a sender that counts anew have the numbers of others that came before.
+    #[test]
+    fn a_sender_that_starts_anew_is_understood_at_once() {
+        let mut call = Call::repaired(Faults::default(), true);
+        let sent = |sender: &mut DataSender, byte| {
+            sender.handle_message(Time::ZERO, &[byte; 2000]).unwrap();
+            let mut packets = vec![];
+            while let SenderOutput::Transmit(packet) = sender.poll(Time::ZERO) {
+                packets.push(packet);
+            }
+            packets
+        };
+        let before = sent(&mut call.sender, 1);
+        let mut keys = keys_of(1, 1);
+        let sealer = keys.sealer(Context::data(0)).unwrap();
+        call.receiver.keys_mut().add(Time::ZERO, keys.grant().clone());
+        let after = sent(&mut DataSender::new(DataSenderConfig::new(SSRC), sealer), 2);
+        assert_eq!((before.len(), after.len()), (2, 2));
+        let (mut messages, mut lost) = (vec![], 0);
+        // Pieces from before and after make no message.
+        for packet in [&before[0], &after[1], &before[1], &after[0]] {
+            call.receiver.handle_packet(Time::ZERO, packet.clone());
+            loop {
+                match call.receiver.poll(Time::ZERO) {
+                    DataOutput::Message(message) => messages.push(message),
+                    DataOutput::Lost { packets } => lost += packets,
+                    DataOutput::Timeout(_) => break,
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        assert_eq!((messages, lost), (vec![Bytes::from(vec![2; 2000])], 1));
+    }
+
     #[test]
     fn messages_have_their_size() {
         let mut call = Call::repaired(Faults::default(), true);

@@ -105,16 +105,21 @@ impl Forger {
     }
 }
 
+/// The honest senders.
+fn senders(keys: &mut SenderKeys) -> (AudioSender, DataSender) {
+    let mut config = DataSenderConfig::new(DATA);
+    config.max_packet = 200;
+    let audio = AudioSender::new(AudioSenderConfig::new(AUDIO), keys.sealer(Context::audio(0)).unwrap());
+    (audio, DataSender::new(config, keys.sealer(Context::data(0)).unwrap()))
+}
+
 fuzz_target!(|data: &[u8]| {
     let mut input = Input::new(data);
     let flags = input.byte();
     let (ordered, repair) = (flags & 1 != 0, flags & 2 != 0);
     let mut keys = SenderKeys::fresh(Agreement::default(), SENDER, 0).unwrap();
     let mut epoch = 0;
-    let mut audio = AudioSender::new(AudioSenderConfig::new(AUDIO), keys.sealer(Context::audio(0)).unwrap());
-    let mut config = DataSenderConfig::new(DATA);
-    config.max_packet = 200;
-    let mut messages = DataSender::new(config, keys.sealer(Context::data(0)).unwrap());
+    let (mut audio, mut messages) = senders(&mut keys);
     let mut receivers = Receivers::new(&keys, 0, ordered, repair);
     // Those of the forger's own streams.
     let mut victims = Receivers::new(&keys, 1, ordered, repair);
@@ -167,8 +172,13 @@ fuzz_target!(|data: &[u8]| {
             6 => {
                 epoch += 1;
                 keys = SenderKeys::fresh(Agreement::default(), SENDER, epoch).unwrap();
-                audio.rekey(&mut keys, 0).unwrap();
-                messages.rekey(&mut keys, 0).unwrap();
+                if step & 0x10 == 0 {
+                    audio.rekey(&mut keys, 0).unwrap();
+                    messages.rekey(&mut keys, 0).unwrap();
+                } else {
+                    // The sender's program starts anew.
+                    (audio, messages) = senders(&mut keys);
+                }
             }
             7 => receivers.add_keys(now, &keys),
             8 => {

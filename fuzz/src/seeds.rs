@@ -310,8 +310,9 @@ fn media() -> Vec<Vec<u8>> {
     let lost = [&frame[..], &message, &[12, 0x24, 3, 0x91, 0x55, 0], &pause].concat().repeat(8);
     let damaged = [&frame[..], &message, &[3, 0, 2, 4, 0, 0, 40, 1], &pause].concat().repeat(8);
     let rekeyed = [&honest[..], &[6], &honest, &pause.repeat(9), &[7], &honest].concat();
+    let anew = [&honest[..], &message, &[16, 7, 2, 1], &message, &honest[..40], &[56, 7], &honest].concat();
     let forged = [9, 0, 5, 1, 2, 3, 0, 1, 9, 1, 6, 1, 2, 3, 0x80, 0, 2, 9, 1, 4, 9, 0x40, 0x70, 3].repeat(8);
-    let streams = [honest, lost, damaged, rekeyed, forged];
+    let streams = [honest, lost, damaged, rekeyed, anew, forged];
     (0..4).flat_map(|flags| streams.iter().map(move |stream| [&[flags], &stream[..]].concat())).collect()
 }
 

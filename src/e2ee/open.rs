@@ -166,17 +166,17 @@ impl Opener {
         metadata: &[u8],
         frame: &mut BytesMut,
     ) -> Result<(), OpenError> {
-        self.open_in_epoch(now, keys, metadata, frame).map(drop)
+        self.open_counted(now, keys, metadata, frame).map(drop)
     }
 
-    /// Opens a frame, and gives the epoch of its key.
-    pub(crate) fn open_in_epoch(
+    /// Opens a frame, and gives the epoch of its key and the frame's counter.
+    pub(crate) fn open_counted(
         &mut self,
         now: Time,
         keys: &impl KeySource,
         metadata: &[u8],
         frame: &mut BytesMut,
-    ) -> Result<u64, OpenError> {
+    ) -> Result<(u64, u64), OpenError> {
         let header = Header::read(frame).ok_or(OpenError::Malformed)?;
         let context = self.held.context_of(header)?;
         if context != self.context {
@@ -185,7 +185,7 @@ impl Opener {
         let opened = self.held.decrypt(now, keys, header, metadata, frame)?;
         let epoch = self.held.keys[opened.key].epoch;
         self.held.record(now, opened);
-        Ok(epoch)
+        Ok((epoch, header.counter))
     }
 }
 

@@ -298,7 +298,7 @@ impl AudioReceiver {
     }
 
     fn insert(&mut self, now: Time, opened: Opened) {
-        let Opened { epoch, number, timestamp, mut body, size, .. } = opened;
+        let Opened { number, timestamp, mut body, size, .. } = opened;
         let mut level = None;
         if self.levels {
             let Some((&byte, rest)) = body.split_last() else {
@@ -309,6 +309,6 @@ impl AudioReceiver {
             body.truncate(end);
         }
         let frame = ReceivedAudio { payload: body.freeze(), timestamp, level };
-        self.sequence.insert(now, epoch, number, frame, size);
+        self.sequence.insert(now, number, frame, size);
     }
 }

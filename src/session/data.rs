@@ -435,15 +435,15 @@ impl DataReceiver {
     }
 
     fn insert(&mut self, now: Time, opened: Opened) {
-        let Opened { epoch, number, sequence_number, mut body, size, .. } = opened;
+        let Opened { number, sequence_number, mut body, size, .. } = opened;
         let Some((&place, piece)) = body.split_last() else {
             return self.incoming.refuse(Refused::Frame(OpenError::Unlabelled));
         };
         let (length, PayloadHeader { start, end, .. }) = (piece.len(), PayloadHeader::from_byte(place));
         body.truncate(length);
         let piece = Piece { start, end, bytes: body };
-        if self.sequence.insert(now, epoch, number, piece, size) {
-            self.offset = sequence_number.wrapping_sub(number);
+        if self.sequence.insert(now, number, piece, size) {
+            self.offset = sequence_number.wrapping_sub(number.number);
         }
     }
 

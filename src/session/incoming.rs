@@ -7,6 +7,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::held::{HeldFrames, is_known};
 use super::receiver::Refused;
+use super::sequence::Number;
 use crate::Time;
 use crate::e2ee::{KeyRing, OpenError, Opener};
 use crate::rtp::payload::sframe;
@@ -35,10 +36,7 @@ pub(super) struct Incoming {
 /// A packet that was opened.
 #[derive(Debug)]
 pub(super) struct Opened {
-    /// Of its key.
-    pub(super) epoch: u64,
-    /// As the sender counted it, modulo 2^16: it is sealed with the packet.
-    pub(super) number: u16,
+    pub(super) number: Number,
     /// Of the RTP header, as the timestamp.
     pub(super) sequence_number: u16,
     pub(super) timestamp: u32,
@@ -160,8 +158,8 @@ impl Incoming {
         let mut body = BytesMut::from(packet);
         body.truncate(sealed.end);
         body.advance(sealed.start + 1);
-        let epoch = match self.opener.open_in_epoch(now, &self.keys, &[], &mut body) {
-            Ok(epoch) => epoch,
+        let (epoch, counter) = match self.opener.open_counted(now, &self.keys, &[], &mut body) {
+            Ok(counted) => counted,
             Err(OpenError::Replayed { .. }) => {
                 self.duplicates += 1;
                 return None;
@@ -180,7 +178,10 @@ impl Incoming {
             return None;
         };
         body.truncate(body.len() - 2);
-        Some(Opened { epoch, number: u16::from_be_bytes(number), sequence_number, timestamp, body, size })
+        let number = u16::from_be_bytes(number);
+        // A sender begins with 0, as the counter of a key does.
+        let number = Number { number, epoch, anew: counter as u16 == number };
+        Some(Opened { number, sequence_number, timestamp, body, size })
     }
 }
 

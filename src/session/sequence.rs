@@ -38,6 +38,18 @@ pub(super) struct Sequence<T> {
     statistics: ReassemblerStatistics,
 }
 
+/// A number as it was sealed with an item.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Number {
+    /// Modulo 2^16.
+    pub(super) number: u16,
+    /// Of the key that it was sealed with.
+    pub(super) epoch: u64,
+    /// Whether the sender began to count in this epoch. A sender counts on from one epoch to the next, unless it has lost
+    /// count, say since its program started anew.
+    pub(super) anew: bool,
+}
+
 /// The state of a number.
 #[derive(Debug)]
 pub(super) enum Slot<T> {
@@ -84,22 +96,16 @@ impl<T> Sequence<T> {
         self.nack.retry_after = retry_after;
     }
 
-    /// Takes an item of `size` bytes with its number modulo 2^16 and the epoch of its key. Returns `false` if the item
-    /// came before or was given up.
-    ///
-    /// A sender counts on in another epoch. One whose numbers go back then, or far ahead, has lost count, say since its program started
-    /// anew, and so do the items.
-    pub(super) fn insert(&mut self, now: Time, epoch: u64, number: u16, item: T, size: usize) -> bool {
+    /// Takes an item of `size` bytes. Returns `false` if it came before or was given up.
+    pub(super) fn insert(&mut self, now: Time, number: Number, item: T, size: usize) -> bool {
+        let Number { number, epoch, anew } = number;
         let is_first = match self.epochs {
             None => true,
             Some((first, _)) if epoch < first => {
                 self.statistics.late += 1;
                 return false;
             }
-            Some((_, latest)) => {
-                let ahead = self.unwrap(number).checked_sub(self.end());
-                epoch > latest && ahead.is_none_or(|ahead| ahead >= MAX_NUMBERS as u64)
-            }
+            Some((_, latest)) => epoch > latest && anew,
         };
         if is_first {
             self.start(number);
@@ -292,6 +298,11 @@ mod tests {
 
     use super::*;
 
+    /// A number of the first epoch.
+    fn of(number: u16) -> Number {
+        Number { number, epoch: 7, anew: true }
+    }
+
     const GIVE_UP: Duration = Duration::from_millis(30);
 
     fn sequence() -> Sequence<u16> {
@@ -309,17 +320,17 @@ mod tests {
         let ms = Time::from_millis;
         let mut sequence = sequence();
         for number in [65_534, 0, 65_535, 3] {
-            assert!(sequence.insert(ms(0), 7, number, number, 100));
+            assert!(sequence.insert(ms(0), of(number), number, 100));
         }
         assert_eq!(popped(&mut sequence, ms(0)), [Ok(65_534), Ok(65_535), Ok(0)]);
         assert_eq!(sequence.next_timeout(), Some(ms(10)));
         let mut asked = vec![];
         sequence.nacks(ms(10), &mut asked);
         assert_eq!(asked, [1, 2]);
-        assert!(sequence.insert(ms(20), 7, 2, 2, 100));
+        assert!(sequence.insert(ms(20), of(2), 2, 100));
         assert_eq!(popped(&mut sequence, ms(29)), []);
         assert_eq!(popped(&mut sequence, ms(30)), [Err(1), Ok(2), Ok(3)]);
-        assert!(!sequence.insert(ms(30), 7, 1, 1, 100) && !sequence.insert(ms(30), 7, 3, 3, 100));
+        assert!(!sequence.insert(ms(30), of(1), 1, 100) && !sequence.insert(ms(30), of(3), 3, 100));
         let statistics = sequence.statistics();
         assert_eq!((statistics.packets, statistics.recovered, statistics.late), (5, 1, 2));
         assert_eq!((statistics.missing, statistics.lost, statistics.nacks), (3, 1, 2));
@@ -329,7 +340,7 @@ mod tests {
     #[test]
     fn those_before_the_first_may_be_missing() {
         let mut sequence = sequence();
-        assert!(sequence.insert(Time::ZERO, 7, 2, 2, 1) && sequence.insert(Time::ZERO, 7, 0, 0, 1));
+        assert!(sequence.insert(Time::ZERO, of(2), 2, 1) && sequence.insert(Time::ZERO, of(0), 0, 1));
         assert_eq!(popped(&mut sequence, Time::ZERO), [Ok(0)]);
         assert_eq!(popped(&mut sequence, Time::ZERO + GIVE_UP), [Err(1), Ok(2)]);
     }
@@ -337,24 +348,23 @@ mod tests {
     #[test]
     fn numbers_go_on_in_another_epoch_unless_the_sender_lost_count() {
         let mut sequence = sequence();
-        let mut insert = |epoch, number| {
-            let taken = sequence.insert(Time::ZERO, epoch, number, number, 1);
+        let mut insert = |epoch, number, anew| {
+            let taken = sequence.insert(Time::ZERO, Number { number, epoch, anew }, number, 1);
             (taken, popped(&mut sequence, Time::ZERO))
         };
-        assert_eq!(insert(1, 500), (true, vec![Ok(500)]));
+        assert_eq!(insert(1, 500, false), (true, vec![Ok(500)]));
         // One of the next epoch overtakes the last one of this.
-        assert_eq!(insert(2, 502), (true, vec![]));
-        assert_eq!(insert(1, 501), (true, vec![Ok(501), Ok(502)]));
-        assert_eq!(insert(2, 2), (false, vec![]));
-        // It counts anew, from its beginning; what is on its way from before is late.
-        assert_eq!(insert(3, 2), (true, vec![]));
-        assert_eq!(insert(2, 503), (false, vec![]));
-        assert_eq!(insert(3, 0), (true, vec![Ok(0)]));
-        assert_eq!(insert(3, 1), (true, vec![Ok(1), Ok(2)]));
-        assert_eq!(insert(4, 2), (true, vec![]));
-        // Far ahead too; and nobody waits any longer for what was missing.
-        assert_eq!(insert(5, 30_000), (true, vec![Err(3), Ok(30_000)]));
-        assert_eq!(sequence.statistics().lost, 3);
+        assert_eq!(insert(2, 502, false), (true, vec![]));
+        assert_eq!(insert(1, 501, false), (true, vec![Ok(501), Ok(502)]));
+        // The sender counts anew, from its beginning; what is on its way from before is late.
+        assert_eq!(insert(3, 2, true), (true, vec![]));
+        assert_eq!(insert(2, 503, false), (false, vec![]));
+        assert_eq!(insert(3, 0, true), (true, vec![Ok(0)]));
+        assert_eq!(insert(3, 1, true), (true, vec![Ok(1), Ok(2)]));
+        // Ahead of what came before, and yet anew. Nobody waits any longer for what was missing.
+        assert_eq!(insert(3, 9, true), (true, vec![]));
+        assert_eq!(insert(4, 30, true), (true, vec![Err(7), Ok(30)]));
+        assert_eq!(sequence.statistics().lost, 7);
     }
 
     #[test]
@@ -362,10 +372,10 @@ mod tests {
         for pause in [1025, 30_000, 32_768, 50_000, 61_000] {
             let mut sequence = sequence();
             let mut number: u16 = 9;
-            assert!(sequence.insert(Time::ZERO, 7, number, number, 1));
+            assert!(sequence.insert(Time::ZERO, of(number), number, 1));
             assert_eq!(popped(&mut sequence, Time::ZERO), [Ok(9)]);
             number = number.wrapping_add(pause);
-            assert!(sequence.insert(Time::ZERO, 7, number, number, 1));
+            assert!(sequence.insert(Time::ZERO, of(number), number, 1));
             assert_eq!(popped(&mut sequence, Time::ZERO), [Err(u64::from(pause) - 1), Ok(number)]);
         }
     }
@@ -374,7 +384,7 @@ mod tests {
     fn a_sequence_has_its_number_of_items_and_bytes() {
         let mut sequence = sequence();
         let mut insert = |number: u16, size| {
-            sequence.insert(Time::ZERO, 7, number, number, size);
+            sequence.insert(Time::ZERO, of(number), number, size);
             assert!(sequence.slots.len() <= MAX_NUMBERS && sequence.bytes <= MAX_BYTES);
             let missing = sequence.slots.iter().filter(|slot| matches!(slot, Slot::Missing(_))).count();
             let bytes: usize =
@@ -407,7 +417,7 @@ mod tests {
             for (at, (ahead, pause)) in steps.into_iter().enumerate() {
                 now += Duration::from_millis(pause);
                 let number = first.wrapping_add(at as u16 / 2).wrapping_add(ahead);
-                sequence.insert(now, 7, number, number, 10);
+                sequence.insert(now, of(number), number, 10);
                 for item in popped(&mut sequence, now) {
                     match item {
                         Ok(number) => out.push(number.wrapping_sub(first)),
