@@ -289,6 +289,8 @@ pub enum DataOutput {
 /// A packet of a message.
 #[derive(Debug)]
 struct Piece {
+    /// Of its key. No message goes on from one epoch to another.
+    epoch: u64,
     start: bool,
     end: bool,
     bytes: BytesMut,
@@ -441,7 +443,7 @@ impl DataReceiver {
         };
         let (length, PayloadHeader { start, end, .. }) = (piece.len(), PayloadHeader::from_byte(place));
         body.truncate(length);
-        let piece = Piece { start, end, bytes: body };
+        let piece = Piece { epoch: number.epoch, start, end, bytes: body };
         if self.sequence.insert(now, number, piece, size) {
             self.offset = sequence_number.wrapping_sub(number.number);
         }
@@ -468,11 +470,11 @@ impl DataReceiver {
 
     /// What there is of a message from the packet at `first` on.
     fn run(&self, first: usize) -> Run {
-        let mut size = 0;
+        let (mut size, mut epoch) = (0, None);
         for (count, slot) in self.sequence.slots().range(first..).enumerate() {
             match slot {
                 Slot::Here(piece, _) => {
-                    if piece.start != (count == 0) {
+                    if piece.start != (count == 0) || piece.epoch != *epoch.get_or_insert(piece.epoch) {
                         return Run::Broken(count.max(1));
                     }
                     size += piece.bytes.len();

@@ -1,5 +1,6 @@
 //! Numbered items, put in order.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -26,8 +27,7 @@ pub(super) struct Sequence<T> {
     slots: VecDeque<Slot<T>>,
     /// The number of the first slot.
     base: u64,
-    /// The epoch in which the numbers began, and the latest one.
-    epochs: Option<(u64, u64)>,
+    epochs: Option<Epochs>,
     /// If the first number of all is below this, those before it are missing.
     beginning: u16,
     bytes: usize,
@@ -48,6 +48,34 @@ pub(super) struct Number {
     /// Whether the sender began to count in this epoch. A sender counts on from one epoch to the next, unless it has lost
     /// count, say since its program started anew.
     pub(super) anew: bool,
+}
+
+/// The epochs of which items are taken. What an epoch has comes before all that the next one has.
+#[derive(Debug, Clone, Copy)]
+struct Epochs {
+    latest: u64,
+    /// The lowest number of the latest epoch.
+    from: u64,
+    previous: Option<u64>,
+}
+
+impl Epochs {
+    fn new(epoch: u64, number: u64) -> Self {
+        Self { latest: epoch, from: number, previous: None }
+    }
+
+    /// The epochs once there is a number of this one.
+    fn with(self, epoch: u64, number: u64) -> Self {
+        match epoch.cmp(&self.latest) {
+            Ordering::Less => self,
+            Ordering::Equal => Self { from: self.from.min(number), ..self },
+            Ordering::Greater => Self { previous: Some(self.latest), ..Self::new(epoch, number) },
+        }
+    }
+
+    fn includes(self, epoch: u64, number: u64) -> bool {
+        epoch == self.latest || self.previous == Some(epoch) && number < self.from
+    }
 }
 
 /// The state of a number.
@@ -99,22 +127,24 @@ impl<T> Sequence<T> {
     /// Takes an item of `size` bytes. Returns `false` if it came before or was given up.
     pub(super) fn insert(&mut self, now: Time, number: Number, item: T, size: usize) -> bool {
         let Number { number, epoch, anew } = number;
-        let is_first = match self.epochs {
-            None => true,
-            Some((first, _)) if epoch < first => {
-                self.statistics.late += 1;
-                return false;
-            }
-            Some((_, latest)) => epoch > latest && anew,
+        let count_on = match &self.epochs {
+            None => false,
+            // A sender counts on in later epochs only.
+            Some(epochs) => epoch <= epochs.latest || !anew && self.unwrap(number) >= self.end(),
         };
-        if is_first {
+        if !count_on {
             self.start(number);
-            self.epochs = Some((epoch, epoch));
-        }
-        if let Some((_, latest)) = &mut self.epochs {
-            *latest = epoch.max(*latest);
         }
         let number = self.unwrap(number);
+        let epochs = match self.epochs {
+            Some(epochs) if count_on => epochs.with(epoch, number),
+            _ => Epochs::new(epoch, number),
+        };
+        if !epochs.includes(epoch, number) {
+            self.statistics.late += 1;
+            return false;
+        }
+        self.epochs = Some(epochs);
         if let Some(gap) = number.checked_sub(self.end()) {
             let count = gap.saturating_add(1);
             if count > MAX_NUMBERS as u64 {
@@ -364,7 +394,13 @@ mod tests {
         // Ahead of what came before, and yet anew. Nobody waits any longer for what was missing.
         assert_eq!(insert(3, 9, true), (true, vec![]));
         assert_eq!(insert(4, 30, true), (true, vec![Err(7), Ok(30)]));
-        assert_eq!(sequence.statistics().lost, 7);
+        // What an epoch has comes before all that the next one has, and only the next one.
+        assert_eq!(insert(5, 35, false), (true, vec![]));
+        assert_eq!((insert(4, 36, true).0, insert(4, 34, true).0), (false, true));
+        assert_eq!(insert(6, 37, false), (true, vec![]));
+        assert_eq!((insert(4, 31, true).0, insert(5, 36, false).0), (false, true));
+        // The epoch in which the sender began to count anew was missed.
+        assert_eq!(insert(8, 33, false), (true, vec![Err(7), Ok(33)]));
     }
 
     #[test]
