@@ -1,6 +1,5 @@
 //! Numbered items, put in order.
 
-use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -57,24 +56,34 @@ struct Epochs {
     /// The lowest number of the latest epoch.
     from: u64,
     previous: Option<u64>,
+    /// After the highest number of the epochs before.
+    to: u64,
 }
 
 impl Epochs {
     fn new(epoch: u64, number: u64) -> Self {
-        Self { latest: epoch, from: number, previous: None }
+        Self { latest: epoch, from: number, previous: None, to: 0 }
     }
 
-    /// The epochs once there is a number of this one.
-    fn with(self, epoch: u64, number: u64) -> Self {
-        match epoch.cmp(&self.latest) {
-            Ordering::Less => self,
-            Ordering::Equal => Self { from: self.from.min(number), ..self },
-            Ordering::Greater => Self { previous: Some(self.latest), ..Self::new(epoch, number) },
+    /// Goes over to an epoch, if it is a later one. All numbers so far are before `end`.
+    fn advance(self, epoch: u64, number: u64, end: u64) -> Self {
+        if epoch <= self.latest {
+            return self;
         }
+        Self { latest: epoch, from: number, previous: Some(self.latest), to: end }
     }
 
-    fn includes(self, epoch: u64, number: u64) -> bool {
-        epoch == self.latest || self.previous == Some(epoch) && number < self.from
+    /// Notes a number of an epoch. Returns `false` if the epoch has no such number.
+    fn insert(&mut self, epoch: u64, number: u64) -> bool {
+        if epoch == self.latest {
+            self.from = self.from.min(number.max(self.to));
+            return number >= self.to;
+        }
+        let is_previous = self.previous == Some(epoch) && number < self.from;
+        if is_previous {
+            self.to = self.to.max(number + 1);
+        }
+        is_previous
     }
 }
 
@@ -136,15 +145,16 @@ impl<T> Sequence<T> {
             self.start(number);
         }
         let number = self.unwrap(number);
-        let epochs = match self.epochs {
-            Some(epochs) if count_on => epochs.with(epoch, number),
+        let mut epochs = match self.epochs {
+            Some(epochs) if count_on => epochs.advance(epoch, number, self.end()),
             _ => Epochs::new(epoch, number),
         };
-        if !epochs.includes(epoch, number) {
+        let is_of_epoch = epochs.insert(epoch, number);
+        self.epochs = Some(epochs);
+        if !is_of_epoch {
             self.statistics.late += 1;
             return false;
         }
-        self.epochs = Some(epochs);
         if let Some(gap) = number.checked_sub(self.end()) {
             let count = gap.saturating_add(1);
             if count > MAX_NUMBERS as u64 {
