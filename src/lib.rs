@@ -20,7 +20,7 @@
 //! | `relay` | decides which frames go on to a receiver, and what to ask the sender for | `relay` |
 //! | `decoder` | makes pictures of frames | `decoder` |
 //! | `select` | decides which layers each receiver gets, and which are coded at all | `select` |
-//! | `session` | joins the parts of one end: one object that sends a video stream, one that receives it | `session` |
+//! | `session` | joins the parts of one end: an object that sends a stream of video, audio or messages, and one that receives it | `session` |
 //! | `simulate` | runs whole calls in virtual time | `simulate` |
 //!
 //! [`quality`] compares pictures, and [`scene`] draws a video call to try things with. All features are on by default;

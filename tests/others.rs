@@ -8,7 +8,8 @@ use layercast::bitstream::{FrameType, HeaderReader, ObuType, obus};
 use layercast::rtp::descriptor::{DecodeTargetIndication, DependencyDescriptor, DependencyStructure};
 use layercast::rtp::payload::av1;
 use layercast::rtp::{
-    PayloadFormat, Reassembler, ReassemblerConfig, ReassemblerEvent, ReceivedFrame, RtpPacket,
+    OutgoingFrame, Packetizer, PacketizerConfig, Packets, PayloadFormat, Reassembler, ReassemblerConfig,
+    ReassemblerEvent, ReceivedFrame, RtpPacket,
 };
 use layercast::{Size, Time};
 use serde_json::Value;
@@ -190,12 +191,12 @@ fn payloads_are_put_together_as_libwebrtc_does() {
 }
 
 /// The whole frames of a capture, whose packets come `order`ed.
-fn reassembled(name: &str, order: impl FnOnce(&mut [Bytes])) -> Vec<ReceivedFrame> {
+fn reassembled(name: &str, format: PayloadFormat, order: impl FnOnce(&mut [Bytes])) -> Vec<ReceivedFrame> {
     let mut packets: Vec<Bytes> = text(name).lines().map(|line| bytes(line).into()).collect();
     assert_eq!(packets.len(), 200);
     order(&mut packets);
-    let mut reassembler =
-        Reassembler::new(ReassemblerConfig::new(PayloadFormat::Av1, CHROMIUM_DESCRIPTOR_ID));
+    let config = ReassemblerConfig::new(format, CHROMIUM_DESCRIPTOR_ID);
+    let mut reassembler = Reassembler::new(ReassemblerConfig { adopt_structures: true, ..config });
     let mut frames = vec![];
     for packet in packets {
         reassembler.push(Time::ZERO, packet).unwrap();
@@ -233,10 +234,10 @@ fn shuffled(packets: &mut [Bytes]) {
 fn chromium_s_packets_become_frames() {
     let name = "chrome-L3T3-plain.rtp.hex";
     check_descriptors(name);
-    let frames = reassembled(name, |_| {});
+    let frames = reassembled(name, PayloadFormat::Av1, |_| {});
     let payloads =
         |frames: &[ReceivedFrame]| -> Vec<_> { frames.iter().map(|f| f.payload.clone()).collect() };
-    assert_eq!(payloads(&frames), payloads(&reassembled(name, shuffled)));
+    assert_eq!(payloads(&frames), payloads(&reassembled(name, PayloadFormat::Av1, shuffled)));
     // The last frame's end was not captured.
     let numbers: Vec<_> = frames.iter().map(|frame| frame.descriptor.frame_number).collect();
     assert_eq!(numbers, (1..=73).collect::<Vec<u16>>());
@@ -258,11 +259,13 @@ fn chromium_s_packets_become_frames() {
     }
 }
 
+/// The capture of sealed frames.
+const SEALED: &str = "chrome-L3T3_KEY-sealed.rtp.hex";
+
 /// The SFrames of the sealed capture: each is the payload of one OBU.
 fn sealed() -> Vec<(ReceivedFrame, Bytes)> {
-    let name = "chrome-L3T3_KEY-sealed.rtp.hex";
-    check_descriptors(name);
-    let frames = reassembled(name, shuffled);
+    check_descriptors(SEALED);
+    let frames = reassembled(SEALED, PayloadFormat::Av1, shuffled);
     let sframe = |frame: ReceivedFrame| {
         let mut obus = obus(&frame.payload).map(Result::unwrap);
         let (obu, none) = (obus.next().unwrap(), obus.next());
@@ -285,40 +288,155 @@ fn chromium_s_sealed_frames_are_an_sframe_in_an_obu_each() {
     assert!(sealed.iter().all(|(_, sframe)| sframe[0] >> 4 == 1));
 }
 
+/// The format for it takes the SFrames out, and puts them into packets as Chromium did.
+#[test]
+fn chromium_s_sealed_frames_are_opaque_payloads() {
+    let sealed = sealed();
+    let frames = reassembled(SEALED, PayloadFormat::Opaque, shuffled);
+    assert_eq!(frames.len(), sealed.len());
+    for (frame, (_, sframe)) in frames.iter().zip(&sealed) {
+        assert_eq!(frame.payload, sframe, "frame {}", frame.descriptor.frame_number);
+    }
+
+    let packets: Vec<Vec<u8>> = text(SEALED).lines().map(bytes).collect();
+    let payloads = |frame: &ReceivedFrame| -> Vec<&[u8]> {
+        let read = packets.iter().map(|packet| RtpPacket::read(packet).unwrap());
+        let number = |packet: &RtpPacket<'_>| {
+            let descriptor = packet.extension(CHROMIUM_DESCRIPTOR_ID).unwrap().unwrap();
+            u16::from_be_bytes([descriptor[1], descriptor[2]])
+        };
+        read.filter(|read| number(read) == frame.descriptor.frame_number).map(|read| read.payload).collect()
+    };
+    let config = PacketizerConfig::new(PayloadFormat::Opaque, CHROMIUM_DESCRIPTOR_ID, 45, 1);
+    let mut packetizer = Packetizer::new(config);
+    let mut same = 0;
+    for frame in &frames {
+        let mut ours = Packets::new();
+        let outgoing = OutgoingFrame {
+            payload: &frame.payload,
+            descriptor: &frame.descriptor,
+            timestamp: frame.timestamp,
+            end_of_picture: frame.marker,
+        };
+        packetizer.packetize(&outgoing, &mut ours).unwrap();
+        let ours: Vec<_> = ours.iter().map(|packet| RtpPacket::read(packet).unwrap().payload).collect();
+        let theirs = payloads(frame);
+        if ours.len() == 1 && theirs.len() == 1 {
+            assert_eq!(ours, theirs, "frame {}", frame.descriptor.frame_number);
+            same += 1;
+        } else if ours.len() > 1 && theirs.len() > 1 {
+            // They divide the bytes in another way.
+            assert_eq!(ours[0][..2], theirs[0][..2], "frame {}", frame.descriptor.frame_number);
+            assert_eq!(ours[ours.len() - 1][0], theirs[theirs.len() - 1][0]);
+        }
+    }
+    assert_eq!(same, 36, "frames of one packet");
+}
+
+/// The one key of the capture.
+#[cfg(feature = "e2ee")]
+struct Page;
+
+#[cfg(feature = "e2ee")]
+impl layercast::e2ee::KeySource for Page {
+    fn epoch(&self, _: Time, key_id: u64) -> Option<u64> {
+        (key_id == 1).then_some(1)
+    }
+
+    fn base_key(&self, _: u64, _: u64) -> Option<layercast::e2ee::BaseKey> {
+        Some(layercast::e2ee::BaseKey::new((0..32).collect()))
+    }
+}
+
+/// Sealed anew with keys of ours, in the same form, Chromium's frames go through the whole of a receiver, and it shows the
+/// same pictures as without encryption.
+#[cfg(all(feature = "session", feature = "decoder"))]
+#[test]
+fn chromium_s_frames_are_shown() {
+    use bytes::BytesMut;
+    use layercast::e2ee::{Agreement, Binding, KeyRing, Opener, SealedUnit, SenderKeys, VideoOpener};
+    use layercast::session::{ReceiverOutput, VideoReceiver, VideoReceiverConfig};
+    use layercast::structure::LayerId;
+
+    const SSRC: u32 = 9;
+    let agreement = Agreement { binding: Binding::Page, ..Agreement::default() };
+    let shown = |sealed_for_us: bool| {
+        let mut keys = SenderKeys::fresh(agreement, 3, 0).unwrap();
+        let mut sealer = keys.video(0).unwrap();
+        let mut ring = KeyRing::new(agreement, std::time::Duration::from_secs(5));
+        ring.add(Time::ZERO, keys.grant().clone());
+        let opener = sealed_for_us.then(|| (VideoOpener::new(agreement, 3, 0), ring));
+        let mut config = VideoReceiverConfig::new(SSRC, LayerId::new(2, 2));
+        config.opaque = true;
+        let mut receiver = VideoReceiver::new(config, opener).unwrap();
+        let format = if sealed_for_us { PayloadFormat::Opaque } else { PayloadFormat::Av1 };
+        let mut packetizer =
+            Packetizer::new(PacketizerConfig::new(format, layercast::session::DESCRIPTOR_ID, 45, SSRC));
+        let mut from_page = Opener::new(Agreement::default(), 0, layercast::e2ee::Context::video(0, 0));
+        let mut pictures = vec![];
+        for (frame, sframe) in sealed() {
+            let mut opened = BytesMut::from(&sframe[..]);
+            from_page.open(Time::ZERO, &Page, &metadata(&frame), &mut opened).unwrap();
+            if sealed_for_us {
+                let mut again = BytesMut::new();
+                sealer.seal(&frame.descriptor, SealedUnit::Frame, &opened, &mut again).unwrap();
+                opened = again;
+            }
+            let mut packets = Packets::new();
+            let outgoing = OutgoingFrame {
+                payload: &opened,
+                descriptor: &frame.descriptor,
+                timestamp: frame.timestamp,
+                end_of_picture: frame.marker,
+            };
+            packetizer.packetize(&outgoing, &mut packets).unwrap();
+            let now = Time::from_millis(11 * u64::from(frame.descriptor.frame_number));
+            for packet in packets.drain() {
+                receiver.handle_packet(now, packet);
+                loop {
+                    match receiver.poll(now) {
+                        ReceiverOutput::Picture(shown) => pictures.push(shown.picture),
+                        ReceiverOutput::Timeout(_) => break,
+                        other => panic!("{other:?}"),
+                    }
+                }
+            }
+        }
+        pictures
+    };
+    let sealed = shown(true);
+    assert!(sealed.len() >= 24 && sealed[23].size() == Size::new(1280, 720), "{} pictures", sealed.len());
+    assert!(sealed == shown(false));
+}
+
+/// What a page sees of a frame, as the capture's bound it.
+#[cfg(feature = "e2ee")]
+fn metadata(frame: &ReceivedFrame) -> Vec<u8> {
+    let layer = frame.dependencies.layer;
+    let mut diffs = frame.dependencies.frame_diffs.to_vec();
+    diffs.sort_unstable();
+    let mut metadata = frame.descriptor.frame_number.to_be_bytes().to_vec();
+    metadata.extend([layer.spatial_id, layer.temporal_id, diffs.len() as u8]);
+    metadata.extend(diffs.iter().flat_map(|diff| diff.to_be_bytes()));
+    metadata
+}
+
 /// They open with the key that the page had, and what the page bound to them.
 #[cfg(feature = "e2ee")]
 #[test]
 fn chromium_s_sealed_frames_open() {
     use bytes::BytesMut;
-    use layercast::e2ee::{Agreement, BaseKey, Context, KeySource, OpenError, Opener};
-
-    /// The one key of the capture.
-    struct Page;
-
-    impl KeySource for Page {
-        fn epoch(&self, _: Time, key_id: u64) -> Option<u64> {
-            (key_id == 1).then_some(1)
-        }
-
-        fn base_key(&self, _: u64, _: u64) -> Option<BaseKey> {
-            Some(BaseKey::new((0..32).collect()))
-        }
-    }
+    use layercast::e2ee::{Agreement, Context, OpenError, Opener};
 
     let mut opener = Opener::new(Agreement::default(), 0, Context::video(0, 0));
     let mut reader = HeaderReader::new();
     for (frame, sframe) in sealed() {
-        let layer = frame.dependencies.layer;
-        let mut diffs = frame.dependencies.frame_diffs.to_vec();
-        diffs.sort_unstable();
-        let mut metadata = frame.descriptor.frame_number.to_be_bytes().to_vec();
-        metadata.extend([layer.spatial_id, layer.temporal_id, diffs.len() as u8]);
-        metadata.extend(diffs.iter().flat_map(|diff| diff.to_be_bytes()));
+        let mut metadata = metadata(&frame);
         let mut opened = BytesMut::from(&sframe[..]);
         opener.open(Time::ZERO, &Page, &metadata, &mut opened).unwrap();
         let read: Vec<_> = reader.temporal_unit(&opened).collect::<Result<_, _>>().unwrap();
         let [info] = &read[..] else { panic!("{} frames", read.len()) };
-        assert_eq!(info.layer(), layer);
+        assert_eq!(info.layer(), frame.dependencies.layer);
         // A relay that says it is another frame is found out.
         metadata[1] ^= 1;
         let mut relabelled = BytesMut::from(&sframe[..]);

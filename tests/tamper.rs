@@ -13,7 +13,7 @@ use layercast::rtp::descriptor::{DependencyDescriptor, DependencyStructure, Desc
 use layercast::rtp::packet::{RtpPacket, RtpPacketMut};
 use layercast::rtp::payload::sframe;
 use layercast::rtp::{OutgoingFrame, Packetizer, PacketizerConfig, Packets, PayloadFormat};
-use layercast::structure::{DecodeTargets, PictureRequest, Planner, ScalabilityMode};
+use layercast::structure::{DecodeTargets, LayerId, PictureRequest, Planner, ScalabilityMode};
 use layercast::{Size, Time};
 
 const NOW: Time = Time::ZERO;
@@ -124,7 +124,7 @@ fn none_of_100_000_tampered_packets_is_accepted() {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut tampered = [0usize; 8];
     let mut reasons = std::collections::BTreeMap::<String, usize>::new();
-    for binding in [Binding::Inside, Binding::Metadata] {
+    for binding in [Binding::Inside, Binding::Metadata, Binding::Page] {
         let agreed = Agreement { binding, ..Agreement::default() };
         let mut ring = KeyRing::new(agreed, Duration::from_secs(5));
         let mut sent = Vec::new();
@@ -136,6 +136,15 @@ fn none_of_100_000_tampered_packets_is_accepted() {
             }
         }
         let all: Vec<&Frame> = sent.iter().flatten().collect();
+        // With `Binding::Page`, what a relay says may be the same to a page although it is not the same.
+        let is_same = |structure: &DependencyStructure, packets: &[Bytes], payloads_of: &Frame| {
+            let of = |frames: &&Vec<Frame>| {
+                (frames[0].sender, frames[0].epoch) == (payloads_of.sender, payloads_of.epoch)
+            };
+            let theirs = structure_of(&sent.iter().find(of).unwrap()[0]);
+            binding == Binding::Page
+                && page_s_view(structure, &packets[0]) == page_s_view(&theirs, &payloads_of.packets[0])
+        };
         for frames in &sent {
             let structure = structure_of(&frames[0]);
             let mut opener = VideoOpener::new(agreed, frames[0].sender, 0);
@@ -145,7 +154,7 @@ fn none_of_100_000_tampered_packets_is_accepted() {
             for frame in frames[1..].iter().step_by(2) {
                 receive(&mut opener, &ring, &structure, &frame.packets).unwrap();
             }
-            let mut left = 12_500;
+            let mut left = 8334;
             while left > 0 {
                 // One that is still to come: it is not refused just because it came before.
                 let index = 2 + 2 * random.below((frames.len() - 1) / 2);
@@ -178,6 +187,9 @@ fn none_of_100_000_tampered_packets_is_accepted() {
                             bytes[range.start..][..3].copy_from_slice(&changed[..3]);
                             *packet = bytes.freeze();
                         }
+                        if is_same(&structure, &packets, honest) {
+                            continue;
+                        }
                     }
                     // Any bit of the RTP header or extension that changes how the packet is read.
                     2 => {
@@ -194,6 +206,9 @@ fn none_of_100_000_tampered_packets_is_accepted() {
                             continue;
                         }
                         packets = with_payloads(honest, other);
+                        if is_same(&structure, &packets, other) {
+                            continue;
+                        }
                     }
                     // One packet of another frame.
                     4 => {
@@ -217,6 +232,9 @@ fn none_of_100_000_tampered_packets_is_accepted() {
                         {
                             // Of the same sender's other epoch: under this epoch's descriptors.
                             packets = with_payloads(honest, other);
+                            if is_same(&structure, &packets, other) {
+                                continue;
+                            }
                         } else {
                             packets = other.packets.clone();
                         }
@@ -267,13 +285,22 @@ fn none_of_100_000_tampered_packets_is_accepted() {
         }
     }
     println!("{tampered:?}: {reasons:#?}");
-    assert_eq!(tampered.iter().sum::<usize>(), 100_000);
+    assert!(tampered.iter().sum::<usize>() >= 100_000);
     assert!(tampered.iter().all(|&count| count > 5000), "{tampered:?}");
 }
 
 fn structure_of(key: &Frame) -> Arc<DependencyStructure> {
     let bytes = &key.packets[0][descriptor_range(&key.packets[0])];
     DependencyDescriptor::read(bytes, None).unwrap().structure.unwrap()
+}
+
+/// What a page sees of a frame, by its first packet.
+fn page_s_view(structure: &DependencyStructure, packet: &Bytes) -> Option<(u16, LayerId, Vec<u16>)> {
+    let descriptor = DependencyDescriptor::read(&packet[descriptor_range(packet)], Some(structure)).ok()?;
+    let frame = descriptor.dependencies(structure).ok()?;
+    let mut diffs = frame.frame_diffs.to_vec();
+    diffs.sort_unstable();
+    Some((descriptor.frame_number, frame.layer, diffs))
 }
 
 /// Whether a receiver cannot tell the two apart, apart from what a relay may change.

@@ -13,7 +13,7 @@ fuzz_target!(|data: &[u8]| {
     let Some((&[choice, size], data)) = data.split_first_chunk() else { return };
     let Some((descriptor, frame)) = data.split_at_checked(size.into()) else { return };
     let Ok(descriptor) = DependencyDescriptor::read(descriptor, None) else { return };
-    let binding = [Binding::Inside, Binding::Metadata, Binding::None][usize::from(choice % 3)];
+    let binding = [Binding::Inside, Binding::Metadata, Binding::None, Binding::Page][usize::from(choice % 4)];
     let agreed = Agreement { binding, ..Agreement::default() };
     let mut keys = KeyRing::new(agreed, Duration::ZERO);
     // For the whole group, in epoch 0.

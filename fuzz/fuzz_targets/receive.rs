@@ -14,7 +14,11 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|data: &[u8]| {
     let mut input = Input::new(data);
     let flags = input.byte();
-    let format = if flags & 1 == 0 { PayloadFormat::Sframe } else { PayloadFormat::Av1 };
+    let format = match (flags & 1, flags >> 6) {
+        (0, 0..3) => PayloadFormat::Sframe,
+        (0, _) => PayloadFormat::Opaque,
+        _ => PayloadFormat::Av1,
+    };
     let config = ReassemblerConfig::new(format, 4);
     let config = ReassemblerConfig {
         adopt_structures: true,

@@ -19,7 +19,7 @@ const FRAMES: usize = 600;
 
 fuzz_target!(|data: &[u8]| {
     let mut input = Input::new(data);
-    let binding = *input.pick(&[Binding::Inside, Binding::Metadata, Binding::None]);
+    let binding = *input.pick(&[Binding::Inside, Binding::Metadata, Binding::None, Binding::Page]);
     let agreement = Agreement { binding, ..Agreement::default() };
     let mut sender = Sender::new(input.pick(videos()), agreement);
     let mut receiver = Receiver::new(agreement, sender.target());

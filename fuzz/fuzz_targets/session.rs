@@ -18,7 +18,7 @@ const PICTURES: u64 = 24;
 fuzz_target!(|data: &[u8]| {
     let mut input = Input::new(data);
     let video = input.pick(videos());
-    let binding = *input.pick(&[Binding::Inside, Binding::Metadata, Binding::None]);
+    let binding = *input.pick(&[Binding::Inside, Binding::Metadata, Binding::None, Binding::Page]);
     let by_packet = input.byte() & 1 != 0;
     let agreement = Agreement { binding, ..Agreement::default() };
     let mut sender = Sender::new(video, agreement);

@@ -65,7 +65,9 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("mls", (0..28).map(|step| vec![(step << 1 & 0x38) | (step % 7), 4, 0, 0, 40, 1, 0]).collect()),
         ("keys", vec![keys()]),
         ("planner", (0..25).map(planner).collect()),
-        ("packets", vec![packets_of(0), packets_of(1)]),
+        ("packets", vec![packets_of(0), packets_of(1), packets_of(2)]),
+        ("opaque_payload", opaque_payloads()),
+        ("media", media()),
         ("attestation", vec![attestations()]),
         ("transport_feedback", vec![transport_feedback()]),
         ("sender_feedback", vec![sender_feedback(0), sender_feedback(1)]),
@@ -308,6 +310,37 @@ fn packets_of(format: u8) -> Vec<u8> {
         input.extend([frame, frame, 6, 0x32, 4, 1, 2, 3, 4]);
     }
     input
+}
+
+/// One frame in one payload, in two, and behind its length.
+fn opaque_payloads() -> Vec<Vec<u8>> {
+    let sframe: Vec<u8> = (0..200).collect();
+    let whole = [&[0x18, 0x08], &sframe[..]].concat();
+    let halves = [[&[0x58, 0x08], &sframe[..100]].concat(), [&[0x90], &sframe[100..]].concat()];
+    let sized = [&[0x00, 0xc9, 0x01, 0x30], &sframe[..]].concat();
+    vec![
+        with_sizes(&[], [&whole]),
+        with_sizes(&[], &halves),
+        with_sizes(&[], [&sized]),
+        vec![0x12, 0, 0x32, 1, 5],
+    ]
+}
+
+/// Frames and messages, of which some are lost; damage, other keys, and a forger.
+fn media() -> Vec<Vec<u8>> {
+    let step =
+        |kind: u8, count: u8| (count << 4..=255).find(|step| step % 10 == kind && step & 8 == 0).unwrap();
+    let frame = [step(0, 3), 4, 1, 2, 3, 4];
+    let message = [step(1, 9), 12, 6, 1, 2, 3, 4, 5, 6];
+    let pause = [step(5, 0), 20];
+    let honest = [&frame[..], &message, &pause].concat().repeat(8);
+    let lost = [&frame[..], &message, &[12, 0x24, 3, 0x91, 0x55, 0], &pause].concat().repeat(8);
+    let damaged = [&frame[..], &message, &[3, 0, 2, 4, 0, 0, 40, 1], &pause].concat().repeat(8);
+    let rekeyed = [&honest[..], &[6], &honest, &pause.repeat(9), &[7], &honest].concat();
+    let anew = [&honest[..], &message, &[16, 7, 2, 1], &message, &honest[..40], &[56, 7], &honest].concat();
+    let forged = [9, 0, 5, 1, 2, 3, 0, 1, 9, 1, 6, 1, 2, 3, 0x80, 0, 2, 9, 1, 4, 9, 0x40, 0x70, 3].repeat(8);
+    let streams = [honest, lost, damaged, rekeyed, anew, forged];
+    (0..4).flat_map(|flags| streams.iter().map(move |stream| [&[flags], &stream[..]].concat())).collect()
 }
 
 /// A coded video of one spatial layer.

@@ -90,6 +90,14 @@ pub enum Binding {
     /// The fields are SFrame metadata (RFC 9605, section 4.4.3), but for a byte that is sealed with the frame, which
     /// tells the rounds of the frame number apart. The receiver can say that something was changed.
     Metadata,
+    /// What a script of a web page can see of a frame, for calls with browsers, is SFrame metadata: frame number (2
+    /// bytes), spatial layer (1), temporal layer (1), the number of frame differences (1) and the differences in
+    /// ascending order (2 each), in network byte order. The byte for the rounds is sealed behind the frame, as with
+    /// [`Metadata`](Self::Metadata); a page counts them itself. The receiver can say that something was changed.
+    ///
+    /// The structure, decode target indications and chains are not bound: no page sees them. A relay that lies about them
+    /// can stop the picture, which it can anyway, but cannot have frames decoded that do not belong together.
+    Page,
     /// The fields are not bound: for peers that know only RFC 9605. The spatial layer alone is, by its key.
     None,
 }
@@ -99,7 +107,7 @@ impl Binding {
     pub(super) fn place(self, label: &[u8]) -> (&[u8], &[u8]) {
         match self {
             Self::Inside => (&[], label),
-            Self::Metadata => label.split_at(label.len() - 1),
+            Self::Metadata | Self::Page => label.split_at(label.len() - 1),
             Self::None => (&[], &[]),
         }
     }

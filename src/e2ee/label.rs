@@ -4,7 +4,8 @@
 //! SHA-256 of the structure by which they are read, for a packet two bytes with its place in the frame, a byte
 //! with the layer, and the length of all this in a byte. Seven bytes for most frames. It stands behind the
 //! frame, where it can be appended and cut off without moving the frame. Behind it is the round, a byte: how often the
-//! 16 bits of the frame number came around.
+//! 16 bits of the frame number came around. With [`Binding::Page`] the label is what that says, and the round is behind
+//! the frame all the same.
 //!
 //! Two bytes suffice to tell structures apart: a relay can only bring structures that the sender has vouched for,
 //! since the canonical bytes of the frame that brings one hold it in full.
@@ -13,7 +14,8 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::rtp::descriptor::{DependencyDescriptor, DependencyStructure, DescriptorError};
+use super::agreement::Binding;
+use crate::rtp::descriptor::{DependencyDescriptor, DependencyStructure, DescriptorError, FrameDependencies};
 use crate::structure::LayerId;
 
 /// What is sealed in one piece (the T bit of draft-ietf-avtcore-rtp-sframe-02).
@@ -106,11 +108,15 @@ impl Described {
     /// Writes the label of a frame or packet in place of what is in `label`.
     pub(super) fn label(
         &self,
+        binding: Binding,
         descriptor: &DependencyDescriptor,
         unit: SealedUnit,
         label: &mut Vec<u8>,
     ) -> Result<(), DescriptorError> {
         label.clear();
+        if binding == Binding::Page {
+            return self.page_label(descriptor, unit, label);
+        }
         descriptor.canonical(&self.structure, label)?;
         label.extend(self.fingerprint);
         let LayerId { spatial_id, temporal_id } = self.layer(descriptor)?;
@@ -125,6 +131,25 @@ impl Described {
         // A header extension has at most 255 bytes for its descriptor.
         let size = u8::try_from(label.len()).map_err(|_| DescriptorError::Value { field: "descriptor" })?;
         label.push(size);
+        Ok(())
+    }
+
+    /// The label of [`Binding::Page`]. No page sees packets; the place of one is told apart from a frame all the same.
+    fn page_label(
+        &self,
+        descriptor: &DependencyDescriptor,
+        unit: SealedUnit,
+        label: &mut Vec<u8>,
+    ) -> Result<(), DescriptorError> {
+        let FrameDependencies { layer, mut frame_diffs, .. } = descriptor.dependencies(&self.structure)?;
+        frame_diffs.sort_unstable();
+        label.extend(descriptor.frame_number.to_be_bytes());
+        label.extend([layer.spatial_id, layer.temporal_id, frame_diffs.len() as u8]);
+        label.extend(frame_diffs.iter().flat_map(|diff| diff.to_be_bytes()));
+        if let SealedUnit::Packet { index, last } = unit {
+            label.extend(index.to_be_bytes());
+            label.push(PACKET | if last { LAST } else { 0 });
+        }
         Ok(())
     }
 }

@@ -108,7 +108,7 @@ pub enum OpenError {
         /// How many frames.
         behind: u32,
     },
-    /// Payload or header were changed, or (with [`Binding::Metadata`]) the descriptor; or it was sealed with
+    /// Payload or header were changed, or (with [`Binding::Metadata`] and [`Binding::Page`]) the descriptor; or it was sealed with
     /// another key.
     #[error("not authentic")]
     NotAuthentic,
@@ -166,14 +166,26 @@ impl Opener {
         metadata: &[u8],
         frame: &mut BytesMut,
     ) -> Result<(), OpenError> {
+        self.open_counted(now, keys, metadata, frame).map(drop)
+    }
+
+    /// Opens a frame, and gives the epoch of its key and the frame's counter.
+    pub(crate) fn open_counted(
+        &mut self,
+        now: Time,
+        keys: &impl KeySource,
+        metadata: &[u8],
+        frame: &mut BytesMut,
+    ) -> Result<(u64, u64), OpenError> {
         let header = Header::read(frame).ok_or(OpenError::Malformed)?;
         let context = self.held.context_of(header)?;
         if context != self.context {
             return Err(OpenError::WrongStream { found: context });
         }
         let opened = self.held.decrypt(now, keys, header, metadata, frame)?;
+        let epoch = self.held.keys[opened.key].epoch;
         self.held.record(now, opened);
-        Ok(())
+        Ok((epoch, header.counter))
     }
 }
 
@@ -285,12 +297,12 @@ impl VideoOpener {
         };
         let brought = Described::brought(self.described.as_ref(), descriptor)?;
         let described = brought.as_ref().or(self.described.as_ref()).ok_or(OpenError::NoStructure)?;
-        described.label(descriptor, unit, &mut self.label)?;
+        let binding = self.held.agreement.binding;
+        described.label(binding, descriptor, unit, &mut self.label)?;
         let layer = described.layer(descriptor)?;
 
-        let binding = self.held.agreement.binding;
         let label = &self.label[..];
-        let metadata = if binding == Binding::Metadata { label } else { &[] };
+        let metadata = if matches!(binding, Binding::Metadata | Binding::Page) { label } else { &[] };
         let digest = self.checker.is_some().then(|| SframeDigest::with_header(header, metadata, frame));
         let opened = self.held.decrypt(now, keys, header, metadata, frame)?;
         let mut number = None;

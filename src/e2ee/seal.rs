@@ -81,7 +81,13 @@ impl Sealer {
         self.turn(metadata, b"", frame)
     }
 
-    fn append(
+    /// How many bytes at most an SFrame is longer than the message that is sealed in it.
+    pub fn overhead(&self) -> usize {
+        MAX_HEADER + self.tag_size
+    }
+
+    /// Seals a message as [`seal`](Self::seal) does, with a label behind it.
+    pub(crate) fn append(
         &mut self,
         metadata: &[u8],
         message: &[u8],
@@ -250,7 +256,7 @@ impl VideoSealer {
     ) -> Result<(usize, Option<Described>), SealError> {
         let brought = Described::brought(self.described.as_ref(), descriptor)?;
         let described = brought.as_ref().or(self.described.as_ref()).ok_or(SealError::NoStructure)?;
-        described.label(descriptor, unit, &mut self.label)?;
+        described.label(self.binding, descriptor, unit, &mut self.label)?;
         self.label.push(Unwrapped::next(self.newest, descriptor.frame_number).round());
         let spatial_id = described.layer(descriptor)?.spatial_id.into();
         if spatial_id >= self.layers.len() {

@@ -9,7 +9,7 @@ use super::descriptor::{DependencyDescriptor, DependencyStructure, DescriptorErr
 use super::list::List;
 use super::packet::{PacketError, RtpHeader, RtpPacket, RtpPacketMut};
 use super::payload::av1::{self, Av1PayloadError};
-use super::payload::{PayloadFormat, sframe};
+use super::payload::{PayloadFormat, opaque, sframe};
 
 /// Room for payload at least, in bytes: a payload header and enough for the frame to come to an end.
 const MIN_ROOM: usize = 16;
@@ -98,8 +98,8 @@ pub enum PacketizeError {
         /// Its size in bytes.
         size: usize,
     },
-    /// The packets are for frames in the clear, and the payloads were encrypted.
-    #[error("sealed payloads among packets in the clear")]
+    /// The packets are for whole frames, and the payloads were encrypted one by one.
+    #[error("sealed payloads in a format for whole frames")]
     Clear,
     /// The descriptor cannot be written.
     #[error(transparent)]
@@ -219,7 +219,7 @@ impl Packetizer {
     }
 
     /// Bytes of payload at most in each packet of a frame with this descriptor, behind the payload header of
-    /// [`PayloadFormat::Sframe`].
+    /// [`PayloadFormat::Sframe`] and [`PayloadFormat::Opaque`].
     ///
     /// # Errors
     /// [`PacketizeError`], if such a frame cannot be put into packets.
@@ -234,7 +234,10 @@ impl Packetizer {
     /// Bytes of the headers, that of the payload included, and of the room behind them.
     fn room_of(&self, header: &RtpHeader, descriptor: &[u8]) -> Result<(usize, usize), PacketizeError> {
         let PacketizerConfig { format, descriptor_id, transport_id, max_packet, .. } = self.config;
-        let payload_header = usize::from(format == PayloadFormat::Sframe);
+        let payload_header = match format {
+            PayloadFormat::Sframe | PayloadFormat::Opaque => 1,
+            PayloadFormat::Av1 => 0,
+        };
         let headers = header.size(&extensions(descriptor_id, descriptor, transport_id))? + payload_header;
         let room = max_packet.checked_sub(headers).filter(|room| *room >= MIN_ROOM);
         room.map(|room| (headers, room)).ok_or(PacketizeError::Room { headers, max_packet })
@@ -291,6 +294,7 @@ impl Packetizer {
             end_of_picture: frame.end_of_picture,
             format,
             packetized: sealed.is_some(),
+            new_sequence,
             descriptor_id,
             transport_id,
             head: &mut self.head,
@@ -300,10 +304,12 @@ impl Packetizer {
         writer.head(first)?;
         let rest = new_sequence.then_some(&rest[..]);
         match (format, sealed) {
-            (PayloadFormat::Sframe, None) => {
+            (PayloadFormat::Sframe | PayloadFormat::Opaque, None) => {
                 let (mut payload, len) = (frame.payload, frame.payload.len());
+                let obu_header = usize::from(format == PayloadFormat::Opaque);
+                let first_room = first_room - obu_header;
                 let count = 1 + len.saturating_sub(first_room).div_ceil(room);
-                writer.packets.block.reserve(len + first_headers + (count - 1) * headers);
+                writer.packets.block.reserve(len + first_headers + obu_header + (count - 1) * headers);
                 // Pieces of about the same size.
                 let pieces = (0..count).map(|index| {
                     let size = payload.len().div_ceil(count - index);
@@ -324,7 +330,7 @@ impl Packetizer {
                 let payloads = av1::packetize(frame.payload, first_room.min(room), new_sequence)?;
                 writer.write(rest, payloads.iter().map(|payload| &payload[..]))
             }
-            (PayloadFormat::Av1, Some(_)) => Err(PacketizeError::Clear),
+            (PayloadFormat::Av1 | PayloadFormat::Opaque, Some(_)) => Err(PacketizeError::Clear),
         }
     }
 }
@@ -342,6 +348,7 @@ struct Writer<'a> {
     format: PayloadFormat,
     /// Each packet's payload was encrypted on its own.
     packetized: bool,
+    new_sequence: bool,
     descriptor_id: u8,
     transport_id: Option<u8>,
     head: &'a mut Vec<u8>,
@@ -358,7 +365,7 @@ impl Writer<'_> {
         self.header.write(&extensions, self.head)?;
         let range = RtpPacket::read(self.head)?.extension_range(self.descriptor_id)?;
         self.descriptor_at = range.map_or(self.head.len(), |range| range.start);
-        if self.format == PayloadFormat::Sframe {
+        if self.format != PayloadFormat::Av1 {
             self.head.push(0);
         }
         Ok(())
@@ -391,14 +398,23 @@ impl Writer<'_> {
         self.header.sequence_number = self.header.sequence_number.wrapping_add(1);
         let flags = &mut self.head[self.descriptor_at];
         *flags = *flags & 0x3f | u8::from(start) << 7 | u8::from(end) << 6;
-        if let (PayloadFormat::Sframe, Some(byte)) = (self.format, self.head.last_mut()) {
-            let packetized = self.packetized;
-            let header =
-                sframe::PayloadHeader { start: start || packetized, end: end || packetized, packetized };
-            *byte = header.to_byte();
+        let payload_header = match self.format {
+            PayloadFormat::Sframe => {
+                let packetized = self.packetized;
+                let (start, end) = (start || packetized, end || packetized);
+                Some(sframe::PayloadHeader { start, end, packetized }.to_byte())
+            }
+            PayloadFormat::Opaque => Some(opaque::aggregation_header(start, end, self.new_sequence)),
+            PayloadFormat::Av1 => None,
+        };
+        if let (Some(header), Some(byte)) = (payload_header, self.head.last_mut()) {
+            *byte = header;
         }
         let Packets { block, ends } = &mut *self.packets;
         block.extend_from_slice(self.head);
+        if start && self.format == PayloadFormat::Opaque {
+            block.extend_from_slice(&[opaque::obu_header(self.new_sequence)]);
+        }
         block.extend_from_slice(payload);
         ends.push(block.len());
         Ok(())

@@ -1,12 +1,15 @@
-//! Frames whose keys have not come yet.
+//! Frames and packets whose keys have not come yet.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::Time;
+use crate::e2ee::{Header, KeyRing, KeySource};
 use crate::rtp::ReceivedFrame;
 
-/// Frames held at most: the layers of 28 pictures with nine frames in four.
+/// Frames held at most: the layers of 28 pictures with nine frames in four, or 2.5 s of audio.
 const MAX_FRAMES: usize = 128;
 /// Bytes of payload held at most.
 const MAX_BYTES: usize = 2 << 20;
@@ -16,25 +19,39 @@ const MAX_BYTES: usize = 2 << 20;
 /// A sender goes over to a new epoch as soon as it has the commit, and the commit may reach a receiver after the first
 /// frames.
 #[derive(Debug)]
-pub(super) struct HeldFrames {
-    frames: VecDeque<(Time, ReceivedFrame)>,
+pub(super) struct HeldFrames<F = ReceivedFrame> {
+    frames: VecDeque<(Time, F)>,
     bytes: usize,
     patience: Duration,
 }
 
-fn size(frame: &ReceivedFrame) -> usize {
-    frame.payload.len() + frame.pieces.iter().map(bytes::Bytes::len).sum::<usize>()
+/// What can be held: a frame of video, or a packet that was sealed on its own.
+pub(super) trait Hold {
+    /// Bytes that it keeps.
+    fn size(&self) -> usize;
 }
 
-impl HeldFrames {
+impl Hold for ReceivedFrame {
+    fn size(&self) -> usize {
+        self.payload.len() + self.pieces.iter().map(Bytes::len).sum::<usize>()
+    }
+}
+
+impl Hold for Bytes {
+    fn size(&self) -> usize {
+        self.len()
+    }
+}
+
+impl<F: Hold> HeldFrames<F> {
     /// Holds each frame for `patience`.
     pub(super) fn new(patience: Duration) -> Self {
         Self { frames: VecDeque::new(), bytes: 0, patience }
     }
 
     /// Holds a frame. Gives it back if there is no room.
-    pub(super) fn insert(&mut self, now: Time, frame: ReceivedFrame) -> Option<ReceivedFrame> {
-        let bytes = self.bytes + size(&frame);
+    pub(super) fn insert(&mut self, now: Time, frame: F) -> Option<F> {
+        let bytes = self.bytes + frame.size();
         if self.frames.len() >= MAX_FRAMES || bytes > MAX_BYTES {
             return Some(frame);
         }
@@ -44,19 +61,19 @@ impl HeldFrames {
     }
 
     /// Takes the frames out whose keys are there, in the order in which they came.
-    pub(super) fn take_known(&mut self, is_known: impl Fn(&ReceivedFrame) -> bool) -> Vec<ReceivedFrame> {
+    pub(super) fn take_known(&mut self, is_known: impl Fn(&F) -> bool) -> Vec<F> {
         let (known, unknown): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.frames).into_iter().partition(|(_, frame)| is_known(frame));
         self.frames = unknown.into();
-        self.bytes = self.frames.iter().map(|(_, frame)| size(frame)).sum();
+        self.bytes = self.frames.iter().map(|(_, frame)| frame.size()).sum();
         known.into_iter().map(|(_, frame)| frame).collect()
     }
 
     /// Takes a frame out that has waited long enough.
-    pub(super) fn pop_expired(&mut self, now: Time) -> Option<ReceivedFrame> {
+    pub(super) fn pop_expired(&mut self, now: Time) -> Option<F> {
         self.frames.front().filter(|(until, _)| *until <= now)?;
         let (_, frame) = self.frames.pop_front()?;
-        self.bytes -= size(&frame);
+        self.bytes -= frame.size();
         Some(frame)
     }
 
@@ -65,6 +82,13 @@ impl HeldFrames {
         self.frames.len()
     }
 
+    /// When the first of them has waited long enough.
+    pub(super) fn next_timeout(&self) -> Option<Time> {
+        self.frames.front().map(|(until, _)| *until)
+    }
+}
+
+impl HeldFrames {
     /// Of frame numbers up to `settled`, below which nothing more comes, the one up to which nothing is held either.
     pub(super) fn settled(&self, settled: u16) -> u16 {
         let behind = |(_, frame): &(Time, ReceivedFrame)| {
@@ -73,18 +97,16 @@ impl HeldFrames {
         };
         settled.wrapping_sub(self.frames.iter().filter_map(behind).max().unwrap_or(0))
     }
+}
 
-    /// When the first of them has waited long enough.
-    pub(super) fn next_timeout(&self) -> Option<Time> {
-        self.frames.front().map(|(until, _)| *until)
-    }
+/// Whether the key of an SFrame is there. Bytes that are no SFrame need none.
+pub(super) fn is_known(now: Time, keys: &KeyRing, sframe: &[u8]) -> bool {
+    Header::read(sframe).is_none_or(|header| keys.epoch(now, header.key_id).is_some())
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-
-    use bytes::Bytes;
 
     use super::*;
     use crate::Size;

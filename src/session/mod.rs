@@ -1,17 +1,21 @@
-//! The two ends of a video stream: pictures in and packets out, packets in and pictures out.
+//! The two ends of a stream of video, audio or messages: pictures in and packets out, packets in and pictures out.
 //!
 //! A [`VideoSender`] codes pictures, describes, seals and packetizes them, sends packets again that a receiver misses,
 //! and does what receivers ask for. It paces its packets by an estimate of what the path carries. A [`VideoReceiver`] puts
 //! packets together, opens frames as soon as their keys are there, asks for what is missing, tells what arrived, and gives
-//! out pictures in order.
+//! out pictures in order. They speak to browsers too, if they agree on that ([`VideoSenderConfig::opaque`]).
+//!
+//! An [`AudioSender`] seals the frames of an audio coder in a packet each, and an [`AudioReceiver`] gives them out in
+//! order and says where some are lost. A [`DataSender`] and a [`DataReceiver`] carry messages, in order or not, with
+//! losses made good or not. These four always seal, and neither code nor play audio.
 //!
 //! # How to drive them
 //!
-//! Neither opens a socket nor reads a clock. The program
+//! None of them opens a socket or reads a clock. The program
 //!
 //! 1. hands in one thing, with the time: `handle_*(now, ..)`;
-//! 2. polls until it is told to wait: `poll(now)` gives packets to be sent and pictures to be shown, and then
-//!    `Timeout`;
+//! 2. polls until it is told to wait: `poll(now)` gives packets to be sent and pictures, frames or messages that came,
+//!    and then `Timeout`;
 //! 3. waits for the next packet or picture, but no longer than until that timeout, and polls again.
 //!
 //! RTP and RTCP may share a port, and a receiver tells them apart (RFC 5761, section 4). A sender is handed RTCP only.
@@ -76,19 +80,33 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod audio;
+mod data;
 mod held;
+mod incoming;
+mod outgoing;
 mod playout;
 mod receiver;
 mod redundancy;
 mod reports;
 mod round_trip;
 mod sender;
+mod sequence;
 
+pub use audio::{
+    AudioLevel, AudioOutput, AudioReceiver, AudioReceiverConfig, AudioSender, AudioSenderConfig,
+    OutgoingAudio, ReceivedAudio,
+};
+pub use data::{DataOutput, DataReceiver, DataReceiverConfig, DataSender, DataSenderConfig};
+pub use incoming::IncomingStatistics;
+pub use outgoing::OutgoingStatistics;
 #[cfg(feature = "decoder")]
 pub use receiver::ShownPicture;
 pub use receiver::{ReceiverOutput, ReceiverStatistics, Refused, VideoReceiver, VideoReceiverConfig};
 pub use redundancy::Redundancy;
 pub use sender::{SendError, SenderOutput, SenderStatistics, VideoSender, VideoSenderConfig};
+
+use crate::rtp::PayloadFormat;
 
 /// Identifier of the Dependency Descriptor's header extension, unless the two ends agree on another one.
 pub const DESCRIPTOR_ID: u8 = 4;
@@ -101,3 +119,17 @@ pub const PAYLOAD_TYPE: u8 = 45;
 
 /// RTP payload type of the parity packets, unless the two ends agree on another one.
 pub const FEC_PAYLOAD_TYPE: u8 = 49;
+/// RTP payload type of audio, unless the two ends agree on another one: that of Opus in browsers.
+pub const AUDIO_PAYLOAD_TYPE: u8 = 111;
+
+/// RTP payload type of data messages, unless the two ends agree on another one.
+pub const DATA_PAYLOAD_TYPE: u8 = 46;
+
+/// The payload format of a video stream whose frames are sealed or not, and if so, as browsers do it or not.
+fn payload_format(sealed: bool, opaque: bool) -> PayloadFormat {
+    match (sealed, opaque) {
+        (false, _) => PayloadFormat::Av1,
+        (true, false) => PayloadFormat::Sframe,
+        (true, true) => PayloadFormat::Opaque,
+    }
+}

@@ -5,26 +5,26 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use super::held::HeldFrames;
+use super::held::{self, HeldFrames};
 use super::playout::Playout;
 use super::reports::ReceiverReports;
 use super::round_trip::RoundTrip;
-use super::{DESCRIPTOR_ID, PAYLOAD_TYPE, TRANSPORT_ID};
+use super::{DESCRIPTOR_ID, PAYLOAD_TYPE, TRANSPORT_ID, payload_format};
 use crate::Time;
 use crate::congestion::{FeedbackConfig, ReceivePath};
 #[cfg(feature = "decoder")]
 use crate::decoder::{DecodeError, Decoder, DecoderConfig};
-use crate::e2ee::{Header, KeyRing, KeySource, OpenError, VideoOpener};
+use crate::e2ee::{KeyRing, OpenError, VideoOpener};
 #[cfg(feature = "decoder")]
 use crate::picture::Picture;
 use crate::rtp::fec::{FecError, Recoverer};
 use crate::rtp::frame_buffer::DropReason;
+use crate::rtp::payload::opaque;
 use crate::rtp::reassembler::{Abandoned, Accepted, NackConfig, Rejected};
 use crate::rtp::rtcp::{self, Lost, RtcpMessage};
 use crate::rtp::{
-    DecodableUnit, FrameBuffer, FrameBufferConfig, FrameBufferEvent, OpenedFrame, PayloadFormat, Reassembler,
-    ReassemblerConfig, ReassemblerEvent, ReassemblerStatistics, ReceivedFrame, RtpHeader, RtpPacket,
-    SentPackets,
+    DecodableUnit, FrameBuffer, FrameBufferConfig, FrameBufferEvent, OpenedFrame, Reassembler, ReassemblerConfig,
+    ReassemblerEvent, ReassemblerStatistics, ReceivedFrame, RtpHeader, RtpPacket, SentPackets,
 };
 use crate::structure::{DecodeTarget, Refresh};
 
@@ -50,6 +50,9 @@ pub struct VideoReceiverConfig {
     pub transport_id: Option<u8>,
     /// Synchronization source of the parity packets. A receiver takes them if they come.
     pub fec_ssrc: u32,
+    /// Whether sealed frames travel as browsers send and take them: see [`opaque`](crate::rtp::payload::opaque). The
+    /// keys' agreement then says [`Binding::Page`](crate::e2ee::Binding::Page).
+    pub opaque: bool,
     /// The receiver's own synchronization source, for its feedback.
     pub own_ssrc: u32,
     /// The layers to be shown.
@@ -76,6 +79,7 @@ impl VideoReceiverConfig {
             descriptor_id: DESCRIPTOR_ID,
             transport_id: Some(TRANSPORT_ID),
             fec_ssrc: ssrc.wrapping_add(1),
+            opaque: false,
             own_ssrc: 1,
             target,
             max_delay: Duration::ZERO,
@@ -206,7 +210,7 @@ impl VideoReceiver {
 
     /// A receiver that gives out temporal units for another decoder.
     pub fn without_decoder(config: VideoReceiverConfig, opener: Option<(VideoOpener, KeyRing)>) -> Self {
-        let format = if opener.is_some() { PayloadFormat::Sframe } else { PayloadFormat::Av1 };
+        let format = payload_format(opener.is_some(), config.opaque);
         let reassembler = ReassemblerConfig::new(format, config.descriptor_id);
         let mut receiver = Self {
             config,
@@ -445,7 +449,7 @@ impl VideoReceiver {
     }
 
     fn open(&mut self, now: Time, received: ReceivedFrame) {
-        let opened = match &mut self.opener {
+        let mut opened = match &mut self.opener {
             None => OpenedFrame::from(received),
             Some((opener, keys)) => match opener.open_received(now, keys, received) {
                 Ok(frame) => {
@@ -457,6 +461,9 @@ impl VideoReceiver {
                 Err(error) => return self.refuse(Refused::Frame(error)),
             },
         };
+        if self.config.opaque {
+            opaque::drop_delimiter(&mut opened.payload);
+        }
         if let Err(reason) = self.buffer.insert(now, opened) {
             self.refuse(Refused::Dropped(reason));
         }
@@ -551,11 +558,10 @@ impl VideoReceiver {
     }
 }
 
-/// Whether the key of a frame is there, or none is needed. Bytes that are no SFrame need none.
+/// Whether the key of a frame is there, or none is needed.
 fn is_known(now: Time, keys: Option<&KeyRing>, frame: &ReceivedFrame) -> bool {
-    let Some(keys) = keys else { return true };
     let sframe = frame.pieces.first().unwrap_or(&frame.payload);
-    Header::read(sframe).is_none_or(|header| keys.epoch(now, header.key_id).is_some())
+    keys.is_none_or(|keys| held::is_known(now, keys, sframe))
 }
 
 impl std::fmt::Debug for VideoReceiver {

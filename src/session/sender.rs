@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::redundancy::Redundancy;
 use super::reports::{self, SenderReports};
-use super::{DESCRIPTOR_ID, FEC_PAYLOAD_TYPE, PAYLOAD_TYPE, TRANSPORT_ID};
+use super::{DESCRIPTOR_ID, FEC_PAYLOAD_TYPE, PAYLOAD_TYPE, TRANSPORT_ID, payload_format};
 use crate::Time;
 use crate::congestion::{
     FeedbackError, PacketClass, PathPacket, PathState, SendPath, SendPathConfig, SendPathOutput,
@@ -23,7 +23,7 @@ use crate::rtp::fec::{FecStream, Protector};
 use crate::rtp::rtcp::{self, RtcpMessage};
 use crate::rtp::{
     Describer, DescriptorError, OutgoingFrame, PacketizeError, Packetizer, PacketizerConfig, Packets,
-    PayloadFormat, ReportBlock, RtpPacket, SentPackets,
+    ReportBlock, RtpPacket, SentPackets,
 };
 use crate::select::DemandMessage;
 use crate::structure::{DecodeTargets, FramePlan, LayerId, PicturePlan, Refresh};
@@ -56,6 +56,9 @@ pub struct VideoSenderConfig {
     pub max_queue: Duration,
     /// Bytes of a packet at most, from the RTP header on.
     pub max_packet: usize,
+    /// Whether sealed frames travel as browsers send and take them: see [`opaque`](crate::rtp::payload::opaque). The
+    /// keys' agreement then says [`Binding::Page`](crate::e2ee::Binding::Page). Frames in the clear are the same in any case.
+    pub opaque: bool,
     /// Packets kept to be sent again.
     pub history: usize,
     /// How much of the stream is protected by parity packets.
@@ -80,6 +83,7 @@ impl VideoSenderConfig {
             path: Some(SendPathConfig::default()),
             max_queue: Duration::from_millis(200),
             max_packet: 1200,
+            opaque: false,
             history: 4096,
             redundancy: Redundancy::None,
             fec: (ssrc.wrapping_add(1), FEC_PAYLOAD_TYPE),
@@ -215,7 +219,7 @@ impl VideoSender {
 
     /// A sender of frames that another encoder codes, such as hardware, or that come from a file.
     pub fn without_encoder(config: VideoSenderConfig, sealer: Option<VideoSealer>) -> Self {
-        let format = if sealer.is_some() { PayloadFormat::Sframe } else { PayloadFormat::Av1 };
+        let format = payload_format(sealer.is_some(), config.opaque);
         let VideoSenderConfig { ssrc, payload_type, transport_id, max_packet, .. } = config;
         let packetizer = PacketizerConfig {
             transport_id,

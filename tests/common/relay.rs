@@ -1,4 +1,5 @@
 //! A relay between sender and receiver.
+#![allow(dead_code)] // Each test takes a part of it.
 
 use bytes::Bytes;
 use layercast::Time;

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use bytes::{BufMut, BytesMut};
 
 use super::*;
+use crate::rtp::FrameDependencies;
 
 #[test]
 fn frames_come_back_in_every_suite_and_binding() {
     let (_, descriptors) = call(ScalabilityMode::L3T3Key, 9);
     for suite in SUITES {
-        for binding in [Binding::Inside, Binding::Metadata, Binding::None] {
+        for binding in [Binding::Inside, Binding::Metadata, Binding::Page, Binding::None] {
             let agreed = agreed(suite, binding);
             let mut keys = SenderKeys::fresh(agreed, 200, 77).unwrap();
             let ring = ring(agreed, &[keys.grant()]);
@@ -30,11 +31,54 @@ fn frames_come_back_in_every_suite_and_binding() {
     }
 }
 
+/// A script of a page computes the same, and a relay is found out if it changes what the page sees.
+#[test]
+fn a_page_can_open_what_is_bound_for_it() {
+    let (describer, descriptors) = call(ScalabilityMode::L3T3Key, 9);
+    let structure = describer.structure().unwrap();
+    let agreed = agreed(CipherSuite::Aes256GcmSha512_128, Binding::Page);
+    let mut keys = SenderKeys::fresh(agreed, 1, 0).unwrap();
+    let ring = ring(agreed, &[keys.grant()]);
+    let mut sealer = keys.video(0).unwrap();
+    let mut opener = VideoOpener::new(agreed, 1, 0);
+    let mut page = [0, 1, 2].map(|spatial_id| Opener::new(agreed, 1, Context::video(0, spatial_id)));
+    for descriptor in &descriptors {
+        let sealed = seal(&mut sealer, descriptor, b"a frame");
+        let FrameDependencies { layer, frame_diffs, .. } = descriptor.dependencies(structure).unwrap();
+        let mut diffs = frame_diffs.to_vec();
+        diffs.sort_unstable();
+        let mut metadata = descriptor.frame_number.to_be_bytes().to_vec();
+        metadata.extend([layer.spatial_id, layer.temporal_id, diffs.len() as u8]);
+        metadata.extend(diffs.iter().flat_map(|diff| diff.to_be_bytes()));
+        let mut opened = sealed.clone();
+        page[usize::from(layer.spatial_id)].open(NOW, &ring, &metadata, &mut opened).unwrap();
+        assert_eq!(opened[..], *b"a frame\0", "the round is behind the frame");
+
+        let mut renumbered = descriptor.clone();
+        renumbered.frame_number ^= 256;
+        let mut other_references = descriptor.clone();
+        other_references.custom_frame_diffs = Some([77].into_iter().collect());
+        for relabelled in [renumbered, other_references] {
+            let refused = opener.open(NOW, &ring, &relabelled, SealedUnit::Frame, &mut sealed.clone());
+            assert_eq!(refused, Err(OpenError::NotAuthentic));
+        }
+        for unit in
+            [SealedUnit::Packet { index: 0, last: true }, SealedUnit::Packet { index: 0, last: false }]
+        {
+            let refused = opener.open(NOW, &ring, descriptor, unit, &mut sealed.clone());
+            assert_eq!(refused, Err(OpenError::NotAuthentic));
+        }
+        opener.open(NOW, &ring, descriptor, SealedUnit::Frame, &mut sealed.clone()).unwrap();
+    }
+}
+
 /// Sealing adds 3 to 6 bytes of header, 16 of tag, 8 of label.
 #[test]
 fn bytes_added_to_a_frame() {
     let (_, descriptors) = call(ScalabilityMode::L3T3, 30);
-    for (binding, label) in [(Binding::Inside, 8), (Binding::Metadata, 1), (Binding::None, 0)] {
+    for (binding, label) in
+        [(Binding::Inside, 8), (Binding::Metadata, 1), (Binding::Page, 1), (Binding::None, 0)]
+    {
         let mut keys = SenderKeys::fresh(agreed(CipherSuite::Aes256GcmSha512_128, binding), 5, 2).unwrap();
         let mut sealer = keys.video(0).unwrap();
         for (index, descriptor) in descriptors.iter().enumerate() {
@@ -193,7 +237,7 @@ fn an_observer_of_the_base_layer() {
     opener.open(NOW, &member, b"", &mut sealed).unwrap();
 
     // A frame of the top layer, sealed with the base layer's key.
-    for binding in [Binding::Inside, Binding::Metadata, Binding::None] {
+    for binding in [Binding::Inside, Binding::Metadata, Binding::Page, Binding::None] {
         let agreed = super::agreed(agreed.suite, binding);
         let mut keys = SenderKeys::fresh(agreed, 9, 4).unwrap();
         let (mut sealer, mut forger) = (keys.video(0).unwrap(), keys.video(1).unwrap());
@@ -248,7 +292,7 @@ fn swaps_between_senders_streams_and_epochs() {
 /// sealer goes on with them or counts anew.
 #[test]
 fn withheld_layers_are_stale() {
-    for binding in [Binding::Inside, Binding::Metadata] {
+    for binding in [Binding::Inside, Binding::Metadata, Binding::Page] {
         let agreed = agreed(CipherSuite::Aes256GcmSha512_128, binding);
         let mut keys = SenderKeys::fresh(agreed, 1, 1).unwrap();
         let ring = ring(agreed, &[keys.grant()]);
@@ -331,7 +375,7 @@ fn a_number_far_ahead_makes_nothing_stale() {
 #[test]
 fn early_errors_leave_the_frame() {
     // Two who agreed on different bindings, and frames without anything in them.
-    let bindings = [Binding::Inside, Binding::Metadata, Binding::None];
+    let bindings = [Binding::Inside, Binding::Metadata, Binding::Page, Binding::None];
     let (_, descriptors) = call(ScalabilityMode::L1T1, 1);
     let mut unlabelled = 0;
     for (sealed_by, opened_by) in bindings.iter().flat_map(|a| bindings.iter().map(move |b| (*a, *b))) {

@@ -10,19 +10,19 @@ use crate::bitstream::{self, ObuType, leb128, obus, write_obu};
 use crate::structure::LayerId;
 
 /// Z: the first element goes on with one of the payload before.
-const Z: u8 = 0x80;
+pub(super) const Z: u8 = 0x80;
 
 /// Y: the last element goes on in the payload behind.
-const Y: u8 = 0x40;
+pub(super) const Y: u8 = 0x40;
 
 /// The position of W, the number of elements, or 0 if each has its length in front.
-const W_SHIFT: u32 = 4;
+pub(super) const W_SHIFT: u32 = 4;
 
 /// The most elements that W can count.
-const W_MAX: usize = 3;
+pub(super) const W_MAX: usize = 3;
 
 /// N: the payload is the first of a coded video sequence.
-const N: u8 = 0x08;
+pub(super) const N: u8 = 0x08;
 
 /// OBUs and fragments of OBUs that payloads put together may have, beside one for each payload. A frame has a few, and
 /// one for each tile at most, of which the highest level of AV1 allows 128 (A.3).

@@ -15,7 +15,7 @@ use crate::Time;
 use crate::rtp::descriptor::{DependencyDescriptor, DependencyStructure, DescriptorError};
 use crate::rtp::frame::ReceivedFrame;
 use crate::rtp::packet::RtpPacket;
-use crate::rtp::payload::{PayloadFormat, av1, sframe};
+use crate::rtp::payload::{PayloadFormat, av1, opaque, sframe};
 
 /// Structures kept: that of the running coded video sequence, and those just before and after it.
 const MAX_STRUCTURES: usize = 3;
@@ -535,8 +535,9 @@ impl Reassembler {
                     frame.pieces.push(packetized.then_some(piece)?);
                 }
             }
-            PayloadFormat::Av1 => {
-                frame.payload = av1::join(&self.payloads).ok()?;
+            PayloadFormat::Av1 => frame.payload = av1::join(&self.payloads).ok()?,
+            PayloadFormat::Opaque => {
+                frame.payload = opaque::join(self.payloads.iter().map(|payload| &payload[..])).ok()?;
             }
         }
         Some(())
