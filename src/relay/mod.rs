@@ -2,15 +2,13 @@
 //! what a switch of layers needs.
 //!
 //! A relay holds no key and looks at no payload. All that it goes by is the Dependency Descriptor of each packet (AV1
-//! RTP specification, Appendix A). This module works on descriptors and
-//! numbers alone, without the packets' bytes:
+//! RTP specification, Appendix A):
 //!
 //! - A [`FrameReader`] stands where a sender's packets come in. It keeps the structure that the descriptors are read
 //!   by, and says of each packet which frame it belongs to ([`RelayFrame`]).
-//! - A [`Forwarder`] stands before each receiver of the stream. It says of each packet whether to forward it, and
-//!   which [`Refresh`](crate::structure::Refresh) to ask the sender for.
-//! - A [`SequenceMap`] stands behind it. It gives the packets that are forwarded their sequence numbers, and tells which
-//!   packet of the sender a receiver asks for.
+//! - A [`Subscription`] is one receiver's share of one stream. Its [`Forwarder`] says of each packet whether to forward
+//!   it, and which [`Refresh`](crate::structure::Refresh) to ask the sender for; its [`SequenceMap`] gives what is
+//!   forwarded its sequence numbers, and tells which packet of the sender a receiver asks for.
 //! - [`RefreshRequests`] stands before the sender. It combines what all its receivers ask for, and passes on one
 //!   request a second at most, so that no receiver makes the others pay for key pictures without end.
 //!
@@ -42,6 +40,7 @@ mod forwarder;
 mod frames;
 mod requests;
 mod rewrite;
+mod subscription;
 #[cfg(test)]
 mod tests;
 
@@ -49,3 +48,4 @@ pub use forwarder::{Forward, Forwarder, ForwarderConfig};
 pub use frames::{FrameReader, RelayFrame};
 pub use requests::RefreshRequests;
 pub use rewrite::SequenceMap;
+pub use subscription::Subscription;

@@ -329,6 +329,11 @@ impl<'a> RtpPacketMut<'a> {
         self.packet[1] = self.packet[1] & 0x80 | payload_type & 0x7f;
     }
 
+    /// The sequence number.
+    pub fn sequence_number(&self) -> u16 {
+        u16::from_be_bytes([self.packet[2], self.packet[3]])
+    }
+
     /// Sets the sequence number.
     pub fn set_sequence_number(&mut self, sequence_number: u16) {
         self.packet[2..4].copy_from_slice(&sequence_number.to_be_bytes());
