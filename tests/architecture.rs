@@ -44,7 +44,10 @@ const ROOMS: &[(&str, &[&str])] = &[
             "select",
         ],
     ),
-    ("simulate", &["time", "picture", "structure", "rtp", "congestion", "relay", "select"]),
+    (
+        "simulate",
+        &["time", "picture", "structure", "rtp", "congestion", "relay", "e2ee", "select", "session"],
+    ),
 ];
 
 /// Crates that one room alone may name, or one file.

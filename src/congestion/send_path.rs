@@ -9,7 +9,7 @@ use super::estimator::Estimator;
 use super::feedback::FeedbackError;
 use super::pacer::{PacedPacket, Pacer, PacerConfig, PacerOutput, PacketClass};
 use super::sent::SentLog;
-use super::types::PathState;
+use super::types::{PathState, Probe};
 use crate::Time;
 use crate::rtp::{RtcpMessage, RtpHeader, RtpPacket};
 
@@ -182,6 +182,19 @@ impl SendPath {
     pub fn state(&mut self, now: Time) -> PathState {
         let under_way = self.log.under_way();
         self.estimator.path(now, under_way)
+    }
+
+    /// When the path was last found to carry less than was sent.
+    pub fn over_used(&self) -> Option<Time> {
+        self.estimator.over_used()
+    }
+
+    /// Starts a probe that the caller wants for a reason of its own, such as a layer that it would like to forward. It takes
+    /// the place of one under way. The path makes its own as well, up to [`SendPathConfig::wanted`].
+    pub fn start_probe(&mut self, now: Time, probe: Probe) {
+        if self.transport_id.is_some() {
+            self.pacer.start_probe(now, probe);
+        }
     }
 
     /// How long the packets that wait would take at the estimate.

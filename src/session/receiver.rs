@@ -23,8 +23,9 @@ use crate::rtp::payload::opaque;
 use crate::rtp::reassembler::{Abandoned, Accepted, NackConfig, Rejected};
 use crate::rtp::rtcp::{self, Lost, RtcpMessage};
 use crate::rtp::{
-    DecodableUnit, FrameBuffer, FrameBufferConfig, FrameBufferEvent, OpenedFrame, Reassembler, ReassemblerConfig,
-    ReassemblerEvent, ReassemblerStatistics, ReceivedFrame, RtpHeader, RtpPacket, SentPackets,
+    DecodableUnit, FrameBuffer, FrameBufferConfig, FrameBufferEvent, OpenedFrame, Reassembler,
+    ReassemblerConfig, ReassemblerEvent, ReassemblerStatistics, ReceivedFrame, RtpHeader, RtpPacket,
+    SentPackets,
 };
 use crate::structure::{DecodeTarget, Refresh};
 

@@ -226,12 +226,8 @@ impl VideoSender {
             max_packet,
             ..PacketizerConfig::new(format, config.descriptor_id, payload_type, ssrc)
         };
-        let fec = FecStream {
-            ssrc: config.fec.0,
-            payload_type: config.fec.1,
-            protected_ssrc: ssrc,
-            transport_id,
-        };
+        let fec =
+            FecStream { ssrc: config.fec.0, payload_type: config.fec.1, protected_ssrc: ssrc, transport_id };
         Self {
             #[cfg(feature = "encoder")]
             encoder: None,

@@ -5,22 +5,23 @@
 //!
 //! | stage | what it does |
 //! | --- | --- |
-//! | sender | encodes pictures by the [structure](crate::structure) with the frame sizes of a real encode ([`CodedVideo`]), all layers or those in demand; answers a request by a layer refresh or a key picture at the next allowed picture |
-//! | uplink | takes 40 ms and loses nothing; packets come paced |
-//! | relay | forwards the frames of the decided target if it has forwarded their references; retransmits lost packets for up to a second |
+//! | sender | a [`VideoSender`](crate::session::VideoSender): codes pictures by the [structure](crate::structure) with the frame sizes of a real encode ([`CodedVideo`]), all layers or those in demand; seals and packetizes them; answers a request by a layer refresh or a key picture |
+//! | uplink | takes 40 ms and loses nothing |
+//! | relay | a [`Subscription`](crate::relay::Subscription) for each window, a [`SendPath`](crate::congestion::SendPath) for each receiver, and the packets sent last, to be sent again |
 //! | [`Link`] | has a drop-tail queue, the opportunities of a [`Trace`], delay and random loss |
-//! | receiver | reports every 50 ms, asks for lost packets, and for a refresh if frames wait in vain; decodes frames that have all their references, and shows the largest of each picture unless it is [`LATE`](model::LATE) |
-//! | [`Estimator`](crate::congestion::Estimator) | tells the [`Policy`] how much the path carries; the policy decides every 100 ms |
+//! | receiver | a [`VideoReceiver`](crate::session::VideoReceiver) for each window, without a decoder, and one [`ReceivePath`](crate::congestion::ReceivePath) |
+//! | policy | decides every 100 ms, by what the path tells |
 //!
 //! The quality of a window compares what it shows with the scene at that moment: the SSIM at the window's
 //! size of a picture that is 0 to 12 pictures old, as measured on the encode. A gap of more than
 //! [`FREEZE`](model::FREEZE) between two pictures is a freeze and counts as stalled time from the first to
 //! the second, whatever the reason: the picture was lost or late, or the policy paused the stream. All
-//! policies share link, estimator, relay and receiver.
+//! policies share sender, relay, path, link and receiver.
 //!
 //! Everything that the simulation assumes rather than measures is in [`model`].
 
 mod call;
+mod downlink;
 mod engine;
 mod flow;
 mod link;

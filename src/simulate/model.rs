@@ -13,21 +13,18 @@ use crate::Time;
 /// Bytes of a frame that one packet carries.
 pub const PAYLOAD: usize = 1100;
 
-/// Bytes of the headers around a packet's [`PAYLOAD`]: IP, UDP, and SRTP with its extensions.
+/// Bytes of the headers around a packet's [`PAYLOAD`]: IP, UDP, and SRTP with its extensions. What a layer costs on the
+/// wire is estimated by them; the packets of a call have the headers that the product gives them.
 pub const HEADERS: usize = 80;
+
+/// Bytes of a packet that the product does not see: IPv4, UDP, and SRTP's tag of 80 bits.
+pub const OVERHEAD: usize = 38;
 
 // ---- Senders ----
 
 /// The time from the camera to the relay: encoding, packets, and a path on which nothing is lost. A request
 /// to a sender takes as long in the other direction.
 pub const UPLINK: Duration = Duration::from_millis(40);
-
-/// Senders pace the packets of a frame as libwebrtc does: at this multiple of the stream's mean bitrate.
-pub const PACE: f64 = 2.5;
-
-/// The least number of pictures from one key picture to the next: at most three a second at 30 pictures/s,
-/// however many receivers ask.
-pub const KEY_DISTANCE: u64 = 10;
 
 /// How far the senders start apart in the table of frame sizes, in cycles of the structure, so that the large
 /// pictures of different streams do not coincide.
@@ -70,14 +67,11 @@ pub const LTE_FADE_LEFT: f64 = 0.93;
 /// The interval between two decisions of a relay about a receiver.
 pub const DECIDE: Duration = Duration::from_millis(100);
 
-/// A relay sends padding in steps of this length.
-pub const PADDING: Duration = Duration::from_millis(5);
+/// Packets of each stream that the relay keeps for a receiver, to send them again.
+pub const HISTORY: usize = 1024;
 
-/// A relay retransmits a lost packet until its frame is this old.
-pub const RESEND: Duration = Duration::from_millis(1000);
-
-/// A relay awaits no report once it has sent nothing for this long.
-pub const UNREPORTED: Duration = Duration::from_secs(1);
+/// SSRC of receivers in their feedback.
+pub(super) const TRANSPORT_FEEDBACK_SSRC: u32 = 1;
 
 /// The estimate that each bandwidth estimator begins with, in bit/s.
 pub const START: u64 = 300_000;
@@ -104,9 +98,6 @@ pub const PROBE_AFTER: Duration = Duration::from_secs(2);
 
 // ---- Receivers ----
 
-/// The interval between a receiver's reports of the packets that arrived.
-pub const REPORT: Duration = Duration::from_millis(50);
-
 /// A gap between two shown pictures beyond this is a freeze, and all of it is stall time.
 ///
 /// W3C webrtc-stats (`freezeCount`) takes three times the mean gap, at least 150 ms more than it; the base
@@ -116,15 +107,6 @@ pub const FREEZE: Duration = Duration::from_millis(400);
 /// A receiver does not show a picture that is ready only later than this after its capture, though later
 /// pictures may refer to it: ITU-T G.114 sets 400 ms one way as the limit for a conversation.
 pub const LATE: Duration = Duration::from_millis(400);
-
-/// A receiver asks for a refresh once a frame has waited this long for a frame that it depends on.
-pub const BLOCKED: Duration = Duration::from_millis(400);
-
-/// A receiver gives a frame up once it is this old.
-pub const GIVEN_UP: Duration = Duration::from_millis(1500);
-
-/// The least time between two such requests for the same window.
-pub const REQUEST_DISTANCE: Duration = Duration::from_millis(600);
 
 // ---- A single sender ([`Flow`](super::Flow)) ----
 

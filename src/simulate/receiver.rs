@@ -1,56 +1,75 @@
-//! A receiver's window on one stream: decodes the frames that it can, shows pictures, and measures their
-//! quality.
+//! A receiver's window on one stream: the product's receiver, and what a viewer sees of it.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arrayvec::ArrayVec;
+use bytes::Bytes;
 
-use super::model::{BLOCKED, FREEZE, GIVEN_UP, LATE, REQUEST_DISTANCE};
+use super::model::{FREEZE, LATE};
 use super::outcome::WindowOutcome;
-use super::sender::Frame;
+use super::sender::{SenderParts, Stamp};
 use super::video::{AGES, CodedVideo};
 use crate::Time;
+use crate::e2ee::{Agreement, KeyRing, VideoOpener};
+use crate::rtp::DecodableUnit;
 use crate::select::Window;
+use crate::session::{ReceiverOutput, VideoReceiver, VideoReceiverConfig};
 use crate::structure::LayerId;
 
-/// Which of the latest 128 frames of a stream something is true of.
-#[derive(Debug, Clone, Default)]
-struct Recent {
-    /// Number of the frame after the newest.
-    end: u64,
-    /// Bit i is frame `end - 1 - i`.
-    bits: u128,
+/// One stream at one receiver.
+#[derive(Debug)]
+pub(super) struct WindowReceiver {
+    receiver: VideoReceiver,
+    pub screen: Screen,
+    /// When to poll again.
+    pub timeout: Option<Time>,
 }
 
-impl Recent {
-    fn insert(&mut self, number: u64) {
-        if number >= self.end {
-            self.bits = self.bits.checked_shl((number + 1 - self.end) as u32).unwrap_or(0);
-            self.end = number + 1;
-        }
-        if self.end - 1 - number < 128 {
-            self.bits |= 1 << (self.end - 1 - number);
+impl WindowReceiver {
+    pub fn new(video: Arc<CodedVideo>, parts: &SenderParts) -> Self {
+        let SenderParts { ssrc, grant } = parts;
+        let config = VideoReceiverConfig {
+            // All windows of a receiver share a path.
+            transport_id: None,
+            ..VideoReceiverConfig::new(*ssrc, video.top())
+        };
+        let agreement = Agreement::default();
+        let mut keys = KeyRing::new(agreement, Default::default());
+        keys.add(Time::ZERO, grant.clone());
+        let opener = VideoOpener::new(agreement, *ssrc, 0);
+        Self {
+            receiver: VideoReceiver::without_decoder(config, Some((opener, keys))),
+            screen: Screen::new(video),
+            timeout: None,
         }
     }
 
-    fn contains(&self, number: u64) -> bool {
-        number < self.end && self.end - 1 - number < 128 && self.bits >> (self.end - 1 - number) & 1 != 0
+    /// The relay tells that the receiver gets another decode target, or nothing.
+    pub fn set_target(&mut self, now: Time, target: Option<LayerId>) {
+        if let Some(target) = target {
+            self.receiver.set_target(target);
+        }
+        self.screen.set_target(now, target);
     }
-}
 
-#[derive(Debug, Clone)]
-struct Pending {
-    number: u64,
-    picture: u64,
-    captured: Time,
-    layer: LayerId,
-    depends_on: ArrayVec<u64, 2>,
-    missing: usize,
-    /// When its last packet arrived.
-    complete: Option<Time>,
-    /// When its first packet arrived.
-    begun: Option<Time>,
+    /// A packet arrived.
+    pub fn handle_packet(&mut self, now: Time, packet: Bytes) {
+        self.receiver.handle_packet(now, packet);
+    }
+
+    /// Shows what there is to show, and gives out the packets for the relay.
+    pub fn poll(&mut self, now: Time) -> Option<Bytes> {
+        loop {
+            match self.receiver.poll(now) {
+                ReceiverOutput::Transmit(packet) => return Some(packet),
+                ReceiverOutput::Unit(unit) => self.screen.show(now, &unit),
+                ReceiverOutput::Timeout(timeout) => {
+                    self.timeout = timeout;
+                    return None;
+                }
+                _ => {}
+            }
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -60,12 +79,10 @@ struct Shown {
     at: Time,
 }
 
-/// One stream at one receiver.
+/// What the viewer of a window sees.
 #[derive(Debug, Clone)]
-pub(super) struct StreamReceiver {
+pub(super) struct Screen {
     video: Arc<CodedVideo>,
-    pending: VecDeque<Pending>,
-    decoded: Recent,
     window: Window,
     shown: Option<Shown>,
     /// When the window became visible or hidden, and up to when all is counted.
@@ -73,25 +90,21 @@ pub(super) struct StreamReceiver {
     counted: Time,
     paused: bool,
     temporal_id: u8,
-    requested: Option<Time>,
     /// Milliseconds from capture to screen of each picture shown.
     pub delays: Vec<u16>,
     pub seen: WindowOutcome,
 }
 
-impl StreamReceiver {
-    pub fn new(video: Arc<CodedVideo>) -> Self {
+impl Screen {
+    fn new(video: Arc<CodedVideo>) -> Self {
         Self {
             video,
-            pending: VecDeque::new(),
-            decoded: Recent::default(),
             window: Window::default(),
             shown: None,
             opened: Time::ZERO,
             counted: Time::ZERO,
             paused: true,
             temporal_id: 0,
-            requested: None,
             delays: Vec::new(),
             seen: WindowOutcome::default(),
         }
@@ -108,8 +121,8 @@ impl StreamReceiver {
         self.window = window;
     }
 
-    /// Takes the decode target that the relay forwards from now on.
-    pub fn set_target(&mut self, now: Time, target: Option<LayerId>) {
+    /// Takes the decode target that comes from now on.
+    fn set_target(&mut self, now: Time, target: Option<LayerId>) {
         self.count(now);
         self.paused = target.is_none();
         if let Some(target) = target {
@@ -117,54 +130,10 @@ impl StreamReceiver {
         }
     }
 
-    /// Expects a frame, which is on its way in a number of packets.
-    pub fn expect(&mut self, frame: &Frame, packets: usize) {
-        self.pending.push_back(Pending {
-            number: frame.plan.frame_number,
-            picture: frame.picture,
-            captured: frame.captured,
-            layer: frame.plan.layer,
-            depends_on: frame.plan.depends_on.iter().copied().collect(),
-            missing: packets,
-            complete: None,
-            begun: None,
-        });
-    }
-
-    /// A packet of a frame arrived, each of them once.
-    pub fn packet(&mut self, now: Time, number: u64) {
-        let Ok(at) = self.pending.binary_search_by_key(&number, |frame| frame.number) else { return };
-        let frame = &mut self.pending[at];
-        frame.begun.get_or_insert(now);
-        frame.missing = frame.missing.saturating_sub(1);
-        if frame.missing == 0 {
-            frame.complete = Some(now);
-            self.decode(now, at);
-        }
-    }
-
-    /// Decodes the frames that it can, from one on.
-    fn decode(&mut self, now: Time, from: usize) {
-        let mut at = from;
-        while let Some(frame) = self.pending.get(at) {
-            if frame.complete.is_some() && frame.depends_on.iter().all(|&n| self.decoded.contains(n)) {
-                let Pending { number, picture, captured, layer, .. } = *frame;
-                self.decoded.insert(number);
-                self.pending.remove(at);
-                if layer.temporal_id == 0 {
-                    // Frames that still wait before it in its layer come too late.
-                    self.pending
-                        .retain(|old| old.layer.spatial_id != layer.spatial_id || old.number > number);
-                    at = self.pending.partition_point(|frame| frame.number < number);
-                }
-                self.show(now, picture, layer.spatial_id, captured);
-            } else {
-                at += 1;
-            }
-        }
-    }
-
-    fn show(&mut self, now: Time, picture: u64, spatial_id: u8, captured: Time) {
+    fn show(&mut self, now: Time, unit: &DecodableUnit) {
+        let Some(top) = unit.frames.last() else { return };
+        let Some(Stamp { picture, captured }) = Stamp::read(&top.payload) else { return };
+        let spatial_id = top.layer.spatial_id;
         if !self.window.visible || now - captured > LATE {
             return;
         }
@@ -234,22 +203,6 @@ impl StreamReceiver {
         }
     }
 
-    /// The spatial layer to request because frames wait in vain, if any.
-    pub fn blocked(&mut self, now: Time) -> Option<u8> {
-        while self.pending.front().is_some_and(|frame| frame.captured + GIVEN_UP < now) {
-            self.pending.pop_front();
-        }
-        if self.requested.is_some_and(|at| now < at + REQUEST_DISTANCE) {
-            return None;
-        }
-        let waits = |frame: &&Pending| {
-            frame.layer.temporal_id == 0 && frame.begun.is_some_and(|begun| begun + BLOCKED < now)
-        };
-        let spatial_id = self.pending.iter().filter(waits).map(|frame| frame.layer.spatial_id).min()?;
-        self.requested = Some(now);
-        Some(spatial_id)
-    }
-
     /// Counts all until the end of the call.
     pub fn finish(&mut self, now: Time) {
         self.count(now);
@@ -268,7 +221,7 @@ mod tests {
     use crate::Size;
     use crate::select::Priority;
     use crate::simulate::sender::Sender;
-    use crate::structure::{DecodeTargets, Refresh};
+    use crate::structure::{DecodeTargets, Refresh, ScalabilityMode};
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -278,28 +231,37 @@ mod tests {
 
     struct Shower {
         sender: Sender,
-        receiver: StreamReceiver,
+        receiver: WindowReceiver,
+        asked: Vec<Bytes>,
     }
 
     impl Shower {
         fn new() -> Self {
             let video = Arc::new(CodedVideo::scene());
-            let mut receiver = StreamReceiver::new(video.clone());
+            let sender = Sender::new(video.clone(), 1, 0);
+            let mut receiver = WindowReceiver::new(video.clone(), &sender.parts());
             receiver.set_target(Time::ZERO, Some(video.top()));
             let window = Window::new(Size::new(1280, 720), Priority::Thumbnail);
-            receiver.set_window(Time::ZERO, window);
-            Self { sender: Sender::new(video, 0), receiver }
+            receiver.screen.set_window(Time::ZERO, window);
+            Self { sender, receiver, asked: vec![] }
         }
 
-        /// Picture `n`, 33 ms each, of which the spatial layers up to `layers` arrive.
-        fn picture(&mut self, n: u32, layers: usize) {
-            let now = ms(33 * u64::from(n));
-            self.sender.capture(now, DecodeTargets::all(CodedVideo::scene().mode().structure()));
-            for (s, frame) in self.sender.frames.clone().iter().enumerate() {
-                self.receiver.expect(frame, 1);
-                if s < layers {
-                    self.receiver.packet(now + 20 * MS, frame.plan.frame_number);
+        /// Picture `n`, 33 ms each, of which the packets that `arrives` arrive after 20 ms.
+        fn picture(&mut self, n: u64, arrives: bool) {
+            let now = ms(33 * n);
+            self.sender.capture(now, DecodeTargets::all(ScalabilityMode::L3T3.structure()));
+            let now = now + 20 * MS;
+            while let Some(packet) = self.sender.poll(now) {
+                if arrives {
+                    self.receiver.handle_packet(now, packet);
                 }
+                self.poll(now);
+            }
+        }
+
+        fn poll(&mut self, now: Time) {
+            while let Some(packet) = self.receiver.poll(now) {
+                self.asked.push(packet);
             }
         }
     }
@@ -307,68 +269,41 @@ mod tests {
     #[test]
     fn all_layers_in_time_are_the_best_there_is() {
         let mut all = Shower::new();
-        (0..60).for_each(|n| all.picture(n, 3));
-        all.receiver.finish(ms(60 * 33));
-        let seen = &all.receiver.seen;
+        (0..60).for_each(|n| all.picture(n, true));
+        all.receiver.screen.finish(ms(60 * 33));
+        let seen = &all.receiver.screen.seen;
         assert_eq!((seen.pictures, seen.switches, seen.freezes.len()), (60, 0, 0));
         assert_eq!(seen.visible, 60 * 33 * MS);
         let ssim = CodedVideo::scene().ssim(2, 720)[0];
         assert!((seen.ssim / seen.live - f64::from(ssim)).abs() < 1e-3);
-        assert!(all.receiver.delays.iter().all(|&delay| delay == 20));
-    }
-
-    #[test]
-    fn a_lost_layer_is_not_shown_until_it_is_refreshed() {
-        let mut all = Shower::new();
-        (0..40).for_each(|n| {
-            if n == 24 {
-                all.sender.request(Refresh::layer(2));
-            }
-            // Picture 12 is of temporal layer 0.
-            all.picture(n, if n == 12 { 2 } else { 3 });
-        });
-        assert_eq!(all.receiver.blocked(ms(40 * 33)), None, "it was refreshed");
-        all.receiver.finish(ms(40 * 33));
-        let layers: Vec<_> =
-            all.receiver.seen.layers.iter().map(|(at, l)| (*at, l.unwrap().spatial_id)).collect();
-        assert_eq!(layers, [(ms(20), 2), (ms(416), 1), (ms(812), 2)]);
-        assert_eq!(all.receiver.seen.switches, 2);
+        assert!(all.receiver.screen.delays.iter().all(|&delay| delay == 20));
+        assert!(all.asked.is_empty());
     }
 
     #[test]
     fn a_gap_is_a_freeze_and_a_late_picture_does_not_end_it() {
         let mut all = Shower::new();
-        (0..10).for_each(|n| all.picture(n, 3));
-        (10..30).for_each(|n| all.picture(n, 0));
-        let number = all.receiver.pending[0].number;
-        // All of picture 10, 600 ms late.
-        (0..3).for_each(|s| all.receiver.packet(ms(930), number + s));
-        all.sender.request(Refresh::KEY);
-        (30..40).for_each(|n| all.picture(n, 3));
-        all.receiver.finish(ms(40 * 33));
-        let seen = &all.receiver.seen;
+        (0..10).for_each(|n| all.picture(n, true));
+        (10..30).for_each(|n| all.picture(n, false));
+        all.sender.request(ms(980), Refresh::KEY);
+        (30..40).for_each(|n| all.picture(n, true));
+        all.receiver.screen.finish(ms(40 * 33));
+        let seen = &all.receiver.screen.seen;
         assert_eq!(seen.freezes, [(ms(9 * 33 + 20), ms(30 * 33 + 20))]);
         assert_eq!(seen.stalled, 21 * 33 * MS);
         assert!(seen.live < seen.visible.as_secs_f64() - 0.25);
+        assert!(!all.asked.is_empty(), "packets are asked for");
     }
 
     #[test]
-    fn a_frame_that_waits_in_vain_is_asked_for() {
+    fn a_smaller_picture_is_a_switch() {
         let mut all = Shower::new();
-        (0..4).for_each(|n| all.picture(n, 3));
-        all.picture(4, 1);
-        (5..20).for_each(|n| all.picture(n, 3));
-        assert_eq!(all.receiver.blocked(ms(700)), Some(1), "the lowest layer that waits");
-        assert_eq!(all.receiver.blocked(ms(740)), None, "asked already");
-    }
-
-    #[test]
-    fn the_latest_frames_are_remembered() {
-        let mut recent = Recent::default();
-        for number in [0, 3, 2, 130] {
-            recent.insert(number);
-        }
-        let held: Vec<u64> = (0..200).filter(|&number| recent.contains(number)).collect();
-        assert_eq!(held, [3, 130], "frames before the latest 128 are forgotten");
+        (0..10).for_each(|n| all.picture(n, true));
+        all.receiver.set_target(ms(330), Some(LayerId::new(0, 2)));
+        (10..20).for_each(|n| all.picture(n, true));
+        all.receiver.screen.finish(ms(20 * 33));
+        let layers = &all.receiver.screen.seen.layers;
+        let layers: Vec<_> = layers.iter().map(|(at, layer)| (*at, layer.unwrap().spatial_id)).collect();
+        assert_eq!(layers, [(ms(20), 2), (ms(350), 0)]);
     }
 }
