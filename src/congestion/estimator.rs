@@ -238,6 +238,11 @@ impl Estimator {
         self.growth_probe(now)
     }
 
+    /// Whether the estimator still makes the probes of a path's start.
+    pub(super) fn is_starting(&self) -> bool {
+        self.start.is_some()
+    }
+
     fn start_probe(&mut self) -> Option<f64> {
         let (asked, last) = self.start?;
         let next = match START_PROBES.get(asked) {

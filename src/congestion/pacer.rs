@@ -30,6 +30,8 @@ const MOST_LATE: Duration = Duration::from_millis(100);
 /// duration.
 const PROBE_PACKETS: u32 = 5;
 const PROBE_STRETCH: u32 = 4;
+/// Packets of the base layer are dropped after this multiple of [`PacerConfig::longest_wait`].
+const BASE_WAITS: u32 = 3;
 /// Bytes of a padding packet at most, and at least.
 const PADDING: usize = 1200;
 const LEAST_PADDING: usize = 100;
@@ -99,7 +101,7 @@ pub enum PacerOutput<T> {
 pub struct PacerConfig {
     /// Packets are sent at this multiple of the estimate, 1 to 2.5.
     pub factor: f64,
-    /// Packets are dropped after this time.
+    /// Packets are dropped after this time, those of [`PacketClass::Base`] after three times as much.
     pub longest_wait: Duration,
     /// Bytes that wait at most.
     pub most_bytes: usize,
@@ -228,7 +230,10 @@ impl<T> Pacer<T> {
         }
         self.end_probe(now);
         let class = self.queues.iter().position(|queue| !queue.is_empty());
-        if let Some(at) = self.next_of_probe(now) {
+        let rate = self.rate();
+        // A probe below the rate at which packets that wait go out anyway does not hold them back.
+        let probe = self.next_of_probe(now).filter(|(bitrate, _)| class.is_none() || *bitrate >= rate);
+        if let Some((_, at)) = probe {
             if now < at {
                 return PacerOutput::Timeout(Some(at));
             }
@@ -238,7 +243,6 @@ impl<T> Pacer<T> {
             };
         }
         let Some(class) = class else { return PacerOutput::Timeout(None) };
-        let rate = self.rate();
         // What is due within a burst goes out now.
         let burst = rate * BURST.as_secs_f64();
         if self.debt <= burst {
@@ -264,11 +268,11 @@ impl<T> Pacer<T> {
         self.debt = (self.debt - passed * self.rate()).max(least);
     }
 
-    /// When the next packet of a probe is due.
-    fn next_of_probe(&self, now: Time) -> Option<Time> {
+    /// Bytes a second of a probe, and when its next packet is due.
+    fn next_of_probe(&self, now: Time) -> Option<(f64, Time)> {
         let Probing { probe, started, bytes, .. } = self.probing?;
         let due = Duration::from_secs_f64((bytes as f64 * 8.0 / probe.bitrate.max(1) as f64).min(1e6));
-        Some(started.unwrap_or(now) + due)
+        Some((probe.bitrate as f64 / 8.0, started.unwrap_or(now) + due))
     }
 
     /// Ends a probe that has sent its bytes, or had its time.
@@ -316,8 +320,10 @@ impl<T> Pacer<T> {
 
     fn drop_old(&mut self, now: Time) {
         for class in 1..4 {
-            while self.queues[class].front().is_some_and(|first| first.since + self.config.longest_wait < now)
-            {
+            // All others need it, so that another one would have to be sent in its place.
+            let is_base = class == PacketClass::Base as usize;
+            let longest_wait = self.config.longest_wait * if is_base { BASE_WAITS } else { 1 };
+            while self.queues[class].front().is_some_and(|first| first.since + longest_wait < now) {
                 self.drop_first(class);
             }
         }

@@ -189,12 +189,14 @@ impl SendPath {
         self.estimator.over_used()
     }
 
-    /// Starts a probe that the caller wants for a reason of its own, such as a layer that it would like to forward. It takes
-    /// the place of one under way. The path makes its own as well, up to [`SendPathConfig::wanted`].
-    pub fn start_probe(&mut self, now: Time, probe: Probe) {
-        if self.transport_id.is_some() {
+    /// Starts a probe that the caller wants for a reason of its own, such as a layer that it would like to forward. The path
+    /// makes its own as well, up to [`SendPathConfig::wanted`]; `false` if one of them is under way or is to come first.
+    pub fn start_probe(&mut self, now: Time, probe: Probe) -> bool {
+        let starts = self.transport_id.is_some() && !self.pacer.is_probing() && !self.estimator.is_starting();
+        if starts {
             self.pacer.start_probe(now, probe);
         }
+        starts
     }
 
     /// How long the packets that wait would take at the estimate.

@@ -279,18 +279,22 @@ impl Reassembler {
     /// When to [`poll`](Self::poll) and look for [`nacks`](Self::nacks) again if nothing comes before.
     pub fn next_timeout(&self) -> Option<Time> {
         let NackConfig { give_up, max_requests, .. } = self.config.nack;
-        let missing = self.entries.iter().filter(|_| self.missing > 0).filter_map(|entry| match entry {
-            Entry::Missing(entry) if entry.requests < max_requests => {
-                Some(entry.next_request.min(entry.noticed + give_up))
-            }
-            Entry::Missing(entry) => Some(entry.noticed + give_up),
-            _ => None,
-        });
+        let missing = || {
+            self.entries.iter().filter(|_| self.missing > 0).filter_map(|entry| match entry {
+                Entry::Missing(entry) => Some(entry),
+                _ => None,
+            })
+        };
+        let requests =
+            missing().filter(|entry| entry.requests < max_requests).map(|entry| entry.next_request);
+        // They are given up in their order, though the first may have been noticed last: see `place`.
+        let given_up = missing().next().map(|entry| entry.noticed + give_up);
         let waiting = self.waiting.front().map(|waiting| waiting.since + give_up);
         let start =
             self.started.filter(|_| self.settled.is_none()).map(|started| started + self.config.start_within);
         let newest = self.newest.as_ref().filter(|newest| newest.asks_on(max_requests));
-        missing.chain(waiting).chain(start).chain(newest.map(|newest| newest.next_request)).min()
+        let newest = newest.map(|newest| newest.next_request);
+        requests.chain(given_up).chain(waiting).chain(start).chain(newest).min()
     }
 
     /// The sequence number beyond 16 bits, for which there is an entry, a missing one, afterwards.
