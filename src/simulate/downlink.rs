@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::model::{HISTORY, OVERHEAD, START};
+use super::sender::ssrc_of;
 use crate::Time;
 use crate::congestion::{
     PacketClass, PathPacket, PathState, Probe, SendPath, SendPathConfig, SendPathOutput,
@@ -85,7 +86,7 @@ impl Downlink {
     pub fn handle_feedback(&mut self, now: Time, packet: &[u8]) -> Vec<(usize, Refresh)> {
         let mut refreshes = Vec::new();
         let at = |ssrc: u32, streams: &[Stream]| {
-            streams.iter().position(|stream| super::engine::ssrc_of(stream.stream) == ssrc)
+            streams.iter().position(|stream| ssrc_of(stream.stream) == ssrc)
         };
         for message in rtcp::read(packet).flatten() {
             match message {

@@ -16,7 +16,7 @@ use super::oracle::unavoidable;
 use super::outcome::{Outcome, PathSample, ReceiverOutcome};
 use super::policies::{Decider, Policy, Watched};
 use super::receiver::WindowReceiver;
-use super::sender::Sender;
+use super::sender::{Sender, ssrc_of};
 use crate::Time;
 use crate::congestion::{FeedbackConfig, PathState, ReceivePath};
 use crate::relay::{FrameReader, RefreshRequests};
@@ -94,11 +94,6 @@ impl Call {
         }
         simulation.finish()
     }
-}
-
-/// SSRC of a stream: 0 is nobody's.
-pub(super) fn ssrc_of(stream: usize) -> u32 {
-    stream as u32 + 1
 }
 
 impl<'a> Simulation<'a> {

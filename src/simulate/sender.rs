@@ -11,6 +11,11 @@ use crate::rtp::rtcp::{self, RtcpMessage};
 use crate::session::{PAYLOAD_TYPE, SenderOutput, VideoSender, VideoSenderConfig};
 use crate::structure::{DecodeTargets, PictureRequest, Planner, Refresh};
 
+/// SSRC of a stream: 0 is nobody's.
+pub(super) fn ssrc_of(stream: usize) -> u32 {
+    stream as u32 + 1
+}
+
 /// What a frame carries in place of coded content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp {
