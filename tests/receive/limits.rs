@@ -213,14 +213,15 @@ fn jumps_have_their_limits() {
 /// A sender starts anew a little before the numbers where it was, so that all it sends seems to be late.
 #[test]
 fn a_run_of_late_packets_is_a_stream_that_starts_anew() {
-    let late = |n: u16| packet(0_u16.wrapping_sub(1000).wrapping_add(n), n, Part::Whole, 100);
+    // Its timestamps begin anew too.
+    let late = |n: u16| packet(0_u16.wrapping_sub(1000).wrapping_add(n), 1000 + n, Part::Whole, 100);
     let mut started = reassembler(|_| {});
     for n in 0..7 {
         assert_eq!(started.push(STARTED, late(n)), Err(Rejected::Late));
     }
     assert_eq!(started.push(STARTED, late(7)), Ok(Accepted::New));
     // Those before it are its stream's too.
-    assert_eq!(frames(&mut started, STARTED), [7, 0, 1, 2, 3, 4, 5, 6]);
+    assert_eq!(frames(&mut started, STARTED), [1007, 1000, 1001, 1002, 1003, 1004, 1005, 1006]);
     assert_eq!(started.push(STARTED, late(8)), Ok(Accepted::New));
     // Not so if others come in between, as with packets that come twice.
     let mut goes_on = reassembler(|_| {});
@@ -230,6 +231,24 @@ fn a_run_of_late_packets_is_a_stream_that_starts_anew() {
             assert!(goes_on.push(STARTED, packet(n / 7 + 1, n / 7 + 1, Part::Whole, 100)).is_ok());
         }
     }
+}
+
+/// A path that was congested brings many packets at once that were asked for, and given up since.
+#[test]
+fn a_run_of_packets_that_are_sent_again_too_late_is_no_other_stream() {
+    let mut reassembler = reassembler(|_| {});
+    // 1 to 40 are lost.
+    let after = |n: u16| packet(40 + n, 40 + n, Part::Whole, 100);
+    reassembler.push(STARTED, after(1)).unwrap();
+    let late = STARTED + Duration::from_secs(2);
+    frames(&mut reassembler, late);
+    reassembler.push(late, after(2)).unwrap();
+    for n in 1..=40 {
+        let again = packet(n, n, Part::Whole, 100);
+        assert_eq!(reassembler.push(late, again), Err(Rejected::Late));
+    }
+    reassembler.push(late, after(3)).unwrap();
+    assert_eq!(frames(&mut reassembler, late), [42, 43]);
 }
 
 /// A silence is as long as packets are waited for: the path was out, and what is missing is old.

@@ -17,6 +17,9 @@ use crate::rtp::frame::ReceivedFrame;
 use crate::rtp::packet::RtpPacket;
 use crate::rtp::payload::{PayloadFormat, av1, opaque, sframe};
 
+/// Ticks of the RTP clock in 30 s, in which a packet is sent again at the latest.
+const OLD_TICKS: u32 = 30 * 90_000;
+
 /// Structures kept: that of the running coded video sequence, and those just before and after it.
 const MAX_STRUCTURES: usize = 3;
 
@@ -47,6 +50,8 @@ pub struct Reassembler {
     bytes: usize,
     /// When the first packet came. Until [`ReassemblerConfig::start_within`] is over, one from before it may follow.
     started: Option<Time>,
+    /// RTP timestamp of the newest packet.
+    timestamp: Option<u32>,
     /// Packets that were not believed, each the next of the one before, and whether they are now.
     strays: Strays,
     /// Of all frames with a lower number all packets have come, or never will.
@@ -72,6 +77,7 @@ impl Reassembler {
             base: 0,
             bytes: 0,
             started: None,
+            timestamp: None,
             strays: Strays::default(),
             settled: None,
             structures: VecDeque::new(),
@@ -150,13 +156,21 @@ impl Reassembler {
         let descriptor = rtp.extension_range(self.config.descriptor_id)?.ok_or(Rejected::NoDescriptor)?;
         let &[flags, high, low, ..] = &packet[descriptor.clone()] else { return Err(Rejected::NoDescriptor) };
         let sequence_number = rtp.header.sequence_number;
-        let sequence = match self.place(now, sequence_number) {
+        // A packet that was captured just before the newest one is late, or is sent again, and no sign of another stream.
+        let behind = self.timestamp.map(|newest| newest.wrapping_sub(rtp.header.timestamp));
+        let is_old = behind.is_some_and(|behind| behind < OLD_TICKS);
+        let sequence = match self.place(now, sequence_number, is_old) {
             Ok(sequence) => sequence,
             Err(rejected) => {
-                self.strays.handle_rejected(sequence_number, &packet, &rejected);
+                if !is_old {
+                    self.strays.handle_rejected(sequence_number, &packet, &rejected);
+                }
                 return Err(rejected);
             }
         };
+        if !is_old || self.timestamp.is_none() {
+            self.timestamp = Some(rtp.header.timestamp);
+        }
         let received = Received {
             timestamp: rtp.header.timestamp,
             marker: rtp.header.marker,
@@ -298,7 +312,7 @@ impl Reassembler {
     }
 
     /// The sequence number beyond 16 bits, for which there is an entry, a missing one, afterwards.
-    fn place(&mut self, now: Time, sequence_number: u16) -> Result<u64, Rejected> {
+    fn place(&mut self, now: Time, sequence_number: u16, is_old: bool) -> Result<u64, Rejected> {
         if self.started.is_none() {
             self.started = Some(now);
             self.base = (1 << 32) + u64::from(sequence_number);
@@ -341,7 +355,7 @@ impl Reassembler {
                 }
                 return Err(Rejected::OutOfRange(sequence_number));
             } else {
-                if self.strays.before(sequence_number) + 1 >= LATE_RUN {
+                if !is_old && self.strays.before(sequence_number) + 1 >= LATE_RUN {
                     return Ok(self.restart(now, sequence_number));
                 }
                 self.statistics.late += 1;
