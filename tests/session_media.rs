@@ -868,6 +868,10 @@ mod video {
                     }
                     RtcpMessage::Fir { requests, .. } => requests.iter_mut().for_each(|r| r.ssrc = SSRC),
                     RtcpMessage::Lrr { requests, .. } => requests.iter_mut().for_each(|r| r.ssrc = SSRC),
+                    // Transport-wide feedback and reports are for the relay.
+                    RtcpMessage::Other { packet_type: 205, .. } | RtcpMessage::ReceiverReport { .. } => {
+                        continue;
+                    }
                     other => panic!("{other:?}"),
                 }
                 let mut translated = vec![];

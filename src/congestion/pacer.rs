@@ -31,7 +31,7 @@ const MOST_LATE: Duration = Duration::from_millis(100);
 const PROBE_PACKETS: u32 = 5;
 const PROBE_STRETCH: u32 = 4;
 /// Packets of the base layer are dropped after this multiple of [`PacerConfig::longest_wait`].
-const BASE_WAITS: u32 = 3;
+const BASE_WAITS: u32 = 2;
 /// Bytes of a padding packet at most, and at least.
 const PADDING: usize = 1200;
 const LEAST_PADDING: usize = 100;
@@ -101,7 +101,7 @@ pub enum PacerOutput<T> {
 pub struct PacerConfig {
     /// Packets are sent at this multiple of the estimate, 1 to 2.5.
     pub factor: f64,
-    /// Packets are dropped after this time, those of [`PacketClass::Base`] after three times as much.
+    /// Packets are dropped after this time, those of [`PacketClass::Base`] after twice as much.
     pub longest_wait: Duration,
     /// Bytes that wait at most.
     pub most_bytes: usize,

@@ -18,7 +18,7 @@ use bytes::{Bytes, BytesMut};
 use super::DATA_PAYLOAD_TYPE;
 use super::incoming::{Incoming, IncomingStatistics, Opened};
 use super::outgoing::{Outgoing, OutgoingStatistics};
-use super::receiver::Refused;
+use super::receiver::{MIN_RETRY, Refused};
 use super::round_trip::RoundTrip;
 use super::sender::{SendError, SenderOutput};
 use super::sequence::{MAX_NUMBERS, Sequence, Slot};
@@ -356,7 +356,7 @@ impl DataReceiver {
     /// A receiver with the opener of [`Context::data`] and the keys.
     pub fn new(config: DataReceiverConfig, opener: Opener, keys: KeyRing) -> Self {
         let nack = NackConfig {
-            retry_after: config.round_trip * 3 / 2,
+            retry_after: config.round_trip * 3 / 4,
             give_up: config.give_up,
             // Their number is bounded by the time.
             max_requests: if config.repair { u8::MAX } else { 0 },
@@ -432,7 +432,8 @@ impl DataReceiver {
 
     fn adapt(&mut self) {
         if let Some(timeout) = self.round_trip.timeout() {
-            self.sequence.set_retry_after(timeout);
+            // Twice in the time that an answer takes, as with video.
+            self.sequence.set_retry_after((timeout / 2).max(MIN_RETRY));
         }
     }
 

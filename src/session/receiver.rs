@@ -30,7 +30,7 @@ use crate::rtp::{
 use crate::structure::{DecodeTarget, Refresh};
 
 /// From one request for a packet to the next at least.
-const MIN_RETRY: Duration = Duration::from_millis(25);
+pub(super) const MIN_RETRY: Duration = Duration::from_millis(25);
 /// A frame is waited for as long as this at least: a sender may be busy with a picture when it is asked.
 const MIN_WAIT: Duration = Duration::from_millis(100);
 /// One of the lowest layer's chain is waited for as long as this at least.

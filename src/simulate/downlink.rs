@@ -85,9 +85,8 @@ impl Downlink {
     /// Takes a packet of the receiver. Gives the refreshes that it asks for, by stream.
     pub fn handle_feedback(&mut self, now: Time, packet: &[u8]) -> Vec<(usize, Refresh)> {
         let mut refreshes = Vec::new();
-        let at = |ssrc: u32, streams: &[Stream]| {
-            streams.iter().position(|stream| ssrc_of(stream.stream) == ssrc)
-        };
+        let at =
+            |ssrc: u32, streams: &[Stream]| streams.iter().position(|stream| ssrc_of(stream.stream) == ssrc);
         for message in rtcp::read(packet).flatten() {
             match message {
                 RtcpMessage::Nack { media_ssrc, lost, .. } => {

