@@ -796,6 +796,7 @@ mod video {
             let mut ring = KeyRing::new(agreement, Duration::from_secs(5));
             ring.add(Time::ZERO, keys.grant().clone());
             let mut sends = VideoSenderConfig::new(SSRC);
+            sends.path = None;
             sends.opaque = true;
             let mut receives = VideoReceiverConfig::new(RELAYED, TARGET);
             receives.opaque = true;
@@ -823,7 +824,9 @@ mod video {
             self.sender.handle_coded(now, &plan, payloads.iter().map(Vec::as_slice)).unwrap();
             let mut packets = vec![];
             while let SenderOutput::Transmit(packet) = self.sender.poll(now) {
-                packets.extend(self.relay.forward(now, &packet));
+                if !rtcp::is_rtcp(&packet) {
+                    packets.extend(self.relay.forward(now, &packet));
+                }
             }
             packets.iter().for_each(|packet| self.forwarded.insert(packet.clone()));
             packets

@@ -324,12 +324,12 @@ fn a_link_that_breaks_down_for_two_seconds_freezes_nobody_for_long() {
         let gaps = [call.gap(10, 14), call.gap(14, 30)];
         let summary = format!("{to}: gaps {gaps:?}, {}", call.summary());
         println!("{summary}");
-        assert!(gaps[0] <= Duration::from_millis(gap) && gaps[1] <= Duration::from_millis(150), "{summary}");
+        assert!(gaps[0] <= Duration::from_millis(gap) && gaps[1] <= Duration::from_millis(300), "{summary}");
         let statistics = call.sender.statistics();
         assert!(statistics.dropped > 0 || to > 100_000, "{summary}");
         assert!(statistics.key_pictures <= 3, "{summary}");
         // It was the sender that knew: receivers had to ask for next to nothing.
-        assert!(call.receiver.statistics().refreshes <= 1, "{summary}");
+        assert!(call.receiver.statistics().refreshes <= 2, "{summary}");
         let (_, estimate) = call.told.last().unwrap();
         assert!(*estimate > 2_000_000, "{estimate}");
     }

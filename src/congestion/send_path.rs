@@ -21,6 +21,9 @@ const IN_USE: Duration = Duration::from_secs(1);
 const LISTENS: Duration = Duration::from_secs(5);
 /// A bitrate is told of if it differs from the last one by one part in this.
 const CHANGE: u64 = 20;
+/// Bits of a probe that a caller asks for at least, unless that takes longer than this.
+const PROBE_BITS: f64 = 8.0 * 6000.0;
+const LONGEST_PROBE: Duration = Duration::from_secs(1);
 /// Bytes of the blocks that packets are copied into: one allocation for about 50 packets.
 const BLOCK: usize = 64 << 10;
 /// RTP padding has this many bytes at most (RFC 3550, section 5.1).
@@ -190,11 +193,14 @@ impl SendPath {
     }
 
     /// Starts a probe that the caller wants for a reason of its own, such as a layer that it would like to forward. The path
-    /// makes its own as well, up to [`SendPathConfig::wanted`]; `false` if one of them is under way or is to come first.
+    /// makes its own as well, up to [`SendPathConfig::wanted`]; `false` if one of them is under way or is to come first. A
+    /// probe of a low bitrate lasts longer than it is asked to, up to a second, since a few packets tell nothing.
     pub fn start_probe(&mut self, now: Time, probe: Probe) -> bool {
         let starts = self.transport_id.is_some() && !self.pacer.is_probing() && !self.estimator.is_starting();
         if starts {
-            self.pacer.start_probe(now, probe);
+            let enough = Duration::from_secs_f64(PROBE_BITS / probe.bitrate.max(1) as f64);
+            let duration = probe.duration.max(enough.min(LONGEST_PROBE));
+            self.pacer.start_probe(now, Probe { duration, ..probe });
         }
         starts
     }
