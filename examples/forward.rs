@@ -14,7 +14,7 @@ use layercast::Time;
 use layercast::congestion::{
     FeedbackConfig, PacketClass, PathPacket, ReceivePath, SendPath, SendPathConfig, SendPathOutput,
 };
-use layercast::relay::{Forward, Forwarder, ForwarderConfig, FrameReader, RefreshRequests};
+use layercast::relay::{ForwarderConfig, FrameReader, RefreshRequests, Subscription};
 use layercast::rtp::packet::{RtpPacket, RtpPacketMut};
 use layercast::rtp::rtcp::{self, Lost, RtcpMessage, is_rtcp};
 use layercast::structure::{LayerId, Refresh};
@@ -146,7 +146,7 @@ struct Proxy<'a> {
     /// The number and the class of the frame that is forwarded.
     frame: (u64, PacketClass),
     reader: FrameReader,
-    forwarder: Forwarder,
+    subscription: Subscription,
     requests: RefreshRequests,
     /// SSRC and payload type of the sender's packets.
     media: (u32, u8),
@@ -156,15 +156,10 @@ struct Proxy<'a> {
     lost: Vec<Lost>,
     /// What the receiver reports.
     reports: Vec<RtcpMessage>,
-    /// By how much sequence numbers are higher than the sender's: it grows with each packet of our own, and shrinks with
-    /// each that is dropped.
-    offset: u16,
-    /// What each of the sender's sequence numbers became; nothing if it was dropped.
-    forwarded_as: Vec<Option<u16>>,
-    /// The other way round: the sender's number of what went on under each.
-    sent_as: Vec<u16>,
-    /// The sender's highest sequence number.
-    newest: Option<u16>,
+    /// Packets of our own, by which sequence numbers are higher than those of the subscription.
+    extra: u16,
+    /// The highest sequence number that went on.
+    last: u16,
     /// A packet whose payload is to be swapped with another's.
     held: Option<Bytes>,
     /// The packets of the last frames.
@@ -176,8 +171,8 @@ struct Proxy<'a> {
 
 impl<'a> Proxy<'a> {
     fn new(args: &'a Args, network: Network) -> Self {
-        let mut forwarder = Forwarder::new(ForwarderConfig::default());
-        forwarder.set_target(Time::ZERO, Some(LayerId::new(args.spatial, args.temporal)));
+        let mut subscription = Subscription::new(ForwarderConfig::default());
+        subscription.set_target(Time::ZERO, Some(LayerId::new(args.spatial, args.temporal)));
         let mut path = SendPathConfig::new(START);
         path.wanted = MOST;
         Self {
@@ -187,16 +182,14 @@ impl<'a> Proxy<'a> {
             downlink: SendPath::new(path, Some(TRANSPORT_ID)),
             frame: (0, PacketClass::Media),
             reader: FrameReader::new(),
-            forwarder,
+            subscription,
             requests: RefreshRequests::default(),
             media: (0, 0),
             requested: 0,
             lost: vec![],
             reports: vec![],
-            offset: 0,
-            forwarded_as: vec![None; 1 << 16],
-            sent_as: (0..=u16::MAX).collect(),
-            newest: None,
+            extra: 0,
+            last: 0,
             held: None,
             kept: VecDeque::new(),
             forwarded: 0,
@@ -214,52 +207,21 @@ impl<'a> Proxy<'a> {
             return Ok(());
         }
         self.media = (rtp.header.ssrc, rtp.header.payload_type);
-        let sequence_number = rtp.header.sequence_number;
-        let is_next = self.count(sequence_number);
         // Without a descriptor, or before the first structure, there is nothing to decide by.
-        let frame = match rtp.extension(DESCRIPTOR_ID)? {
-            Some(descriptor) => self.reader.read(descriptor).ok(),
-            None => None,
+        let descriptor = rtp.extension(DESCRIPTOR_ID)?;
+        let Some(frame) = descriptor.and_then(|descriptor| self.reader.read(descriptor).ok()) else {
+            self.dropped += 1;
+            return Ok(());
         };
-        let Some(frame) = frame else { return self.send(now, packet.clone()) };
         let is_base = frame.dependencies.layer == LayerId::default();
         self.frame = (frame.number, if is_base { PacketClass::Base } else { PacketClass::Media });
         self.requests.handle_frame(&frame);
-        match self.forwarder.handle_frame(now, &frame) {
-            Forward::Send { end_of_picture } => {
-                let mut packet = packet.to_vec();
-                if end_of_picture {
-                    RtpPacketMut::new(&mut packet)?.set_marker(true);
-                }
-                self.tamper(now, &packet.into())
-            }
-            // The next packet takes its number, so that the receiver misses nothing.
-            Forward::Drop if is_next => {
-                self.dropped += 1;
-                self.offset = self.offset.wrapping_sub(1);
-                self.forwarded_as[usize::from(sequence_number)] = None;
-                Ok(())
-            }
-            // One that comes late has left a gap, which the receiver takes for a loss.
-            Forward::Drop => self.send(now, packet.clone()),
+        let mut packet = packet.to_vec();
+        if self.subscription.handle_packet(now, &frame, &mut packet)? {
+            return self.tamper(now, &packet.into());
         }
-    }
-
-    /// Notes what a sequence number becomes. Gives whether it is higher than all before it.
-    fn count(&mut self, sequence_number: u16) -> bool {
-        let newest = *self.newest.get_or_insert(sequence_number.wrapping_sub(1));
-        let ahead = sequence_number.wrapping_sub(newest);
-        if ahead == 0 || ahead >= 1 << 15 {
-            return false;
-        }
-        for number in 1..=ahead {
-            let number = newest.wrapping_add(number);
-            let forwarded_as = number.wrapping_add(self.offset);
-            self.forwarded_as[usize::from(number)] = Some(forwarded_as);
-            self.sent_as[usize::from(forwarded_as)] = number;
-        }
-        self.newest = Some(sequence_number);
-        true
+        self.dropped += 1;
+        Ok(())
     }
 
     /// Does to a packet what it is to suffer, and sends it on.
@@ -317,25 +279,25 @@ impl<'a> Proxy<'a> {
         let Some((_, packets)) = self.kept.pop_front().filter(|_| again) else { return Ok(()) };
         for packet in packets {
             self.tampered += 1;
-            self.offset = self.offset.wrapping_add(1);
-            self.emit(now, &packet, self.newest.unwrap_or(0).wrapping_add(self.offset))?;
+            self.extra = self.extra.wrapping_add(1);
+            self.emit(now, &packet, self.last.wrapping_add(1))?;
         }
         Ok(())
     }
 
-    /// Sends a packet on under the number that it was given when it came.
+    /// Sends a packet on under the number that the subscription gave it, behind the packets of our own.
     fn send(&mut self, now: Time, packet: Bytes) -> Result<()> {
         let sequence_number = RtpPacket::read(&packet)?.header.sequence_number;
-        match self.forwarded_as[usize::from(sequence_number)] {
-            Some(number) => self.emit(now, &packet, number),
-            None => Ok(()),
-        }
+        self.emit(now, &packet, sequence_number.wrapping_add(self.extra))
     }
 
     fn emit(&mut self, now: Time, packet: &[u8], number: u16) -> Result<()> {
         let mut packet = packet.to_vec();
         RtpPacketMut::new(&mut packet)?.set_sequence_number(number);
         self.forwarded += 1;
+        if self.forwarded == 1 || number.wrapping_sub(self.last) < 1 << 15 {
+            self.last = number;
+        }
         let (frame, class) = self.frame;
         self.downlink.handle_packet(now, PathPacket { class, frame, packet: packet.into() });
         Ok(())
@@ -362,8 +324,8 @@ impl<'a> Proxy<'a> {
                 report @ RtcpMessage::ReceiverReport { .. } => self.reports.push(report),
                 RtcpMessage::Nack { lost, .. } => {
                     let numbers = lost.iter().flat_map(|lost| lost.sequence_numbers());
-                    let numbers = numbers.map(|number| self.sent_as[usize::from(number)]);
-                    self.lost.extend(Lost::of(numbers));
+                    let original = |number: u16| self.subscription.original(number.wrapping_sub(self.extra));
+                    self.lost.extend(Lost::of(numbers.filter_map(original)));
                 }
                 RtcpMessage::Pli { .. } | RtcpMessage::Fir { .. } => {
                     self.requests.handle_request(Refresh::KEY);
@@ -389,7 +351,7 @@ impl<'a> Proxy<'a> {
             let lost = std::mem::take(&mut self.lost);
             feedback.push(RtcpMessage::Nack { sender_ssrc: SSRC, media_ssrc: self.media.0, lost });
         }
-        if let Some(refresh) = self.forwarder.poll(now) {
+        if let Some(refresh) = self.subscription.poll(now) {
             self.requests.handle_request(refresh);
         }
         if let Some(refresh) = self.requests.poll(now) {
