@@ -143,10 +143,10 @@ pub enum SenderOutput {
 pub struct SenderStatistics {
     /// Pictures sent; those of which no layer is wanted do not count.
     pub pictures: u64,
-    /// Pictures left out, since packets still waited to be sent.
-    pub skipped: u64,
     /// Of these, key pictures.
     pub key_pictures: u64,
+    /// Pictures left out, since packets still waited to be sent.
+    pub skipped: u64,
     /// Packets sent for the first time.
     pub packets: u64,
     /// Their bytes.
