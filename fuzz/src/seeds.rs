@@ -108,7 +108,9 @@ fn sender_feedback(path: u8) -> Vec<u8> {
 
 /// Pictures of which one packet each is lost, and parity packets of others.
 fn parity() -> Vec<u8> {
-    let step = |n: u8, kind: u8| [&[kind, 60][..], &(0..60).map(|at| at * n).collect::<Vec<u8>>()].concat();
+    let step = |n: u8, kind: u8| {
+        [&[kind, 60][..], &(0..60).map(|at: u8| at.wrapping_mul(n)).collect::<Vec<u8>>()].concat()
+    };
     let forged = [0, 0, 30, 0, 0, 0, 0, 0, 1, 3, 0, 1, 2, 3];
     let forged = [&[1, forged.len() as u8][..], &forged].concat();
     (0..12).flat_map(|n| [step(n, 3 | (n & 3) << 2), forged.clone()].concat()).collect()
