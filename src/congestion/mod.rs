@@ -17,12 +17,13 @@
 //! - [`send_path`] and [`receive_path`]: the two ends of a path, with these parts joined.
 //!
 //! One path has one of each, whatever the number of its streams, and two types join them: [`SendPath`] and
-//! [`ReceivePath`]. Programs that need it otherwise drive the parts themselves. The round of a sender: it hands packets to
-//! the [`Pacer`], polls it, gives each packet that comes out a number by [`SentLog::push`], writes that into the packet's
-//! header extension ([`RtpPacketMut::set_extension`](crate::rtp::RtpPacketMut::set_extension)) and sends it. Each feedback
-//! message goes to [`SentLog::handle_feedback`], its reports to [`Estimator::report`], the new [`Estimator::bitrate`] to
-//! [`Pacer::set_bitrate`], and a probe that [`Estimator::probe`] asks for to [`Pacer::start_probe`]. While no message comes
-//! it calls [`Estimator::silence`], so that the bitrate of a dead path goes down.
+//! [`ReceivePath`]. Programs that need it otherwise drive the parts themselves. The round of a sender: it hands packets
+//! to the [`Pacer`], polls it, gives each packet that comes out a number by [`SentLog::push`], writes that into the
+//! packet's header extension ([`RtpPacketMut::set_extension`](crate::rtp::RtpPacketMut::set_extension)) and sends it.
+//! Each feedback message goes to [`SentLog::handle_feedback`], its reports to [`Estimator::report`], the new
+//! [`Estimator::bitrate`] to [`Pacer::set_bitrate`], and a probe that [`Estimator::probe`] asks for to
+//! [`Pacer::start_probe`]. While no message comes it calls [`Estimator::silence`], so that the bitrate of a dead path
+//! goes down.
 //!
 //! All of them hold a bounded amount of memory, whatever a peer sends. They allocate for some feedback messages, and
 //! nothing for each packet.

@@ -137,8 +137,8 @@ pub struct Pacer<T> {
     /// By class.
     queues: [VecDeque<Waiting<T>>; 4],
     queued: usize,
-    /// Bytes sent that are still to be paid for, at the time of the last payment; below 0 are those that were due before it
-    /// and still wait.
+    /// Bytes sent that are still to be paid for, at the time of the last payment; below 0 are those that were due
+    /// before it and still wait.
     debt: f64,
     paid: Time,
     probing: Option<Probing>,

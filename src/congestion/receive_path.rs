@@ -8,8 +8,8 @@ use crate::rtp::{RtcpMessage, RtpPacket, rtcp};
 
 /// Answers the packets of all streams of one path with transport-wide feedback.
 ///
-/// One path has one, whatever the number of its streams: the numbers are those of the path, and so is the feedback. It takes
-/// every RTP packet that comes, also of streams that nobody knows, such as padding.
+/// One path has one, whatever the number of its streams: the numbers are those of the path, and so is the feedback. It
+/// takes every RTP packet that comes, also of streams that nobody knows, such as padding.
 #[derive(Debug)]
 pub struct ReceivePath {
     transport_id: u8,

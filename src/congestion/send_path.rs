@@ -121,16 +121,16 @@ struct Waiting {
 /// Sends the packets of all streams of one path: paces and numbers them, and estimates what the path carries.
 ///
 /// Packets go in by [`handle_packet`](Self::handle_packet), in any number of streams, and come out by
-/// [`poll`](Self::poll) when they are due, each with the path's next transport-wide number. The number is written into the
-/// header extension, which has to be there with two bytes; packets without it are paced all the same, but the path learns
-/// nothing from them. Feedback messages go to [`handle_feedback`](Self::handle_feedback).
+/// [`poll`](Self::poll) when they are due, each with the path's next transport-wide number. The number is written into
+/// the header extension, which has to be there with two bytes; packets without it are paced all the same, but the path
+/// learns nothing from them. Feedback messages go to [`handle_feedback`](Self::handle_feedback).
 ///
 /// # Padding
 ///
 /// Probes need packets when the streams have none. They are RTP packets of nothing but padding, up to 255 bytes each
-/// (RFC 3550, section 5.1), of an SSRC of their own. So no stream has a gap in its sequence numbers, a relay that forwards
-/// the streams it knows passes them over, and so does a receiver; all of them count for transport-wide feedback, which goes
-/// by the path and not by the stream.
+/// (RFC 3550, section 5.1), of an SSRC of their own. So no stream has a gap in its sequence numbers, a relay that
+/// forwards the streams it knows passes them over, and so does a receiver; all of them count for transport-wide
+/// feedback, which goes by the path and not by the stream.
 #[derive(Debug)]
 pub struct SendPath {
     config: SendPathConfig,
@@ -192,9 +192,10 @@ impl SendPath {
         self.estimator.over_used()
     }
 
-    /// Starts a probe that the caller wants for a reason of its own, such as a layer that it would like to forward. The path
-    /// makes its own as well, up to [`SendPathConfig::wanted`]; `false` if one of them is under way or is to come first. A
-    /// probe of a low bitrate lasts longer than it is asked to, up to a second, since a few packets tell nothing.
+    /// Starts a probe that the caller wants for a reason of its own, such as a layer that it would like to forward. The
+    /// path makes its own as well, up to [`SendPathConfig::wanted`]; `false` if one of them is under way or is to come
+    /// first. A probe of a low bitrate lasts longer than it is asked to, up to a second, since a few packets tell
+    /// nothing.
     pub fn start_probe(&mut self, now: Time, probe: Probe) -> bool {
         let starts = self.transport_id.is_some() && !self.pacer.is_probing() && !self.estimator.is_starting();
         if starts {
@@ -415,8 +416,8 @@ mod tests {
         }
     }
 
-    /// A path of `capacity` bit/s and 30 ms each way with a stream that uses what is estimated, for some seconds. Gives the
-    /// estimate in the end, and all packets.
+    /// A path of `capacity` bit/s and 30 ms each way with a stream that uses what is estimated, for some seconds. Gives
+    /// the estimate in the end, and all packets.
     fn run(path: &mut SendPath, capacity: u64, seconds: u64) -> (u64, Vec<Bytes>) {
         let mut receiver = ReceivePath::new(ID, FeedbackConfig::new(1, 2));
         let (mut there, mut back) = (std::collections::VecDeque::new(), std::collections::VecDeque::new());

@@ -210,8 +210,9 @@ impl Attester {
         }
     }
 
-    /// The next message, if one is due at the time `now`: the interval is over since the first poll after the first frame, or there are
-    /// [`MAX_IN_MESSAGE`], or the epoch is over. To be called after each picture until it returns `None`.
+    /// The next message, if one is due at the time `now`: the interval is over since the first poll after the first
+    /// frame, or there are [`MAX_IN_MESSAGE`], or the epoch is over. To be called after each picture until it returns
+    /// `None`.
     ///
     /// # Errors
     /// [`SigningFailed`]. The frames are kept.

@@ -162,8 +162,8 @@ impl KeyRing {
 
     /// Ends the grants of the epochs before `epoch`, in which a member was removed, after [`ROUND_TRIP`] at most: it
     /// knows their keys and could seal with them in anybody's name. This is about all grants that came by
-    /// [`add`](Self::add), which have to be of one group. [`Group::enter`](super::mls::Group::enter) does this for a member; an observer is told by the
-    /// member who hands it the next grant.
+    /// [`add`](Self::add), which have to be of one group. [`Group::enter`](super::mls::Group::enter) does this for a
+    /// member; an observer is told by the member who hands it the next grant.
     pub fn end_before(&mut self, now: Time, epoch: u64) {
         let end = now + self.overlap.min(ROUND_TRIP);
         for held in self.held.iter_mut().filter(|held| held.giver.is_none() && held.grant.epoch < epoch) {

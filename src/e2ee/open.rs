@@ -108,8 +108,8 @@ pub enum OpenError {
         /// How many frames.
         behind: u32,
     },
-    /// Payload or header were changed, or (with [`Binding::Metadata`] and [`Binding::Page`]) the descriptor; or it was sealed with
-    /// another key.
+    /// Payload or header were changed, or (with [`Binding::Metadata`] and [`Binding::Page`]) the descriptor; or it was
+    /// sealed with another key.
     #[error("not authentic")]
     NotAuthentic,
     /// The payload is the sender's, but a field of the descriptor that came with it is not.

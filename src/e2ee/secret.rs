@@ -161,7 +161,8 @@ impl Grant {
     /// the base layer gets that of [`Context::video`] with spatial layer 0. `None` if this grant does not include
     /// it, or if the [`Schedule`] knows no such parts.
     ///
-    /// The observer could also seal that layer in the sender's name: see the [module](super#senders-are-not-proven-by-their-keys).
+    /// The observer could also seal that layer in the sender's name: see the
+    /// [module](super#senders-are-not-proven-by-their-keys).
     ///
     /// # Errors
     /// If the key id has no room for sender or context.

@@ -184,8 +184,8 @@ pub enum RtcpMessage {
     },
 }
 
-/// Whether a packet is RTCP, if RTP comes to the same port: by its second byte (RFC 5761, section 4). The payload types 64
-/// to 95 cannot be used there.
+/// Whether a packet is RTCP, if RTP comes to the same port: by its second byte (RFC 5761, section 4). The payload types
+/// 64 to 95 cannot be used there.
 pub fn is_rtcp(packet: &[u8]) -> bool {
     packet.get(1).is_some_and(|packet_type| (192..=223).contains(packet_type))
 }

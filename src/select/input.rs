@@ -90,7 +90,8 @@ impl Offer {
         &mut self.layers
     }
 
-    /// The offer of a stream of pictures of `size`, `frame_rate` a second, in one of the table's modes; `bitrate` gives the bit/s of each decode target, all that it needs included.
+    /// The offer of a stream of pictures of `size`, `frame_rate` a second, in one of the table's modes; `bitrate` gives
+    /// the bit/s of each decode target, all that it needs included.
     ///
     /// In the `L` modes a switch up needs a layer refresh, and a switch down nothing. In the `S` modes each
     /// switch needs a layer refresh, and in the `_KEY` modes a key picture.

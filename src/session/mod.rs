@@ -1,9 +1,9 @@
 //! The two ends of a stream of video, audio or messages: pictures in and packets out, packets in and pictures out.
 //!
 //! A [`VideoSender`] codes pictures, describes, seals and packetizes them, sends packets again that a receiver misses,
-//! and does what receivers ask for. It paces its packets by an estimate of what the path carries. A [`VideoReceiver`] puts
-//! packets together, opens frames as soon as their keys are there, asks for what is missing, tells what arrived, and gives
-//! out pictures in order. They speak to browsers too, if they agree on that ([`VideoSenderConfig::opaque`]).
+//! and does what receivers ask for. It paces its packets by an estimate of what the path carries. A [`VideoReceiver`]
+//! puts packets together, opens frames as soon as their keys are there, asks for what is missing, tells what arrived,
+//! and gives out pictures in order. They speak to browsers too, if they agree on that ([`VideoSenderConfig::opaque`]).
 //!
 //! An [`AudioSender`] seals the frames of an audio coder in a packet each, and an [`AudioReceiver`] gives them out in
 //! order and says where some are lost. A [`DataSender`] and a [`DataReceiver`] carry messages, in order or not, with
@@ -26,10 +26,10 @@
 //! ([`VideoSenderConfig::path`](VideoSenderConfig)), and takes the packets of all other streams over the same path:
 //! [`VideoSender::handle_packet`]. Those of a second camera come from a sender without a path, by
 //! [`VideoSender::next_packet`]. The transport-wide feedback of all of them goes to the sender that has the path. Several
-//! receivers of one path share a [`ReceivePath`](crate::congestion::ReceivePath): it takes every packet that comes, and they
-//! are configured without a [`transport_id`](VideoReceiverConfig). A relay is the end of two paths, and uses a
-//! [`ReceivePath`](crate::congestion::ReceivePath) and a [`SendPath`](crate::congestion::SendPath) without anything of this
-//! module.
+//! receivers of one path share a [`ReceivePath`](crate::congestion::ReceivePath): it takes every packet that comes, and
+//! they are configured without a [`transport_id`](VideoReceiverConfig). A relay is the end of two paths, and uses a
+//! [`ReceivePath`](crate::congestion::ReceivePath) and a [`SendPath`](crate::congestion::SendPath) without anything of
+//! this module.
 //!
 //! Nothing that comes from the network is an error of a call: a packet that came twice, late or damaged is counted, and
 //! what a program may want to know of it is an event.

@@ -46,8 +46,8 @@ pub struct VideoReceiverConfig {
     pub payload_type: u8,
     /// Identifier of the Dependency Descriptor's header extension, 1 to 255.
     pub descriptor_id: u8,
-    /// Identifier of the transport-wide number's header extension, 1 to 255. Packets that carry one are answered. `None` if
-    /// that is done elsewhere, such as by a [`ReceivePath`] that several receivers share.
+    /// Identifier of the transport-wide number's header extension, 1 to 255. Packets that carry one are answered.
+    /// `None` if that is done elsewhere, such as by a [`ReceivePath`] that several receivers share.
     pub transport_id: Option<u8>,
     /// Synchronization source of the parity packets. A receiver takes them if they come.
     pub fec_ssrc: u32,
@@ -278,9 +278,10 @@ impl VideoReceiver {
         self.playout.set_min_delay(min_delay);
     }
 
-    /// Takes a packet of the path as it came: RTP, parity packets among it, or a sender's RTCP (RFC 5761, section 4, tells
-    /// them apart). What is wrong with one of the stream is told by [`ReceiverOutput::Refused`]; those that came twice or
-    /// too late are counted only. Of those of another SSRC, such as padding, it is only told that they arrived.
+    /// Takes a packet of the path as it came: RTP, parity packets among it, or a sender's RTCP (RFC 5761, section 4,
+    /// tells them apart). What is wrong with one of the stream is told by [`ReceiverOutput::Refused`]; those that came
+    /// twice or too late are counted only. Of those of another SSRC, such as padding, it is only told that they
+    /// arrived.
     pub fn handle_packet(&mut self, now: Time, packet: Bytes) {
         if rtcp::is_rtcp(&packet) {
             return self.handle_rtcp(now, &packet);

@@ -1,7 +1,7 @@
 //! Sender and receiver reports (RFC 3550, section 6.4): when they are due, and what is in them.
 //!
-//! They go out on their own, as RFC 5506 allows, without the items of section 6.5: which streams belong together is for the
-//! program to agree on.
+//! They go out on their own, as RFC 5506 allows, without the items of section 6.5: which streams belong together is for
+//! the program to agree on.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use crate::Time;
 use crate::rtp::numbers::unwrap;
 use crate::rtp::{ReportBlock, RtcpMessage, RtpHeader, SenderInfo};
 
-/// From one report to the next. Section 6.2 recommends 360 divided by the bandwidth in kbit/s, in seconds, which is this at
-/// 360 kbit/s; two ends need no random part in it, which is there so that many members do not report at once.
+/// From one report to the next. Section 6.2 recommends 360 divided by the bandwidth in kbit/s, in seconds, which is
+/// this at 360 kbit/s; two ends need no random part in it, which is there so that many members do not report at once.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// `MAX_DROPOUT` and `MAX_MISORDER` of section A.1: a sequence number that is further ahead or behind begins a new stream,
-/// once the next one follows it.
+/// `MAX_DROPOUT` and `MAX_MISORDER` of section A.1: a sequence number that is further ahead or behind begins a new
+/// stream, once the next one follows it.
 const MAX_DROPOUT: u64 = 3000;
 const MAX_MISORDER: u64 = 100;
 /// Ticks of the RTP clock in a second.

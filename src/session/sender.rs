@@ -57,7 +57,8 @@ pub struct VideoSenderConfig {
     /// Bytes of a packet at most, from the RTP header on.
     pub max_packet: usize,
     /// Whether sealed frames travel as browsers send and take them: see [`opaque`](crate::rtp::payload::opaque). The
-    /// keys' agreement then says [`Binding::Page`](crate::e2ee::Binding::Page). Frames in the clear are the same in any case.
+    /// keys' agreement then says [`Binding::Page`](crate::e2ee::Binding::Page). Frames in the clear are the same in any
+    /// case.
     pub opaque: bool,
     /// Packets kept to be sent again.
     pub history: usize,

@@ -82,8 +82,8 @@ impl Describer {
     ///
     /// The first frame of a key picture brings the structure along. When the available decode
     /// targets change, the descriptors say so up to the next frame of each of their chains: a receiver that misses
-    /// that frame finds its chain broken. A key picture of another mode or size brings a new structure, whose template ids
-    /// are not those that held so far.
+    /// that frame finds its chain broken. A key picture of another mode or size brings a new structure, whose template
+    /// ids are not those that held so far.
     ///
     /// # Errors
     /// [`DescriptorError::NoStructure`] if no key picture of this mode and size came before: receivers could

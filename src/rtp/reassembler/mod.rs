@@ -9,9 +9,10 @@
 //! The reassembler asks for the packets of a gap in the sequence numbers ([`Reassembler::nacks`]) until it gives them up,
 //! and for the one after the newest if the picture goes on and nothing comes. A relay that
 //! drops layers renumbers what it forwards, so every gap is a loss. What was lost in a long silence is not asked for: a
-//! key picture is newer, and costs less. A packet far ahead of all others is not believed until the next one follows it, since it would make
-//! packets missing that were never sent, and in the end those late that are still to come. Frames that miss a packet which was given up are abandoned. [`Reassembler::settled`] says below which
-//! frame number nothing more can come, so that the frame buffer does not wait for frames that a relay has dropped.
+//! key picture is newer, and costs less. A packet far ahead of all others is not believed until the next one follows
+//! it, since it would make packets missing that were never sent, and in the end those late that are still to come.
+//! Frames that miss a packet which was given up are abandoned. [`Reassembler::settled`] says below which frame number
+//! nothing more can come, so that the frame buffer does not wait for frames that a relay has dropped.
 //!
 //! # Structures
 //! A descriptor can only be read by its structure, which comes with a key frame. A frame whose templates are not
