@@ -105,7 +105,7 @@ const ROUGH_PROBE_EVERY: Duration = Duration::from_secs(1);
 /// begun if both are longer than this.
 const LONGEST_PROBED_QUEUE: Duration = Duration::from_millis(100);
 /// At low bitrates it takes longer until there are enough packets to measure.
-const GROWTH_PROBE_BITS: f64 = 8.0 * 6000.0;
+pub(super) const PROBE_BITS: f64 = 8.0 * 6000.0;
 /// A result below this multiple of the estimate is within what a measurement is off.
 const PROBE_GAIN: f64 = 1.15;
 const LONGEST_GROWTH_PROBE: Duration = Duration::from_millis(80);
@@ -277,7 +277,7 @@ impl Estimator {
             return None;
         }
         let bitrate = GROWTH * estimate;
-        let enough = Duration::from_secs_f64(GROWTH_PROBE_BITS / bitrate.max(LOWEST));
+        let enough = Duration::from_secs_f64(PROBE_BITS / bitrate.max(LOWEST));
         let duration = enough.clamp(GROWTH_PROBE_FOR, LONGEST_GROWTH_PROBE);
         if self.queueing + duration > LONGEST_PROBED_QUEUE {
             return None;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::estimator::Estimator;
+use super::estimator::{Estimator, PROBE_BITS};
 use super::feedback::FeedbackError;
 use super::pacer::{PacedPacket, Pacer, PacerConfig, PacerOutput, PacketClass};
 use super::sent::SentLog;
@@ -21,8 +21,7 @@ const IN_USE: Duration = Duration::from_secs(1);
 const LISTENS: Duration = Duration::from_secs(5);
 /// A bitrate is told of if it differs from the last one by one part in this.
 const CHANGE: u64 = 20;
-/// Bits of a probe that a caller asks for at least, unless that takes longer than this.
-const PROBE_BITS: f64 = 8.0 * 6000.0;
+/// A probe that a caller asks for lasts no longer than this to have enough bits.
 const LONGEST_PROBE: Duration = Duration::from_secs(1);
 /// Bytes of the blocks that packets are copied into: one allocation for about 50 packets.
 const BLOCK: usize = 64 << 10;

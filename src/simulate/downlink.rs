@@ -36,6 +36,7 @@ pub(super) struct Downlink {
     broken: Vec<(usize, Refresh)>,
     /// When to poll again.
     pub timeout: Option<Time>,
+    /// Kept so that packets do not allocate.
     packets: BytesMut,
 }
 
@@ -70,11 +71,12 @@ impl Downlink {
     }
 
     /// Takes a packet of a stream. `false` if the receiver does not get it.
-    pub fn handle_packet(&mut self, now: Time, w: usize, frame: &RelayFrame, packet: &mut [u8]) -> bool {
-        if self.streams[w].subscription.handle_packet(now, frame, packet) != Ok(true) {
+    pub fn handle_packet(&mut self, now: Time, w: usize, frame: &RelayFrame, packet: &[u8]) -> bool {
+        self.packets.extend_from_slice(packet);
+        if self.streams[w].subscription.handle_packet(now, frame, &mut self.packets) != Ok(true) {
+            self.packets.clear();
             return false;
         }
-        self.packets.extend_from_slice(packet);
         let packet = self.packets.split().freeze();
         let is_base = frame.dependencies.layer == LayerId::default();
         let class = if is_base { PacketClass::Base } else { PacketClass::Media };

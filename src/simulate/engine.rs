@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::call::Call;
 use super::downlink::Downlink;
@@ -74,8 +74,6 @@ struct Simulation<'a> {
     receivers: Vec<Receiver>,
     /// The receivers that watch each stream, and in which of their windows.
     watchers: Vec<Vec<(usize, usize)>>,
-    /// Kept so that packets do not allocate.
-    packet: BytesMut,
 }
 
 impl Call {
@@ -112,7 +110,6 @@ impl<'a> Simulation<'a> {
             folds: (0..streams).map(|_| DemandFold::new(call.demand)).collect(),
             receivers: Vec::new(),
             watchers: vec![Vec::new(); streams],
-            packet: BytesMut::new(),
         };
         for (r, spec) in call.receivers.iter().enumerate() {
             let mut receiver = Receiver {
@@ -223,10 +220,7 @@ impl<'a> Simulation<'a> {
         self.requests[s].handle_frame(&frame);
         for i in 0..self.watchers[s].len() {
             let (r, w) = self.watchers[s][i];
-            self.packet.clear();
-            self.packet.extend_from_slice(packet);
-            let downlink = &mut self.receivers[r].downlink;
-            if downlink.handle_packet(now, w, &frame, &mut self.packet) {
+            if self.receivers[r].downlink.handle_packet(now, w, &frame, packet) {
                 self.send(now, r);
             }
             self.follow(now, r, w);
