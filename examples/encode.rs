@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
+use layercast::Time;
 use layercast::bitstream::{IvfHeader, IvfWriter};
 use layercast::encoder::{DEFAULT_SPEED, EncodeOptions, SvcConfig, SvcEncoder, TemporalUnit};
 use layercast::picture::Picture;
@@ -138,6 +139,8 @@ struct Session {
     bytes: usize,
     /// Spent in the coder.
     seconds: f64,
+    /// From a picture to the next.
+    interval: std::time::Duration,
 }
 
 impl Session {
@@ -168,12 +171,14 @@ impl Session {
             pictures: 0,
             bytes: 0,
             seconds: 0.0,
+            interval: std::time::Duration::from_secs_f64(rate.den as f64 / rate.num as f64),
         })
     }
 
     fn picture(&mut self, picture: &Picture) -> Result<()> {
         let start = Instant::now();
-        let unit = self.encoder.encode(&picture.view(), self.pictures as i64, EncodeOptions::default())?;
+        let captured = Time::new(self.interval.mul_f64(self.pictures as f64));
+        let unit = self.encoder.encode(&picture.view(), captured, EncodeOptions::default())?;
         let bytes = unit.to_bytes();
         self.seconds += start.elapsed().as_secs_f64();
         self.bytes += bytes.len();

@@ -40,7 +40,7 @@
 //! let mut encoder = SvcEncoder::new(SvcConfig::new(size, ScalabilityMode::L2T2))?;
 //! let mut decoder = Decoder::new(DecoderConfig::default())?;
 //! for n in 0..3 {
-//!     let unit = encoder.encode(&camera.picture(n).view(), n as i64, EncodeOptions::default())?;
+//!     let unit = encoder.encode(&camera.picture(n).view(), Scene::time(n), EncodeOptions::default())?;
 //!     let mut small = Vec::new();
 //!     bitstream::write_temporal_delimiter(&mut small);
 //!     for frame in unit.frames.iter().filter(|frame| frame.plan.layer.spatial_id == 0) {

@@ -19,7 +19,7 @@ fn check(mut encoder: SvcEncoder, pictures: &[Picture]) {
     let mode = encoder.config().mode;
     let mut receivers = Receivers::new(mode).unwrap();
     for (n, picture) in pictures.iter().enumerate() {
-        let unit = encoder.encode(&picture.view(), n as i64, EncodeOptions::default()).unwrap();
+        let unit = encoder.encode(&picture.view(), Scene::time(n as u64), EncodeOptions::default()).unwrap();
         assert_eq!(unit.plan.key, n == 0);
         let shown = receivers.receive(&encoder, &unit, &unit.to_bytes()).unwrap();
         assert!(!shown.is_empty(), "{mode}: picture {n} shows nothing");
@@ -101,7 +101,10 @@ fn the_number_of_threads_changes_no_bit() {
             config.threads = threads;
             let mut encoder = SvcEncoder::new(config).unwrap();
             let units = pictures.iter().enumerate().map(|(n, picture)| {
-                encoder.encode(&picture.view(), n as i64, EncodeOptions::default()).unwrap().to_bytes()
+                encoder
+                    .encode(&picture.view(), Scene::time(n as u64), EncodeOptions::default())
+                    .unwrap()
+                    .to_bytes()
             });
             units.collect::<Vec<_>>()
         };
@@ -127,7 +130,7 @@ fn with_a_quantizer_that_changes_and_key_pictures_within() {
             encoder.set_quantizer(1 + chance.below(255) as u8).unwrap();
             let options =
                 EncodeOptions { refresh: common::key_if(chance.once_in(7)), ..EncodeOptions::default() };
-            let unit = encoder.encode(&picture.view(), n as i64, options).unwrap();
+            let unit = encoder.encode(&picture.view(), Scene::time(n as u64), options).unwrap();
             assert_eq!(unit.plan.key, n == 0 || options.refresh.is_key());
             receivers.receive(&encoder, &unit, &unit.to_bytes()).unwrap();
         }

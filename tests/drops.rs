@@ -75,7 +75,7 @@ fn random_drops_do_no_harm() {
     for n in 0..300 {
         let options =
             EncodeOptions { refresh: common::key_if(relay.chance.once_in(25)), ..EncodeOptions::default() };
-        let unit = encoder.encode(&scene.picture(n).view(), n as i64, options).unwrap();
+        let unit = encoder.encode(&scene.picture(n).view(), Scene::time(n), options).unwrap();
         relay.switch(&unit);
         targets.insert(relay.target);
         let frames = relay.forward(&unit);

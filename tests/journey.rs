@@ -39,7 +39,7 @@ fn send(mode: ScalabilityMode, outgoing: &mut Outgoing) -> Vec<Sent> {
     let mut encoder = common::encoder(SIZE, mode, 60);
     let code = |n: u64| {
         let options = layercast::encoder::EncodeOptions { refresh: common::key_if(n == 6), wanted: None };
-        let unit = encoder.encode(&scene.picture(n).view(), n as i64, options).unwrap();
+        let unit = encoder.encode(&scene.picture(n).view(), Scene::time(n), options).unwrap();
         let mut packets = Packets::new();
         let payloads = unit.frames.iter().map(|frame| &frame.data[..]);
         outgoing.send(&unit.plan, payloads, n as u32 * TICKS, &mut packets).unwrap();

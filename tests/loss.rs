@@ -31,7 +31,7 @@ fn clip(mode: ScalabilityMode) -> Vec<Coded> {
 fn code(encoder: &mut SvcEncoder, scene: &Scene, n: u64) -> Coded {
     let options =
         EncodeOptions { refresh: common::key_if(n.is_multiple_of(KEY_INTERVAL)), ..EncodeOptions::default() };
-    let unit = encoder.encode(&scene.picture(n).view(), n as i64, options).unwrap();
+    let unit = encoder.encode(&scene.picture(n).view(), Scene::time(n), options).unwrap();
     let top = encoder.config().mode.structure().spatial_layers - 1;
     Coded {
         key: unit.plan.key,

@@ -89,7 +89,7 @@ fn check(mode: ScalabilityMode) {
             wanted = random_targets(structure, &mut chance);
         }
         let options = EncodeOptions { wanted: Some(wanted), ..EncodeOptions::default() };
-        let unit = encoder.encode(&scene.picture(n).view(), n as i64, options).unwrap();
+        let unit = encoder.encode(&scene.picture(n).view(), Scene::time(n), options).unwrap();
         for frame in &unit.frames {
             let needed_by = frame.plan.needed_by;
             assert!(!needed_by.intersection(wanted).is_empty(), "{mode}: nobody wants {}", frame.plan.layer);
@@ -145,7 +145,7 @@ fn a_spatial_layer_comes_back_without_a_key_frame() {
         for n in 0..24 {
             let wanted = DecodeTargets::only(&[if (5..12).contains(&n) { lowest } else { highest }]);
             let options = EncodeOptions { wanted: Some(wanted), ..EncodeOptions::default() };
-            let unit = encoder.encode(&scene.picture(n).view(), n as i64, options).unwrap();
+            let unit = encoder.encode(&scene.picture(n).view(), Scene::time(n), options).unwrap();
             assert_eq!(unit.plan.key, n == 0, "{mode}: picture {n}");
             shows.push(receiver.receive(&encoder, &unit));
         }
@@ -160,8 +160,8 @@ fn nothing_is_coded_for_nobody() {
     let scene = Scene::new(SIZE);
     let mut encoder = common::encoder(SIZE, ScalabilityMode::L3T3, 100);
     let nobody = EncodeOptions { wanted: Some(DecodeTargets::NONE), ..EncodeOptions::default() };
-    let unit = encoder.encode(&scene.picture(0).view(), 0, nobody).unwrap();
+    let unit = encoder.encode(&scene.picture(0).view(), Scene::time(0), nobody).unwrap();
     assert!(unit.frames.is_empty() && unit.to_bytes().is_empty() && !unit.plan.key);
-    let unit = encoder.encode(&scene.picture(1).view(), 1, EncodeOptions::default()).unwrap();
+    let unit = encoder.encode(&scene.picture(1).view(), Scene::time(1), EncodeOptions::default()).unwrap();
     assert!(unit.plan.key && unit.frames.len() == 3);
 }

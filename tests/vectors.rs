@@ -34,7 +34,7 @@ fn encode(mode: ScalabilityMode, pictures: &[Picture]) -> Vec<u8> {
     let mut encoder = common::encoder(SIZE, mode, QUANTIZER);
     let mut stream = vec![];
     for (n, picture) in pictures.iter().enumerate() {
-        let unit = encoder.encode(&picture.view(), n as i64, EncodeOptions::default()).unwrap();
+        let unit = encoder.encode(&picture.view(), Scene::time(n as u64), EncodeOptions::default()).unwrap();
         section5::write_temporal_unit(&mut stream, &unit.to_bytes()).unwrap();
     }
     stream

@@ -15,6 +15,7 @@ use super::layer::{self, CodedFrame, Job, LayerCoder, Reference};
 use super::quantizer::Quantizer;
 use super::rate::{Controller, FixedQuantizer};
 use super::unit::{LayerFrame, TemporalUnit};
+use crate::Time;
 use crate::bitstream::{self, RefSlots, SequenceHeader};
 use crate::picture::{Picture, PictureView, Size, plane_size};
 use crate::structure::{DecodeTargets, FrameKind, FramePlan, PicturePlan, PictureRequest, Planner};
@@ -31,10 +32,10 @@ struct Layer {
 /// Encodes pictures as the layers of one AV1 stream.
 ///
 /// ```
-/// # use layercast::{Size, encoder::*, picture::Picture, structure::ScalabilityMode};
+/// # use layercast::{Size, Time, encoder::*, picture::Picture, structure::ScalabilityMode};
 /// let mut encoder = SvcEncoder::new(SvcConfig::new(Size::new(64, 64), ScalabilityMode::L2T1))?;
 /// let picture = Picture::new(Size::new(64, 64));
-/// let unit = encoder.encode(&picture.view(), 0, EncodeOptions::default())?;
+/// let unit = encoder.encode(&picture.view(), Time::ZERO, EncodeOptions::default())?;
 /// assert_eq!(unit.frames.len(), 2);
 /// # Ok::<(), layercast::encoder::EncodeError>(())
 /// ```
@@ -133,7 +134,7 @@ impl SvcEncoder {
         Ok(())
     }
 
-    /// Encodes one picture. The temporal unit carries the same `timestamp`, which the encoder does not read.
+    /// Encodes one picture, `captured` then. Pictures come in the order of their capture, at any distance in time.
     ///
     /// The picture becomes a key picture unasked if a wanted layer can come back in no other way (see
     /// [`Planner`]).
@@ -144,7 +145,7 @@ impl SvcEncoder {
     pub fn encode(
         &mut self,
         picture: &PictureView<'_>,
-        timestamp: i64,
+        captured: Time,
         options: EncodeOptions,
     ) -> Result<TemporalUnit, EncodeError> {
         let (expected, given) = (self.config.size, picture.size());
@@ -152,8 +153,8 @@ impl SvcEncoder {
             return Err(EncodeError::PictureSize { expected, given });
         }
         match self.pool.clone() {
-            Some(pool) => pool.install(|| self.encode_here(picture, timestamp, options)),
-            None => self.encode_here(picture, timestamp, options),
+            Some(pool) => pool.install(|| self.encode_here(picture, captured, options)),
+            None => self.encode_here(picture, captured, options),
         }
     }
 
@@ -161,7 +162,7 @@ impl SvcEncoder {
     fn encode_here(
         &mut self,
         picture: &PictureView<'_>,
-        timestamp: i64,
+        captured: Time,
         options: EncodeOptions,
     ) -> Result<TemporalUnit, EncodeError> {
         let structure = self.planner.structure();
@@ -190,7 +191,7 @@ impl SvcEncoder {
         }
         let sizes: Vec<usize> = frames.iter().map(|frame| frame.data.len()).collect();
         self.rate.coded(&plan, &sizes);
-        Ok(TemporalUnit { timestamp, plan, frames })
+        Ok(TemporalUnit { captured, plan, frames })
     }
 
     /// The last picture of a spatial layer as a decoder shows it: the encoder's own reconstruction. `None`

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::Time;
 use crate::bitstream;
 use crate::picture::Size;
 use crate::structure::{FramePlan, PicturePlan};
@@ -22,8 +23,8 @@ pub struct LayerFrame {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct TemporalUnit {
-    /// The time that came with the picture.
-    pub timestamp: i64,
+    /// When the picture was captured, as the caller said.
+    pub captured: Time,
     /// What the planner decided for the picture, as a `Describer` takes it.
     pub plan: PicturePlan,
     /// The layer frames, lowest spatial layer first; none if nothing was wanted.

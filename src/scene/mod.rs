@@ -7,6 +7,9 @@
 //! A picture depends on its size and number alone and is the same on every machine, bit for bit: the code uses only
 //! operations that IEEE 754 defines exactly, and no `sin` of the platform's library.
 
+use std::time::Duration;
+
+use crate::Time;
 use crate::picture::{Picture, Size, plane_size};
 
 /// Pictures per second at which the motion looks natural.
@@ -52,6 +55,11 @@ impl Scene {
     /// Width and height in luma samples.
     pub fn size(&self) -> Size {
         self.size
+    }
+
+    /// When picture `n` is captured, at [`FRAME_RATE`].
+    pub fn time(n: u64) -> Time {
+        Time::new(Duration::from_secs(n) / FRAME_RATE)
     }
 
     /// Picture `n`, the first being 0, at [`FRAME_RATE`].

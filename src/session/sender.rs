@@ -357,9 +357,8 @@ impl VideoSender {
             return Ok(());
         }
         let refresh = self.next_refresh(now);
-        let timestamp = i64::from(self.timestamp(now));
         let encoder = self.encoder.as_mut().ok_or(SendError::NoEncoder)?;
-        let unit = match encoder.encode(picture, timestamp, EncodeOptions { refresh, wanted: self.wanted }) {
+        let unit = match encoder.encode(picture, now, EncodeOptions { refresh, wanted: self.wanted }) {
             Ok(unit) => unit,
             Err(error) => {
                 self.requests.handle_request(refresh);

@@ -225,7 +225,9 @@ fn a_picture_is_no_larger_than_its_structure_says() {
     let size = Size::new(128, 96);
     for (said, refused) in [(size, false), (Size::new(128, 95), true)] {
         let mut encoder = SvcEncoder::new(SvcConfig::new(size, L1T1)).unwrap();
-        let unit = encoder.encode(&Scene::new(size).picture(0).view(), 0, EncodeOptions::default()).unwrap();
+        let unit = encoder
+            .encode(&Scene::new(size).picture(0).view(), Time::ZERO, EncodeOptions::default())
+            .unwrap();
         let wanted = DecodeTargets::all(L1T1.structure());
         let plan = Planner::new(L1T1, said).next(PictureRequest { wanted, ..PictureRequest::default() });
         let mut sender = VideoSender::without_encoder(VideoSenderConfig::new(SSRC), None);

@@ -14,6 +14,7 @@ use image::{Rgb, RgbImage};
 use layercast::bitstream::{IvfHeader, IvfWriter};
 use layercast::encoder::{EncodeOptions, SvcConfig, SvcEncoder};
 use layercast::picture::Picture;
+use layercast::scene::Scene;
 use layercast::structure::ScalabilityMode;
 use layercast_examples::receivers::Receivers;
 use layercast_examples::report::{self, Duration, Row};
@@ -101,7 +102,8 @@ impl Demo {
     }
 
     fn picture(&mut self, picture: &Picture) -> Result<()> {
-        let unit = self.encoder.encode(&picture.view(), self.pictures as i64, EncodeOptions::default())?;
+        let unit =
+            self.encoder.encode(&picture.view(), Scene::time(self.pictures), EncodeOptions::default())?;
         let bytes = unit.to_bytes();
         self.file.write(self.pictures, &bytes)?;
         self.pictures += 1;

@@ -13,6 +13,7 @@ use layercast::Size;
 use layercast::encoder::{EncodeOptions, SvcConfig, SvcEncoder, TemporalUnit};
 use layercast::picture::Picture;
 use layercast::quality::Quality;
+use layercast::scene::Scene;
 use layercast::structure::{DecodeTargets, LayerId, Refresh, ScalabilityMode};
 use layercast_examples::video::Source;
 use layercast_examples::{Result, at, exit_code, progress};
@@ -109,7 +110,7 @@ fn sizes_and_quality(mut encoder: SvcEncoder, pictures: &[Picture]) -> Result<St
     let mut history: VecDeque<Vec<Vec<Picture>>> = VecDeque::new();
     let bar = progress("coding and comparing", Some(pictures.len() as u64));
     for (n, picture) in pictures.iter().enumerate() {
-        let unit = encoder.encode(&picture.view(), n as i64, EncodeOptions::default())?;
+        let unit = encoder.encode(&picture.view(), Scene::time(n as u64), EncodeOptions::default())?;
         for s in 0..layers {
             let bytes = bytes(&unit, s as u8).ok_or("a layer without a frame")?;
             if n == 0 { keys[s] = bytes } else { sizes[s].push(bytes) }
@@ -169,7 +170,11 @@ fn refresh(mut encoder: SvcEncoder, pictures: &[Picture], spatial_id: u8) -> Res
         // Every fourth cycle begins with a refresh.
         let refresh = n > 0 && n % (4 * cycle) == 0;
         let refresh = if refresh { Refresh::layer(spatial_id) } else { Refresh::NONE };
-        let unit = encoder.encode(&picture.view(), n as i64, EncodeOptions { refresh, wanted: None })?;
+        let unit = encoder.encode(
+            &picture.view(),
+            Scene::time(n as u64),
+            EncodeOptions { refresh, wanted: None },
+        )?;
         let fresh = unit.frames.iter().find(|frame| frame.plan.layer.spatial_id == spatial_id);
         if let Some(fresh) = fresh
             && n > 0
@@ -197,7 +202,7 @@ fn times(new: &dyn Fn() -> Result<SvcEncoder>, pictures: &[Picture]) -> Result<S
         let mut total = 0;
         for (n, picture) in pictures.iter().enumerate() {
             let start = Instant::now();
-            encoder.encode(&picture.view(), n as i64, options)?;
+            encoder.encode(&picture.view(), Scene::time(n as u64), options)?;
             if n > 0 {
                 total += start.elapsed().as_micros();
             }

@@ -8,6 +8,7 @@ pub mod rav1e;
 use bytes::Bytes;
 use layercast::encoder::{EncodeOptions, SvcConfig, SvcEncoder};
 use layercast::picture::Picture;
+use layercast::scene::Scene;
 
 use layercast_examples::Result;
 
@@ -25,7 +26,7 @@ pub trait Coder {
 /// This crate's encoder.
 pub struct Layercast {
     encoder: SvcEncoder,
-    picture: i64,
+    picture: u64,
 }
 
 impl Layercast {
@@ -37,7 +38,8 @@ impl Layercast {
 
 impl Coder for Layercast {
     fn code(&mut self, picture: &Picture, units: &mut Vec<Bytes>) -> Result<()> {
-        let unit = self.encoder.encode(&picture.view(), self.picture, EncodeOptions::default())?;
+        let unit =
+            self.encoder.encode(&picture.view(), Scene::time(self.picture), EncodeOptions::default())?;
         self.picture += 1;
         units.push(unit.to_bytes());
         Ok(())
