@@ -1,5 +1,6 @@
 //! What an encoder is made for, and what each picture is encoded for.
 
+use super::rate::RateConfig;
 use crate::picture::Size;
 use crate::structure::{DecodeTargets, Refresh, ScalabilityMode};
 
@@ -18,8 +19,11 @@ pub struct SvcConfig {
     pub size: Size,
     /// The layers, and the references between them.
     pub mode: ScalabilityMode,
-    /// `base_q_idx` (AV1 specification, section 6.8.11) of the lowest temporal layer, 1 (best) to 255.
+    /// `base_q_idx` (AV1 specification, section 6.8.11) of the lowest temporal layer, 1 (best) to 255, if there is no
+    /// bitrate to keep.
     pub quantizer: u8,
+    /// The bitrate to keep; none to code at a constant quantizer.
+    pub rate: Option<RateConfig>,
     /// log2 of the number of tile columns of the highest spatial layer, 0 to 6: 0 takes the fewest bits, n
     /// lets up to 2^n threads share a frame. Lower layers, and pictures that are too narrow, get as many
     /// columns as are at least 320 samples wide.
@@ -37,7 +41,7 @@ impl SvcConfig {
     /// columns if each is at least 320 samples wide, one in smaller pictures.
     pub fn new(size: Size, mode: ScalabilityMode) -> Self {
         let tile_columns_log2 = if size.width >= 1280 { 2 } else { 0 };
-        Self { size, mode, quantizer: 100, tile_columns_log2, speed: DEFAULT_SPEED, threads: 0 }
+        Self { size, mode, quantizer: 100, rate: None, tile_columns_log2, speed: DEFAULT_SPEED, threads: 0 }
     }
 }
 

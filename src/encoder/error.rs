@@ -14,6 +14,9 @@ pub enum EncodeError {
     /// Quantizer index 0 would be lossless coding, which the encoder does not support.
     #[error("the quantizer index is 1 to 255")]
     Quantizer,
+    /// Bounds of the quantizer that no index lies between, or a bitrate of 0.
+    #[error("rate control needs a bitrate above 0 and quantizers from 1 on")]
+    Rate,
     /// AV1 has fewer tile columns than the configuration asks for.
     #[error("at most 64 tile columns (log2 of 6), not 2^{0}")]
     Tiles(u8),

@@ -22,6 +22,8 @@ pub(crate) struct Reference {
     pub(crate) size: (usize, usize),
     pub(crate) frame: Arc<Frame<u8>>,
     pub(crate) cdfs: Box<CDFContext>,
+    /// Some samples of its source, to tell how much the next one differs.
+    pub(crate) sampled: Vec<u8>,
     /// Number of the picture that it is a frame of.
     pub(crate) picture_number: u64,
     /// Its vectors, if it has a temporal reference.
@@ -40,12 +42,21 @@ pub(crate) struct Cdef {
 /// A coded frame: the parameters that its header carries, and its tiles.
 pub(crate) struct CodedFrame {
     pub(crate) q: Quantizer,
+    /// The quantizer index that it was coded with first, and the bits that it took then.
+    pub(crate) tried: (u8, u64),
     pub(crate) tiles: Vec<Vec<u8>>,
     /// The tile from whose probabilities later frames start.
     pub(crate) context_update_tile_id: usize,
     pub(crate) levels: Levels,
     pub(crate) cdef: Cdef,
     pub(crate) reference: Arc<Reference>,
+}
+
+impl CodedFrame {
+    /// Bits of the tiles, without headers.
+    pub(crate) fn bits(&self) -> u64 {
+        self.tiles.iter().map(|tile| 8 * tile.len() as u64).sum()
+    }
 }
 
 /// The parameters and references that a frame is coded with.
@@ -201,11 +212,9 @@ impl LayerCoder {
         pad(rec, self.size);
         self.frames.push(Arc::clone(&self.fs.rec));
         let motion = (distance > 0).then(|| Arc::new(MotionField::new(&self.blocks, distance)));
-        if motion.is_some() {
-            self.last_motion.clone_from(&motion);
-        }
         CodedFrame {
             q,
+            tried: (q.qindex, tiles.iter().map(|tile| 8 * tile.len() as u64).sum()),
             tiles,
             context_update_tile_id,
             levels,
@@ -214,10 +223,46 @@ impl LayerCoder {
                 size: self.size,
                 frame: Arc::clone(&self.fs.rec),
                 cdfs: adapted,
+                sampled: self.sampled().collect(),
                 motion,
                 picture_number: job.picture_number,
             }),
         }
+    }
+
+    /// Keeps what the next frame is to know of one that stays as it was coded.
+    pub(crate) fn keep_motion(&mut self, coded: &CodedFrame) {
+        if coded.reference.motion.is_some() {
+            self.last_motion.clone_from(&coded.reference.motion);
+        }
+    }
+
+    /// Every fourth sample of every fourth row of the source's luma.
+    fn sampled(&self) -> impl Iterator<Item = u8> {
+        let plane = &self.fs.input.planes[0];
+        let (width, height) = self.size;
+        (0..height).step_by(4).flat_map(move |y| plane.row(y as isize)[..width].iter().copied().step_by(4))
+    }
+
+    /// The mean difference of the source to that of a reference, in luma.
+    pub(crate) fn change(&self, reference: &Reference) -> f64 {
+        let differences = self.sampled().zip(&reference.sampled).map(|(a, &b)| u64::from(a.abs_diff(b)));
+        differences.sum::<u64>() as f64 / reference.sampled.len() as f64
+    }
+
+    /// The mean difference of samples of the source to their neighbours, in luma.
+    pub(crate) fn detail(&self) -> f64 {
+        let plane = &self.fs.input.planes[0];
+        let (width, height) = self.size;
+        let mut sum = 0u64;
+        let rows = (1..height).step_by(4);
+        for y in rows.clone() {
+            let (above, row) = (&plane.row(y as isize - 1)[..width], &plane.row(y as isize)[..width]);
+            for ((&left, &here), &above) in row.iter().zip(&row[1..]).zip(&above[1..]) {
+                sum += u64::from(here.abs_diff(left)) + u64::from(here.abs_diff(above));
+            }
+        }
+        sum as f64 / (2 * rows.len().max(1) * width) as f64
     }
 
     /// The constrained directional enhancement filter (section 7.15).

@@ -42,5 +42,6 @@ mod unit;
 
 pub use config::{DEFAULT_SPEED, EncodeOptions, MAX_SIZE, MIN_SIZE, SvcConfig};
 pub use error::EncodeError;
+pub use rate::{Bitrate, LayerBitrates, RateConfig};
 pub use svc::SvcEncoder;
 pub use unit::{LayerFrame, TemporalUnit};

@@ -18,19 +18,9 @@ pub(crate) struct Quantizer {
 
 impl Quantizer {
     /// The quantizer of a frame, if `base` is the index of the lowest of `temporal_layers` temporal layers.
-    ///
-    /// Frames that others are predicted from deserve more bits: a key picture serves all pictures that
-    /// follow, the highest temporal layer none. A bit is also worth less error in them, since their errors
-    /// spread. Measured on real clips.
     pub(crate) fn of_frame(base: u8, key: bool, temporal_id: u8, temporal_layers: u8) -> Self {
-        let (percent, lambda) = match temporal_id {
-            0 if temporal_layers == 1 => (if key { 75 } else { 100 }, 1.0),
-            0 => (if key { 76 } else { 100 }, 0.5),
-            1 => (126, 0.6),
-            _ => (130, 1.0),
-        };
-        let qindex = (u32::from(base) * percent / 100).clamp(MIN_QINDEX.into(), 255);
-        Self::new(qindex as u8, lambda)
+        let place = Place { key, temporal_id, temporal_layers };
+        Self::new(place.qindex(base), place.lambda())
     }
 
     /// `lambda` is the value of a bit in squared error, relative to its usual value.
@@ -40,6 +30,49 @@ impl Quantizer {
         let lambda = lambda * 0.12 * step * step;
         Self { qindex, dc: dc.into(), ac: ac.into(), lambda, lambda_satd: lambda.sqrt() }
     }
+}
+
+/// The place of a frame in the structure, by which its quantizer differs from that of others.
+///
+/// Frames that others are predicted from deserve more bits: a key picture serves all pictures that follow, the highest
+/// temporal layer none. A bit is also worth less error in them, since their errors spread. Measured on real clips.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) key: bool,
+    pub(crate) temporal_id: u8,
+    pub(crate) temporal_layers: u8,
+}
+
+impl Place {
+    /// The quantizer index, if `base` is that of the lowest temporal layer.
+    pub(crate) fn qindex(self, base: u8) -> u8 {
+        let percent = match self.temporal_id {
+            0 if self.temporal_layers == 1 => if self.key { 75 } else { 100 },
+            0 => if self.key { 76 } else { 100 },
+            1 => 126,
+            _ => 130,
+        };
+        (u32::from(base) * percent / 100).clamp(MIN_QINDEX.into(), 255) as u8
+    }
+
+    /// The value of a bit in squared error, relative to its usual value.
+    pub(crate) fn lambda(self) -> f32 {
+        match self.temporal_id {
+            0 if self.temporal_layers > 1 => 0.5,
+            1 => 0.6,
+            _ => 1.0,
+        }
+    }
+}
+
+/// The step of coefficients at a quantizer index, in samples.
+pub(crate) fn step(qindex: u8) -> f64 {
+    f64::from(AC_STEP[usize::from(qindex)]) / 8.0
+}
+
+/// The smallest index with at least this step, in samples.
+pub(crate) fn index_of(step: f64) -> u8 {
+    AC_STEP.partition_point(|&ac| f64::from(ac) / 8.0 < step).clamp(MIN_QINDEX.into(), 255) as u8
 }
 
 #[rustfmt::skip]

@@ -12,13 +12,12 @@ use super::effort::effort;
 use super::error::EncodeError;
 use super::header;
 use super::layer::{self, CodedFrame, Job, LayerCoder, Reference};
-use super::quantizer::Quantizer;
-use super::rate::{Controller, FixedQuantizer};
+use super::rate::{Bitrate, BitrateController, CodedBits, Controller, FrameBudget, LayerBitrates, RateConfig};
 use super::unit::{LayerFrame, TemporalUnit};
 use crate::Time;
 use crate::bitstream::{self, RefSlots, SequenceHeader};
 use crate::picture::{Picture, PictureView, Size, plane_size};
-use crate::structure::{DecodeTargets, FrameKind, FramePlan, PicturePlan, PictureRequest, Planner};
+use crate::structure::{DecodeTarget, DecodeTargets, FrameKind, FramePlan, PicturePlan, PictureRequest, Planner};
 
 /// One spatial layer: its scaled picture, its coder, and its last reconstruction.
 struct Layer {
@@ -60,13 +59,20 @@ impl SvcEncoder {
     /// # Errors
     /// [`EncodeError`] if a field of the configuration is out of range, or its threads cannot be started.
     pub fn new(config: SvcConfig) -> Result<Self, EncodeError> {
-        let SvcConfig { size, mode, quantizer, tile_columns_log2, speed, threads } = config;
+        let SvcConfig { size, mode, quantizer, tile_columns_log2, speed, threads, .. } = config;
         if ![size.width, size.height].iter().all(|side| (MIN_SIZE..=MAX_SIZE).contains(side)) {
             return Err(EncodeError::Size(size));
         }
         if quantizer == 0 {
             return Err(EncodeError::Quantizer);
         }
+        let rate = match &config.rate {
+            None => Controller::Fixed(quantizer),
+            Some(rate) => {
+                let controller = BitrateController::new(checked(rate)?.clone(), mode, size);
+                Controller::Bitrate(Box::new(controller))
+            }
+        };
         if tile_columns_log2 > 6 {
             return Err(EncodeError::Tiles(tile_columns_log2));
         }
@@ -105,7 +111,7 @@ impl SvcEncoder {
             layers,
             slots: Default::default(),
             header_slots: RefSlots::new(),
-            rate: Controller::Fixed(FixedQuantizer::new(quantizer)),
+            rate,
             pool,
             config,
         })
@@ -130,8 +136,57 @@ impl SvcEncoder {
             return Err(EncodeError::Quantizer);
         }
         self.config.quantizer = quantizer;
-        self.rate = Controller::Fixed(FixedQuantizer::new(quantizer));
+        self.config.rate = None;
+        self.rate = Controller::Fixed(quantizer);
         Ok(())
+    }
+
+    /// Keeps a bitrate from the next picture on; none to go on at the constant quantizer.
+    ///
+    /// # Errors
+    /// [`EncodeError::Rate`] if the bitrate is 0, or the bounds of the quantizer are.
+    pub fn set_rate(&mut self, rate: Option<RateConfig>) -> Result<(), EncodeError> {
+        match (&rate, &mut self.rate) {
+            (None, controller) => *controller = Controller::Fixed(self.config.quantizer),
+            (Some(rate), Controller::Bitrate(controller)) => controller.set_config(checked(rate)?.clone()),
+            (Some(rate), controller) => {
+                let SvcConfig { mode, size, .. } = self.config;
+                *controller =
+                    Controller::Bitrate(Box::new(BitrateController::new(checked(rate)?.clone(), mode, size)));
+            }
+        }
+        self.config.rate = rate;
+        Ok(())
+    }
+
+    /// Changes the bitrate from the next picture on, and begins to keep one if the encoder kept none.
+    ///
+    /// # Errors
+    /// [`EncodeError::Rate`] if the bitrate is 0.
+    pub fn set_bitrate(&mut self, bitrate: Bitrate) -> Result<(), EncodeError> {
+        let rate = match &self.config.rate {
+            Some(rate) => RateConfig { bitrate, ..rate.clone() },
+            None => RateConfig::new(bitrate),
+        };
+        self.set_rate(Some(rate))
+    }
+
+    /// The bitrates that the layers are to keep: as given, or as learned up to the last picture. `None` at a constant
+    /// quantizer.
+    pub fn bitrates(&self) -> Option<&LayerBitrates> {
+        match &self.rate {
+            Controller::Fixed(_) => None,
+            Controller::Bitrate(controller) => Some(controller.bitrates()),
+        }
+    }
+
+    /// How many seconds the buffer of a decode target ([`RateConfig::buffer`]) lasts at its bitrate; negative if its
+    /// frames took more than there was. `None` if nothing of it is to be coded, and at a constant quantizer.
+    pub fn buffer(&self, target: DecodeTarget) -> Option<f64> {
+        match &self.rate {
+            Controller::Fixed(_) => None,
+            Controller::Bitrate(controller) => controller.buffer(target),
+        }
     }
 
     /// Encodes one picture, `captured` then. Pictures come in the order of their capture, at any distance in time.
@@ -169,9 +224,16 @@ impl SvcEncoder {
         let wanted = options.wanted.unwrap_or_else(|| DecodeTargets::all(structure));
         let plan = self.planner.next(PictureRequest { refresh: options.refresh, wanted });
         self.set_sources(picture, &plan.frames);
-        let quantizers = self.rate.plan(&plan);
-        let coded = self.code(&plan, &quantizers);
+        let (layers, slots) = (&self.layers, &self.slots);
+        let novelty = |frame: &FramePlan| {
+            let coder = &layers[usize::from(frame.layer.spatial_id)].coder;
+            let reference = frame.temporal_ref.and_then(|slot| slots[usize::from(slot)].as_deref());
+            reference.map_or_else(|| coder.detail(), |reference| coder.change(reference))
+        };
+        let budgets = self.rate.plan(captured, &plan, novelty);
+        let coded = self.code(&plan, &budgets);
         let mut frames = Vec::with_capacity(plan.frames.len());
+        let mut taken = Vec::with_capacity(plan.frames.len());
         for (frame, coded) in plan.frames.iter().zip(coded) {
             let layer = &self.layers[usize::from(frame.layer.spatial_id)];
             let mut data = Vec::new();
@@ -187,10 +249,12 @@ impl SvcEncoder {
                 &coded,
                 layer.coder.tiling(),
             )?;
-            frames.push(LayerFrame { data: data.into(), plan: frame.clone(), size: layer.size });
+            let (tried_at, tried) = coded.tried;
+            taken.push(CodedBits { bits: 8 * data.len() as u64, tried_at, tried });
+            let quantizer = coded.q.qindex;
+            frames.push(LayerFrame { data: data.into(), plan: frame.clone(), size: layer.size, quantizer });
         }
-        let sizes: Vec<usize> = frames.iter().map(|frame| frame.data.len()).collect();
-        self.rate.coded(&plan, &sizes);
+        self.rate.coded(&plan, taken.into_iter());
         Ok(TemporalUnit { captured, plan, frames })
     }
 
@@ -235,21 +299,21 @@ impl SvcEncoder {
 
     /// Codes the frames of a picture, one after the other if they are predicted from each other, otherwise at
     /// once.
-    fn code(&mut self, picture: &PicturePlan, quantizers: &[Quantizer]) -> Vec<CodedFrame> {
+    fn code(&mut self, picture: &PicturePlan, budgets: &[FrameBudget]) -> Vec<CodedFrame> {
         let frames = &picture.frames;
         let slots = &self.slots;
         if frames.iter().all(|f| f.inter_layer_ref.is_none()) {
-            let mut jobs: Vec<(&mut Layer, &FramePlan, Quantizer)> = Vec::with_capacity(frames.len());
+            let mut jobs: Vec<(&mut Layer, &FramePlan, FrameBudget)> = Vec::with_capacity(frames.len());
             for (spatial_id, layer) in self.layers.iter_mut().enumerate() {
-                let mut planned = frames.iter().zip(quantizers);
+                let mut planned = frames.iter().zip(budgets);
                 let own = planned.find(|(plan, _)| usize::from(plan.layer.spatial_id) == spatial_id);
-                if let Some((plan, &q)) = own {
-                    jobs.push((layer, plan, q));
+                if let Some((plan, &budget)) = own {
+                    jobs.push((layer, plan, budget));
                 }
             }
             let coded: Vec<_> = jobs
                 .into_par_iter()
-                .map(|(layer, plan, q)| code_frame(layer, plan, slots, q, picture.picture_number))
+                .map(|(layer, plan, budget)| code_frame(layer, plan, slots, budget, picture.picture_number))
                 .collect();
             for (plan, coded) in frames.iter().zip(&coded) {
                 self.keep(plan, coded);
@@ -257,9 +321,9 @@ impl SvcEncoder {
             return coded;
         }
         let mut all = Vec::with_capacity(frames.len());
-        for (plan, &q) in frames.iter().zip(quantizers) {
+        for (plan, &budget) in frames.iter().zip(budgets) {
             let layer = &mut self.layers[usize::from(plan.layer.spatial_id)];
-            let coded = code_frame(layer, plan, &self.slots, q, picture.picture_number);
+            let coded = code_frame(layer, plan, &self.slots, budget, picture.picture_number);
             self.keep(plan, &coded);
             all.push(coded);
         }
@@ -277,6 +341,16 @@ impl SvcEncoder {
     }
 }
 
+/// A configuration of rate control whose values are in range.
+fn checked(rate: &RateConfig) -> Result<&RateConfig, EncodeError> {
+    let some = match rate.bitrate {
+        Bitrate::Total(total) => total > 0,
+        Bitrate::Layers(bitrates) => bitrates.total() > 0,
+    };
+    let quantizers = &rate.quantizers;
+    if some && *quantizers.start() > 0 && !quantizers.is_empty() { Ok(rate) } else { Err(EncodeError::Rate) }
+}
+
 /// A thread pool of the encoder's own.
 fn new_pool(threads: usize) -> Result<ThreadPool, EncodeError> {
     ThreadPoolBuilder::new()
@@ -290,18 +364,29 @@ fn code_frame(
     layer: &mut Layer,
     plan: &FramePlan,
     slots: &[Option<Arc<Reference>>; 8],
-    q: Quantizer,
+    mut budget: FrameBudget,
     picture_number: u64,
 ) -> CodedFrame {
     let held = |slot: u8| slots[usize::from(slot)].as_deref();
     // A layer holds on to its last frame only while a slot may still need it.
     layer.last = None;
-    layer.coder.code(&Job {
-        intra: plan.kind != FrameKind::Inter,
-        q,
-        picture_number,
-        temporal: plan.temporal_ref.and_then(held),
-        below: plan.inter_layer_ref.and_then(held),
-        primary: plan.primary_ref.and_then(|i| held(plan.ref_slots[i])),
-    })
+    let mut tried = None;
+    loop {
+        let mut coded = layer.coder.code(&Job {
+            intra: plan.kind != FrameKind::Inter,
+            q: budget.q,
+            picture_number,
+            temporal: plan.temporal_ref.and_then(held),
+            below: plan.inter_layer_ref.and_then(held),
+            primary: plan.primary_ref.and_then(|i| held(plan.ref_slots[i])),
+        });
+        coded.tried = *tried.get_or_insert(coded.tried);
+        match budget.again(coded.bits()) {
+            Some(q) => budget.q = q,
+            None => {
+                layer.coder.keep_motion(&coded);
+                return coded;
+            }
+        }
+    }
 }

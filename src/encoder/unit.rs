@@ -17,6 +17,8 @@ pub struct LayerFrame {
     pub plan: FramePlan,
     /// Its size in luma samples.
     pub size: Size,
+    /// Its `base_q_idx`.
+    pub quantizer: u8,
 }
 
 /// One picture, encoded.

@@ -1,46 +1,99 @@
 //! Rate control: the quantizer of each frame.
+//!
+//! | module | part |
+//! | --- | --- |
+//! | `config` | what the caller asks for: bitrates, the buffer, bounds |
+//! | `split` | the bitrate of each layer, where the caller gives the sum alone |
+//! | `layer` | what one layer's frames cost at each quantizer, and how far the layer is ahead of its bitrate |
+//! | `buffer` | the buffer of each decode target |
+//! | `bitrate` | the quantizers of a picture, by all of these |
 
-use super::quantizer::Quantizer;
-use crate::structure::PicturePlan;
+mod bitrate;
+mod buffer;
+mod config;
+mod layer;
+mod split;
+
+pub use config::{Bitrate, LayerBitrates, RateConfig};
+
+pub(super) use bitrate::BitrateController;
+
+use super::quantizer::{self, Place, Quantizer};
+use crate::Time;
+use crate::structure::{FramePlan, PicturePlan};
 
 /// Chooses the quantizers of each picture before it is coded, and learns its size afterwards.
 pub(super) enum Controller {
     /// Constant quality, whatever it takes in bits.
-    Fixed(FixedQuantizer),
+    Fixed(u8),
+    /// Constant bitrate.
+    Bitrate(Box<BitrateController>),
+}
+
+/// The quantizer of a frame, and what to do if it takes too many bits at it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FrameBudget {
+    pub(super) q: Quantizer,
+    /// The value of a bit at it (see [`Quantizer::new`]).
+    lambda: f32,
+    /// Above so many bits the frame is coded again.
+    most: f64,
+    /// The largest index that it may have.
+    largest: u8,
+}
+
+/// What a frame took.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CodedBits {
+    pub(super) bits: u64,
+    /// The index that it was coded with first, and its bits then.
+    pub(super) tried_at: u8,
+    pub(super) tried: u64,
 }
 
 impl Controller {
-    /// The quantizers of the frames of a picture that is about to be coded, in the order of the plan.
-    pub(super) fn plan(&mut self, picture: &PicturePlan) -> Vec<Quantizer> {
+    /// The quantizers of the frames of a picture that is about to be coded, in the order of the plan. `novelty` tells
+    /// how much there is to code in a frame: how much its source differs from that of its temporal reference or, if it
+    /// has none, from sample to sample.
+    pub(super) fn plan(
+        &mut self,
+        captured: Time,
+        picture: &PicturePlan,
+        novelty: impl Fn(&FramePlan) -> f64,
+    ) -> Vec<FrameBudget> {
         match self {
-            Self::Fixed(fixed) => fixed.plan(picture),
+            Self::Fixed(base) => {
+                let temporal_layers = picture.mode.structure().temporal_layers;
+                let budget = |temporal_id| {
+                    let lambda = Place { key: picture.key, temporal_id, temporal_layers }.lambda();
+                    let q = Quantizer::of_frame(*base, picture.key, temporal_id, temporal_layers);
+                    FrameBudget { q, lambda, most: f64::INFINITY, largest: 255 }
+                };
+                picture.frames.iter().map(|frame| budget(frame.layer.temporal_id)).collect()
+            }
+            Self::Bitrate(controller) => controller.plan(captured, picture, novelty),
         }
     }
 
-    /// Takes note of the frames of the picture planned last: their sizes in bytes, in the order of the plan.
-    pub(super) fn coded(&mut self, _picture: &PicturePlan, _sizes: &[usize]) {
+    /// Takes note of the frames of the picture planned last, in the order of the plan: what each took.
+    pub(super) fn coded(&mut self, picture: &PicturePlan, frames: impl Iterator<Item = CodedBits>) {
         match self {
-            // The quantizer stays the same, whatever the sizes.
             Self::Fixed(_) => {}
+            Self::Bitrate(controller) => controller.coded(picture, frames),
         }
     }
 }
 
-/// Derives the quantizer of each frame from one index, by the frame's place in the structure.
-pub(super) struct FixedQuantizer {
-    base: u8,
-}
-
-impl FixedQuantizer {
-    /// `base` is `base_q_idx` of the lowest temporal layer, 1 to 255.
-    pub(super) fn new(base: u8) -> Self {
-        Self { base }
-    }
-
-    fn plan(&self, picture: &PicturePlan) -> Vec<Quantizer> {
-        let temporal_layers = picture.mode.structure().temporal_layers;
-        let quantizer =
-            |temporal_id| Quantizer::of_frame(self.base, picture.key, temporal_id, temporal_layers);
-        picture.frames.iter().map(|frame| quantizer(frame.layer.temporal_id)).collect()
+impl FrameBudget {
+    /// The quantizer to code a frame with again that took so many bits, or none if it is to stay as it is.
+    pub(super) fn again(&self, bits: u64) -> Option<Quantizer> {
+        let bits = bits as f64;
+        if bits <= self.most || self.q.qindex >= self.largest {
+            return None;
+        }
+        // A frame is coded again at most a few times: each time the step is larger by a quarter at least.
+        let step = quantizer::step(self.q.qindex) * (bits / (0.7 * self.most)).max(1.25);
+        let qindex = quantizer::index_of(step).clamp(self.q.qindex + 1, self.largest);
+        Some(Quantizer::new(qindex, self.lambda))
     }
 }
