@@ -16,6 +16,8 @@ use crate::structure::{DecodeTarget, DecodeTargets, FramePlan, LayerId, PictureP
 
 /// A layer that is ahead of its bitrate gives it back within about this time, in seconds.
 const PAYBACK: f64 = 1.0;
+/// The share of the buffer that it may keep.
+const FREE: f64 = 0.33;
 /// The most that a frame's bits are changed for that, as a share.
 const MOST_PAYBACK: f64 = 0.5;
 /// The same for what a temporal layer is further ahead than the others of its spatial layer.
@@ -23,7 +25,7 @@ const OWN_PAYBACK: f64 = 1.0;
 const MOST_OWN_PAYBACK: f64 = 0.3;
 /// A key picture takes at most so many seconds of its bitrate, and aims a little below.
 const KEY: f64 = 0.4;
-const KEY_AIM: f64 = 0.75;
+const KEY_AIM: f64 = 0.9;
 /// An inter frame takes at most so many times its budget.
 const MOST: f64 = 4.5;
 /// The share of a buffer that a frame may empty.
@@ -189,9 +191,22 @@ impl BitrateController {
                 false => layer.inter.learn(tried, step, novelty, interval),
             }
             layer.coded(now, bits, Duration::from_secs_f64(interval), patience);
+            if begins(frame) && matches!(self.config.bitrate, Bitrate::Total(_)) {
+                self.spread(frame.layer.spatial_id);
+            }
             for target in self.targets.iter_mut().filter(|target| target.layers.contains(&frame.layer)) {
                 target.buffer.take(bits);
             }
+        }
+    }
+
+    /// Lets all temporal layers of a spatial layer pay for the frame that it began with.
+    fn spread(&mut self, spatial_id: u8) {
+        let of_spatial = &mut self.layers[usize::from(spatial_id)];
+        let bitrate: f64 = of_spatial.iter().map(|layer| layer.bitrate).sum();
+        let ahead: f64 = of_spatial.iter().map(|layer| layer.ahead()).sum();
+        for layer in of_spatial.iter_mut().filter(|layer| layer.bitrate > 0.0) {
+            layer.set_ahead(ahead * layer.bitrate / bitrate);
         }
     }
 
@@ -229,7 +244,7 @@ impl BitrateController {
         if begins(frame) {
             let of_spatial = &mut self.layers[usize::from(frame.layer.spatial_id)];
             of_spatial[0].first.assume(samples * novelty * INTRA, novelty);
-            for (layer, share) in of_spatial.iter_mut().zip([INTER, INTER / 2.0, INTER / 2.0]) {
+            for (layer, share) in of_spatial.iter_mut().zip([INTER, INTER / 3.0, INTER / 3.0]) {
                 layer.inter.assume(samples * novelty * share, 1.0);
             }
         }
@@ -302,7 +317,8 @@ impl BitrateController {
         };
         let bitrate: f64 = together.iter().map(|&layer| self.layer(layer).bitrate).sum();
         let ahead: f64 = together.iter().map(|&layer| self.layer(layer).ahead()).sum();
-        let payback = (ahead / (bitrate * PAYBACK).max(1.0)).clamp(-MOST_PAYBACK, MOST_PAYBACK);
+        let free = bitrate * FREE * self.config.buffer.as_secs_f64();
+        let payback = ((ahead - free) / (bitrate * PAYBACK).max(1.0)).clamp(-MOST_PAYBACK, MOST_PAYBACK);
         let base = self.base_for(&together, bitrate * (1.0 - payback));
         if layer.temporal_id == 0 {
             self.base[usize::from(layer.spatial_id)] = base;

@@ -10,6 +10,7 @@ const POWER: f64 = 1.4;
 const LEAST: f64 = 120.0;
 /// What frames cost is forgotten over this time, and how much they differ over that one, in seconds.
 const MEMORY: f64 = 0.5;
+const STILL: f64 = 0.4;
 const LONG_MEMORY: f64 = 1.5;
 
 /// What the step is multiplied by for so many times the bits.
@@ -56,7 +57,8 @@ impl Cost {
     pub(super) fn learn(&mut self, bits: f64, step: f64, novelty: f64, interval: f64) {
         self.frames = self.frames.saturating_add(1);
         let at_first = 1.0 / f64::from(self.frames);
-        let weight = |memory: f64| (1.0 - (-interval / memory).exp()).max(at_first);
+        let still = if novelty < STILL { 0.6 } else { 0.0f64 };
+        let weight = |memory: f64| (1.0 - (-interval / memory).exp()).max(at_first).max(still);
         let bits = (bits - LEAST).max(LEAST / 2.0) * step.powf(POWER);
         self.bits += (bits - self.bits) * weight(MEMORY);
         self.novelty += (novelty - self.novelty) * weight(MEMORY);
@@ -81,6 +83,10 @@ impl Layer {
     /// Bits that the layer was ahead of its bitrate after its last frame; negative if it was behind.
     pub(super) fn ahead(&self) -> f64 {
         self.ahead
+    }
+
+    pub(super) fn set_ahead(&mut self, ahead: f64) {
+        self.ahead = ahead;
     }
 
     /// Takes note of a frame. The layer never falls behind by more than `patience`: what was not used then is lost.
