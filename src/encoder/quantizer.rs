@@ -47,8 +47,20 @@ impl Place {
     /// The quantizer index, if `base` is that of the lowest temporal layer.
     pub(crate) fn qindex(self, base: u8) -> u8 {
         let percent = match self.temporal_id {
-            0 if self.temporal_layers == 1 => if self.key { 75 } else { 100 },
-            0 => if self.key { 76 } else { 100 },
+            0 if self.temporal_layers == 1 => {
+                if self.key {
+                    75
+                } else {
+                    100
+                }
+            }
+            0 => {
+                if self.key {
+                    76
+                } else {
+                    100
+                }
+            }
             1 => 126,
             _ => 130,
         };

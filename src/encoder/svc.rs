@@ -12,12 +12,16 @@ use super::effort::effort;
 use super::error::EncodeError;
 use super::header;
 use super::layer::{self, CodedFrame, Job, LayerCoder, Reference};
-use super::rate::{Bitrate, BitrateController, CodedBits, Controller, FrameBudget, LayerBitrates, RateConfig};
+use super::rate::{
+    Bitrate, BitrateController, CodedBits, Controller, FrameBudget, LayerBitrates, RateConfig,
+};
 use super::unit::{LayerFrame, TemporalUnit};
 use crate::Time;
 use crate::bitstream::{self, RefSlots, SequenceHeader};
 use crate::picture::{Picture, PictureView, Size, plane_size};
-use crate::structure::{DecodeTarget, DecodeTargets, FrameKind, FramePlan, PicturePlan, PictureRequest, Planner};
+use crate::structure::{
+    DecodeTarget, DecodeTargets, FrameKind, FramePlan, PicturePlan, PictureRequest, Planner,
+};
 
 /// One spatial layer: its scaled picture, its coder, and its last reconstruction.
 struct Layer {
@@ -191,6 +195,9 @@ impl SvcEncoder {
 
     /// Encodes one picture, `captured` then. Pictures come in the order of their capture, at any distance in time.
     ///
+    /// The temporal unit has no frames if nothing is wanted, or if the picture is left out to keep the bitrate
+    /// ([`RateConfig::drop_pictures`]).
+    ///
     /// The picture becomes a key picture unasked if a wanted layer can come back in no other way (see
     /// [`Planner`]).
     ///
@@ -222,6 +229,11 @@ impl SvcEncoder {
     ) -> Result<TemporalUnit, EncodeError> {
         let structure = self.planner.structure();
         let wanted = options.wanted.unwrap_or_else(|| DecodeTargets::all(structure));
+        let Some(highest) = self.rate.admits(captured, wanted) else {
+            let plan = self.planner.skip(PictureRequest { refresh: options.refresh, wanted });
+            return Ok(TemporalUnit { captured, plan, frames: Vec::new() });
+        };
+        let wanted = wanted.iter().filter(|target| target.temporal_id <= highest).collect();
         let plan = self.planner.next(PictureRequest { refresh: options.refresh, wanted });
         self.set_sources(picture, &plan.frames);
         let (layers, slots) = (&self.layers, &self.slots);
@@ -249,9 +261,9 @@ impl SvcEncoder {
                 &coded,
                 layer.coder.tiling(),
             )?;
-            let (tried_at, tried) = coded.tried;
-            taken.push(CodedBits { bits: 8 * data.len() as u64, tried_at, tried });
             let quantizer = coded.q.qindex;
+            let (tried_at, tried) = coded.tried;
+            taken.push(CodedBits { qindex: quantizer, bits: 8 * data.len() as u64, tried_at, tried });
             frames.push(LayerFrame { data: data.into(), plan: frame.clone(), size: layer.size, quantizer });
         }
         self.rate.coded(&plan, taken.into_iter());

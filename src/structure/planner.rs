@@ -241,6 +241,24 @@ impl Planner {
         }
     }
 
+    /// Leaves a picture out, as if it had not been captured: the next one takes its place in the structure. What the
+    /// request asks to be coded anew is kept in mind.
+    pub fn skip(&mut self, request: PictureRequest) -> PicturePlan {
+        self.refresh = self.refresh.union(request.refresh);
+        let picture_number = self.picture_number;
+        self.picture_number += 1;
+        PicturePlan {
+            picture_number,
+            mode: self.structure.mode,
+            size: self.size,
+            key: false,
+            position: self.position,
+            wanted: request.wanted.intersection(DecodeTargets::all(self.structure)),
+            available: self.available.targets,
+            frames: Vec::new(),
+        }
+    }
+
     /// The first number that no frame of the last picture has.
     fn next_frame_number(&self) -> u64 {
         let layers = u64::from(self.structure.spatial_layers);

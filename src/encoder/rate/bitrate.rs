@@ -1,53 +1,58 @@
 //! The quantizers of a picture at a constant bitrate.
 
-use std::time::Duration;
-
 use arrayvec::ArrayVec;
 
-use super::{CodedBits, FrameBudget};
 use super::buffer::Buffer;
 use super::config::{Bitrate, LAYERS, LayerBitrates, RateConfig, layers_of};
 use super::layer::{Layer, step_for};
 use super::split::Split;
+use super::{CodedBits, FrameBudget};
 use crate::Time;
 use crate::encoder::quantizer::{self, Place, Quantizer};
 use crate::picture::Size;
-use crate::structure::{DecodeTarget, DecodeTargets, FramePlan, LayerId, PicturePlan, ScalabilityMode, Structure};
+use crate::structure::{
+    DecodeTarget, DecodeTargets, FramePlan, LayerId, PicturePlan, ScalabilityMode, Structure,
+};
 
-/// A layer that is ahead of its bitrate gives it back within about this time, in seconds.
+/// A spatial layer that is ahead of its bitrate gives it back within about this time, in seconds.
 const PAYBACK: f64 = 1.0;
-/// The share of the buffer that it may keep.
-const FREE: f64 = 0.33;
 /// The most that a frame's bits are changed for that, as a share.
 const MOST_PAYBACK: f64 = 0.5;
-/// The same for what a temporal layer is further ahead than the others of its spatial layer.
+/// The same for a temporal layer that is further ahead than the others of its spatial layer.
 const OWN_PAYBACK: f64 = 1.0;
 const MOST_OWN_PAYBACK: f64 = 0.3;
-/// A key picture takes at most so many seconds of its bitrate, and aims a little below.
-const KEY: f64 = 0.4;
-const KEY_AIM: f64 = 0.9;
-/// An inter frame takes at most so many times its budget.
+/// The share of its buffer that every decode target has in reserve.
+const LOW: f64 = 0.4;
+/// The share of the buffer by which a layer may stay ahead. The first picture of a call takes it, and all others gain.
+const FREE: f64 = 0.33;
+/// A frame that a spatial layer begins with takes at most so many seconds of its bitrate, and aims a little below.
+const FIRST: f64 = 0.4;
+const FIRST_AIM: f64 = 0.9;
+/// Another frame takes at most so many times its budget.
 const MOST: f64 = 4.5;
-/// The share of a buffer that a frame may empty.
-const RESERVE: f64 = 0.9;
-/// Where nothing is known yet, a sample costs so many bits at a step of one sample: for each level by which it differs
-/// from its neighbours, in frames that a layer begins with, and in others of the lowest temporal layer.
-const INTRA: f64 = 4.0;
-const INTER: f64 = 1.0;
-/// The novelty of a source that does not differ.
+/// The share of a buffer that a frame may take, and aims at where it would take more.
+const ROOM: f64 = 0.9;
+const ROOM_AIM: f64 = 0.72;
+/// Where nothing is known yet, a sample takes so many bits at a step of one sample, for each level of novelty: in frames
+/// that a layer begins with, and in others of the lowest temporal layer.
+const FIRST_COST: f64 = 4.0;
+const INTER_COST: f64 = 1.0;
+/// The novelty of a picture that is the same as its reference: it can still be made sharper.
 const NOISE: f64 = 0.2;
+/// The bits that the other temporal layers have against the lowest, at first.
+const UPPER: f64 = 0.33;
+/// Below these shares of their buffers the highest temporal layer, all but the lowest, and all are left out.
+const DROP: [f64; 3] = [0.3, 0.15, 0.05];
 
-/// A decode target's buffer and the layers that it needs.
+/// The most layers that a mode has.
+const ALL: usize = LAYERS * LAYERS;
+
+/// A decode target, the layers that it needs, and its buffer.
 struct Target {
     target: DecodeTarget,
-    layers: ArrayVec<LayerId, { LAYERS * LAYERS }>,
+    layers: ArrayVec<LayerId, ALL>,
+    bitrate: f64,
     buffer: Buffer,
-}
-
-impl Target {
-    fn bitrate(&self, bitrates: &LayerBitrates) -> f64 {
-        self.layers.iter().map(|&layer| bitrates.get(layer) as f64).sum()
-    }
 }
 
 /// Keeps a bitrate.
@@ -63,14 +68,16 @@ pub(in crate::encoder) struct BitrateController {
     captured: Option<Time>,
     interval: f64,
     /// The layers that are coded.
-    coded: ArrayVec<LayerId, { LAYERS * LAYERS }>,
+    coded: ArrayVec<LayerId, ALL>,
     /// The index that the frames of each spatial layer were derived from.
     base: [u8; LAYERS],
-    /// How much there is to code in each frame of the picture planned last.
+    /// The novelty of each frame of the picture planned last.
     novelty: ArrayVec<f64, LAYERS>,
+    /// Whether a frame had the largest quantizer when it was coded last.
+    at_largest: bool,
 }
 
-/// Whether a spatial layer begins with a frame, which then costs as much as others do in a while.
+/// Whether a spatial layer begins with a frame, which then takes as much as others do in a while.
 fn begins(frame: &FramePlan) -> bool {
     frame.temporal_ref.is_none()
 }
@@ -81,14 +88,15 @@ impl BitrateController {
         let target = |target| Target {
             target,
             layers: layers_of(structure, target).collect(),
-            buffer: Buffer::new(0.0),
+            bitrate: 0.0,
+            buffer: Buffer::full(config.buffer.as_secs_f64()),
         };
         Self {
+            targets: structure.decode_targets().map(target).collect(),
             config,
             structure,
             size,
             layers: Default::default(),
-            targets: structure.decode_targets().map(target).collect(),
             split: Split::default(),
             bitrates: LayerBitrates::default(),
             captured: None,
@@ -96,11 +104,8 @@ impl BitrateController {
             coded: ArrayVec::new(),
             base: [0; LAYERS],
             novelty: ArrayVec::new(),
+            at_largest: false,
         }
-    }
-
-    pub(in crate::encoder) fn config(&self) -> &RateConfig {
-        &self.config
     }
 
     /// The bitrates of the layers.
@@ -108,20 +113,33 @@ impl BitrateController {
         &self.bitrates
     }
 
-    /// How long the buffer of a decode target lasts at its bitrate; negative if it is overdrawn.
+    /// How many seconds the buffer of a decode target lasts at its bitrate; negative if it is overdrawn.
     pub(in crate::encoder) fn buffer(&self, target: DecodeTarget) -> Option<f64> {
         let found = self.targets.iter().find(|other| other.target == target)?;
-        let bitrate = found.bitrate(&self.bitrates);
-        (bitrate > 0.0).then(|| found.buffer.level() / bitrate)
+        (found.bitrate > 0.0).then(|| found.buffer.level())
     }
 
     /// Changes the bitrate and what may be done for it.
     pub(in crate::encoder) fn set_config(&mut self, config: RateConfig) {
         self.config = config;
-        let patience = self.config.buffer.as_secs_f64();
-        for layer in self.layers.iter_mut().flatten() {
-            let bitrate = layer.bitrate;
-            layer.settle(bitrate * patience);
+    }
+
+    /// The highest temporal layer to code of a picture, or none if the picture is to be left out whole.
+    pub(super) fn admits(&self, captured: Time, wanted: DecodeTargets) -> Option<u8> {
+        let highest = self.structure.temporal_layers - 1;
+        if !self.config.drop_pictures || !self.at_largest {
+            return Some(highest);
+        }
+        let size = self.config.buffer.as_secs_f64();
+        let levels =
+            self.targets.iter().filter(|target| wanted.contains(target.target) && target.bitrate > 0.0);
+        let lowest = levels.map(|target| target.buffer.level()).fold(size, f64::min);
+        let share = (lowest + self.elapsed(captured)) / size.max(f64::MIN_POSITIVE);
+        match DROP.map(|least| share < least) {
+            [_, _, true] => None,
+            [_, true, _] => Some(0),
+            [true, ..] => Some(highest.saturating_sub(1)),
+            _ => Some(highest),
         }
     }
 
@@ -131,83 +149,71 @@ impl BitrateController {
         picture: &PicturePlan,
         novelty: impl Fn(&FramePlan) -> f64,
     ) -> Vec<FrameBudget> {
-        let elapsed = self.captured.map_or(0.0, |last| (captured - last).as_secs_f64());
-        if self.captured.is_some() {
-            // A pause is no frame rate.
-            let weight = if elapsed < 1.0 { 0.1 } else { 0.0 };
-            self.interval += (elapsed.max(0.001) - self.interval) * weight;
+        let elapsed = self.elapsed(captured);
+        // A pause is no frame rate.
+        if self.captured.is_some() && elapsed < 1.0 {
+            self.interval += (elapsed.max(0.001) - self.interval) * 0.1;
         }
         self.captured = Some(captured);
         self.set_coded(picture.wanted);
         self.novelty = picture.frames.iter().map(|frame| novelty(frame) + NOISE).collect();
-        for (i, frame) in picture.frames.iter().enumerate() {
-            self.assume(frame, self.novelty[i]);
+        for (frame, novelty) in picture.frames.iter().zip(self.novelty.clone()) {
+            self.assume(frame, novelty);
         }
         self.share(elapsed);
-        for target in &mut self.targets {
-            let bitrate = target.bitrate(&self.bitrates);
-            target.buffer.resize(bitrate * self.config.buffer.as_secs_f64());
-            target.buffer.fill(bitrate * elapsed);
-        }
-        let budgets: ArrayVec<f64, LAYERS> =
-            picture.frames.iter().map(|frame| self.budget(frame)).collect();
+        let budgets = self.budgets(picture);
         let mut planned = Vec::with_capacity(picture.frames.len());
         for (i, frame) in picture.frames.iter().enumerate() {
-            let layer = frame.layer;
-            let place = self.place(layer, begins(frame));
-            // What the buffers hold is shared by the frames of the picture.
-            let room = self.targets.iter().filter(|target| target.layers.contains(&layer)).map(|target| {
-                let frames = picture.frames.iter().zip(&budgets);
-                let all: f64 =
-                    frames.filter(|(f, _)| target.layers.contains(&f.layer)).map(|(_, budget)| budget).sum();
-                target.buffer.level() * RESERVE * budgets[i] / all.max(1.0)
-            });
-            let room = room.fold(f64::INFINITY, f64::min).max(budgets[i] / 4.0);
-            let (qindex, most) = match begins(frame) {
-                true => (self.first_index(layer, budgets[i].min(room) * KEY_AIM, self.novelty[i]), budgets[i].min(room)),
-                false => (self.inter_index(layer, room, self.novelty[i]), (budgets[i] * MOST).min(room)),
+            let (novelty, budget) = (self.novelty[i], budgets[i]);
+            // What the buffers hold is shared by the frames of the picture. A frame that may take nearly nothing
+            // would ruin all that follow.
+            let room = self.room(picture, &budgets, i).max(budget / 4.0);
+            let (qindex, most) = if begins(frame) {
+                let most = budget.min(room);
+                (self.first_index(frame.layer, most * FIRST_AIM, novelty), most)
+            } else {
+                let fits = self.layer(frame.layer).inter.step(room * ROOM_AIM, novelty);
+                (self.inter_index(frame.layer, fits), (budget * MOST).min(room * ROOM))
             };
             let (least, largest) = (*self.config.quantizers.start(), *self.config.quantizers.end());
-            let q = Quantizer::new(qindex.clamp(least, largest), place.lambda());
-            planned.push(FrameBudget { q, lambda: place.lambda(), most, largest });
+            let lambda = self.place(frame.layer, begins(frame)).lambda();
+            let q = Quantizer::new(qindex.clamp(least, largest), lambda);
+            planned.push(FrameBudget { q, lambda, most, largest });
         }
         planned
     }
 
-    pub(super) fn coded(
-        &mut self,
-        picture: &PicturePlan,
-        frames: impl Iterator<Item = CodedBits>,
-    ) {
+    pub(super) fn coded(&mut self, picture: &PicturePlan, frames: impl Iterator<Item = CodedBits>) {
         let Some(now) = self.captured else { return };
+        let most = self.config.buffer.as_secs_f64();
+        self.at_largest = false;
         for ((frame, coded), novelty) in picture.frames.iter().zip(frames).zip(self.novelty.take()) {
             let (bits, tried) = (coded.bits as f64, coded.tried as f64);
             let step = quantizer::step(coded.tried_at);
             let interval = self.interval_of(frame.layer);
-            let patience = self.config.buffer;
             let layer = self.layer_mut(frame.layer);
-            match begins(frame) {
-                true => layer.first.learn(tried, step, novelty, 1.0),
-                false => layer.inter.learn(tried, step, novelty, interval),
+            if begins(frame) {
+                // What the last such frame took says more than all before.
+                layer.first.learn(tried, step, novelty, f64::INFINITY);
+            } else {
+                layer.inter.learn(tried, step, novelty, interval);
             }
-            layer.coded(now, bits, Duration::from_secs_f64(interval), patience);
+            layer.coded(now, bits, interval, most);
             if begins(frame) && matches!(self.config.bitrate, Bitrate::Total(_)) {
                 self.spread(frame.layer.spatial_id);
             }
-            for target in self.targets.iter_mut().filter(|target| target.layers.contains(&frame.layer)) {
-                target.buffer.take(bits);
+            self.at_largest |= coded.qindex >= *self.config.quantizers.end();
+            for target in &mut self.targets {
+                if frame.needed_by.contains(target.target) && target.bitrate > 0.0 {
+                    target.buffer.take(bits / target.bitrate);
+                }
             }
         }
     }
 
-    /// Lets all temporal layers of a spatial layer pay for the frame that it began with.
-    fn spread(&mut self, spatial_id: u8) {
-        let of_spatial = &mut self.layers[usize::from(spatial_id)];
-        let bitrate: f64 = of_spatial.iter().map(|layer| layer.bitrate).sum();
-        let ahead: f64 = of_spatial.iter().map(|layer| layer.ahead()).sum();
-        for layer in of_spatial.iter_mut().filter(|layer| layer.bitrate > 0.0) {
-            layer.set_ahead(ahead * layer.bitrate / bitrate);
-        }
+    /// Seconds since the last picture.
+    fn elapsed(&self, captured: Time) -> f64 {
+        self.captured.map_or(0.0, |last| (captured - last).as_secs_f64())
     }
 
     fn layer(&self, layer: LayerId) -> &Layer {
@@ -238,29 +244,31 @@ impl BitrateController {
         self.coded = self.structure.decode_targets().filter(needed).collect();
     }
 
-    /// Assumes what a frame costs, from the detail in its source, as long as nothing is known.
+    /// Assumes what the frames of a spatial layer cost, from the detail in the source of the one that it begins with.
     fn assume(&mut self, frame: &FramePlan, novelty: f64) {
+        if !begins(frame) {
+            return;
+        }
         let samples = self.structure.layer_size(self.size, frame.layer.spatial_id).samples() as f64;
-        if begins(frame) {
-            let of_spatial = &mut self.layers[usize::from(frame.layer.spatial_id)];
-            of_spatial[0].first.assume(samples * novelty * INTRA, novelty);
-            for (layer, share) in of_spatial.iter_mut().zip([INTER, INTER / 3.0, INTER / 3.0]) {
-                layer.inter.assume(samples * novelty * share, 1.0);
-            }
+        let of_spatial = &mut self.layers[usize::from(frame.layer.spatial_id)];
+        of_spatial[0].first.assume(samples * novelty * FIRST_COST, novelty);
+        for (layer, share) in of_spatial.iter_mut().zip([1.0, UPPER, UPPER]) {
+            layer.inter.assume(samples * novelty * INTER_COST * share, 1.0);
         }
     }
 
-    /// The bitrates of the layers, as given or as learned.
+    /// Takes the bitrates of the layers, as given or as learned, and fills the buffers.
     fn share(&mut self, elapsed: f64) {
         self.bitrates = match self.config.bitrate {
             Bitrate::Layers(bitrates) => bitrates,
             Bitrate::Total(total) => {
                 let total = total as f64;
                 let base = self.base_for(&self.coded, total);
-                let rates: ArrayVec<f64, { LAYERS * LAYERS }> =
+                let rates: ArrayVec<f64, ALL> =
                     self.coded.iter().map(|&layer| self.rate(layer, base)).collect();
                 self.split.learn(&self.coded, &rates, elapsed);
-                self.split.bitrates(self.structure, self.size, &self.coded, total)
+                let limits = &self.config.limits;
+                self.split.bitrates(self.structure, self.size, &self.coded, total, limits)
             }
         };
         for (spatial_id, of_spatial) in (0u8..).zip(&mut self.layers) {
@@ -268,13 +276,18 @@ impl BitrateController {
                 layer.bitrate = self.bitrates.get(LayerId::new(spatial_id, temporal_id)) as f64;
             }
         }
+        let size = self.config.buffer.as_secs_f64();
+        for target in &mut self.targets {
+            target.bitrate = target.layers.iter().map(|&layer| self.bitrates.get(layer) as f64).sum();
+            target.buffer.fill(elapsed, size);
+        }
     }
 
     /// Bit/s of a layer at this base index.
     fn rate(&self, layer: LayerId, base: u8) -> f64 {
         let qindex = self.place(layer, false).qindex(base);
         let qindex = qindex.clamp(*self.config.quantizers.start(), *self.config.quantizers.end());
-        self.layer(layer).inter.usual_bits(quantizer::step(qindex)) / self.interval_of(layer)
+        self.layer(layer).inter.mean_bits(quantizer::step(qindex)) / self.interval_of(layer)
     }
 
     /// The smallest base index at which these layers together take at most so many bit/s.
@@ -288,16 +301,45 @@ impl BitrateController {
         low
     }
 
-    /// The bits that a frame should take on average or, if its layer begins with it, the most that it may.
-    fn budget(&self, frame: &FramePlan) -> f64 {
-        if begins(frame) {
-            let of_spatial = &self.layers[usize::from(frame.layer.spatial_id)];
-            return of_spatial.iter().map(|layer| layer.bitrate).sum::<f64>() * KEY;
+    /// The bits that each frame should take on average or, if its spatial layer begins with it, the most that it may.
+    fn budgets(&self, picture: &PicturePlan) -> ArrayVec<f64, LAYERS> {
+        let mut budgets = ArrayVec::<f64, LAYERS>::new();
+        for frame in &picture.frames {
+            let LayerId { spatial_id, .. } = frame.layer;
+            if !begins(frame) {
+                budgets.push(self.layer(frame.layer).bitrate * self.interval_of(frame.layer));
+                continue;
+            }
+            let of_spatial = &self.layers[usize::from(spatial_id)];
+            let own: f64 = of_spatial.iter().map(|layer| layer.bitrate).sum();
+            // Whoever shows this layer takes the lower frames of a key picture too, even if no others.
+            let shown = LayerId::new(spatial_id, self.structure.temporal_layers - 1);
+            let below: f64 = (picture.frames.iter().zip(&budgets))
+                .filter(|(below, _)| begins(below) && below.needed_by.contains(shown))
+                .map(|(_, budget)| budget)
+                .sum();
+            let all = self.bitrates.of_target(self.structure, shown) as f64 * FIRST - below;
+            budgets.push((own * FIRST).min(all).max(own * FIRST / 4.0));
         }
-        self.layer(frame.layer).bitrate * self.interval_of(frame.layer)
+        budgets
     }
 
-    /// The quantizer index of a frame that its layer begins with, which should take at most `aim` bits.
+    /// The bits that the buffers have for frame `i` of a picture.
+    fn room(&self, picture: &PicturePlan, budgets: &[f64], i: usize) -> f64 {
+        let of_target = |target: &Target| {
+            let needed = picture.frames.iter().zip(budgets);
+            let needed = needed.filter(|(frame, _)| frame.needed_by.contains(target.target));
+            let all: f64 = needed.map(|(_, budget)| budget).sum();
+            target.buffer.level() * target.bitrate * budgets[i] / all.max(1.0)
+        };
+        let needing = self.targets.iter().filter(|target| {
+            picture.frames[i].needed_by.contains(target.target)
+                && target.layers.iter().all(|l| self.coded.contains(l))
+        });
+        needing.map(of_target).fold(f64::INFINITY, f64::min)
+    }
+
+    /// The quantizer index of a frame that its spatial layer begins with, which should take at most `aim` bits.
     fn first_index(&self, layer: LayerId, aim: f64, novelty: f64) -> u8 {
         let least = quantizer::index_of(self.layer(layer).first.step(aim, novelty));
         match self.base[usize::from(layer.spatial_id)] {
@@ -306,8 +348,8 @@ impl BitrateController {
         }
     }
 
-    /// The quantizer index of an inter frame.
-    fn inter_index(&mut self, layer: LayerId, room: f64, novelty: f64) -> u8 {
+    /// The quantizer index of another frame, whose step is to be at least `fits`.
+    fn inter_index(&mut self, layer: LayerId, fits: f64) -> u8 {
         // Where the layers were given their bitrates one by one, each has its own base.
         let together: ArrayVec<LayerId, LAYERS> = match self.config.bitrate {
             Bitrate::Layers(_) => [layer].into_iter().collect(),
@@ -315,20 +357,32 @@ impl BitrateController {
                 self.coded.iter().copied().filter(|other| other.spatial_id == layer.spatial_id).collect()
             }
         };
-        let bitrate: f64 = together.iter().map(|&layer| self.layer(layer).bitrate).sum();
-        let ahead: f64 = together.iter().map(|&layer| self.layer(layer).ahead()).sum();
-        let free = bitrate * FREE * self.config.buffer.as_secs_f64();
-        let payback = ((ahead - free) / (bitrate * PAYBACK).max(1.0)).clamp(-MOST_PAYBACK, MOST_PAYBACK);
+        let layers = || together.iter().map(|&layer| self.layer(layer));
+        let bitrate: f64 = layers().map(|layer| layer.bitrate).sum();
+        let ahead = layers().map(|layer| layer.ahead * layer.bitrate).sum::<f64>() / bitrate.max(1.0);
+        let free = FREE * self.config.buffer.as_secs_f64();
+        let payback = ((ahead - free) / PAYBACK).clamp(-MOST_PAYBACK, MOST_PAYBACK);
         let base = self.base_for(&together, bitrate * (1.0 - payback));
         if layer.temporal_id == 0 {
             self.base[usize::from(layer.spatial_id)] = base;
         }
-        // Each layer pays a part of what it is further ahead than the others.
-        let own = self.layer(layer);
-        let further = own.ahead() / own.bitrate.max(1.0) - ahead / bitrate.max(1.0);
+        // Each layer pays a part of what it is further ahead than the others, or what its own buffer lacks.
+        let level = self.buffer(layer).unwrap_or(f64::INFINITY);
+        let lacking = LOW * self.config.buffer.as_secs_f64() - level;
+        let further = (self.layer(layer).ahead - ahead).max(lacking);
         let payback = (further / OWN_PAYBACK).clamp(-MOST_OWN_PAYBACK, MOST_OWN_PAYBACK);
         let step = quantizer::step(self.place(layer, false).qindex(base)) * step_for(1.0 - payback);
-        let fits = own.inter.step(room * 0.8, novelty);
         quantizer::index_of(step.max(fits))
+    }
+
+    /// Lets all temporal layers of a spatial layer pay for the frame that it began with.
+    fn spread(&mut self, spatial_id: u8) {
+        let of_spatial = &mut self.layers[usize::from(spatial_id)];
+        let bitrate: f64 = of_spatial.iter().map(|layer| layer.bitrate).sum();
+        let ahead =
+            of_spatial.iter().map(|layer| layer.ahead * layer.bitrate).sum::<f64>() / bitrate.max(1.0);
+        for layer in of_spatial {
+            layer.ahead = ahead;
+        }
     }
 }

@@ -40,7 +40,10 @@ impl LayerBitrates {
 }
 
 /// The layers whose frames a decode target needs in other pictures than key pictures.
-pub(super) fn layers_of(structure: &Structure, target: DecodeTarget) -> impl Iterator<Item = LayerId> + use<'_> {
+pub(super) fn layers_of(
+    structure: &Structure,
+    target: DecodeTarget,
+) -> impl Iterator<Item = LayerId> + use<'_> {
     structure.decode_targets().filter(move |&layer| {
         structure.cycle.iter().any(|picture| {
             let own = picture.iter().any(|frame| frame.layer == layer);
@@ -67,6 +70,10 @@ pub enum Bitrate {
 pub struct RateConfig {
     /// The bitrate.
     pub bitrate: Bitrate,
+    /// The most that decode targets may take, with all layers that they need, in bit/s: what their best served receivers
+    /// can take. Of those of a spatial layer the highest counts; layers without a limit take what they need. They do not
+    /// change bitrates that are given one by one.
+    pub limits: Vec<(DecodeTarget, u64)>,
     /// How much the stream may be ahead of its bitrate: the delay that a path of just this bitrate adds. Each decode
     /// target has a buffer of its own.
     pub buffer: Duration,
@@ -80,6 +87,7 @@ pub struct RateConfig {
 impl RateConfig {
     /// This bitrate, with a buffer of 600 ms, `base_q_idx` from 10 to 255, and no picture left out.
     pub fn new(bitrate: Bitrate) -> Self {
-        Self { bitrate, buffer: Duration::from_millis(600), quantizers: 10..=255, drop_pictures: false }
+        let buffer = Duration::from_millis(600);
+        Self { bitrate, limits: Vec::new(), buffer, quantizers: 10..=255, drop_pictures: false }
     }
 }

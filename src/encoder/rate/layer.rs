@@ -1,17 +1,19 @@
 //! One layer: what its frames cost at each quantizer, and how far it is ahead of its bitrate.
 
-use std::time::Duration;
-
 use crate::Time;
 
 /// Bits fall with this power of the step. Measured on real clips: 1.3 to 1.6.
 const POWER: f64 = 1.4;
 /// Bits that any frame takes: its headers, and a flag for each superblock.
 const LEAST: f64 = 120.0;
-/// What frames cost is forgotten over this time, and how much they differ over that one, in seconds.
+/// A layer is never ahead by more seconds: what cannot be paid back is forgotten.
+const FURTHEST: f64 = 3.0;
+/// What frames cost is forgotten over this time, in seconds.
 const MEMORY: f64 = 0.5;
+/// A picture of less novelty shows nothing new. What its frame takes goes into a sharper picture, and the next one takes
+/// less: each such frame counts for more than others.
 const STILL: f64 = 0.4;
-const LONG_MEMORY: f64 = 1.5;
+const STILL_WEIGHT: f64 = 0.6;
 
 /// What the step is multiplied by for so many times the bits.
 pub(super) fn step_for(bits: f64) -> f64 {
@@ -25,8 +27,6 @@ pub(super) struct Cost {
     /// Means of the bits at a step of one sample, and of the novelty.
     bits: f64,
     novelty: f64,
-    /// A mean of the novelty over a longer time.
-    usual: f64,
     frames: u32,
 }
 
@@ -34,17 +34,12 @@ impl Cost {
     /// Assumes how much a frame of this novelty costs until the first one is coded.
     pub(super) fn assume(&mut self, bits_at_step_1: f64, novelty: f64) {
         if self.frames == 0 {
-            (self.bits, self.novelty, self.usual) = (bits_at_step_1, novelty, novelty);
+            (self.bits, self.novelty) = (bits_at_step_1, novelty);
         }
     }
 
-    /// Whether a frame was coded.
-    pub(super) fn is_known(&self) -> bool {
-        self.frames > 0
-    }
-
-    /// The bits of the usual frame at this step.
-    pub(super) fn usual_bits(&self, step: f64) -> f64 {
+    /// The bits of a frame of usual novelty at this step.
+    pub(super) fn mean_bits(&self, step: f64) -> f64 {
         LEAST + self.bits * step.powf(-POWER)
     }
 
@@ -56,13 +51,11 @@ impl Cost {
     /// Learns from a frame of this novelty that took so many bits, `interval` seconds after the one before.
     pub(super) fn learn(&mut self, bits: f64, step: f64, novelty: f64, interval: f64) {
         self.frames = self.frames.saturating_add(1);
-        let at_first = 1.0 / f64::from(self.frames);
-        let still = if novelty < STILL { 0.6 } else { 0.0f64 };
-        let weight = |memory: f64| (1.0 - (-interval / memory).exp()).max(at_first).max(still);
+        let least = if novelty < STILL { STILL_WEIGHT } else { 1.0 / f64::from(self.frames) };
+        let weight = (1.0 - (-interval / MEMORY).exp()).max(least);
         let bits = (bits - LEAST).max(LEAST / 2.0) * step.powf(POWER);
-        self.bits += (bits - self.bits) * weight(MEMORY);
-        self.novelty += (novelty - self.novelty) * weight(MEMORY);
-        self.usual += (novelty - self.usual) * weight(LONG_MEMORY);
+        self.bits += (bits - self.bits) * weight;
+        self.novelty += (novelty - self.novelty) * weight;
     }
 }
 
@@ -74,31 +67,17 @@ pub(super) struct Layer {
     pub(super) first: Cost,
     /// Bit/s that it is to take.
     pub(super) bitrate: f64,
-    /// Bits that it was ahead of its bitrate after its last frame.
-    ahead: f64,
+    /// Seconds of its bitrate by which it was ahead after its last frame; negative if it was behind.
+    pub(super) ahead: f64,
     last: Option<Time>,
 }
 
 impl Layer {
-    /// Bits that the layer was ahead of its bitrate after its last frame; negative if it was behind.
-    pub(super) fn ahead(&self) -> f64 {
-        self.ahead
-    }
-
-    pub(super) fn set_ahead(&mut self, ahead: f64) {
-        self.ahead = ahead;
-    }
-
-    /// Takes note of a frame. The layer never falls behind by more than `patience`: what was not used then is lost.
-    pub(super) fn coded(&mut self, now: Time, bits: f64, expected: Duration, patience: Duration) {
-        let since = self.last.map_or(expected, |last| now - last);
+    /// Takes note of a frame. The layer is never ahead or behind by more than `most` seconds: what was not used by then
+    /// is lost, and what cannot be paid back is forgotten.
+    pub(super) fn coded(&mut self, now: Time, bits: f64, interval: f64, most: f64) {
+        let since = self.last.map_or(interval, |last| (now - last).as_secs_f64());
         self.last = Some(now);
-        self.ahead += bits - self.bitrate * since.as_secs_f64();
-        self.ahead = self.ahead.max(-self.bitrate * patience.as_secs_f64());
-    }
-
-    /// Forgets how far it was ahead: its bitrate is another one now.
-    pub(super) fn settle(&mut self, bound: f64) {
-        self.ahead = self.ahead.clamp(-bound, bound);
+        self.ahead = (self.ahead + bits / self.bitrate.max(1.0) - since).clamp(-most, FURTHEST);
     }
 }

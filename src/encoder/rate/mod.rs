@@ -20,7 +20,7 @@ pub(super) use bitrate::BitrateController;
 
 use super::quantizer::{self, Place, Quantizer};
 use crate::Time;
-use crate::structure::{FramePlan, PicturePlan};
+use crate::structure::{DecodeTargets, FramePlan, PicturePlan};
 
 /// Chooses the quantizers of each picture before it is coded, and learns its size afterwards.
 pub(super) enum Controller {
@@ -45,6 +45,7 @@ pub(super) struct FrameBudget {
 /// What a frame took.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CodedBits {
+    pub(super) qindex: u8,
     pub(super) bits: u64,
     /// The index that it was coded with first, and its bits then.
     pub(super) tried_at: u8,
@@ -72,6 +73,14 @@ impl Controller {
                 picture.frames.iter().map(|frame| budget(frame.layer.temporal_id)).collect()
             }
             Self::Bitrate(controller) => controller.plan(captured, picture, novelty),
+        }
+    }
+
+    /// The highest temporal layer to code of a picture, or none if the picture is to be left out whole.
+    pub(super) fn admits(&self, captured: Time, wanted: DecodeTargets) -> Option<u8> {
+        match self {
+            Self::Fixed(_) => Some(u8::MAX),
+            Self::Bitrate(controller) => controller.admits(captured, wanted),
         }
     }
 

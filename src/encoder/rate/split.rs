@@ -2,7 +2,7 @@
 
 use super::config::{LAYERS, LayerBitrates};
 use crate::picture::Size;
-use crate::structure::{LayerId, Structure};
+use crate::structure::{DecodeTarget, LayerId, Structure};
 
 /// What was learned of the layers' shares is forgotten over this time, in seconds.
 const MEMORY: f64 = 2.0;
@@ -28,20 +28,17 @@ impl Split {
         }
     }
 
-    /// Learns fast again, as after a change.
-    pub(super) fn unsettle(&mut self) {
-        self.learned = self.learned.min(MEMORY / 4.0);
-    }
-
-    /// The bitrates of `layers`, `total` together, unless all of them are at their bound.
+    /// The bitrates of `layers`: `total` together, or less if the limits of the decode targets have it so.
     pub(super) fn bitrates(
         &self,
         structure: &Structure,
         size: Size,
         layers: &[LayerId],
         total: f64,
+        limits: &[(DecodeTarget, u64)],
     ) -> LayerBitrates {
-        let share = |layer: &LayerId| self.shares[usize::from(layer.spatial_id)][usize::from(layer.temporal_id)];
+        let share =
+            |layer: &LayerId| self.shares[usize::from(layer.spatial_id)][usize::from(layer.temporal_id)];
         let of_spatial = |spatial_id: u8| layers.iter().filter(move |layer| layer.spatial_id == spatial_id);
         let sum: f64 = layers.iter().map(share).sum();
         let spatial_ids = || (0..structure.spatial_layers).filter(|&s| of_spatial(s).next().is_some());
@@ -59,6 +56,12 @@ impl Split {
                 false if enough => natural.clamp(least, most),
                 false => natural.min(most),
             };
+            // What a layer's receivers can take, without the layers below that they need too.
+            let shown = LayerId::new(spatial_id, structure.temporal_layers - 1);
+            let limit =
+                limits.iter().filter(|(target, _)| target.spatial_id == spatial_id).map(|&(_, limit)| limit);
+            let below = bitrates.of_target(structure, shown) as f64;
+            let own = limit.max().map_or(own, |limit| own.min((limit as f64 - below).max(least / 2.0)));
             left -= own;
             for &layer in of_spatial(spatial_id) {
                 bitrates.set(layer, (own * share(&layer) / shares) as u64);
