@@ -167,7 +167,7 @@ impl BitrateController {
             let (novelty, budget) = (self.novelty[i], budgets[i]);
             // What the buffers hold is shared by the frames of the picture. A frame that may take nearly nothing
             // would ruin all that follow.
-            let room = self.room(picture, &budgets, i).max(budget / 4.0);
+            let room = self.room(picture, &budgets, i).max(budget / 8.0);
             let (qindex, most) = if begins(frame) {
                 let most = budget.min(room);
                 (self.first_index(frame.layer, most * FIRST_AIM, novelty), most)

@@ -13,6 +13,8 @@ mod buffer;
 mod config;
 mod layer;
 mod split;
+#[cfg(test)]
+mod tests;
 
 pub use config::{Bitrate, LayerBitrates, RateConfig};
 

@@ -1,6 +1,9 @@
-//! Codes a Y4M video as the layers of a scalability mode.
+//! Codes a Y4M video as the layers of a scalability mode, at a constant quantizer or a bitrate.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod script;
+mod timeline;
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
@@ -11,14 +14,17 @@ use std::time::Instant;
 use clap::Parser;
 use layercast::Time;
 use layercast::bitstream::{IvfHeader, IvfWriter};
-use layercast::encoder::{DEFAULT_SPEED, EncodeOptions, SvcConfig, SvcEncoder, TemporalUnit};
+use layercast::encoder::{Bitrate, DEFAULT_SPEED, RateConfig, SvcConfig, SvcEncoder, TemporalUnit};
 use layercast::picture::Picture;
+use layercast::quality::Quality;
 use layercast::structure::ScalabilityMode;
 
 use common::receivers::Receivers;
 use common::report::{self, Duration, Row};
 use common::video::Source;
 use common::{Result, at, exit_code, progress, warn_of_debug_build};
+use script::Script;
+use timeline::Timeline;
 
 /// Codes a video as the layers of a scalability mode and says what each decode target costs
 /// and how close to the source it is.
@@ -32,9 +38,28 @@ struct Args {
     /// Scalability mode, as W3C webrtc-svc names it.
     #[arg(long, default_value = "L3T3")]
     mode: ScalabilityMode,
-    /// Quantizer index (base_q_idx), 1 (best) to 255.
+    /// Quantizer index (base_q_idx), 1 (best) to 255, if there is no bitrate.
     #[arg(long, default_value_t = 100)]
     qp: u8,
+    /// The bitrate to keep, of all layers together, in 1000 bits a second.
+    #[arg(long, value_name = "KBPS", conflicts_with = "qp")]
+    bitrate: Option<f64>,
+    /// The bitrates to keep, of each layer by itself: S0T0=40,S0T1=20, in 1000 bits a second.
+    #[arg(long, value_name = "LAYERS", conflicts_with_all = ["qp", "bitrate"])]
+    layer_bitrates: Option<String>,
+    /// Leaves pictures out where the largest quantizer still takes too many bits, highest temporal layer first.
+    #[arg(long)]
+    drop_frames: bool,
+    /// Changes to make on the way, a line of JSON each: {"at": 5, "bitrate": 300}. Others are layer_bitrates,
+    /// quantizer, "wanted": ["S0T2"], "refresh": [1], "key": true.
+    #[arg(long, value_name = "FILE", conflicts_with = "verify")]
+    script: Option<PathBuf>,
+    /// Writes what each frame took to this CSV file.
+    #[arg(long, value_name = "FILE")]
+    pictures: Option<PathBuf>,
+    /// Draws bits, buffer, quantizer and quality over time into this SVG file.
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
     /// Pictures to code: all of a file and 300 of the drawn call, if not given.
     #[arg(long)]
     frames: Option<u64>,
@@ -89,6 +114,7 @@ fn run(args: &Args) -> Result<()> {
     at(&args.output, session.file.finish())?;
     let fps = session.pictures as f64 / session.seconds;
     report::print(&session.rows, duration);
+    session.print_bitrates();
     println!();
     println!(
         "{} pictures, {:.1} kbit/s, coded at {fps:.1} pictures/s by {} thread(s)",
@@ -102,18 +128,22 @@ fn run(args: &Args) -> Result<()> {
             None => input.name.clone(),
         };
         let line = format!(
-            "{clip},layercast,{},{},{},{},{},q{},{:.1},{:.6},{:.6},{fps:.1}",
+            "{clip},layercast,{},{},{},{},{},{},{:.1},{:.6},{:.6},{fps:.1}",
             args.mode,
             args.speed,
             rayon::current_num_threads(),
             session.pictures,
             session.pictures as f64 / duration.seconds(),
-            args.qp,
+            args.bitrate.map_or(format!("q{}", args.qp), |kbps| kbps.to_string()),
             duration.kbps(session.bytes),
             top.quality.y_psnr(),
             top.quality.y_ssim(),
         );
         at(path, append(path, &line))?;
+    }
+    if let Some(path) = &args.plot {
+        at(path, session.timeline.draw(path, &format!("{} as {}", input.name, args.mode)))?;
+        println!("drawn: {}", path.display());
     }
     if let Some(receivers) = &session.receivers {
         println!("{}", receivers.verdict()?);
@@ -141,6 +171,10 @@ struct Session {
     seconds: f64,
     /// From a picture to the next.
     interval: std::time::Duration,
+    script: Script,
+    timeline: Timeline,
+    /// Bits that each decode target was to take so far.
+    budgets: Vec<f64>,
 }
 
 impl Session {
@@ -149,6 +183,16 @@ impl Session {
         let mut config = SvcConfig::new(size, args.mode);
         config.quantizer = args.qp;
         config.speed = args.speed;
+        let bitrate = match (args.bitrate, &args.layer_bitrates) {
+            (Some(kbps), _) => Some(Bitrate::Total(script::bits(kbps))),
+            (None, Some(layers)) => Some(Bitrate::Layers(script::layer_bitrates(layers)?)),
+            (None, None) => None,
+        };
+        config.rate = bitrate.map(|bitrate| {
+            let mut rate = RateConfig::new(bitrate);
+            rate.drop_pictures = args.drop_frames;
+            rate
+        });
         if let Some(log2) = args.tile_columns_log2 {
             config.tile_columns_log2 = log2;
         }
@@ -171,20 +215,32 @@ impl Session {
             pictures: 0,
             bytes: 0,
             seconds: 0.0,
+            script: Script::read(args.script.as_deref())?,
+            timeline: Timeline::new(args.pictures.as_deref())?,
+            budgets: vec![0.0; structure.decode_targets().count()],
             interval: std::time::Duration::from_secs_f64(rate.den as f64 / rate.num as f64),
         })
     }
 
     fn picture(&mut self, picture: &Picture) -> Result<()> {
-        let start = Instant::now();
         let captured = Time::new(self.interval.mul_f64(self.pictures as f64));
-        let unit = self.encoder.encode(&picture.view(), captured, EncodeOptions::default())?;
+        let seconds = captured.since_start().as_secs_f64();
+        let (options, changes) = self.script.apply(seconds, &mut self.encoder)?;
+        let start = Instant::now();
+        let unit = self.encoder.encode(&picture.view(), captured, options)?;
         let bytes = unit.to_bytes();
         self.seconds += start.elapsed().as_secs_f64();
         self.bytes += bytes.len();
         self.file.write(self.pictures, &bytes)?;
         self.pictures += 1;
-        self.count(picture, &unit)?;
+        let quality = self.count(picture, &unit)?;
+        let structure = self.encoder.config().mode.structure();
+        self.timeline.picture(&self.encoder, structure, seconds, &unit, &quality, changes)?;
+        if let Some(bitrates) = self.encoder.bitrates() {
+            for (row, budget) in self.rows.iter().zip(&mut self.budgets) {
+                *budget += bitrates.of_target(structure, row.target) as f64 * self.interval.as_secs_f64();
+            }
+        }
         if let Some(receivers) = &mut self.receivers {
             receivers.receive(&self.encoder, &unit, &bytes)?;
         }
@@ -192,7 +248,9 @@ impl Session {
     }
 
     /// Adds the frames to the decode targets that need them, and the pictures to those that show them.
-    fn count(&mut self, picture: &Picture, unit: &TemporalUnit) -> Result<()> {
+    /// Returns the quality of each frame.
+    fn count(&mut self, picture: &Picture, unit: &TemporalUnit) -> Result<Vec<Quality>> {
+        let mut all = Vec::with_capacity(unit.frames.len());
         for row in &mut self.rows {
             row.count(unit);
         }
@@ -205,7 +263,25 @@ impl Session {
             for row in self.rows.iter_mut().filter(shows) {
                 row.show(source, &shown)?;
             }
+            let mut quality = Quality::default();
+            quality.add(source.view(), shown.view())?;
+            all.push(quality);
         }
-        Ok(())
+        Ok(all)
+    }
+
+    /// Says how each decode target kept its bitrate, if there was one.
+    fn print_bitrates(&self) {
+        if self.budgets.iter().all(|&budget| budget == 0.0) {
+            return;
+        }
+        println!();
+        println!("| target | to keep, kbit/s | kept |");
+        println!("| ------ | --------------: | ---: |");
+        for (row, &budget) in self.rows.iter().zip(&self.budgets) {
+            let seconds = self.interval.as_secs_f64() * self.pictures as f64;
+            let kept = 8.0 * row.bytes as f64 / budget;
+            println!("| {:6} | {:15.1} | {kept:4.2} |", row.target.to_string(), budget / seconds / 1000.0);
+        }
     }
 }
