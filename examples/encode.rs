@@ -149,9 +149,7 @@ impl Session {
         let mut config = SvcConfig::new(size, args.mode);
         config.quantizer = args.qp;
         config.speed = args.speed;
-        if let Some(log2) = args.tile_columns_log2 {
-            config.tile_columns_log2 = log2;
-        }
+        config.tile_columns_log2 = args.tile_columns_log2;
         let encoder = SvcEncoder::new(config)?;
         let rate = input.frame_rate;
         let header = IvfHeader {

@@ -3,7 +3,11 @@
 //! A [`PictureView`] borrows three planes, each with a stride of its own, so that a camera pipeline hands over its
 //! buffers as they are. A [`Picture`] owns its samples.
 
+mod colours;
+
 use std::fmt;
+
+pub use colours::Colours;
 
 /// Width and height of a picture, a layer or a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
