@@ -11,7 +11,7 @@ use common::watcher::{Watcher, random_targets};
 use layercast::bitstream::{ColorDescription, HeaderReader, SequenceHeader, obus};
 use layercast::decoder::{Decoder, DecoderConfig};
 use layercast::encoder::{EncodeError, EncodeOptions, SvcConfig, SvcEncoder, TemporalUnit};
-use layercast::picture::{Colours, Picture};
+use layercast::picture::{Colours, Picture, PictureView};
 use layercast::rtp::Describer;
 use layercast::scene::Scene;
 use layercast::structure::{DecodeTarget, DecodeTargets, LayerId, Refresh, ScalabilityMode};
@@ -148,6 +148,48 @@ fn colours_are_told_by_the_sequence_header() {
                 let told = (config.color_description, config.color_range);
                 assert_eq!(told, (Some(description), colours.full_range));
             }
+        }
+    }
+}
+
+/// The samples of a picture as NV12: the rows of luma, and of chroma with the samples of U and V in turn, each followed by
+/// a gap.
+fn to_nv12(picture: &Picture) -> ([Vec<u8>; 2], [usize; 2]) {
+    let [luma, u, v] = picture.planes();
+    let (mut y, mut uv) = (vec![], vec![]);
+    for row in luma.rows() {
+        y.extend_from_slice(row);
+        y.extend([7; 5]);
+    }
+    for (u, v) in u.rows().zip(v.rows()) {
+        uv.extend(u.iter().zip(v).flat_map(|(u, v)| [*u, *v]));
+        uv.extend([7; 3]);
+    }
+    ([y, uv], [luma.width() + 5, 2 * u.width() + 3])
+}
+
+#[test]
+fn nv12_is_coded_as_i420_is() {
+    for (mode, size) in [
+        (ScalabilityMode::L1T1, SIZE),
+        (ScalabilityMode::L3T3, SIZE),
+        (ScalabilityMode::L3T3, Size::new(97, 65)),
+        (ScalabilityMode::S2T1, Size::new(99, 64)),
+    ] {
+        let lowest = DecodeTargets::only(&[LayerId::new(0, 2)]);
+        let scene = Scene::new(size);
+        let (mut planar, mut interleaved) =
+            (common::encoder(size, mode, 60), common::encoder(size, mode, 60));
+        for n in 0..6 {
+            let wanted = (n > 3).then_some(lowest.nearest(mode.structure()));
+            let options = EncodeOptions { wanted, ..EncodeOptions::default() };
+            let picture = scene.picture(n);
+            let expected = planar.encode(&picture.view(), Scene::time(n), options).unwrap();
+            let ([y, uv], strides) = to_nv12(&picture);
+            let view = PictureView::nv12(size, [&y, &uv], strides).unwrap();
+            assert!(view.to_picture() == picture);
+            let unit = interleaved.encode(&view, Scene::time(n), options).unwrap();
+            assert!(!unit.frames.is_empty() && unit.to_bytes() == expected.to_bytes(), "{mode}: picture {n}");
         }
     }
 }
