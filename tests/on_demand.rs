@@ -84,7 +84,7 @@ fn a_spatial_layer_comes_back_without_a_key_frame() {
         let mut receiver = Watcher::new(highest);
         let mut shows = vec![];
         for n in 0..24 {
-            let wanted = DecodeTargets::only(&[if (5..12).contains(&n) { lowest } else { highest }]);
+            let wanted = DecodeTargets::only(&[lowest, if (5..12).contains(&n) { lowest } else { highest }]);
             let options = EncodeOptions { wanted: Some(wanted), ..EncodeOptions::default() };
             let unit = encoder.encode(&scene.picture(n).view(), Scene::time(n), options).unwrap();
             assert_eq!(unit.plan.key, n == 0, "{mode}: picture {n}");
@@ -93,6 +93,36 @@ fn a_spatial_layer_comes_back_without_a_key_frame() {
         assert!(shows[..5].iter().all(|&shows| shows), "{mode}");
         assert!(shows[5..12].iter().all(|&shows| !shows), "{mode}: a layer that nobody wants");
         assert!(shows[12 + structure.cycle.len()..].iter().all(|&shows| shows), "{mode}: {shows:?}");
+    }
+}
+
+/// What is below comes back without a key picture for those who watch the highest layer.
+#[test]
+fn a_lone_layer_is_coded_alone_until_another_is_wanted() {
+    for mode in [ScalabilityMode::L2T1, ScalabilityMode::L3T1, ScalabilityMode::L2T3, ScalabilityMode::L3T3] {
+        let structure = mode.structure();
+        let scene = Scene::new(SIZE);
+        let mut encoder = common::encoder(SIZE, mode, 100);
+        let highest = LayerId::new(structure.spatial_layers - 1, structure.temporal_layers - 1);
+        let lowest = LayerId::new(0, 0);
+        let mut watchers = [highest, lowest].map(Watcher::new);
+        let mut shows = [0; 2];
+        for n in 0..24 {
+            // A frame of temporal layer 0 is due at picture 8.
+            let both = (8..16).contains(&n);
+            let wanted = DecodeTargets::only(&[highest, if both { lowest } else { highest }]);
+            let options = EncodeOptions { wanted: Some(wanted), ..EncodeOptions::default() };
+            let unit = encoder.encode(&scene.picture(n).view(), Scene::time(n), options).unwrap();
+            assert_eq!(unit.plan.key, n == 0, "{mode}: picture {n}");
+            let layers = if n == 0 || both { usize::from(structure.spatial_layers) } else { 1 };
+            assert_eq!(unit.frames.len(), layers, "{mode}: picture {n}");
+            for (watcher, shows) in watchers.iter_mut().zip(&mut shows) {
+                *shows += u64::from(watcher.receive(&encoder, &unit));
+            }
+        }
+        // The highest layer shows every picture, the lowest those of temporal layer 0 that it was coded for.
+        let cycle = structure.cycle.len() as u64;
+        assert_eq!(shows, [24, 1 + 8 / cycle], "{mode}");
     }
 }
 

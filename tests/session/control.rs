@@ -107,6 +107,26 @@ fn a_demand_made_in_another_mode_is_met_by_the_nearest_layers() {
 }
 
 #[test]
+fn a_lone_layer_is_shown_without_those_below_and_beside_them() {
+    let mut ends = Ends::new();
+    let (highest, lowest) = (LayerId::new(2, 2), LayerId::new(0, 2));
+    for n in 0..32 {
+        // Somebody else watches the highest layer all the time, and the receiver goes over to the lowest.
+        let wanted = if (4..10).contains(&n) { [highest; 2] } else { [highest, lowest] };
+        ends.sender.set_wanted(Some(DecodeTargets::only(&wanted)));
+        if n == 14 {
+            ends.receiver.set_target(lowest);
+        }
+        let picture = ends.picture(n, SIZE);
+        let target = if n < 14 { highest } else { lowest };
+        assert_eq!(picture.target, target, "picture {n}");
+        assert!(ends.is_exact(&picture), "picture {n}");
+    }
+    let statistics = ends.sender.statistics();
+    assert_eq!((statistics.key_pictures, statistics.refreshes), (1, 0));
+}
+
+#[test]
 fn a_picture_that_the_encoder_refuses_costs_nothing() {
     let mut ends = Ends::new();
     ends.picture(0, SIZE);
