@@ -209,8 +209,9 @@ impl<'a> PictureView<'a> {
 
 /// Copies samples of U and V that take turns to rows of their own.
 pub(crate) fn take_turns(row: &[u8], u: &mut [u8], v: &mut [u8]) {
-    for ((u, v), pair) in u.iter_mut().zip(v).zip(row.chunks_exact(2)) {
-        (*u, *v) = (pair[0], pair[1]);
+    let (pairs, _) = row.as_chunks();
+    for ((u, v), [from_u, from_v]) in u.iter_mut().zip(v).zip(pairs) {
+        (*u, *v) = (*from_u, *from_v);
     }
 }
 
