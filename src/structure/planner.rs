@@ -437,7 +437,9 @@ impl Planner {
         let held = |spatial_id| self.slots.iter().flatten().any(|held| held.spatial_id == spatial_id);
         let goes_on = |spatial_id| held(spatial_id) && !self.refresh.contains(spatial_id);
         match self.way_back(spatial_id) {
-            WayBack::Below => !(goes_on(spatial_id) && !held(0)) && self.key_needed(spatial_id - 1, wanted),
+            // It goes on alone.
+            WayBack::Below if goes_on(spatial_id) && !held(0) => false,
+            WayBack::Below => self.key_needed(spatial_id - 1, wanted),
             WayBack::IntraOnly => false,
             WayBack::IntraOnlyOrKey if !held(0) => !wanted.iter().any(|target| goes_on(target.spatial_id)),
             WayBack::IntraOnlyOrKey | WayBack::Key => !goes_on(spatial_id),
