@@ -1,4 +1,5 @@
-//! What may change from one picture to the next: size, mode, colours, quantizer, demand, and the time between pictures.
+//! What may change from one picture to the next: size, mode, colours, quantizer, bitrate, demand, and the time between
+//! pictures.
 
 mod common;
 
@@ -10,7 +11,7 @@ use common::receivers::Receivers;
 use common::watcher::{Watcher, random_targets};
 use layercast::bitstream::{ColorDescription, HeaderReader, SequenceHeader, obus};
 use layercast::decoder::{Decoder, DecoderConfig};
-use layercast::encoder::{EncodeError, EncodeOptions, SvcConfig, SvcEncoder, TemporalUnit};
+use layercast::encoder::{Bitrate, EncodeError, EncodeOptions, SvcConfig, SvcEncoder, TemporalUnit};
 use layercast::picture::{Colours, Picture, PictureView};
 use layercast::rtp::Describer;
 use layercast::scene::Scene;
@@ -248,7 +249,8 @@ impl Script {
         let structure = self.encoder.config().mode.structure();
         match self.chance.below(20) {
             0..6 => self.wanted = random_targets(structure, &mut self.chance),
-            6..9 => self.encoder.set_quantizer(1 + self.chance.below(255) as u8).unwrap(),
+            6..8 => self.encoder.set_quantizer(1 + self.chance.below(255) as u8).unwrap(),
+            8 => self.encoder.set_bitrate(Bitrate::Total(20_000 << self.chance.below(8))).unwrap(),
             9..11 => {
                 let side =
                     |least, chance: &mut Chance| least + 16 * chance.below(4) as u32 + chance.below(2) as u32;
