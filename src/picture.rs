@@ -1,9 +1,13 @@
 //! Pictures: 8-bit 4:2:0 samples, borrowed from their owner or owned.
 //!
-//! A [`PictureView`] borrows three planes, each with a stride of its own, so that a camera pipeline hands over its
-//! buffers as they are. A [`Picture`] owns its samples.
+//! A [`PictureView`] borrows planes, each with a stride of its own, so that a camera pipeline hands over its buffers as
+//! they are: three of them, or two as in NV12. A [`Picture`] owns its samples, in three planes.
+
+mod colours;
 
 use std::fmt;
+
+pub use colours::Colours;
 
 /// Width and height of a picture, a layer or a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -38,7 +42,7 @@ impl fmt::Display for Size {
     }
 }
 
-/// Why three planes do not make a picture.
+/// Why planes do not make a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PictureError {
@@ -48,7 +52,7 @@ pub enum PictureError {
     /// A row is longer than the distance between two rows.
     #[error("plane {plane}: a stride of {stride} is less than its width of {width}")]
     Stride {
-        /// 0 for luma, 1 and 2 for chroma.
+        /// 0 for luma, 1 and 2 for chroma, or 1 for both in one.
         plane: usize,
         /// Distance between two rows, in samples.
         stride: usize,
@@ -58,7 +62,7 @@ pub enum PictureError {
     /// The plane ends before its last row does.
     #[error("plane {plane}: {len} samples, but {needed} are needed")]
     Short {
-        /// 0 for luma, 1 and 2 for chroma.
+        /// 0 for luma, 1 and 2 for chroma, or 1 for both in one.
         plane: usize,
         /// Samples given.
         len: usize,
@@ -77,6 +81,23 @@ pub struct PlaneView<'a> {
 }
 
 impl<'a> PlaneView<'a> {
+    /// A plane of this width and height, number `plane` of its picture.
+    fn new(
+        plane: usize,
+        (width, height): (usize, usize),
+        data: &'a [u8],
+        stride: usize,
+    ) -> Result<Self, PictureError> {
+        if stride < width {
+            return Err(PictureError::Stride { plane, stride, width });
+        }
+        let needed = stride.saturating_mul(height - 1).saturating_add(width);
+        if data.len() < needed {
+            return Err(PictureError::Short { plane, len: data.len(), needed });
+        }
+        Ok(Self { data, stride, width, height })
+    }
+
     /// Width in samples.
     pub fn width(&self) -> usize {
         self.width
@@ -103,10 +124,21 @@ impl<'a> PlaneView<'a> {
     }
 }
 
-/// A borrowed picture: luma and two chroma planes of half the width and height, rounded up.
+/// Borrowed chroma samples: half the width and height of luma, rounded up.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub enum Chroma<'a> {
+    /// A plane of U and one of V, as in I420.
+    Planar([PlaneView<'a>; 2]),
+    /// One plane of twice the width, in which samples of U and V take turns, as in NV12.
+    Interleaved(PlaneView<'a>),
+}
+
+/// A borrowed picture: luma and chroma.
 #[derive(Clone, Copy)]
 pub struct PictureView<'a> {
-    planes: [PlaneView<'a>; 3],
+    luma: PlaneView<'a>,
+    chroma: Chroma<'a>,
 }
 
 impl<'a> PictureView<'a> {
@@ -118,40 +150,68 @@ impl<'a> PictureView<'a> {
         if !size.is_codable() {
             return Err(PictureError::Size(size));
         }
-        let view = |plane: usize| {
-            let (width, height) = plane_size(size, plane);
-            let (data, stride) = (planes[plane], strides[plane]);
-            if stride < width {
-                return Err(PictureError::Stride { plane, stride, width });
-            }
-            let needed = stride.saturating_mul(height - 1).saturating_add(width);
-            if data.len() < needed {
-                return Err(PictureError::Short { plane, len: data.len(), needed });
-            }
-            Ok(PlaneView { data, stride, width, height })
-        };
-        Ok(Self { planes: [view(0)?, view(1)?, view(2)?] })
+        let view =
+            |plane: usize| PlaneView::new(plane, plane_size(size, plane), planes[plane], strides[plane]);
+        Ok(Self { luma: view(0)?, chroma: Chroma::Planar([view(1)?, view(2)?]) })
+    }
+
+    /// A picture of `size` luma samples over a plane Y and one in which U and V take turns (NV12), each with its stride
+    /// in samples.
+    ///
+    /// # Errors
+    /// [`PictureError`] if the planes cannot hold such a picture.
+    pub fn nv12(size: Size, planes: [&'a [u8]; 2], strides: [usize; 2]) -> Result<Self, PictureError> {
+        if !size.is_codable() {
+            return Err(PictureError::Size(size));
+        }
+        let (width, height) = plane_size(size, 1);
+        let luma = PlaneView::new(0, plane_size(size, 0), planes[0], strides[0])?;
+        let chroma = PlaneView::new(1, (2 * width, height), planes[1], strides[1])?;
+        Ok(Self { luma, chroma: Chroma::Interleaved(chroma) })
     }
 
     /// Width and height in luma samples.
     pub fn size(&self) -> Size {
-        Size::new(self.planes[0].width as u32, self.planes[0].height as u32)
+        Size::new(self.luma.width as u32, self.luma.height as u32)
     }
 
-    /// Luma, then the two chroma planes.
-    pub fn planes(&self) -> &[PlaneView<'a>; 3] {
-        &self.planes
+    /// The luma samples.
+    pub fn luma(&self) -> PlaneView<'a> {
+        self.luma
+    }
+
+    /// The chroma samples.
+    pub fn chroma(&self) -> Chroma<'a> {
+        self.chroma
     }
 
     /// A copy that owns its samples.
     pub fn to_picture(&self) -> Picture {
         let mut picture = Picture::new(self.size());
-        for (to, from) in picture.planes.iter_mut().zip(&self.planes) {
+        let copy = |to: &mut [u8], from: PlaneView<'_>| {
             for (to, from) in to.chunks_exact_mut(from.width).zip(from.rows()) {
                 to.copy_from_slice(from);
             }
+        };
+        let [y, u, v] = &mut picture.planes;
+        copy(y, self.luma);
+        match self.chroma {
+            Chroma::Planar(planes) => [u, v].into_iter().zip(planes).for_each(|(to, from)| copy(to, from)),
+            Chroma::Interleaved(plane) => {
+                let width = plane.width / 2;
+                let rows = u.chunks_exact_mut(width).zip(v.chunks_exact_mut(width));
+                rows.zip(plane.rows()).for_each(|((u, v), row)| take_turns(row, u, v));
+            }
         }
         picture
+    }
+}
+
+/// Copies samples of U and V that take turns to rows of their own.
+pub(crate) fn take_turns(row: &[u8], u: &mut [u8], v: &mut [u8]) {
+    let (pairs, _) = row.as_chunks();
+    for ((u, v), [from_u, from_v]) in u.iter_mut().zip(v).zip(pairs) {
+        (*u, *v) = (*from_u, *from_v);
     }
 }
 
@@ -208,13 +268,18 @@ impl Picture {
         self.planes.each_mut().map(Vec::as_mut_slice)
     }
 
-    /// A borrowed view of the whole picture.
-    pub fn view(&self) -> PictureView<'_> {
-        let view = |plane: usize| {
+    /// Borrowed views of all planes.
+    pub fn planes(&self) -> [PlaneView<'_>; 3] {
+        [0, 1, 2].map(|plane| {
             let (width, height) = plane_size(self.size, plane);
             PlaneView { data: &self.planes[plane], stride: width, width, height }
-        };
-        PictureView { planes: [view(0), view(1), view(2)] }
+        })
+    }
+
+    /// A borrowed view of the whole picture.
+    pub fn view(&self) -> PictureView<'_> {
+        let [luma, u, v] = self.planes();
+        PictureView { luma, chroma: Chroma::Planar([u, v]) }
     }
 }
 
@@ -226,12 +291,22 @@ mod tests {
     fn a_view_reads_rows_by_stride() {
         let y: Vec<u8> = (0..32).collect();
         let view = PictureView::new(Size::new(3, 3), [&y, &y, &y], [8, 4, 2]).unwrap();
-        assert_eq!(view.planes()[0].row(2), [16, 17, 18]);
-        assert_eq!(view.planes()[1].row(1), [4, 5]);
+        assert_eq!(view.luma().row(2), [16, 17, 18]);
+        let Chroma::Planar([u, _]) = view.chroma() else { panic!("three planes") };
+        assert_eq!(u.row(1), [4, 5]);
         let copy = view.to_picture();
         assert_eq!(copy.plane(0), [0, 1, 2, 8, 9, 10, 16, 17, 18]);
         assert_eq!(copy.plane(2), [0, 1, 2, 3]);
-        assert!(copy.view().planes()[0].rows().eq(view.planes()[0].rows()));
+        assert!(copy.view().luma().rows().eq(view.luma().rows()));
+    }
+
+    #[test]
+    fn u_and_v_of_nv12_take_turns() {
+        let samples: Vec<u8> = (0..32).collect();
+        let view = PictureView::nv12(Size::new(3, 3), [&samples, &samples], [8, 5]).unwrap();
+        let copy = view.to_picture();
+        assert_eq!(copy.plane(0), [0, 1, 2, 8, 9, 10, 16, 17, 18]);
+        assert_eq!((copy.plane(1), copy.plane(2)), (&[0, 2, 5, 7][..], &[1, 3, 6, 8][..]));
     }
 
     #[test]
@@ -242,5 +317,10 @@ mod tests {
         assert_eq!(new(4, 4, [3, 4, 4]), Some(PictureError::Stride { plane: 0, stride: 3, width: 4 }));
         assert_eq!(new(4, 4, [4, 15, 4]), Some(PictureError::Short { plane: 1, len: 16, needed: 17 }));
         assert_eq!(new(4, 4, [4, 14, 2]), None);
+        let nv12 = |w, h, strides| PictureView::nv12(Size::new(w, h), [&d, &d], strides).err();
+        assert_eq!(nv12(4, 0, [4; 2]), Some(PictureError::Size(Size::new(4, 0))));
+        assert_eq!(nv12(3, 3, [4, 3]), Some(PictureError::Stride { plane: 1, stride: 3, width: 4 }));
+        assert_eq!(nv12(4, 4, [4, 13]), Some(PictureError::Short { plane: 1, len: 16, needed: 17 }));
+        assert_eq!(nv12(4, 4, [4, 12]), None);
     }
 }

@@ -43,7 +43,7 @@ impl Quality {
         if reference.size() != size {
             return Err(QualityError::Size { reference: reference.size(), test: size });
         }
-        let (reference, test) = (reference.planes()[0], test.planes()[0]);
+        let (reference, test) = (reference.luma(), test.luma());
         if test.width().min(test.height()) < 2 * BLOCK {
             return Err(QualityError::Small(size));
         }

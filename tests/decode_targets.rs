@@ -75,7 +75,7 @@ fn with_two_tile_columns() {
         [ScalabilityMode::L1T2, ScalabilityMode::L3T3, ScalabilityMode::L2T3Key, ScalabilityMode::S2T1]
     {
         let mut config = SvcConfig::new(size, mode);
-        config.tile_columns_log2 = 1;
+        config.tile_columns_log2 = Some(1);
         check(SvcEncoder::new(config).unwrap(), &pictures);
     }
 }

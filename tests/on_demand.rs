@@ -2,73 +2,14 @@
 
 mod common;
 
-use std::collections::BTreeSet;
-
 use common::chance::Chance;
+use common::watcher::{Watcher, random_targets};
 use layercast::Size;
-use layercast::bitstream::write_temporal_delimiter;
-use layercast::decoder::{Decoder, DecoderConfig, Output};
-use layercast::encoder::{EncodeOptions, LayerFrame, SvcEncoder, TemporalUnit};
+use layercast::encoder::EncodeOptions;
 use layercast::scene::Scene;
-use layercast::structure::{DecodeTarget, DecodeTargets, LayerId, ScalabilityMode, Structure};
+use layercast::structure::{DecodeTargets, LayerId, ScalabilityMode};
 
 const SIZE: Size = Size::new(98, 66);
-
-/// Takes the frames that its decode target needs as soon as it has what they refer to.
-struct Receiver {
-    target: DecodeTarget,
-    decoder: Decoder,
-    /// Numbers of the frames received.
-    received: BTreeSet<u64>,
-}
-
-impl Receiver {
-    fn new(target: DecodeTarget) -> Self {
-        let config = DecoderConfig { output: Output::AllLayers, ..DecoderConfig::default() };
-        Self { target, decoder: Decoder::new(config).unwrap(), received: BTreeSet::new() }
-    }
-
-    fn takes(&mut self, frame: &LayerFrame) -> bool {
-        let plan = &frame.plan;
-        let takes = plan.needed_by.contains(self.target)
-            && plan.depends_on.iter().all(|number| self.received.contains(number));
-        if takes {
-            self.received.insert(plan.frame_number);
-        }
-        takes
-    }
-
-    /// Holds all that it decodes against the coder's reconstruction; says whether it shows its own layer.
-    fn receive(&mut self, encoder: &SvcEncoder, unit: &TemporalUnit) -> bool {
-        let mut bytes = vec![];
-        write_temporal_delimiter(&mut bytes);
-        let mut layers = vec![];
-        for frame in &unit.frames {
-            if self.takes(frame) {
-                bytes.extend_from_slice(&frame.data);
-                layers.push(frame.plan.layer.spatial_id);
-            }
-        }
-        if layers.is_empty() {
-            return false;
-        }
-        let (target, number) = (self.target, unit.plan.picture_number);
-        let decoded = self.decoder.decode(&bytes, 0);
-        let decoded = decoded.unwrap_or_else(|error| panic!("picture {number}, {target}: {error}"));
-        assert!(decoded.iter().map(|shown| shown.spatial_id).eq(layers.iter().copied()));
-        for shown in decoded {
-            let expected = encoder.reconstruction(shown.spatial_id);
-            assert!(Some(shown.picture) == expected, "picture {number}, {target}: S{}", shown.spatial_id);
-        }
-        layers.last() == Some(&target.spatial_id)
-    }
-}
-
-/// What none to three receivers watch.
-fn random_targets(structure: &Structure, chance: &mut Chance) -> DecodeTargets {
-    let all: Vec<DecodeTarget> = structure.decode_targets().collect();
-    (0..chance.below(4)).map(|_| all[chance.below(all.len() as u64) as usize]).collect()
-}
 
 /// Codes 150 pictures for wanted sets that change now and then.
 fn check(mode: ScalabilityMode) {
@@ -76,7 +17,7 @@ fn check(mode: ScalabilityMode) {
     let scene = Scene::new(SIZE);
     let mut chance = Chance(mode as u64);
     let mut encoder = common::encoder(SIZE, mode, 120);
-    let mut receivers: Vec<Receiver> = structure.decode_targets().map(Receiver::new).collect();
+    let mut receivers: Vec<Watcher> = structure.decode_targets().map(Watcher::new).collect();
     let mut wanted = DecodeTargets::all(structure);
     // Since when each decode target is wanted, and when it was last shown.
     let mut since = vec![0; receivers.len()];
@@ -98,14 +39,14 @@ fn check(mode: ScalabilityMode) {
         for (i, receiver) in receivers.iter_mut().enumerate() {
             if receiver.receive(&encoder, &unit) {
                 shown[i] = n;
-                watched += u64::from(wanted.contains(receiver.target));
+                watched += u64::from(wanted.contains(receiver.target()));
             }
-            if !wanted.contains(receiver.target) {
+            if !wanted.contains(receiver.target()) {
                 since[i] = n + 1;
                 continue;
             }
             let waits = n - since[i].max(shown[i]);
-            assert!(waits <= patience, "{mode}: {} stands still at picture {n}", receiver.target);
+            assert!(waits <= patience, "{mode}: {} stands still at picture {n}", receiver.target());
         }
     }
     assert!(left_out > 20 && watched > 40, "{mode}: {left_out} frames left out, {watched} pictures watched");
@@ -140,10 +81,10 @@ fn a_spatial_layer_comes_back_without_a_key_frame() {
         let mut encoder = common::encoder(SIZE, mode, 100);
         let highest = LayerId::new(structure.spatial_layers - 1, structure.temporal_layers - 1);
         let lowest = LayerId::new(0, structure.temporal_layers - 1);
-        let mut receiver = Receiver::new(highest);
+        let mut receiver = Watcher::new(highest);
         let mut shows = vec![];
         for n in 0..24 {
-            let wanted = DecodeTargets::only(&[if (5..12).contains(&n) { lowest } else { highest }]);
+            let wanted = DecodeTargets::only(&[lowest, if (5..12).contains(&n) { lowest } else { highest }]);
             let options = EncodeOptions { wanted: Some(wanted), ..EncodeOptions::default() };
             let unit = encoder.encode(&scene.picture(n).view(), Scene::time(n), options).unwrap();
             assert_eq!(unit.plan.key, n == 0, "{mode}: picture {n}");
@@ -152,6 +93,36 @@ fn a_spatial_layer_comes_back_without_a_key_frame() {
         assert!(shows[..5].iter().all(|&shows| shows), "{mode}");
         assert!(shows[5..12].iter().all(|&shows| !shows), "{mode}: a layer that nobody wants");
         assert!(shows[12 + structure.cycle.len()..].iter().all(|&shows| shows), "{mode}: {shows:?}");
+    }
+}
+
+/// What is below comes back without a key picture for those who watch the highest layer.
+#[test]
+fn a_lone_layer_is_coded_alone_until_another_is_wanted() {
+    for mode in [ScalabilityMode::L2T1, ScalabilityMode::L3T1, ScalabilityMode::L2T3, ScalabilityMode::L3T3] {
+        let structure = mode.structure();
+        let scene = Scene::new(SIZE);
+        let mut encoder = common::encoder(SIZE, mode, 100);
+        let highest = LayerId::new(structure.spatial_layers - 1, structure.temporal_layers - 1);
+        let lowest = LayerId::new(0, 0);
+        let mut watchers = [highest, lowest].map(Watcher::new);
+        let mut shows = [0; 2];
+        for n in 0..24 {
+            // A frame of temporal layer 0 is due at picture 8.
+            let both = (8..16).contains(&n);
+            let wanted = DecodeTargets::only(&[highest, if both { lowest } else { highest }]);
+            let options = EncodeOptions { wanted: Some(wanted), ..EncodeOptions::default() };
+            let unit = encoder.encode(&scene.picture(n).view(), Scene::time(n), options).unwrap();
+            assert_eq!(unit.plan.key, n == 0, "{mode}: picture {n}");
+            let layers = if n == 0 || both { usize::from(structure.spatial_layers) } else { 1 };
+            assert_eq!(unit.frames.len(), layers, "{mode}: picture {n}");
+            for (watcher, shows) in watchers.iter_mut().zip(&mut shows) {
+                *shows += u64::from(watcher.receive(&encoder, &unit));
+            }
+        }
+        // The highest layer shows every picture, the lowest those of temporal layer 0 that it was coded for.
+        let cycle = structure.cycle.len() as u64;
+        assert_eq!(shows, [24, 1 + 8 / cycle], "{mode}");
     }
 }
 

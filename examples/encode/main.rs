@@ -193,9 +193,7 @@ impl Session {
             rate.drop_pictures = args.drop_frames;
             rate
         });
-        if let Some(log2) = args.tile_columns_log2 {
-            config.tile_columns_log2 = log2;
-        }
+        config.tile_columns_log2 = args.tile_columns_log2;
         let encoder = SvcEncoder::new(config)?;
         let rate = input.frame_rate;
         let header = IvfHeader {

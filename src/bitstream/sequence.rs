@@ -209,6 +209,10 @@ pub struct ColorDescription {
 }
 
 impl ColorDescription {
+    /// What holds if color_description_present_flag is 0 (section 5.5.2).
+    pub const UNSPECIFIED: Self =
+        Self { color_primaries: 2, transfer_characteristics: 2, matrix_coefficients: 2 };
+
     /// BT.709 primaries, the sRGB curve and no matrix: coded as full range 4:4:4.
     pub(super) const SRGB: Self =
         Self { color_primaries: 1, transfer_characteristics: 13, matrix_coefficients: 0 };

@@ -1,8 +1,8 @@
 //! What a temporal unit may make the decoder do, found out from its headers before the library sees a byte.
 
 use super::error::DecodeError;
-use crate::bitstream::HeaderReader;
-use crate::picture::Size;
+use crate::bitstream::{ColorDescription, HeaderReader};
+use crate::picture::{Colours, Size};
 
 /// Spatial layers that a stream can have (`spatial_id` is two bits wide).
 pub(super) const MAX_SPATIAL_LAYERS: usize = 4;
@@ -39,6 +39,19 @@ impl Limits {
     /// Forgets the references.
     pub fn reset(&mut self) {
         self.headers = HeaderReader::new();
+    }
+
+    /// What the samples of the stream mean.
+    pub fn colours(&self) -> Colours {
+        let Some(sequence) = self.headers.sequence() else { return Colours::UNSPECIFIED };
+        let config = &sequence.color_config;
+        let description = config.color_description.unwrap_or(ColorDescription::UNSPECIFIED);
+        Colours {
+            primaries: description.color_primaries,
+            transfer: description.transfer_characteristics,
+            matrix: description.matrix_coefficients,
+            full_range: config.color_range,
+        }
     }
 
     /// Goes through all frames of a temporal unit, and says for each spatial layer where the frame that it shows ends.

@@ -41,7 +41,7 @@ mod unit;
 pub use error::DecodeError;
 pub use limits::{MAX_FRAMES, MAX_TILES};
 
-use crate::picture::{Picture, PictureView, Size};
+use crate::picture::{Colours, Picture, PictureView, Size};
 use bytes::Bytes;
 use limits::{Limits, MAX_SPATIAL_LAYERS};
 use unit::Part;
@@ -113,6 +113,8 @@ pub struct DecodedPicture {
     pub spatial_id: u8,
     /// The timestamp that [`Decoder::decode`] was given with the temporal unit.
     pub timestamp: i64,
+    /// What the samples mean, as the sequence header says.
+    pub colours: Colours,
 }
 
 /// A decoder for one stream.
@@ -241,8 +243,9 @@ impl Decoder {
             }
         }
         let shown = (0..).zip(layers).filter_map(|(spatial_id, picture)| Some((spatial_id, picture?)));
+        let colours = self.limits.colours();
         let copy = |(spatial_id, picture)| {
-            Ok(DecodedPicture { picture: copy_out(&picture)?, spatial_id, timestamp })
+            Ok(DecodedPicture { picture: copy_out(&picture)?, spatial_id, timestamp, colours })
         };
         match self.output {
             Output::AllLayers => shown.map(copy).collect(),

@@ -1,7 +1,7 @@
 //! What an encoder is made for, and what each picture is encoded for.
 
 use super::rate::RateConfig;
-use crate::picture::Size;
+use crate::picture::{Colours, Size};
 use crate::structure::{DecodeTargets, Refresh, ScalabilityMode};
 
 /// The smallest width and height of a picture, in luma samples.
@@ -15,7 +15,7 @@ pub const DEFAULT_SPEED: u8 = 2;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SvcConfig {
-    /// Size of the pictures, and of the highest spatial layer, in luma samples.
+    /// Size of the first picture, and of its highest spatial layer, in luma samples. Later pictures may have others.
     pub size: Size,
     /// The layers, and the references between them.
     pub mode: ScalabilityMode,
@@ -26,22 +26,33 @@ pub struct SvcConfig {
     pub rate: Option<RateConfig>,
     /// log2 of the number of tile columns of the highest spatial layer, 0 to 6: 0 takes the fewest bits, n
     /// lets up to 2^n threads share a frame. Lower layers, and pictures that are too narrow, get as many
-    /// columns as are at least 320 samples wide.
-    pub tile_columns_log2: u8,
+    /// columns as are at least 320 samples wide. `None` is four columns for pictures at least 1280 samples wide, and
+    /// one for narrower ones.
+    pub tile_columns_log2: Option<u8>,
     /// Speed, 0 (fewest bits) to 3 (fastest).
     pub speed: u8,
     /// Number of threads that the encoder starts for itself and shares its work among; 0 to start none and
     /// use the rayon thread pool that [`encode`](super::SvcEncoder::encode) is called in, which is rayon's
     /// global one unless the caller has set up another. The stream is the same with any number.
     pub threads: usize,
+    /// What the samples of the pictures mean, for the sequence header.
+    pub colours: Colours,
 }
 
 impl SvcConfig {
-    /// Pictures of this size at a middling quantizer and [`DEFAULT_SPEED`], in rayon's thread pool; four tile
-    /// columns if each is at least 320 samples wide, one in smaller pictures.
+    /// Pictures of this size at a middling quantizer and [`DEFAULT_SPEED`], in rayon's thread pool, whose colours are
+    /// not told.
     pub fn new(size: Size, mode: ScalabilityMode) -> Self {
-        let tile_columns_log2 = if size.width >= 1280 { 2 } else { 0 };
-        Self { size, mode, quantizer: 100, rate: None, tile_columns_log2, speed: DEFAULT_SPEED, threads: 0 }
+        Self {
+            size,
+            mode,
+            quantizer: 100,
+            rate: None,
+            tile_columns_log2: None,
+            speed: DEFAULT_SPEED,
+            threads: 0,
+            colours: Colours::default(),
+        }
     }
 }
 

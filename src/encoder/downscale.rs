@@ -4,10 +4,8 @@
 //! (section 7.11.3.3): the corners of the picture stay in place. Its weights are rational, so every machine
 //! makes the same picture.
 
-use rayon::prelude::*;
-
 use super::kernels::wide;
-use crate::picture::{Picture, PictureView, PlaneView, Size, plane_size};
+use crate::picture::{Chroma, Picture, PictureView, PlaneView, Size, plane_size};
 
 /// The most taps that a filter has: eight for 2:1, ten for 5:2.
 const TAPS: usize = 10;
@@ -56,8 +54,7 @@ fn taps(from: usize, to: usize) -> Vec<Tap> {
 /// Scales pictures of one size to another, which is at most two and a half times smaller.
 #[derive(Debug)]
 pub(crate) struct Downscaler {
-    /// Taps of columns and rows, and working memory.
-    planes: [(Vec<Tap>, Vec<Tap>, Vec<i32>); 3],
+    planes: [PlaneScaler; 3],
 }
 
 impl Downscaler {
@@ -65,70 +62,118 @@ impl Downscaler {
     pub(crate) fn new(from: Size, to: Size) -> Self {
         let plane = |p: usize| {
             let (from, to) = (plane_size(from, p), plane_size(to, p));
-            (taps(from.0, to.0), taps(from.1, to.1), Vec::new())
+            PlaneScaler { columns: taps(from.0, to.0), rows: taps(from.1, to.1), memory: Vec::new() }
         };
         Self { planes: [plane(0), plane(1), plane(2)] }
     }
 
     /// Scales `from` into `to`; both have the sizes that the scaler was made for.
     pub(crate) fn scale(&mut self, from: &PictureView<'_>, to: &mut Picture) {
-        let planes = self.planes.par_iter_mut().zip(from.planes()).zip(to.planes_mut());
-        planes.for_each(|(((columns, rows, line), from), to)| scale_plane(from, to, columns, rows, line));
+        let [luma, u, v] = &mut self.planes;
+        let [to_luma, to_u, to_v] = to.planes_mut();
+        rayon::join(
+            || luma.scale(&from.luma(), [to_luma]),
+            || match from.chroma() {
+                Chroma::Planar(from) => {
+                    rayon::join(|| u.scale(&from[0], [to_u]), || v.scale(&from[1], [to_v]));
+                }
+                Chroma::Interleaved(from) => u.scale(&from, [to_u, to_v]),
+            },
+        );
+    }
+}
+
+/// Scales planes of one size.
+#[derive(Debug)]
+struct PlaneScaler {
+    columns: Vec<Tap>,
+    rows: Vec<Tap>,
+    /// Working memory.
+    memory: Vec<i32>,
+}
+
+impl PlaneScaler {
+    /// Scales a plane in which samples of `N` planes take turns.
+    fn scale<const N: usize>(&mut self, from: &PlaneView<'_>, to: [&mut [u8]; N]) {
+        scale_plane(from, to, &self.columns, &self.rows, &mut self.memory);
     }
 }
 
 wide! {
-    fn scale_plane(from: &PlaneView<'_>, to: &mut [u8], columns: &[Tap], rows: &[Tap], line: &mut Vec<i32>) {
+    fn scale_plane<const N: usize>(
+        from: &PlaneView<'_>,
+        to: [&mut [u8]; N],
+        columns: &[Tap],
+        rows: &[Tap],
+        memory: &mut Vec<i32>,
+    ) {
         let (width, last) = (from.width(), from.height() as isize - 1);
-        // The filtered column sums of one output row, with the edges repeated on both sides; then their even
-        // and their odd samples.
-        let length = width + 2 * TAPS;
-        line.resize(2 * length, 0);
-        let (line, halves) = line.split_at_mut(length);
-        let (even, odd) = halves.split_at_mut(length / 2);
+        // The filtered column sums of one output row, with the edges repeated on both sides; memory for their even and
+        // odd samples; and the sums while the planes still take turns.
+        let length = width / N + 2 * TAPS;
+        memory.resize(2 * length + width, 0);
+        let (line, memory) = memory.split_at_mut(length);
+        let (halves, sums) = memory.split_at_mut(length);
         let by_two = by_two(columns);
-        for (tap, out) in rows.iter().zip(to.chunks_exact_mut(columns.len())) {
+        let mut to = to.map(|plane| plane.chunks_exact_mut(columns.len()));
+        for tap in rows {
             let lines: [&[u8]; TAPS] =
                 std::array::from_fn(|t| &from.row((tap.first + t as isize).clamp(0, last) as usize)[..width]);
-            let middle = &mut line[TAPS..TAPS + width];
-            if tap.weights[8..] == [0; TAPS - 8] {
-                sum_rows::<8>(middle, &lines, &tap.weights);
-            } else {
-                sum_rows::<TAPS>(middle, &lines, &tap.weights);
+            if N > 1 {
+                sum_rows(sums, &lines, &tap.weights);
             }
-            let (left, right) = (middle[0], middle[width - 1]);
-            line[..TAPS].fill(left);
-            line[TAPS + width..].fill(right);
-            // No sum is more than 255 * 1024 * 1024 and half of that: the magnitudes of the weights sum to
-            // less than 1.5.
-            let half = 1 << (2 * WEIGHT_BITS - 1);
-            let round = |sum: i32| ((sum + half) >> (2 * WEIGHT_BITS)).clamp(0, 255) as u8;
-            if let Some(Tap { first, weights }) = by_two {
-                for (pair, (even, odd)) in line.chunks_exact(2).zip(even.iter_mut().zip(odd.iter_mut())) {
-                    (*even, *odd) = (pair[0], pair[1]);
-                }
-                let start = (first + TAPS as isize) as usize;
-                let (a, b) = if start.is_multiple_of(2) { (&*even, &*odd) } else { (&*odd, &even[1..]) };
-                let (a, b) = (&a[start / 2..][..out.len() + 3], &b[start / 2..][..out.len() + 3]);
-                let w = weights.map(i32::from);
-                for (i, out) in out.iter_mut().enumerate() {
-                    let mut sum = 0;
-                    for k in 0..4 {
-                        sum += w[2 * k] * a[i + k] + w[2 * k + 1] * b[i + k];
+            for (plane, to) in to.iter_mut().enumerate() {
+                let middle = &mut line[TAPS..TAPS + width / N];
+                if N > 1 {
+                    for (to, turn) in middle.iter_mut().zip(sums.chunks_exact(N)) {
+                        *to = turn[plane];
                     }
-                    *out = round(sum);
+                } else {
+                    sum_rows(middle, &lines, &tap.weights);
                 }
-                continue;
-            }
-            for (tap, out) in columns.iter().zip(out) {
-                let window = &line[(tap.first + TAPS as isize) as usize..];
-                let mut sum = 0;
-                for (&w, &s) in tap.weights.iter().zip(window) {
-                    sum += i32::from(w) * s;
+                if let Some(out) = to.next() {
+                    scale_line(line, halves, columns, by_two.as_ref(), out);
                 }
-                *out = round(sum);
             }
         }
+    }
+}
+
+/// Scales a row of column sums, which has `TAPS` samples more on both sides. `halves` is working memory of its length.
+#[inline(always)]
+fn scale_line(line: &mut [i32], halves: &mut [i32], columns: &[Tap], by_two: Option<&Tap>, out: &mut [u8]) {
+    let (first, last) = (TAPS, line.len() - TAPS - 1);
+    let (left, right) = (line[first], line[last]);
+    line[..first].fill(left);
+    line[last + 1..].fill(right);
+    // No sum is more than 255 * 1024 * 1024 and half of that: the magnitudes of the weights sum to less than 1.5.
+    let half = 1 << (2 * WEIGHT_BITS - 1);
+    let round = |sum: i32| ((sum + half) >> (2 * WEIGHT_BITS)).clamp(0, 255) as u8;
+    if let Some(Tap { first, weights }) = by_two {
+        let (even, odd) = halves.split_at_mut(line.len() / 2);
+        for (pair, (even, odd)) in line.chunks_exact(2).zip(even.iter_mut().zip(odd.iter_mut())) {
+            (*even, *odd) = (pair[0], pair[1]);
+        }
+        let start = (first + TAPS as isize) as usize;
+        let (a, b) = if start.is_multiple_of(2) { (&*even, &*odd) } else { (&*odd, &even[1..]) };
+        let (a, b) = (&a[start / 2..][..out.len() + 3], &b[start / 2..][..out.len() + 3]);
+        let w = weights.map(i32::from);
+        for (i, out) in out.iter_mut().enumerate() {
+            let mut sum = 0;
+            for k in 0..4 {
+                sum += w[2 * k] * a[i + k] + w[2 * k + 1] * b[i + k];
+            }
+            *out = round(sum);
+        }
+        return;
+    }
+    for (tap, out) in columns.iter().zip(out) {
+        let window = &line[(tap.first + TAPS as isize) as usize..];
+        let mut sum = 0;
+        for (&w, &s) in tap.weights.iter().zip(window) {
+            sum += i32::from(w) * s;
+        }
+        *out = round(sum);
     }
 }
 
@@ -141,9 +186,19 @@ fn by_two(taps: &[Tap]) -> Option<Tap> {
     (first.weights[8..] == [0; TAPS - 8] && taps.iter().enumerate().all(same)).then_some(first)
 }
 
-/// Sums `N` rows by their weights.
+/// Sums rows by their weights.
 #[inline(always)]
-fn sum_rows<const N: usize>(sums: &mut [i32], rows: &[&[u8]; TAPS], weights: &[i16; TAPS]) {
+fn sum_rows(sums: &mut [i32], rows: &[&[u8]; TAPS], weights: &[i16; TAPS]) {
+    if weights[8..] == [0; TAPS - 8] {
+        sum_first_rows::<8>(sums, rows, weights);
+    } else {
+        sum_first_rows::<TAPS>(sums, rows, weights);
+    }
+}
+
+/// Sums the first `N` rows by their weights.
+#[inline(always)]
+fn sum_first_rows<const N: usize>(sums: &mut [i32], rows: &[&[u8]; TAPS], weights: &[i16; TAPS]) {
     for (x, sum) in sums.iter_mut().enumerate() {
         *sum = 0;
         for t in 0..N {

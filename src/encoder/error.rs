@@ -31,15 +31,7 @@ pub enum EncodeError {
         /// The error of the system.
         reason: String,
     },
-    /// The picture does not have the size that the encoder was made for.
-    #[error("the encoder takes {expected}, not {given}")]
-    PictureSize {
-        /// The size that the encoder was made for.
-        expected: Size,
-        /// The size of the picture.
-        given: Size,
-    },
-    /// A header could not be written.
+    /// A header cannot be written, such as one of [`Colours`](crate::picture::Colours) that 4:2:0 pictures cannot have.
     #[error("header: {0}")]
     Header(#[from] bitstream::BitstreamError),
 }

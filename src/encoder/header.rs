@@ -1,22 +1,37 @@
 //! Sequence and frame headers of the encoder's streams.
 
+use bytes::Bytes;
+
 use super::config::SvcConfig;
 use super::kernels::TilingInfo;
 use super::layer::CodedFrame;
 use crate::bitstream::{
-    self, CdefStrength, FrameHeader, FrameType, OperatingPoint, PRIMARY_REF_NONE, RefSlots, SequenceHeader,
+    self, BitstreamError, CdefStrength, ColorDescription, FrameHeader, FrameType, OperatingPoint,
+    PRIMARY_REF_NONE, RefSlots, SequenceHeader,
 };
+use crate::picture::Colours;
 use crate::structure::{FrameKind, FramePlan};
 
-/// The sequence header that all layers share, with the size of the highest one.
-pub(super) fn sequence(config: &SvcConfig) -> SequenceHeader {
+/// The sequence header that all layers share, with the size of the highest one; and its OBU.
+pub(super) fn sequence(config: &SvcConfig) -> Result<(SequenceHeader, Bytes), BitstreamError> {
     let mut sequence = SequenceHeader::new(config.size.width, config.size.height);
     sequence.enable_intra_edge_filter = true;
     sequence.enable_cdef = true;
     let template = sequence.operating_points[0];
     let idcs = config.mode.structure().operating_points();
     sequence.operating_points = idcs.into_iter().map(|idc| OperatingPoint { idc, ..template }).collect();
-    sequence
+    let Colours { primaries, transfer, matrix, full_range } = config.colours;
+    let description = ColorDescription {
+        color_primaries: primaries,
+        transfer_characteristics: transfer,
+        matrix_coefficients: matrix,
+    };
+    sequence.color_config.color_description =
+        (description != ColorDescription::UNSPECIFIED).then_some(description);
+    sequence.color_config.color_range = full_range;
+    let mut obu = Vec::new();
+    bitstream::write_sequence_obu(&mut obu, &sequence)?;
+    Ok((sequence, obu.into()))
 }
 
 /// Appends a frame OBU to `out` and updates `slots` with it.
@@ -28,7 +43,7 @@ pub(super) fn write_frame(
     picture_number: u64,
     coded: &CodedFrame,
     tiling: &TilingInfo,
-) -> Result<(), bitstream::BitstreamError> {
+) -> Result<(), BitstreamError> {
     let mut header = FrameHeader::inter(sequence);
     match plan.kind {
         FrameKind::Key => header = FrameHeader::key(sequence),

@@ -11,7 +11,7 @@ use super::kernels::*;
 use super::motion::MotionField;
 use super::quantizer::Quantizer;
 use super::tile::{Below, FrameContext, code_tile};
-use crate::picture::{Picture, PictureView, Size, plane_size};
+use crate::picture::{Chroma, Picture, PictureView, PlaneView, Size, plane_size, take_turns};
 
 /// Samples around a reference that blocks may reach: a superblock, the taps of the filter, and a few more.
 const PADDING: usize = 88;
@@ -136,14 +136,29 @@ impl LayerCoder {
     /// Copies the samples that the next frame is to show.
     pub(crate) fn set_source(&mut self, picture: &PictureView<'_>) {
         let input = Arc::get_mut(&mut self.fs.input).expect("nobody else holds the source");
-        let (width, height) = self.size;
-        input.planes.par_iter_mut().zip(picture.planes()).for_each(|(to, from)| {
-            let stride = to.cfg.stride;
-            for (to, from) in to.data_origin_mut().chunks_mut(stride).zip(from.rows()) {
+        let size = self.size;
+        let copy = |to: &mut Plane<u8>, from: &PlaneView<'_>| {
+            for (to, from) in rows(to).zip(from.rows()) {
                 to[..from.len()].copy_from_slice(from);
             }
-            to.pad(width, height);
-        });
+            to.pad(size.0, size.1);
+        };
+        let [luma, u, v] = &mut input.planes;
+        rayon::join(
+            || copy(luma, &picture.luma()),
+            || match picture.chroma() {
+                Chroma::Planar(from) => {
+                    rayon::join(|| copy(u, &from[0]), || copy(v, &from[1]));
+                }
+                Chroma::Interleaved(from) => {
+                    let width = from.width() / 2;
+                    for ((u, v), row) in rows(u).zip(rows(v)).zip(from.rows()) {
+                        take_turns(row, &mut u[..width], &mut v[..width]);
+                    }
+                    rayon::join(|| u.pad(size.0, size.1), || v.pad(size.0, size.1));
+                }
+            },
+        );
     }
 
     /// Codes one frame of the samples that were set last.
@@ -314,6 +329,12 @@ impl LayerCoder {
             }
         });
     }
+}
+
+/// The rows of a plane, writable.
+fn rows(plane: &mut Plane<u8>) -> impl Iterator<Item = &mut [u8]> {
+    let stride = plane.cfg.stride;
+    plane.data_origin_mut().chunks_mut(stride)
 }
 
 /// A copy of the visible samples.

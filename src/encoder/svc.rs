@@ -17,10 +17,10 @@ use super::rate::{
 };
 use super::unit::{LayerFrame, TemporalUnit};
 use crate::Time;
-use crate::bitstream::{self, RefSlots, SequenceHeader};
-use crate::picture::{Picture, PictureView, Size, plane_size};
+use crate::bitstream::{RefSlots, SequenceHeader};
+use crate::picture::{Colours, Picture, PictureView, Size, plane_size};
 use crate::structure::{
-    DecodeTarget, DecodeTargets, FrameKind, FramePlan, PicturePlan, PictureRequest, Planner,
+    DecodeTarget, DecodeTargets, FrameKind, FramePlan, PicturePlan, PictureRequest, Planner, ScalabilityMode,
 };
 
 /// One spatial layer: its scaled picture, its coder, and its last reconstruction.
@@ -63,10 +63,7 @@ impl SvcEncoder {
     /// # Errors
     /// [`EncodeError`] if a field of the configuration is out of range, or its threads cannot be started.
     pub fn new(config: SvcConfig) -> Result<Self, EncodeError> {
-        let SvcConfig { size, mode, quantizer, tile_columns_log2, speed, threads, .. } = config;
-        if ![size.width, size.height].iter().all(|side| (MIN_SIZE..=MAX_SIZE).contains(side)) {
-            return Err(EncodeError::Size(size));
-        }
+        let SvcConfig { size, mode, quantizer, threads, .. } = config;
         if quantizer == 0 {
             return Err(EncodeError::Quantizer);
         }
@@ -77,40 +74,15 @@ impl SvcEncoder {
                 Controller::Bitrate(Box::new(controller))
             }
         };
-        if tile_columns_log2 > 6 {
-            return Err(EncodeError::Tiles(tile_columns_log2));
-        }
-        let structure = mode.structure();
-        let layers = (0..structure.spatial_layers)
-            .map(|spatial_id| {
-                let layer_size = |spatial_id| structure.layer_size(size, spatial_id);
-                let own_size = layer_size(spatial_id);
-                let own = plane_size(own_size, 0);
-                let above = (spatial_id + 1 < structure.spatial_layers).then(|| layer_size(spatial_id + 1));
-                // Narrower tiles cost more than they gain.
-                let mut tiles = tile_columns_log2;
-                while tiles > 0 && own.0 >> tiles < 320 {
-                    tiles -= 1;
-                }
-                let effort = effort(speed, own).ok_or(EncodeError::Speed(speed))?;
-                Ok(Layer {
-                    size: own_size,
-                    coder: LayerCoder::new(own, tiles, effort),
-                    scaled: above.map(|a| (Downscaler::new(a, own_size), Picture::new(own_size))),
-                    last: None,
-                })
-            })
-            .collect::<Result<_, EncodeError>>()?;
+        let layers = new_layers(&config)?;
         let pool = match threads {
             0 => None,
             _ => Some(Arc::new(new_pool(threads)?)),
         };
-        let sequence = header::sequence(&config);
-        let mut obu = Vec::new();
-        bitstream::write_sequence_obu(&mut obu, &sequence)?;
+        let (sequence, sequence_obu) = header::sequence(&config)?;
         Ok(Self {
             sequence,
-            sequence_obu: obu.into(),
+            sequence_obu,
             planner: Planner::new(mode, size),
             layers,
             slots: Default::default(),
@@ -121,12 +93,12 @@ impl SvcEncoder {
         })
     }
 
-    /// The configuration, with the quantizer set last.
+    /// The configuration, with all that was set since, and the size of the last picture.
     pub fn config(&self) -> &SvcConfig {
         &self.config
     }
 
-    /// The sequence header OBU that every key frame carries.
+    /// The sequence header OBU that every key frame carries. It changes with the size, the mode and the colours.
     pub fn sequence_header(&self) -> Bytes {
         self.sequence_obu.clone()
     }
@@ -193,26 +165,72 @@ impl SvcEncoder {
         }
     }
 
+    /// Goes on in another mode with the next picture, which will be a key picture: the layers are others, and receivers
+    /// need their sequence header and dependency structure. Does nothing if the mode is the same.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new). They leave the encoder unchanged.
+    pub fn set_mode(&mut self, mode: ScalabilityMode) -> Result<(), EncodeError> {
+        if mode == self.config.mode {
+            return Ok(());
+        }
+        self.go_on(SvcConfig { mode, ..self.config.clone() })
+    }
+
+    /// Says what the samples of the pictures that follow mean. The next one will be a key picture, whose sequence header
+    /// tells it. Does nothing if the colours are the same.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new). They leave the encoder unchanged.
+    pub fn set_colours(&mut self, colours: Colours) -> Result<(), EncodeError> {
+        if colours == self.config.colours {
+            return Ok(());
+        }
+        self.go_on(SvcConfig { colours, ..self.config.clone() })
+    }
+
+    /// Goes on as an encoder of another configuration, with a key picture and with picture and frame numbers that go on.
+    /// The memory of the layers and of their references is released.
+    fn go_on(&mut self, config: SvcConfig) -> Result<(), EncodeError> {
+        let layers = new_layers(&config)?;
+        (self.sequence, self.sequence_obu) = header::sequence(&config)?;
+        self.planner.restart(config.mode, config.size);
+        self.layers = layers;
+        self.slots = Default::default();
+        self.header_slots = RefSlots::new();
+        let layers_are_others = (config.mode, config.size) != (self.config.mode, self.config.size);
+        if let (Some(rate), true) = (&config.rate, layers_are_others) {
+            let controller = BitrateController::new(rate.clone(), config.mode, config.size);
+            self.rate = Controller::Bitrate(Box::new(controller));
+        }
+        self.config = config;
+        Ok(())
+    }
+
     /// Encodes one picture, `captured` then. Pictures come in the order of their capture, at any distance in time.
+    ///
+    /// The picture may have another size than the one before: a phone was turned, or a window is shared. The encoder
+    /// then goes on with that size and a key picture. It is always a key picture, because a new size takes a new
+    /// sequence header and a new dependency structure, and receivers take those at key pictures alone. The plan of the
+    /// result tells both, by its `size` and `key`.
     ///
     /// The temporal unit has no frames if nothing is wanted, or if the picture is left out to keep the bitrate
     /// ([`RateConfig::drop_pictures`]).
     ///
-    /// The picture becomes a key picture unasked if a wanted layer can come back in no other way (see
+    /// The picture becomes a key picture unasked, too, if a wanted layer can come back in no other way (see
     /// [`Planner`]).
     ///
     /// # Errors
-    /// [`EncodeError::PictureSize`] if the picture does not have the configured size. It leaves the encoder
-    /// unchanged.
+    /// [`EncodeError::Size`] if the picture is too small or too large. It leaves the encoder unchanged.
     pub fn encode(
         &mut self,
         picture: &PictureView<'_>,
         captured: Time,
         options: EncodeOptions,
     ) -> Result<TemporalUnit, EncodeError> {
-        let (expected, given) = (self.config.size, picture.size());
-        if given != expected {
-            return Err(EncodeError::PictureSize { expected, given });
+        let size = picture.size();
+        if size != self.config.size {
+            self.go_on(SvcConfig { size, ..self.config.clone() })?;
         }
         match self.pool.clone() {
             Some(pool) => pool.install(|| self.encode_here(picture, captured, options)),
@@ -220,7 +238,7 @@ impl SvcEncoder {
         }
     }
 
-    /// Encodes one picture of the right size in the thread pool of the calling thread.
+    /// Encodes one picture of the configured size in the thread pool of the calling thread.
     fn encode_here(
         &mut self,
         picture: &PictureView<'_>,
@@ -271,7 +289,7 @@ impl SvcEncoder {
     }
 
     /// The last picture of a spatial layer as a decoder shows it: the encoder's own reconstruction. `None`
-    /// before the layer's first frame.
+    /// before the layer's first frame, also after a change of size, mode or colours.
     pub fn reconstruction(&self, spatial_id: u8) -> Option<Picture> {
         let reference = self.layers.get(usize::from(spatial_id))?.last.as_ref()?;
         Some(layer::to_picture(&reference.frame, reference.size))
@@ -361,6 +379,39 @@ fn checked(rate: &RateConfig) -> Result<&RateConfig, EncodeError> {
     };
     let quantizers = &rate.quantizers;
     if some && *quantizers.start() > 0 && !quantizers.is_empty() { Ok(rate) } else { Err(EncodeError::Rate) }
+}
+
+/// The layers of a configuration, whose fields other than the quantizer are checked.
+fn new_layers(config: &SvcConfig) -> Result<Vec<Layer>, EncodeError> {
+    let &SvcConfig { size, mode, tile_columns_log2, speed, .. } = config;
+    if ![size.width, size.height].iter().all(|side| (MIN_SIZE..=MAX_SIZE).contains(side)) {
+        return Err(EncodeError::Size(size));
+    }
+    let tile_columns_log2 = tile_columns_log2.unwrap_or(if size.width >= 1280 { 2 } else { 0 });
+    if tile_columns_log2 > 6 {
+        return Err(EncodeError::Tiles(tile_columns_log2));
+    }
+    let structure = mode.structure();
+    (0..structure.spatial_layers)
+        .map(|spatial_id| {
+            let layer_size = |spatial_id| structure.layer_size(size, spatial_id);
+            let own_size = layer_size(spatial_id);
+            let own = plane_size(own_size, 0);
+            let above = (spatial_id + 1 < structure.spatial_layers).then(|| layer_size(spatial_id + 1));
+            // Narrower tiles cost more than they gain.
+            let mut tiles = tile_columns_log2;
+            while tiles > 0 && own.0 >> tiles < 320 {
+                tiles -= 1;
+            }
+            let effort = effort(speed, own).ok_or(EncodeError::Speed(speed))?;
+            Ok(Layer {
+                size: own_size,
+                coder: LayerCoder::new(own, tiles, effort),
+                scaled: above.map(|a| (Downscaler::new(a, own_size), Picture::new(own_size))),
+                last: None,
+            })
+        })
+        .collect()
 }
 
 /// A thread pool of the encoder's own.

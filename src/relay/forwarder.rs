@@ -43,7 +43,8 @@ pub enum Forward {
 /// A frame goes on if the receiver's decode target needs it and the receiver has been given all that the frame refers
 /// to. So no decoder ever waits for a frame that was dropped on purpose.
 ///
-/// - A target whose frames are all forwarded already, such as a lower layer of an `L` mode, is taken at once.
+/// - A target whose frames are all forwarded already, such as a lower layer of an `L` mode, is taken at once, unless it is
+///   inactive: the sender may leave out what is below the only layer that somebody wants.
 /// - Any other target is entered at a frame with a switch indication (A.7) whose references were forwarded. Until
 ///   then the former target goes on, and [`poll`](Self::poll) says which refresh to ask the sender for.
 /// - A frame that is lost on the way to the relay may still come. What refers to it goes on all the same, since the
@@ -60,6 +61,8 @@ pub struct Forwarder {
     /// The decode target that goes on now, and the one that is to.
     current: Option<usize>,
     wanted: Option<usize>,
+    /// The decode targets that are active, as the last frame had it.
+    active: u32,
     decided: Decided,
     /// Spatial layers whose last frame of temporal layer 0 was dropped: bit `spatial_id`.
     dropped_layers: u32,
@@ -81,6 +84,7 @@ impl Forwarder {
             started: None,
             current: None,
             wanted: None,
+            active: u32::MAX,
             decided: Decided::default(),
             dropped_layers: 0,
             ask_at: Time::ZERO,
@@ -169,6 +173,7 @@ impl Forwarder {
             self.started = None;
             self.current = None;
         }
+        self.active = frame.active_decode_targets;
         let Some(target) = self.target else { return false };
         let Some(wanted) = frame.sequence.target(target, frame.active_decode_targets) else { return false };
         self.wanted = Some(wanted);
@@ -209,7 +214,8 @@ impl Forwarder {
 
     /// Goes over to a target whose frames are all forwarded already, or notes what is needed to enter it.
     fn approach(&mut self, now: Time, sequence: &Sequence, wanted: usize) {
-        if self.current.is_some_and(|current| sequence.contains(current, wanted)) {
+        let is_active = self.active.checked_shr(wanted as u32).is_some_and(|bits| bits & 1 != 0);
+        if is_active && self.current.is_some_and(|current| sequence.contains(current, wanted)) {
             (self.current, self.needs) = (Some(wanted), Refresh::NONE);
             return;
         }

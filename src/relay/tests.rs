@@ -305,8 +305,32 @@ fn what_a_sender_leaves_out_is_not_waited_for() {
         forwarded.push(receiver.picture(sender.now, &frames(&mut reader, &plan, &sent)).join(" "));
         assert_eq!(receiver.forwarder.poll(sender.now), None, "picture {n}");
     }
-    assert_eq!(forwarded[3..6], ["S0T0 S1T0."; 3]);
-    assert_eq!(forwarded[6..9], ["S0T0 S1T0 S2T0."; 3]);
+    assert_eq!(forwarded[..3], ["S0T0 S1T0 S2T0.", "S2T0.", "S2T0."]);
+    assert_eq!(forwarded[3..6], ["S0T0 S1T0.", "S1T0.", "S1T0."]);
+    assert_eq!(forwarded[6..], ["S0T0 S1T0 S2T0.", "S2T0.", "S2T0."]);
+}
+
+#[test]
+fn a_lower_layer_that_the_sender_left_out_is_entered_when_it_is_back() {
+    let mode = ScalabilityMode::L3T1;
+    let (mut sender, mut reader) = (Sender::new(mode), FrameReader::new());
+    let mut receiver = Receiver::new(Some(LayerId::new(2, 0)));
+    let mut forwarded = vec![];
+    for n in 0..10 {
+        sender.now += PICTURE;
+        if n == 3 {
+            receiver.forwarder.set_target(sender.now, Some(LayerId::new(0, 0)));
+        }
+        // The relay's demand takes three pictures to the sender, where somebody else watches the highest layer.
+        let targets = [LayerId::new(2, 0), LayerId::new(0, 0)];
+        let wanted = DecodeTargets::only(&targets[..if n < 6 { 1 } else { 2 }]);
+        let plan = sender.planner.next(PictureRequest { wanted, ..PictureRequest::default() });
+        let sent = sender.describer.describe(&plan).unwrap();
+        forwarded.push(receiver.picture(sender.now, &frames(&mut reader, &plan, &sent)).join(" "));
+        assert!(!plan.key || n == 0);
+    }
+    assert_eq!(forwarded[..6], ["S0T0 S1T0 S2T0.", "S2T0.", "S2T0.", "S2T0.", "S2T0.", "S2T0."]);
+    assert_eq!(forwarded[6..], ["S0T0."; 4]);
 }
 
 proptest! {

@@ -13,10 +13,10 @@ use super::{DESCRIPTOR_ID, PAYLOAD_TYPE, TRANSPORT_ID, payload_format};
 use crate::Time;
 use crate::congestion::{FeedbackConfig, ReceivePath};
 #[cfg(feature = "decoder")]
-use crate::decoder::{DecodeError, Decoder, DecoderConfig};
+use crate::decoder::{DecodeError, DecodedPicture, Decoder, DecoderConfig};
 use crate::e2ee::{KeyRing, OpenError, VideoOpener};
 #[cfg(feature = "decoder")]
-use crate::picture::Picture;
+use crate::picture::{Colours, Picture};
 use crate::rtp::fec::{FecError, Recoverer};
 use crate::rtp::frame_buffer::DropReason;
 use crate::rtp::payload::opaque;
@@ -103,6 +103,8 @@ pub struct ShownPicture {
     /// The decode target that it was decoded for: below the wanted one while that is inactive or broken. A single
     /// picture may be smaller than its target, if its upper layer was lost and no other picture needs that.
     pub target: DecodeTarget,
+    /// What the samples mean, as the sender says.
+    pub colours: Colours,
 }
 
 /// Something that came and is not shown.
@@ -543,7 +545,8 @@ impl VideoReceiver {
         decoder.set_layer_sizes(&unit.structure.resolutions);
         match decoder.decode(&unit.to_bytes(), timestamp.into()) {
             Ok(pictures) => pictures.into_iter().next_back().map(|decoded| {
-                ReceiverOutput::Picture(ShownPicture { picture: decoded.picture, timestamp, target })
+                let DecodedPicture { picture, colours, .. } = decoded;
+                ReceiverOutput::Picture(ShownPicture { picture, timestamp, target, colours })
             }),
             Err(error) => {
                 // What is left of the stream refers to what the decoder has forgotten.

@@ -255,7 +255,8 @@ impl VideoSender {
         }
     }
 
-    /// The encoder, to change its quantizer.
+    /// The encoder, to change its quantizer, mode or colours. Receivers take another mode as they do another size of the
+    /// pictures: with the next picture, which is a key picture.
     #[cfg(feature = "encoder")]
     pub fn encoder_mut(&mut self) -> Option<&mut SvcEncoder> {
         self.encoder.as_deref_mut()
@@ -293,7 +294,8 @@ impl VideoSender {
     }
 
     /// Sets the decode targets that somebody watches, as `select::Demand::wanted` tells them; `None` for all. Layers
-    /// that none of them needs are neither coded nor sent.
+    /// that none of them needs are neither coded nor sent. Of targets that the encoder's mode does not have, the nearest
+    /// are coded ([`DecodeTargets::nearest`]): receivers learn of another mode only from what is sent.
     pub fn set_wanted(&mut self, wanted: Option<DecodeTargets>) {
         self.wanted = wanted;
     }
@@ -346,7 +348,8 @@ impl VideoSender {
         }
     }
 
-    /// Takes a picture that was captured at `now`, codes and sends it; or leaves it out, if the path is behind.
+    /// Takes a picture that was captured at `now`, codes and sends it; or leaves it out, if the path is behind. Pictures
+    /// may have any size that [`SvcEncoder::encode`] takes; another one than the last is sent as a key picture.
     ///
     /// # Errors
     /// [`SendError`]. After [`SendError::Encode`] the sender is as it was.
@@ -358,7 +361,8 @@ impl VideoSender {
         }
         let refresh = self.next_refresh(now);
         let encoder = self.encoder.as_mut().ok_or(SendError::NoEncoder)?;
-        let unit = match encoder.encode(picture, now, EncodeOptions { refresh, wanted: self.wanted }) {
+        let wanted = self.wanted.map(|wanted| wanted.nearest(encoder.config().mode.structure()));
+        let unit = match encoder.encode(picture, now, EncodeOptions { refresh, wanted }) {
             Ok(unit) => unit,
             Err(error) => {
                 self.requests.handle_request(refresh);

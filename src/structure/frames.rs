@@ -121,6 +121,16 @@ impl DecodeTargets {
     pub fn all(structure: &Structure) -> Self {
         structure.decode_targets().collect()
     }
+
+    /// The decode targets of a structure that are nearest to these: layers that it does not have become its highest. So
+    /// whoever watched a stream goes on watching when it changes its mode.
+    pub fn nearest(self, structure: &Structure) -> Self {
+        let (spatial, temporal) = (structure.spatial_layers - 1, structure.temporal_layers - 1);
+        let nearest = |target: DecodeTarget| {
+            LayerId::new(target.spatial_id.min(spatial), target.temporal_id.min(temporal))
+        };
+        self.iter().map(nearest).collect()
+    }
 }
 
 impl FrameTemplate {

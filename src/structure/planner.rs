@@ -1,7 +1,7 @@
 //! The planner: which frames the next picture is coded as, and what they refer to.
 
 use super::frames::{FrameTemplate, Structure};
-use super::layer::{DecodeTargets, LayerId};
+use super::layer::{DecodeTarget, DecodeTargets, LayerId};
 use super::mode::ScalabilityMode;
 use super::refresh::Refresh;
 use crate::picture::Size;
@@ -39,7 +39,8 @@ pub struct PicturePlan {
     pub position: usize,
     /// The decode targets that it is coded for.
     pub wanted: DecodeTargets,
-    /// The decode targets of which every frame is coded from here on, as long as the wanted ones do not change.
+    /// The decode targets of which every frame is coded from here on, as long as the wanted ones do not change. Those below
+    /// a lone layer that is wanted again count until it is back.
     pub available: DecodeTargets,
     /// What to code, lowest spatial layer first, at most one frame of each.
     pub frames: Vec<FramePlan>,
@@ -88,7 +89,7 @@ pub struct FramePlan {
     /// The decode targets that need it, wanted or not.
     pub needed_by: DecodeTargets,
     /// Whether a receiver can begin to take this layer here. At temporal layer 0 the receiver has to have taken
-    /// the spatial layers below or, in the S modes, any other. At a higher temporal layer it has to have taken the
+    /// the spatial layers below or, if the frame is intra-only, any other. At a higher temporal layer it has to have taken the
     /// same spatial layer up to the temporal layer below.
     pub is_switch_point: bool,
 }
@@ -114,6 +115,8 @@ enum WayBack {
     Below,
     /// By an intra-only frame of temporal layer 0.
     IntraOnly,
+    /// By an intra-only frame of temporal layer 0 while a higher layer goes on, otherwise by a key picture.
+    IntraOnlyOrKey,
     /// By a key picture.
     Key,
 }
@@ -125,6 +128,11 @@ enum WayBack {
 /// modes). If the structure has no such prediction, as in the `_KEY` modes or for spatial layer 0 of the `L` modes,
 /// the planner makes the picture a key picture, because the wanted layer would otherwise never come back. A key
 /// picture starts the structure's cycle anew.
+///
+/// If all decode targets that somebody wants are of one spatial layer, the layers below it are left out in the `L` modes
+/// too: from the picture after its first on, the layer is predicted from itself alone. When a lower layer is wanted again
+/// while such a layer goes on, spatial layer 0 comes back intra-only, and so costs the receivers of the others no key
+/// picture.
 ///
 /// A [`Refresh`] does the same to layers that are present. The planner forgets the frames that such a layer could
 /// refer to just before its next frame of temporal layer 0, so that it leaves no picture out.
@@ -189,7 +197,8 @@ impl Planner {
         let wanted = request.wanted.intersection(DecodeTargets::all(structure));
         self.refresh = self.refresh.union(request.refresh);
         let key = !wanted.is_empty()
-            && (self.refresh.is_key() || wanted.iter().any(|target| self.key_needed(target.spatial_id)));
+            && (self.refresh.is_key()
+                || wanted.iter().any(|target| self.key_needed(target.spatial_id, wanted)));
         let (position, template) = if key {
             self.refresh = Refresh::NONE;
             self.slots = [None; 8];
@@ -199,6 +208,8 @@ impl Planner {
         };
         self.position = position % structure.cycle.len();
         let base = self.frame_number(key);
+        let lone = self.lone(wanted);
+        let without_below = lone.filter(|&spatial_id| !key && self.goes_on_alone(template, spatial_id));
         let mut frames = Vec::with_capacity(template.len());
         for frame in template {
             let LayerId { spatial_id, temporal_id } = frame.layer;
@@ -207,7 +218,8 @@ impl Planner {
                 self.forget(spatial_id);
             }
             let needed_by = structure.needed_by(template, spatial_id);
-            let planned = if needed_by.intersection(wanted).is_empty() {
+            let is_below = without_below.is_some_and(|lone| spatial_id < lone);
+            let planned = if is_below || needed_by.intersection(wanted).is_empty() {
                 None
             } else {
                 self.plan(frame, base, frames.first(), frames.last(), needed_by)
@@ -227,7 +239,7 @@ impl Planner {
         }
         let asked = (wanted, self.present);
         if self.available.asked != asked {
-            self.available = Available { asked, targets: self.available(wanted) };
+            self.available = Available { asked, targets: self.available(wanted, lone) };
         }
         PicturePlan {
             picture_number,
@@ -278,11 +290,11 @@ impl Planner {
         }
     }
 
-    /// The decode targets of which every frame is coded if `wanted` are wanted.
-    fn available(&self, wanted: DecodeTargets) -> DecodeTargets {
+    /// The decode targets of which every frame is coded if `wanted` are wanted, whose spatial layer may be `lone`.
+    fn available(&self, wanted: DecodeTargets, lone: Option<u8>) -> DecodeTargets {
         let structure = self.structure;
         let pictures = || [structure.key].into_iter().chain(structure.cycle.iter().copied());
-        let missing = |target| {
+        let missing = |target: DecodeTarget| {
             pictures().any(|picture| {
                 picture.iter().any(|frame| {
                     let needed_by = structure.needed_by(picture, frame.layer.spatial_id);
@@ -291,12 +303,36 @@ impl Planner {
             })
         };
         let present = |spatial_id: u8| self.present >> spatial_id & 1 != 0;
-        structure.decode_targets().filter(|&target| present(target.spatial_id) && !missing(target)).collect()
+        // Those below it are coded until it is back.
+        let of_lone = |spatial_id: u8| lone.is_none_or(|lone| lone == spatial_id || !present(lone));
+        structure
+            .decode_targets()
+            .filter(|&LayerId { spatial_id, .. }| present(spatial_id) && of_lone(spatial_id))
+            .filter(|&target| !missing(target))
+            .collect()
     }
 
-    /// The frame of a template, or nothing if a frame that it refers to was left out. `base` is the number of the
-    /// picture's frame of spatial layer 0; `lowest` and `below` are the first and the last frame planned for this
-    /// picture.
+    /// The spatial layer of all decode targets that are wanted, if the structure predicts its frames from the layer below
+    /// in every picture.
+    fn lone(&self, wanted: DecodeTargets) -> Option<u8> {
+        let lone = wanted.iter().next()?.spatial_id;
+        let is_lone = wanted.iter().all(|target| target.spatial_id == lone);
+        (is_lone && matches!(self.way_back(lone), WayBack::Below)).then_some(lone)
+    }
+
+    /// Whether the frame that a spatial layer has in a picture can do without the layer below.
+    fn goes_on_alone(&self, picture: &[FrameTemplate], spatial_id: u8) -> bool {
+        let frame = picture.iter().find(|frame| frame.layer.spatial_id == spatial_id);
+        frame.is_some_and(|frame| {
+            let is_refreshed = frame.layer.temporal_id == 0 && self.refresh.contains(spatial_id);
+            let earlier = frame.temporal_ref.and_then(|slot| self.earlier(slot, frame.layer));
+            earlier.is_some() && !is_refreshed
+        })
+    }
+
+    /// The frame of a template, or nothing if the frames that it refers to were left out. If it has an earlier frame of its
+    /// own layer, it goes without the layer below. `base` is the number of the picture's frame of spatial layer 0; `lowest`
+    /// and `below` are the first and the last frame planned for this picture.
     fn plan(
         &mut self,
         template: &FrameTemplate,
@@ -311,14 +347,15 @@ impl Planner {
         if comes_back && temporal_id > 0 {
             return None;
         }
-        let inter_layer_ref = template.inter_layer_ref;
-        if inter_layer_ref.is_some() && below.is_none_or(|below| below.layer.spatial_id + 1 != spatial_id) {
+        let is_above = below.is_some_and(|below| below.layer.spatial_id + 1 == spatial_id);
+        let inter_layer_ref = template.inter_layer_ref.filter(|_| is_above);
+        if inter_layer_ref != template.inter_layer_ref && temporal_ref.is_none() {
             return None;
         }
         let kind = match (temporal_ref, inter_layer_ref) {
             (None, None) if template.is_key() => FrameKind::Key,
             (None, None) => match self.way_back(spatial_id) {
-                WayBack::IntraOnly => FrameKind::IntraOnly,
+                WayBack::IntraOnly | WayBack::IntraOnlyOrKey => FrameKind::IntraOnly,
                 WayBack::Below | WayBack::Key => return None,
             },
             _ => FrameKind::Inter,
@@ -396,14 +433,16 @@ impl Planner {
 
     /// Whether only a key picture can bring a spatial layer that somebody wants, or can refresh it if that was asked
     /// for.
-    fn key_needed(&self, spatial_id: u8) -> bool {
+    fn key_needed(&self, spatial_id: u8, wanted: DecodeTargets) -> bool {
+        let held = |spatial_id| self.slots.iter().flatten().any(|held| held.spatial_id == spatial_id);
+        let goes_on = |spatial_id| held(spatial_id) && !self.refresh.contains(spatial_id);
         match self.way_back(spatial_id) {
-            WayBack::Below => self.key_needed(spatial_id - 1),
+            // It goes on alone.
+            WayBack::Below if goes_on(spatial_id) && !held(0) => false,
+            WayBack::Below => self.key_needed(spatial_id - 1, wanted),
             WayBack::IntraOnly => false,
-            WayBack::Key => {
-                self.refresh.contains(spatial_id)
-                    || !self.slots.iter().flatten().any(|held| held.spatial_id == spatial_id)
-            }
+            WayBack::IntraOnlyOrKey if !held(0) => !wanted.iter().any(|target| goes_on(target.spatial_id)),
+            WayBack::IntraOnlyOrKey | WayBack::Key => !goes_on(spatial_id),
         }
     }
 
@@ -413,8 +452,12 @@ impl Planner {
                 frame.layer == LayerId::new(spatial_id, temporal_id) && frame.inter_layer_ref.is_some()
             })
         };
+        let has_layer_above =
+            |picture: &&[FrameTemplate]| picture.iter().any(|frame| frame.inter_layer_ref.is_some());
         if self.structure.cycle.iter().any(|picture| refers_below(picture, 0)) {
             WayBack::Below
+        } else if spatial_id == 0 && self.structure.cycle.iter().any(has_layer_above) {
+            WayBack::IntraOnlyOrKey
         } else if self.structure.has_separate_layers() {
             WayBack::IntraOnly
         } else {

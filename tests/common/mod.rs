@@ -6,6 +6,7 @@ pub mod call;
 pub mod chance;
 pub mod receiver;
 pub mod receivers;
+pub mod watcher;
 
 use layercast::Size;
 use layercast::encoder::{SvcConfig, SvcEncoder};

@@ -147,7 +147,7 @@ fn a_broken_upper_layer_leaves_the_lower_ones_and_a_refresh_brings_it_back() {
     let mut requests = vec![];
     for n in 0..8 {
         let now = at(n);
-        let below = DecodeTargets::only(&[LayerId::new(1, 0)]);
+        let below = DecodeTargets::only(&[LayerId::new(0, 0), LayerId::new(1, 0)]);
         // Picture 2 loses its upper layer; picture 5 is coded without it, and picture 6 brings it back.
         let wanted = if n == 5 { below } else { all(mode) };
         let sent = sender.picture(false, wanted);

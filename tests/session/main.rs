@@ -3,6 +3,8 @@
 mod call;
 #[path = "../common/chance.rs"]
 mod chance;
+#[cfg(all(feature = "encoder", feature = "decoder"))]
+mod control;
 
 use std::time::Duration;
 

@@ -159,9 +159,8 @@ fn caption(row: &Row, duration: Duration) -> String {
 
 /// Draws a picture (ITU-R BT.601, limited range) at the place of its upper left corner.
 fn draw(image: &mut RgbImage, origin: (u32, u32), picture: &Picture) {
-    let view = picture.view();
-    let [luma, cb, cr] = view.planes();
-    for y in 0..view.size().height as usize {
+    let [luma, cb, cr] = picture.planes();
+    for y in 0..picture.size().height as usize {
         let (luma, cb, cr) = (luma.row(y), cb.row(y / 2), cr.row(y / 2));
         for (x, &luma) in luma.iter().enumerate() {
             let luma = (f32::from(luma) - 16.0) * 1.164;

@@ -190,7 +190,9 @@ impl Chains {
         let mut in_chains = 0;
         let mut chain_diffs = ChainDiffs::new();
         for (chain, last) in (0..picture.mode.structure().spatial_layers).zip(&mut self.0) {
-            let is_new = plan.kind == FrameKind::Key || begins_anew && chain == spatial_id;
+            let is_new = plan.kind == FrameKind::Key
+                || begins_anew && chain == spatial_id
+                || plan.kind == FrameKind::IntraOnly && !goes_on(picture, chain);
             // Only a chain that protects no active decode target has a distance too large to be written.
             let diff = if is_new { 0 } else { number.saturating_sub(*last).min(255) as u8 };
             chain_diffs.push(diff);
@@ -202,6 +204,12 @@ impl Chains {
         let frame_diffs = plan.depends_on.iter().map(|&other| (number - other) as u16).collect();
         Frame { number, frame_diffs, chain_diffs, in_chains }
     }
+}
+
+/// Whether the frame of temporal layer 0 that a spatial layer has in a picture refers to an earlier one of its chain.
+fn goes_on(picture: &PicturePlan, spatial_id: u8) -> bool {
+    let layer = LayerId::new(spatial_id, 0);
+    picture.frames.iter().any(|frame| frame.layer == layer && frame.temporal_ref.is_some())
 }
 
 /// The active decode targets of a picture, as bits.

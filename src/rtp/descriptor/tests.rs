@@ -515,7 +515,7 @@ impl Checked {
         sizes
     }
 
-    /// Who receives an active decode target gets every frame of it.
+    /// Who receives an active decode target gets every frame of its layer.
     fn check_active(&self, picture: &PicturePlan) {
         let structure = self.planner.structure();
         if picture.frames.is_empty() {
@@ -524,7 +524,9 @@ impl Checked {
         let template = picture.position.checked_sub(1).map_or(structure.key, |at| structure.cycle[at]);
         for frame in template {
             if picture.frames.iter().all(|plan| plan.layer != frame.layer) {
-                for target in structure.needed_by(template, frame.layer.spatial_id).iter() {
+                let LayerId { spatial_id, temporal_id } = frame.layer;
+                for temporal_id in temporal_id..structure.temporal_layers {
+                    let target = LayerId::new(spatial_id, temporal_id);
                     let index = self.describer.structure().unwrap().decode_target(target).unwrap();
                     assert_eq!(self.active >> index & 1, 0, "{target} has no {}", frame.layer);
                 }
@@ -605,7 +607,7 @@ fn frames_of_all_layers_take_three_bytes() {
 #[test]
 fn layers_that_stay_away_cost_nothing_custom() {
     // Two of three spatial and two of three temporal layers, from the key picture on.
-    let wanted = DecodeTargets::only(&[LayerId::new(1, 1)]);
+    let wanted = DecodeTargets::only(&[LayerId::new(0, 1), LayerId::new(1, 1)]);
     let mut checked = Checked::new(ScalabilityMode::L3T3);
     checked.next(false, wanted);
     assert_eq!(checked.active, 0b110_110_000);
@@ -614,15 +616,38 @@ fn layers_that_stay_away_cost_nothing_custom() {
 }
 
 #[test]
+fn a_lone_layer_says_that_it_does_without_those_below() {
+    let wanted = |targets: &[(u8, u8)]| targets.iter().map(|&(s, t)| LayerId::new(s, t)).collect();
+    let mut checked = Checked::new(ScalabilityMode::L3T3);
+    checked.next(false, wanted(&[(2, 2)]));
+    assert_eq!(checked.active, 0b000_000_111);
+    // The key picture's frame of the layer has told it; frames of temporal layer 0 have another distance in the chain.
+    let sizes: Vec<usize> = (0..8).flat_map(|_| checked.next(false, wanted(&[(2, 2)]))).collect();
+    assert_eq!(sizes, [5, 5, 5, 8, 5, 5, 5, 8]);
+    let (.., frame) = checked.frames.last().unwrap();
+    assert_eq!((&frame.frame_diffs[..], frame.chain_diffs[2]), (&[12][..], 12));
+    // What is below comes back, and with it the chains of those layers begin anew; that of the highest goes on.
+    for _ in 0..4 {
+        checked.next(false, wanted(&[(0, 2), (2, 2)]));
+    }
+    assert_eq!(checked.active, 0b111_111_111);
+    let [lowest, middle, highest] = checked.frames.last_chunk().unwrap();
+    assert_eq!((&lowest.2.frame_diffs[..], &lowest.2.chain_diffs[..]), (&[][..], &[0, 0, 10][..]));
+    assert_eq!((&middle.2.frame_diffs[..], &middle.2.chain_diffs[..]), (&[1][..], &[1, 0, 1][..]));
+    assert_eq!((&highest.2.frame_diffs[..], &highest.2.chain_diffs[..]), (&[12, 1][..], &[2, 1, 1][..]));
+    checked.check_switches();
+}
+
+#[test]
 fn a_layer_that_comes_back_begins_its_chain_anew() {
     let (low, high) = (LayerId::new(0, 0), LayerId::new(1, 0));
     let mut checked = Checked::new(ScalabilityMode::L2T1);
-    checked.next(false, DecodeTargets::only(&[high]));
+    checked.next(false, DecodeTargets::only(&[low, high]));
     for _ in 0..3 {
         checked.next(false, DecodeTargets::only(&[low]));
         assert_eq!(checked.active, 0b10);
     }
-    checked.next(false, DecodeTargets::only(&[high]));
+    checked.next(false, DecodeTargets::only(&[low, high]));
     assert_eq!(checked.active, 0b11);
     // A.10.1.2: it does not refer to what its layer was before, its chain begins here, and one can switch.
     let (_, _, frame) = checked.frames.last().unwrap();

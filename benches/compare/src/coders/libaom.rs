@@ -187,7 +187,7 @@ impl Libaom {
             if aom::aom_img_wrap(image, aom::AOM_IMG_FMT_I420, width, height, 1, luma).is_null() {
                 return Err("libaom does not take a picture of this size".into());
             }
-            for (p, view) in picture.view().planes().iter().enumerate() {
+            for (p, view) in picture.planes().iter().enumerate() {
                 (*image).planes[p] = picture.plane(p).as_ptr().cast_mut();
                 (*image).stride[p] = view.width() as c_int;
             }

@@ -52,7 +52,7 @@ impl Rav1e {
 impl Coder for Rav1e {
     fn code(&mut self, picture: &Picture, units: &mut Vec<Bytes>) -> Result<()> {
         let mut frame = self.context.new_frame();
-        for ((p, plane), view) in frame.planes.iter_mut().enumerate().zip(picture.view().planes()) {
+        for ((p, plane), view) in frame.planes.iter_mut().enumerate().zip(picture.planes()) {
             plane.copy_from_raw_u8(picture.plane(p), view.width(), 1);
         }
         self.context.send_frame(frame)?;
