@@ -199,9 +199,8 @@ impl SvcEncoder {
         self.slots = Default::default();
         self.header_slots = RefSlots::new();
         let layers_are_others = (config.mode, config.size) != (self.config.mode, self.config.size);
-        if let (Some(rate), true) = (&config.rate, layers_are_others) {
-            let controller = BitrateController::new(rate.clone(), config.mode, config.size);
-            self.rate = Controller::Bitrate(Box::new(controller));
+        if let (Controller::Bitrate(controller), true) = (&mut self.rate, layers_are_others) {
+            controller.restart(config.mode, config.size);
         }
         self.config = config;
         Ok(())

@@ -67,7 +67,8 @@ pub(in crate::encoder) struct BitrateController {
     /// When the last picture was captured, and about how many seconds there are from one to the next.
     captured: Option<Time>,
     interval: f64,
-    /// The layers that are coded.
+    /// The decode targets that somebody wants, and the layers that are coded for them.
+    wanted: DecodeTargets,
     coded: ArrayVec<LayerId, ALL>,
     /// The index that the frames of each spatial layer were derived from.
     base: [u8; LAYERS],
@@ -101,6 +102,7 @@ impl BitrateController {
             bitrates: LayerBitrates::default(),
             captured: None,
             interval: 1.0 / 30.0,
+            wanted: DecodeTargets::NONE,
             coded: ArrayVec::new(),
             base: [0; LAYERS],
             novelty: ArrayVec::new(),
@@ -117,6 +119,20 @@ impl BitrateController {
     pub(in crate::encoder) fn buffer(&self, target: DecodeTarget) -> Option<f64> {
         let found = self.targets.iter().find(|other| other.target == target)?;
         (found.bitrate > 0.0).then(|| found.buffer.level())
+    }
+
+    /// Goes on with another mode or size. What was learned of the layers is forgotten, what their path has still to carry is
+    /// not.
+    pub(in crate::encoder) fn restart(&mut self, mode: ScalabilityMode, size: Size) {
+        let wanted = self.targets.iter().filter(|target| self.wanted.contains(target.target) && target.bitrate > 0.0);
+        let level = wanted.map(|target| target.buffer.level()).reduce(f64::min);
+        let (captured, interval) = (self.captured, self.interval);
+        *self = Self { captured, interval, ..Self::new(self.config.clone(), mode, size) };
+        if let Some(level) = level {
+            self.targets.iter_mut().for_each(|target| target.buffer = Buffer::full(level));
+            let ahead = self.config.buffer.as_secs_f64() - level;
+            self.layers.iter_mut().flatten().for_each(|layer| layer.ahead = ahead);
+        }
     }
 
     /// Changes the bitrate and what may be done for it.
@@ -237,9 +253,13 @@ impl BitrateController {
 
     /// Notes the layers that are coded for the decode targets that somebody wants.
     fn set_coded(&mut self, wanted: DecodeTargets) {
+        self.wanted = wanted;
+        // A lone spatial layer is coded without those below it, but for key pictures.
+        let lone = wanted.iter().next().map(|first| first.spatial_id);
+        let lone = lone.filter(|&lone| wanted.iter().all(|target| target.spatial_id == lone));
         let needed = |layer: &LayerId| {
             let of = |target: &Target| wanted.contains(target.target) && target.layers.contains(layer);
-            self.targets.iter().any(of)
+            lone.is_none_or(|lone| layer.spatial_id == lone) && self.targets.iter().any(of)
         };
         self.coded = self.structure.decode_targets().filter(needed).collect();
     }
@@ -312,6 +332,13 @@ impl BitrateController {
             }
             let of_spatial = &self.layers[usize::from(spatial_id)];
             let own: f64 = of_spatial.iter().map(|layer| layer.bitrate).sum();
+            if own == 0.0 {
+                // No other frame of the layer is coded.
+                let samples = |spatial_id| self.structure.layer_size(self.size, spatial_id).samples() as f64;
+                let share = 0.6 * (samples(spatial_id) / self.size.samples() as f64).powf(0.75);
+                budgets.push(self.bitrates.total() as f64 * FIRST * share);
+                continue;
+            }
             // Whoever shows this layer takes the lower frames of a key picture too, even if no others.
             let shown = LayerId::new(spatial_id, self.structure.temporal_layers - 1);
             let below: f64 = (picture.frames.iter().zip(&budgets))
@@ -332,11 +359,8 @@ impl BitrateController {
             let all: f64 = needed.map(|(_, budget)| budget).sum();
             target.buffer.level() * target.bitrate * budgets[i] / all.max(1.0)
         };
-        let needing = self.targets.iter().filter(|target| {
-            picture.frames[i].needed_by.contains(target.target)
-                && target.layers.iter().all(|l| self.coded.contains(l))
-        });
-        needing.map(of_target).fold(f64::INFINITY, f64::min)
+        let needed_by = picture.frames[i].needed_by.intersection(self.wanted);
+        self.targets.iter().filter(|target| needed_by.contains(target.target)).map(of_target).fold(f64::INFINITY, f64::min)
     }
 
     /// The quantizer index of a frame that its spatial layer begins with, which should take at most `aim` bits.

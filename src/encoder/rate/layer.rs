@@ -78,6 +78,8 @@ impl Layer {
     pub(super) fn coded(&mut self, now: Time, bits: f64, interval: f64, most: f64) {
         let since = self.last.map_or(interval, |last| (now - last).as_secs_f64());
         self.last = Some(now);
-        self.ahead = (self.ahead + bits / self.bitrate.max(1.0) - since).clamp(-most, FURTHEST);
+        // A layer of which key pictures alone are coded has no bitrate to be ahead of.
+        let taken = if self.bitrate > 0.0 { bits / self.bitrate } else { since };
+        self.ahead = (self.ahead + taken - since).clamp(-most, FURTHEST);
     }
 }
