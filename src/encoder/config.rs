@@ -28,7 +28,8 @@ pub struct SvcConfig {
     /// lets up to 2^n threads share a frame. Lower layers, and pictures that are too narrow, get as many
     /// columns as are at least 320 samples wide.
     pub tile_columns_log2: u8,
-    /// Speed, 0 (fewest bits) to 3 (fastest).
+    /// Speed of all frames, 0 (fewest bits) to [`MAX_SPEED`](super::MAX_SPEED) (fastest);
+    /// [`set_speeds`](super::SvcEncoder::set_speeds) tells classes of frames apart.
     pub speed: u8,
     /// Number of threads that the encoder starts for itself and shares its work among; 0 to start none and
     /// use the rayon thread pool that [`encode`](super::SvcEncoder::encode) is called in, which is rayon's

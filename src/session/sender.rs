@@ -15,7 +15,7 @@ use crate::congestion::{
 };
 use crate::e2ee::{SealError, SealedUnit, SenderKeyError, SenderKeys, VideoSealer};
 #[cfg(feature = "encoder")]
-use crate::encoder::{EncodeError, EncodeOptions, SvcConfig, SvcEncoder};
+use crate::encoder::{EffortGovernor, EncodeError, EncodeOptions, SvcConfig, SvcEncoder};
 #[cfg(feature = "encoder")]
 use crate::picture::PictureView;
 use crate::relay::RefreshRequests;
@@ -69,12 +69,16 @@ pub struct VideoSenderConfig {
     /// The shortest time from one refresh on request to the next, however many receivers ask: a key picture costs as
     /// many bits as ten others.
     pub refresh_interval: Duration,
+    /// Of the time from a picture to the next, the share that coding may take, 0.05 to 1, if the sender is told how long
+    /// it takes ([`VideoSender::handle_encode_time`]).
+    #[cfg(feature = "encoder")]
+    pub coding_share: f64,
 }
 
 impl VideoSenderConfig {
     /// A stream of this SSRC: [`PAYLOAD_TYPE`], [`DESCRIPTOR_ID`], [`TRANSPORT_ID`], a path of its own, no picture while
     /// packets of 200 ms wait, packets of 1200 bytes, 4096 of them kept, no parity packets, those of the next SSRC with
-    /// [`FEC_PAYLOAD_TYPE`], and a refresh every 300 ms.
+    /// [`FEC_PAYLOAD_TYPE`], a refresh every 300 ms, and a share of coding of 0.45.
     pub fn new(ssrc: u32) -> Self {
         Self {
             ssrc,
@@ -89,6 +93,8 @@ impl VideoSenderConfig {
             redundancy: Redundancy::None,
             fec: (ssrc.wrapping_add(1), FEC_PAYLOAD_TYPE),
             refresh_interval: Duration::from_millis(300),
+            #[cfg(feature = "encoder")]
+            coding_share: EffortGovernor::SHARE,
         }
     }
 }
@@ -176,6 +182,14 @@ pub struct SenderStatistics {
 pub struct VideoSender {
     #[cfg(feature = "encoder")]
     encoder: Option<Box<SvcEncoder>>,
+    /// There is one once the sender is told how long coding takes.
+    #[cfg(feature = "encoder")]
+    governor: Option<EffortGovernor>,
+    #[cfg(feature = "encoder")]
+    coding_share: f64,
+    /// The plan of the picture coded last, until it is told how long that took.
+    #[cfg(feature = "encoder")]
+    coded: Option<PicturePlan>,
     ssrc: u32,
     describer: Describer,
     sealer: Option<VideoSealer>,
@@ -232,6 +246,12 @@ impl VideoSender {
         Self {
             #[cfg(feature = "encoder")]
             encoder: None,
+            #[cfg(feature = "encoder")]
+            governor: None,
+            #[cfg(feature = "encoder")]
+            coding_share: config.coding_share,
+            #[cfg(feature = "encoder")]
+            coded: None,
             ssrc,
             describer: Describer::new(),
             sealer,
@@ -259,6 +279,13 @@ impl VideoSender {
     #[cfg(feature = "encoder")]
     pub fn encoder_mut(&mut self) -> Option<&mut SvcEncoder> {
         self.encoder.as_deref_mut()
+    }
+
+    /// What decides how much effort pictures are worth, and which layers there is no time for; `None` as long as nobody
+    /// tells how long coding takes ([`handle_encode_time`](Self::handle_encode_time)).
+    #[cfg(feature = "encoder")]
+    pub fn governor(&self) -> Option<&EffortGovernor> {
+        self.governor.as_ref()
     }
 
     /// The path, if it is the sender's own: its estimate, and what waits.
@@ -352,20 +379,43 @@ impl VideoSender {
     /// [`SendError`]. After [`SendError::Encode`] the sender is as it was.
     #[cfg(feature = "encoder")]
     pub fn handle_picture(&mut self, now: Time, picture: &PictureView<'_>) -> Result<(), SendError> {
+        self.coded = None;
         if self.is_behind() {
             self.statistics.skipped += 1;
             return Ok(());
         }
         let refresh = self.next_refresh(now);
         let encoder = self.encoder.as_mut().ok_or(SendError::NoEncoder)?;
-        let unit = match encoder.encode(picture, now, EncodeOptions { refresh, wanted: self.wanted }) {
+        let mut wanted = self.wanted;
+        if let Some(governor) = &mut self.governor {
+            wanted = governor.decide(now, wanted);
+            encoder.set_speeds(governor.speeds())?;
+        }
+        let unit = match encoder.encode(picture, now, EncodeOptions { refresh, wanted }) {
             Ok(unit) => unit,
             Err(error) => {
                 self.requests.handle_request(refresh);
                 return Err(error.into());
             }
         };
-        self.handle_coded(now, &unit.plan, unit.frames.iter().map(|frame| &frame.data[..]))
+        self.handle_coded(now, &unit.plan, unit.frames.iter().map(|frame| &frame.data[..]))?;
+        self.coded = Some(unit.plan);
+        Ok(())
+    }
+
+    /// Takes how long the last call of [`handle_picture`](Self::handle_picture) took, and how long it is from that picture
+    /// to the next one of the camera, such as 1/30 s. The sender reads no clock, so the program measures it.
+    ///
+    /// From the first call on an [`EffortGovernor`] adapts the effort to the machine: if pictures take too long, they are
+    /// coded at faster speeds, and if these do not suffice, layers that somebody watches are left out, the highest temporal
+    /// layer first. The speed in the encoder's configuration is the slowest. A program that never calls this has constant
+    /// speeds, and all layers that are watched. Nothing is learned from pictures that were left out.
+    #[cfg(feature = "encoder")]
+    pub fn handle_encode_time(&mut self, took: Duration, interval: Duration) {
+        let (Some(encoder), Some(plan)) = (&self.encoder, self.coded.take()) else { return };
+        let (slowest, share) = (encoder.config().speed, self.coding_share);
+        let governor = self.governor.get_or_insert_with(|| EffortGovernor::new(slowest, share));
+        governor.handle_picture(&plan, took, interval);
     }
 
     /// Whether so many packets wait that another encoder should leave the next picture out.
