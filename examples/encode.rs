@@ -44,7 +44,7 @@ struct Args {
     /// log2 of the tile columns, which threads can share; by the width where not given.
     #[arg(long)]
     tile_columns_log2: Option<u8>,
-    /// 0 takes the fewest bits, 3 the least time.
+    /// 0 takes the fewest bits, 7 the least time.
     #[arg(long, default_value_t = DEFAULT_SPEED)]
     speed: u8,
     /// Also decodes every decode target with the layers above it dropped. The exit code is 1 where a sample
