@@ -550,7 +550,7 @@ mod tests {
     #[test]
     fn no_picture_is_late_when_the_load_doubles() {
         for mode in MODES {
-            // From a machine with time to spare to one that is too slow for most of the layers.
+            // From a machine with time to spare to one that is too slow for most of them.
             for milliseconds in [2.0, 8.0, 12.0, 14.0, 20.0, 35.0, 60.0] {
                 let mut machine = Machine::new(mode, milliseconds / 1e3);
                 machine.run(60, |now| if now < 30.0 { 1.0 } else { 2.0 });
