@@ -94,7 +94,7 @@ fn at_every_speed() {
 #[test]
 fn with_speeds_that_change_between_pictures() {
     let size = Size::new(130, 98);
-    let pictures = scene(size, 24);
+    let pictures = scene(size, 16);
     for mode in [ScalabilityMode::L1T3, ScalabilityMode::L3T3, ScalabilityMode::L2T2KeyShift] {
         let coded = |speed: fn(usize) -> Speeds| {
             let mut encoder = common::encoder(size, mode, 100);

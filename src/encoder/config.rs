@@ -8,6 +8,8 @@ use crate::structure::{DecodeTargets, Refresh, ScalabilityMode};
 pub const MIN_SIZE: u32 = 16;
 /// The largest width and height of a picture, in luma samples.
 pub const MAX_SIZE: u32 = 16384;
+/// The fastest speed.
+pub const MAX_SPEED: u8 = 7;
 /// The speed that most calls want.
 pub const DEFAULT_SPEED: u8 = 2;
 

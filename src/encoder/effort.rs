@@ -25,11 +25,9 @@
 //! | 14 | 6 | 6 | 7 | 7 | +20.1 % | +31.8 % | 0.65 |
 //! | 15 | 7 | 7 | 7 | 7 | +25.3 % | +44.0 % | 0.62 |
 
+use super::config::MAX_SPEED;
 use super::error::EncodeError;
 use crate::structure::{FrameKind, FramePlan, PicturePlan};
-
-/// The fastest speed.
-pub const MAX_SPEED: u8 = 7;
 
 /// A speed for each class of frames, 0 (fewest bits) to [`MAX_SPEED`].
 ///

@@ -1,7 +1,6 @@
 //! The error of the encoder.
 
-use super::config::{MAX_SIZE, MIN_SIZE};
-use super::effort::MAX_SPEED;
+use super::config::{MAX_SIZE, MAX_SPEED, MIN_SIZE};
 use crate::bitstream;
 use crate::picture::Size;
 

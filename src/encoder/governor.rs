@@ -6,7 +6,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::effort::{Class, MAX_SPEED, Speeds, TIMES};
+use super::config::MAX_SPEED;
+use super::effort::{Class, Speeds, TIMES};
 use crate::Time;
 use crate::picture::{Size, plane_size};
 use crate::structure::{DecodeTargets, FrameTemplate, LayerId, PicturePlan, ScalabilityMode, Structure};

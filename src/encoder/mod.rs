@@ -43,8 +43,8 @@ mod symbols;
 mod tile;
 mod unit;
 
-pub use config::{DEFAULT_SPEED, EncodeOptions, MAX_SIZE, MIN_SIZE, SvcConfig};
-pub use effort::{MAX_SPEED, Speeds};
+pub use config::{DEFAULT_SPEED, EncodeOptions, MAX_SIZE, MAX_SPEED, MIN_SIZE, SvcConfig};
+pub use effort::Speeds;
 pub use error::EncodeError;
 pub use governor::EffortGovernor;
 pub use rate::{Bitrate, LayerBitrates, RateConfig};
