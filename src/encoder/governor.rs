@@ -576,7 +576,7 @@ mod tests {
         for mode in MODES {
             for period in [1.0, 0.5, 2.0] {
                 let mut machine = Machine::new(mode, 0.012);
-                machine.run(60, |now| if (now / period) as u64 % 2 == 0 { 1.0 } else { 2.0 });
+                machine.run(60, |now| if ((now / period) as u64).is_multiple_of(2) { 1.0 } else { 2.0 });
                 let (down, back) = machine.steps();
                 assert!(!down.is_empty(), "{mode}: the load is too high");
                 assert!(densest(&down) <= 1 && back.is_empty(), "{mode}, {period} s: {down:?}, {back:?}");
@@ -587,7 +587,7 @@ mod tests {
     #[test]
     fn a_step_back_that_does_not_last_is_tried_more_and_more_seldom() {
         let mut machine = Machine::new(ScalabilityMode::L3T3, 0.012);
-        machine.run(300, |now| if (now / 6.0) as u64 % 2 == 0 { 2.0 } else { 1.0 });
+        machine.run(300, |now| if ((now / 6.0) as u64).is_multiple_of(2) { 2.0 } else { 1.0 });
         let (_, back) = machine.steps();
         assert!(back.len() <= 2, "{back:?}");
     }
@@ -756,7 +756,7 @@ mod tests {
         ) {
             let mut machine = Machine::new(MODES[mode], milliseconds / 1e3);
             machine.chance = oorandom::Rand32::new(seed);
-            machine.run(40, |now| if now as u64 % 2 == 0 { 1.0 } else { high });
+            machine.run(40, |now| if (now as u64).is_multiple_of(2) { 1.0 } else { high });
             let (down, back) = machine.steps();
             // Where it stands is found in the first two seconds.
             let down: Vec<_> = down.into_iter().filter(|&at| at > Time::from_secs(2)).collect();
