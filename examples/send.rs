@@ -25,7 +25,7 @@ use udp::{Faults, Network, SSRC, control};
 /// Codes a video (or takes the layers of an IVF file that `encode` wrote), seals each layer by SFrame and sends it
 /// over UDP as fast as it plays. The keys are agreed on by MLS with `receive`, which is to be started first.
 ///
-/// It sends no more than the path carries, as far as the other end tells it, and leaves pictures out rather than let them
+/// It codes with as much effort, and as many layers, as the machine has time for. It sends no more than the path carries, as far as the other end tells it, and leaves pictures out rather than let them
 /// wait. It sends packets again when asked to. If a key frame is asked for, the next picture is a key picture; if a layer's
 /// refresh is, the layer's next frame of temporal layer 0 is predicted from the layer below it alone.
 #[derive(Parser)]
@@ -63,9 +63,9 @@ fn main() -> ExitCode {
     exit_code(run(&Args::parse()))
 }
 
-/// Where pictures come from.
+/// Where pictures come from; of a video with the time from one to the next.
 enum Source {
-    Video(video::Source),
+    Video(video::Source, Duration),
     File { units: std::vec::IntoIter<Vec<u8>>, headers: Box<HeaderReader>, planner: Box<Planner> },
 }
 
@@ -97,12 +97,12 @@ impl Source {
         let sender = VideoSender::new(config, encoder, Some(sealer))?;
         let rate = source.frame_rate;
         let interval = Duration::from_secs_f64(rate.den as f64 / rate.num as f64);
-        Ok((Self::Video(source), sender, interval))
+        Ok((Self::Video(source, interval), sender, interval))
     }
 
     fn default_frames(&self) -> u64 {
         match self {
-            Self::Video(source) => source.default_frames,
+            Self::Video(source, _) => source.default_frames,
             Self::File { .. } => u64::MAX,
         }
     }
@@ -110,9 +110,11 @@ impl Source {
     /// Hands the next picture to the sender; `false` if there is none.
     fn send(&mut self, now: Time, sender: &mut VideoSender) -> Result<bool> {
         match self {
-            Self::Video(source) => {
+            Self::Video(source, interval) => {
                 let Some(picture) = source.pictures.next().transpose()? else { return Ok(false) };
+                let start = Instant::now();
                 sender.handle_picture(now, &picture.view())?;
+                sender.handle_encode_time(start.elapsed(), *interval);
             }
             Self::File { units, headers, planner } => {
                 let Some(unit) = units.next() else { return Ok(false) };
@@ -186,6 +188,10 @@ fn run(args: &Args) -> Result<()> {
             time.as_secs_f64() * 1e3
         ))
     );
+    if let Some(governor) = sender.governor() {
+        let (level, given_up) = (governor.level(), governor.given_up());
+        println!("effort in the end: level {level}, with {given_up} layers given up");
+    }
     Ok(())
 }
 

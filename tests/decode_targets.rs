@@ -4,7 +4,7 @@ mod common;
 
 use common::receivers::Receivers;
 use layercast::Size;
-use layercast::encoder::{EncodeOptions, SvcConfig, SvcEncoder};
+use layercast::encoder::{EncodeError, EncodeOptions, MAX_SPEED, Speeds, SvcConfig, SvcEncoder};
 use layercast::picture::Picture;
 use layercast::scene::Scene;
 use layercast::structure::ScalabilityMode;
@@ -84,11 +84,46 @@ fn with_two_tile_columns() {
 fn at_every_speed() {
     let size = Size::new(130, 98);
     let pictures = scene(size, 5);
-    for speed in 0..4 {
+    for speed in 0..=MAX_SPEED {
         let mut config = SvcConfig::new(size, ScalabilityMode::L3T2);
         config.speed = speed;
         check(SvcEncoder::new(config).unwrap(), &pictures);
     }
+}
+
+#[test]
+fn with_speeds_that_change_between_pictures() {
+    let size = Size::new(130, 98);
+    let pictures = scene(size, 16);
+    for mode in [ScalabilityMode::L1T3, ScalabilityMode::L3T3, ScalabilityMode::L2T2KeyShift] {
+        let coded = |speed: fn(usize) -> Speeds| {
+            let mut encoder = common::encoder(size, mode, 100);
+            let mut receivers = Receivers::new(mode).unwrap();
+            let units = pictures.iter().enumerate().map(|(n, picture)| {
+                encoder.set_speeds(speed(n)).unwrap();
+                let options = EncodeOptions::default();
+                let unit = encoder.encode(&picture.view(), Scene::time(n as u64), options).unwrap();
+                let bytes = unit.to_bytes();
+                receivers.receive(&encoder, &unit, &bytes).unwrap();
+                bytes
+            });
+            let units: Vec<_> = units.collect();
+            receivers.verdict().unwrap();
+            units
+        };
+        // Up and down the whole scale; the same levels give the same bits.
+        let level = |n: usize| Speeds::LEVELS[n * 7 % Speeds::LEVELS.len()];
+        assert_eq!(coded(level), coded(level), "{mode}");
+        assert_ne!(coded(level), coded(|_| Speeds::uniform(2)), "{mode}");
+    }
+}
+
+#[test]
+fn speeds_that_do_not_exist_change_nothing() {
+    let mut encoder = common::encoder(Size::new(64, 64), ScalabilityMode::L1T3, 100);
+    let wrong = Speeds { top: MAX_SPEED + 1, ..Speeds::uniform(0) };
+    assert_eq!(encoder.set_speeds(wrong), Err(EncodeError::Speed(MAX_SPEED + 1)));
+    assert_eq!(encoder.speeds(), Speeds::uniform(2));
 }
 
 #[test]

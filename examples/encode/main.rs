@@ -69,7 +69,7 @@ struct Args {
     /// log2 of the tile columns, which threads can share; by the width where not given.
     #[arg(long)]
     tile_columns_log2: Option<u8>,
-    /// 0 takes the fewest bits, 3 the least time.
+    /// 0 takes the fewest bits, 7 the least time.
     #[arg(long, default_value_t = DEFAULT_SPEED)]
     speed: u8,
     /// Also decodes every decode target with the layers above it dropped. The exit code is 1 where a sample
@@ -111,10 +111,10 @@ fn run(args: &Args) -> Result<()> {
     if session.pictures == 0 {
         return Err(format!("no pictures in {}", input.name).into());
     }
-    at(&args.output, session.file.finish())?;
     let fps = session.pictures as f64 / session.seconds;
     report::print(&session.rows, duration);
     session.print_bitrates();
+    at(&args.output, session.file.finish())?;
     println!();
     println!(
         "{} pictures, {:.1} kbit/s, coded at {fps:.1} pictures/s by {} thread(s)",

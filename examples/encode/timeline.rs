@@ -38,7 +38,10 @@ impl Timeline {
         let csv = csv.map(|path| at(path, File::create(path).map(BufWriter::new))).transpose()?;
         let mut timeline = Self { csv, pictures: Vec::new() };
         if let Some(csv) = &mut timeline.csv {
-            writeln!(csv, "picture,seconds,spatial_id,temporal_id,key,base_q_idx,bits,layer_bitrate,buffer_ms,y_psnr_db")?;
+            writeln!(
+                csv,
+                "picture,seconds,spatial_id,temporal_id,key,base_q_idx,bits,layer_bitrate,buffer_ms,y_psnr_db"
+            )?;
         }
         Ok(timeline)
     }
@@ -57,7 +60,8 @@ impl Timeline {
         if let Some(csv) = &mut self.csv {
             for (frame, quality) in unit.frames.iter().zip(quality) {
                 let LayerId { spatial_id, temporal_id } = frame.plan.layer;
-                let or_nothing = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.0}"));
+                let or_nothing =
+                    |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.0}"));
                 writeln!(
                     csv,
                     "{},{seconds:.3},{spatial_id},{temporal_id},{},{},{},{},{},{:.3}",
@@ -107,7 +111,8 @@ impl Timeline {
         ];
         for (panel, (label, lines)) in panels.iter().zip(series) {
             let values = || lines.iter().flat_map(|(line, _)| line.iter().map(|point| point.1));
-            let (least, most) = values().fold((f64::MAX, f64::MIN), |(a, b), value| (a.min(value), b.max(value)));
+            let (least, most) =
+                values().fold((f64::MAX, f64::MIN), |(a, b), value| (a.min(value), b.max(value)));
             if least > most {
                 continue;
             }
@@ -124,7 +129,11 @@ impl Timeline {
                 let colour = if picture.key { GREEN.mix(0.5) } else { BLACK.mix(0.4) };
                 let line = [(picture.seconds, floor), (picture.seconds, most + margin)];
                 chart.draw_series(std::iter::once(PathElement::new(line, colour.stroke_width(1))))?;
-                let text = Text::new(picture.changes.join(", "), (picture.seconds, most + margin), ("sans-serif", 11));
+                let text = Text::new(
+                    picture.changes.join(", "),
+                    (picture.seconds, most + margin),
+                    ("sans-serif", 11),
+                );
                 chart.draw_series(std::iter::once(text))?;
             }
             for (line, colour) in lines {

@@ -8,6 +8,8 @@ use crate::structure::{DecodeTargets, Refresh, ScalabilityMode};
 pub const MIN_SIZE: u32 = 16;
 /// The largest width and height of a picture, in luma samples.
 pub const MAX_SIZE: u32 = 16384;
+/// The fastest speed.
+pub const MAX_SPEED: u8 = 7;
 /// The speed that most calls want.
 pub const DEFAULT_SPEED: u8 = 2;
 
@@ -29,7 +31,8 @@ pub struct SvcConfig {
     /// columns as are at least 320 samples wide. `None` is four columns for pictures at least 1280 samples wide, and
     /// one for narrower ones.
     pub tile_columns_log2: Option<u8>,
-    /// Speed, 0 (fewest bits) to 3 (fastest).
+    /// Speed of all frames, 0 (fewest bits) to [`MAX_SPEED`](super::MAX_SPEED) (fastest);
+    /// [`set_speeds`](super::SvcEncoder::set_speeds) tells classes of frames apart.
     pub speed: u8,
     /// Number of threads that the encoder starts for itself and shares its work among; 0 to start none and
     /// use the rayon thread pool that [`encode`](super::SvcEncoder::encode) is called in, which is rayon's

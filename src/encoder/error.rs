@@ -1,6 +1,6 @@
 //! The error of the encoder.
 
-use super::config::{MAX_SIZE, MIN_SIZE};
+use super::config::{MAX_SIZE, MAX_SPEED, MIN_SIZE};
 use crate::bitstream;
 use crate::picture::Size;
 
@@ -21,7 +21,7 @@ pub enum EncodeError {
     #[error("at most 64 tile columns (log2 of 6), not 2^{0}")]
     Tiles(u8),
     /// There is no such speed.
-    #[error("speed is 0 to 3, not {0}")]
+    #[error("speed is 0 to {MAX_SPEED}, not {0}")]
     Speed(u8),
     /// The system does not start as many threads as the configuration asks for.
     #[error("cannot start {threads} threads: {reason}")]

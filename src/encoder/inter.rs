@@ -80,7 +80,7 @@ impl TileCoder<'_, '_> {
                 let (centre_x, centre_y) = (x + bsize.width() / 2, y + bsize.height() / 2);
                 starts.extend(field.and_then(|m| m.doubled(centre_x, centre_y)));
                 starts.extend(frame.earlier.and_then(|m| m.stretched(centre_x, centre_y, frame.distance)));
-                let whole = target.search_whole(reference, &starts, predicted);
+                let whole = target.search_whole(reference, &starts, predicted, frame.effort.first_step);
                 // If the vector of the block around is still the best, its halves need not be tried again;
                 // and if the best vector of whole samples is far off, fractions will not save the block.
                 let near = |p: &MotionVector| {

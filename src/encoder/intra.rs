@@ -39,7 +39,8 @@ impl TileCoder<'_, '_> {
         let tx_size = bsize.tx_size();
         let overhead = if self.frame.intra { 0.0 } else { bits::INTRA_IN_INTER };
         let mut best: Option<Choice> = None;
-        for (mode, mode_bits) in INTRA_MODES {
+        let modes = if self.frame.intra { INTRA_MODES.len() } else { self.frame.effort.modes };
+        for &(mode, mode_bits) in &INTRA_MODES[..modes] {
             self.predict_intra_at(bsize, bo, 0, mode, tx_size, &[], 0);
             let difference = self.satd_of_reconstruction(bsize, bo, 0);
             let bits = overhead + mode_bits;
@@ -84,7 +85,7 @@ impl TileCoder<'_, '_> {
             }
         }
         let mut buffer = Aligned::<[MaybeUninit<i16>; 32 * 32]>::uninit_array();
-        if leaf.bsize.cfl_allowed() {
+        if self.frame.effort.chroma_from_luma && leaf.bsize.cfl_allowed() {
             let luma = leaf.bsize.tx_size();
             let ac: &[i16] =
                 luma_ac(&mut buffer.data, &mut self.ts, leaf.bo, leaf.bsize, luma, self.frame.fi);

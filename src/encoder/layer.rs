@@ -39,6 +39,11 @@ pub(crate) struct Cdef {
     pub(crate) chroma: u8,
 }
 
+impl Cdef {
+    /// Nothing is filtered; 3 is the least damping that a header can tell.
+    const OFF: Self = Self { damping: 3, luma: 0, chroma: 0 };
+}
+
 /// A coded frame: the parameters that its header carries, and its tiles.
 pub(crate) struct CodedFrame {
     pub(crate) q: Quantizer,
@@ -128,6 +133,11 @@ impl LayerCoder {
         }
     }
 
+    /// Sets the effort for the frames that follow.
+    pub(crate) fn set_effort(&mut self, effort: &'static Effort) {
+        self.effort = effort;
+    }
+
     /// The tiles of the layer's frames.
     pub(crate) fn tiling(&self) -> &TilingInfo {
         &self.fi.sequence.tiling
@@ -215,7 +225,7 @@ impl LayerCoder {
         adapted.reset_counts();
 
         let levels = filter_levels(&q, job.intra);
-        let cdef = cdef_strengths(&q, job.intra);
+        let cdef = if self.effort.cdef { cdef_strengths(&q, job.intra) } else { Cdef::OFF };
         let rec = Arc::get_mut(&mut self.fs.rec).expect("the frame is not a reference yet");
         if levels[0] > 0 || levels[1] > 0 {
             deblock::filter_frame(rec, &self.blocks, self.size, levels);

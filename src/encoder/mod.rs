@@ -11,11 +11,13 @@
 //! | `tile` | superblocks: the partition into blocks |
 //! | `block`, `inter`, `intra` | what a block is predicted from |
 //! | `motion`, `interlayer` | prediction from an earlier picture, and from the layer below |
-//! | `effort` | how many predictions and partitions are tried |
+//! | `effort` | how many predictions and partitions are tried, by the speed of the frame |
 //! | `residual`, `quantizer` | the difference that is left to code |
 //! | `symbols` | the block as symbols of the range coder |
 //! | `deblock` | the deblocking filter |
 //! | `header` | sequence and frame headers around it all |
+//!
+//! `governor` stands beside these: it tells a program the speeds, and the layers, that the machine has time for.
 //!
 //! `kernels` names all that is taken from rav1e, whose kernels do the arithmetic.
 
@@ -25,6 +27,7 @@ mod deblock;
 mod downscale;
 mod effort;
 mod error;
+mod governor;
 mod header;
 mod inter;
 mod interlayer;
@@ -40,8 +43,10 @@ mod symbols;
 mod tile;
 mod unit;
 
-pub use config::{DEFAULT_SPEED, EncodeOptions, MAX_SIZE, MIN_SIZE, SvcConfig};
+pub use config::{DEFAULT_SPEED, EncodeOptions, MAX_SIZE, MAX_SPEED, MIN_SIZE, SvcConfig};
+pub use effort::Speeds;
 pub use error::EncodeError;
+pub use governor::EffortGovernor;
 pub use rate::{Bitrate, LayerBitrates, RateConfig};
 pub use svc::SvcEncoder;
 pub use unit::{LayerFrame, TemporalUnit};

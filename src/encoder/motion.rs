@@ -80,12 +80,13 @@ impl Target<'_> {
         get_satd(&self.source, &scratch.as_region(), self.width, self.height, 8, self.cpu)
     }
 
-    /// The best vector of whole samples near one of `starts`.
+    /// The best vector of whole samples near one of `starts`. Steps are 4, 2 and 1 samples, from `first_step` on.
     pub(crate) fn search_whole(
         &self,
         reference: &Plane<u8>,
         starts: &[MotionVector],
         predicted: MotionVector,
+        first_step: usize,
     ) -> Found {
         let cost = |mv| self.sad(reference, mv) as f32 + self.lambda * mv_bits(mv, predicted);
         let mut best = Found { mv: MotionVector::default(), cost: cost(MotionVector::default()) };
@@ -101,7 +102,7 @@ impl Target<'_> {
                 best = found;
             }
         }
-        for step in [4i16, 2, 1] {
+        for &step in &[4i16, 2, 1][first_step..] {
             let mut came_from = None;
             for _ in 0..12 {
                 let centre = best.mv;

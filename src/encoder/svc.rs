@@ -8,7 +8,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::config::{EncodeOptions, MAX_SIZE, MIN_SIZE, SvcConfig};
 use super::downscale::Downscaler;
-use super::effort::effort;
+use super::effort::{Speeds, effort};
 use super::error::EncodeError;
 use super::header;
 use super::layer::{self, CodedFrame, Job, LayerCoder, Reference};
@@ -53,6 +53,7 @@ pub struct SvcEncoder {
     /// The same, as frame headers see them.
     header_slots: RefSlots,
     rate: Controller,
+    speeds: Speeds,
     /// The encoder's own threads; without them, it works in the pool of its caller.
     pool: Option<Arc<ThreadPool>>,
 }
@@ -88,6 +89,7 @@ impl SvcEncoder {
             slots: Default::default(),
             header_slots: RefSlots::new(),
             rate,
+            speeds: Speeds::uniform(config.speed),
             pool,
             config,
         })
@@ -206,6 +208,20 @@ impl SvcEncoder {
         Ok(())
     }
 
+    /// Sets the speeds of the pictures that follow. At first all frames have [`SvcConfig::speed`].
+    ///
+    /// # Errors
+    /// [`EncodeError::Speed`] if there is no such speed. It leaves the encoder unchanged.
+    pub fn set_speeds(&mut self, speeds: Speeds) -> Result<(), EncodeError> {
+        self.speeds = speeds.check()?;
+        Ok(())
+    }
+
+    /// The speeds of the next picture.
+    pub fn speeds(&self) -> Speeds {
+        self.speeds
+    }
+
     /// Encodes one picture, `captured` then. Pictures come in the order of their capture, at any distance in time.
     ///
     /// The picture may have another size than the one before: a phone was turned, or a window is shared. The encoder
@@ -253,6 +269,7 @@ impl SvcEncoder {
         let wanted = wanted.iter().filter(|target| target.temporal_id <= highest).collect();
         let plan = self.planner.next(PictureRequest { refresh: options.refresh, wanted });
         self.set_sources(picture, &plan.frames);
+        self.set_efforts(&plan);
         let (layers, slots) = (&self.layers, &self.slots);
         let novelty = |frame: &FramePlan| {
             let coder = &layers[usize::from(frame.layer.spatial_id)].coder;
@@ -323,6 +340,16 @@ impl SvcEncoder {
             if frames.iter().any(|f| usize::from(f.layer.spatial_id) == spatial_id) {
                 layer.coder.set_source(&view);
             }
+        }
+    }
+
+    /// Tells the layers how much effort their frames of this picture are worth.
+    fn set_efforts(&mut self, picture: &PicturePlan) {
+        for frame in &picture.frames {
+            let layer = &mut self.layers[usize::from(frame.layer.spatial_id)];
+            let size = plane_size(layer.size, 0);
+            let effort = effort(self.speeds.of_frame(picture, frame), size);
+            layer.coder.set_effort(effort.expect("speeds are checked when they are set"));
         }
     }
 

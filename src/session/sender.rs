@@ -15,7 +15,7 @@ use crate::congestion::{
 };
 use crate::e2ee::{SealError, SealedUnit, SenderKeyError, SenderKeys, VideoSealer};
 #[cfg(feature = "encoder")]
-use crate::encoder::{EncodeError, EncodeOptions, SvcConfig, SvcEncoder};
+use crate::encoder::{EffortGovernor, EncodeError, EncodeOptions, SvcConfig, SvcEncoder};
 #[cfg(feature = "encoder")]
 use crate::picture::PictureView;
 use crate::relay::RefreshRequests;
@@ -69,12 +69,16 @@ pub struct VideoSenderConfig {
     /// The shortest time from one refresh on request to the next, however many receivers ask: a key picture costs as
     /// many bits as ten others.
     pub refresh_interval: Duration,
+    /// Of the time from a picture to the next, the share that coding may take, 0.05 to 1, if the sender is told how long
+    /// it takes ([`VideoSender::handle_encode_time`]).
+    #[cfg(feature = "encoder")]
+    pub coding_share: f64,
 }
 
 impl VideoSenderConfig {
     /// A stream of this SSRC: [`PAYLOAD_TYPE`], [`DESCRIPTOR_ID`], [`TRANSPORT_ID`], a path of its own, no picture while
     /// packets of 200 ms wait, packets of 1200 bytes, 4096 of them kept, no parity packets, those of the next SSRC with
-    /// [`FEC_PAYLOAD_TYPE`], and a refresh every 300 ms.
+    /// [`FEC_PAYLOAD_TYPE`], a refresh every 300 ms, and a share of coding of 0.45.
     pub fn new(ssrc: u32) -> Self {
         Self {
             ssrc,
@@ -89,6 +93,8 @@ impl VideoSenderConfig {
             redundancy: Redundancy::None,
             fec: (ssrc.wrapping_add(1), FEC_PAYLOAD_TYPE),
             refresh_interval: Duration::from_millis(300),
+            #[cfg(feature = "encoder")]
+            coding_share: EffortGovernor::SHARE,
         }
     }
 }
@@ -176,6 +182,14 @@ pub struct SenderStatistics {
 pub struct VideoSender {
     #[cfg(feature = "encoder")]
     encoder: Option<Box<SvcEncoder>>,
+    /// There is one once the sender is told how long coding takes.
+    #[cfg(feature = "encoder")]
+    governor: Option<EffortGovernor>,
+    #[cfg(feature = "encoder")]
+    coding_share: f64,
+    /// The plan of the picture coded last, until it is told how long that took.
+    #[cfg(feature = "encoder")]
+    coded: Option<PicturePlan>,
     ssrc: u32,
     describer: Describer,
     sealer: Option<VideoSealer>,
@@ -232,6 +246,12 @@ impl VideoSender {
         Self {
             #[cfg(feature = "encoder")]
             encoder: None,
+            #[cfg(feature = "encoder")]
+            governor: None,
+            #[cfg(feature = "encoder")]
+            coding_share: config.coding_share,
+            #[cfg(feature = "encoder")]
+            coded: None,
             ssrc,
             describer: Describer::new(),
             sealer,
@@ -260,6 +280,13 @@ impl VideoSender {
     #[cfg(feature = "encoder")]
     pub fn encoder_mut(&mut self) -> Option<&mut SvcEncoder> {
         self.encoder.as_deref_mut()
+    }
+
+    /// What decides how much effort pictures are worth, and which layers there is no time for; `None` as long as nobody
+    /// tells how long coding takes ([`handle_encode_time`](Self::handle_encode_time)).
+    #[cfg(feature = "encoder")]
+    pub fn governor(&self) -> Option<&EffortGovernor> {
+        self.governor.as_ref()
     }
 
     /// The path, if it is the sender's own: its estimate, and what waits.
@@ -355,13 +382,19 @@ impl VideoSender {
     /// [`SendError`]. After [`SendError::Encode`] the sender is as it was.
     #[cfg(feature = "encoder")]
     pub fn handle_picture(&mut self, now: Time, picture: &PictureView<'_>) -> Result<(), SendError> {
+        self.coded = None;
         if self.is_behind() {
             self.statistics.skipped += 1;
             return Ok(());
         }
         let refresh = self.next_refresh(now);
         let encoder = self.encoder.as_mut().ok_or(SendError::NoEncoder)?;
-        let wanted = self.wanted.map(|wanted| wanted.nearest(encoder.config().mode.structure()));
+        let structure = encoder.config().mode.structure();
+        let mut wanted = self.wanted.map(|wanted| wanted.nearest(structure));
+        if let Some(governor) = &mut self.governor {
+            wanted = governor.decide(now, wanted);
+            encoder.set_speeds(governor.speeds())?;
+        }
         let unit = match encoder.encode(picture, now, EncodeOptions { refresh, wanted }) {
             Ok(unit) => unit,
             Err(error) => {
@@ -369,7 +402,24 @@ impl VideoSender {
                 return Err(error.into());
             }
         };
-        self.handle_coded(now, &unit.plan, unit.frames.iter().map(|frame| &frame.data[..]))
+        self.handle_coded(now, &unit.plan, unit.frames.iter().map(|frame| &frame.data[..]))?;
+        self.coded = Some(unit.plan);
+        Ok(())
+    }
+
+    /// Takes how long the last call of [`handle_picture`](Self::handle_picture) took, and how long it is from that picture
+    /// to the next one of the camera, such as 1/30 s. The sender reads no clock, so the program measures it.
+    ///
+    /// From the first call on an [`EffortGovernor`] adapts the effort to the machine: if pictures take too long, they are
+    /// coded at faster speeds, and if these do not suffice, layers that somebody watches are left out, the highest temporal
+    /// layer first. The speed in the encoder's configuration is the slowest. A program that never calls this has constant
+    /// speeds, and all layers that are watched. Nothing is learned from pictures that were left out.
+    #[cfg(feature = "encoder")]
+    pub fn handle_encode_time(&mut self, took: Duration, interval: Duration) {
+        let (Some(encoder), Some(plan)) = (&self.encoder, self.coded.take()) else { return };
+        let (slowest, share) = (encoder.config().speed, self.coding_share);
+        let governor = self.governor.get_or_insert_with(|| EffortGovernor::new(slowest, share));
+        governor.handle_picture(&plan, took, interval);
     }
 
     /// Whether so many packets wait that another encoder should leave the next picture out.
@@ -610,5 +660,67 @@ impl std::fmt::Debug for VideoSender {
             .field("queued", &self.queue.len())
             .field("statistics", &self.statistics)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "encoder"))]
+mod tests {
+    use super::*;
+    use crate::Size;
+    use crate::encoder::Speeds;
+    use crate::scene::Scene;
+    use crate::structure::ScalabilityMode;
+
+    const CAMERA: Duration = Duration::from_nanos(1_000_000_000 / 30);
+
+    /// Sends this many pictures, each of which takes so long if the sender is told, and returns how many were coded.
+    fn send(sender: &mut VideoSender, from: u32, pictures: u32, took: Option<Duration>) -> u64 {
+        let scene = Scene::new(Size::new(64, 64));
+        let before = sender.statistics().pictures;
+        for n in from..from + pictures {
+            let now = Time::new(CAMERA * n);
+            sender.handle_picture(now, &scene.picture(u64::from(n)).view()).unwrap();
+            if let Some(took) = took {
+                sender.handle_encode_time(took, CAMERA);
+            }
+            while let SenderOutput::Transmit(_) = sender.poll(now) {}
+        }
+        sender.statistics().pictures - before
+    }
+
+    fn sender() -> VideoSender {
+        let mut config = VideoSenderConfig::new(1);
+        config.path = None;
+        let encoder = SvcConfig::new(Size::new(64, 64), ScalabilityMode::L2T3);
+        VideoSender::new(config, encoder, None).unwrap()
+    }
+
+    #[test]
+    fn layers_that_there_is_no_time_for_are_left_out_until_there_is() {
+        let mut sender = sender();
+        assert_eq!(send(&mut sender, 0, 60, Some(Duration::from_millis(5))), 60);
+        assert_eq!(sender.governor().map(EffortGovernor::given_up), Some(0));
+        // Every picture takes longer than it is shown: both higher temporal layers are too much.
+        assert!(send(&mut sender, 60, 60, Some(Duration::from_millis(50))) < 30);
+        assert!(sender.governor().unwrap().given_up() >= 2);
+        assert_eq!(sender.wanted(), None, "what receivers want is not the governor's to say");
+        // One layer comes back every 5 s at the earliest.
+        send(&mut sender, 120, 600, Some(Duration::from_millis(1)));
+        assert_eq!(send(&mut sender, 720, 30, Some(Duration::from_millis(1))), 30);
+        assert_eq!(sender.encoder_mut().unwrap().speeds(), Speeds::uniform(2));
+    }
+
+    #[test]
+    fn a_sender_that_is_told_no_times_changes_nothing() {
+        let mut sender = sender();
+        let speeds = Speeds { top: 7, ..Speeds::uniform(3) };
+        sender.encoder_mut().unwrap().set_speeds(speeds).unwrap();
+        assert_eq!(send(&mut sender, 0, 30, None), 30);
+        assert!(sender.governor().is_none());
+        assert_eq!(sender.encoder_mut().unwrap().speeds(), speeds);
+        // There is no picture that this could be about.
+        let mut sender = self::sender();
+        sender.handle_encode_time(Duration::from_secs(1), CAMERA);
+        assert!(sender.governor().is_none());
     }
 }

@@ -124,7 +124,8 @@ impl BitrateController {
     /// Goes on with another mode or size. What was learned of the layers is forgotten, what their path has still to carry is
     /// not.
     pub(in crate::encoder) fn restart(&mut self, mode: ScalabilityMode, size: Size) {
-        let wanted = self.targets.iter().filter(|target| self.wanted.contains(target.target) && target.bitrate > 0.0);
+        let wanted =
+            self.targets.iter().filter(|target| self.wanted.contains(target.target) && target.bitrate > 0.0);
         let level = wanted.map(|target| target.buffer.level()).reduce(f64::min);
         let (captured, interval) = (self.captured, self.interval);
         *self = Self { captured, interval, ..Self::new(self.config.clone(), mode, size) };
@@ -360,7 +361,11 @@ impl BitrateController {
             target.buffer.level() * target.bitrate * budgets[i] / all.max(1.0)
         };
         let needed_by = picture.frames[i].needed_by.intersection(self.wanted);
-        self.targets.iter().filter(|target| needed_by.contains(target.target)).map(of_target).fold(f64::INFINITY, f64::min)
+        self.targets
+            .iter()
+            .filter(|target| needed_by.contains(target.target))
+            .map(of_target)
+            .fold(f64::INFINITY, f64::min)
     }
 
     /// The quantizer index of a frame that its spatial layer begins with, which should take at most `aim` bits.
