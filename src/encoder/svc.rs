@@ -14,6 +14,7 @@ use super::header;
 use super::layer::{self, CodedFrame, Job, LayerCoder, Reference};
 use super::rate::{
     Bitrate, BitrateController, CodedBits, Controller, FrameBudget, LayerBitrates, RateConfig,
+    highest_bitrate,
 };
 use super::unit::{LayerFrame, TemporalUnit};
 use crate::Time;
@@ -156,6 +157,12 @@ impl SvcEncoder {
             Controller::Fixed(_) => None,
             Controller::Bitrate(controller) => Some(controller.bitrates()),
         }
+    }
+
+    /// The bitrate above which pictures of this size gain little, in bit/s: the upper bounds of libwebrtc for all spatial
+    /// layers together.
+    pub fn highest_bitrate(&self) -> u64 {
+        highest_bitrate(self.config.mode.structure(), self.config.size)
     }
 
     /// How many seconds the buffer of a decode target ([`RateConfig::buffer`]) lasts at its bitrate; negative if its

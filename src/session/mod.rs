@@ -82,6 +82,8 @@
 
 mod audio;
 mod data;
+#[cfg(feature = "encoder")]
+mod follow;
 mod held;
 mod incoming;
 mod outgoing;

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
+#[cfg(feature = "encoder")]
+use super::follow::Follow;
 use super::redundancy::Redundancy;
 use super::reports::{self, SenderReports};
 use super::{DESCRIPTOR_ID, FEC_PAYLOAD_TYPE, PAYLOAD_TYPE, TRANSPORT_ID, payload_format};
@@ -66,6 +68,13 @@ pub struct VideoSenderConfig {
     pub redundancy: Redundancy,
     /// Synchronization source and payload type of the parity packets.
     pub fec: (u32, u8),
+    /// Whether the encoder keeps to what the path carries, if the path is the sender's own: the bitrate that
+    /// [`SvcConfig::rate`] has is then of no effect. Otherwise the encoder's configuration says what it keeps.
+    #[cfg(feature = "encoder")]
+    pub follow_path: bool,
+    /// The most that the encoder takes of the path, in bit/s; `None` for [`SvcEncoder::highest_bitrate`].
+    #[cfg(feature = "encoder")]
+    pub max_bitrate: Option<u64>,
     /// The shortest time from one refresh on request to the next, however many receivers ask: a key picture costs as
     /// many bits as ten others.
     pub refresh_interval: Duration,
@@ -92,6 +101,10 @@ impl VideoSenderConfig {
             history: 4096,
             redundancy: Redundancy::None,
             fec: (ssrc.wrapping_add(1), FEC_PAYLOAD_TYPE),
+            #[cfg(feature = "encoder")]
+            follow_path: true,
+            #[cfg(feature = "encoder")]
+            max_bitrate: None,
             refresh_interval: Duration::from_millis(300),
             #[cfg(feature = "encoder")]
             coding_share: EffortGovernor::SHARE,
@@ -208,6 +221,8 @@ pub struct VideoSender {
     queue: VecDeque<PathPacket>,
     path: Option<SendPath>,
     max_queue: Duration,
+    #[cfg(feature = "encoder")]
+    follow: Option<Follow>,
     reports: SenderReports,
     statistics: SenderStatistics,
     /// Kept so that frames do not allocate.
@@ -229,7 +244,9 @@ impl VideoSender {
         sealer: Option<VideoSealer>,
     ) -> Result<Self, SendError> {
         let encoder = SvcEncoder::new(encoder)?;
-        Ok(Self { encoder: Some(Box::new(encoder)), ..Self::without_encoder(config, sealer) })
+        let follows = config.follow_path && config.path.is_some();
+        let follow = follows.then(|| Follow::new(config.max_bitrate));
+        Ok(Self { encoder: Some(Box::new(encoder)), follow, ..Self::without_encoder(config, sealer) })
     }
 
     /// A sender of frames that another encoder codes, such as hardware, or that come from a file.
@@ -267,6 +284,8 @@ impl VideoSender {
             queue: VecDeque::new(),
             path: config.path.map(|path| SendPath::new(path, transport_id)),
             max_queue: config.max_queue,
+            #[cfg(feature = "encoder")]
+            follow: None,
             reports: SenderReports::default(),
             statistics: SenderStatistics::default(),
             packets: Packets::new(),
@@ -336,6 +355,11 @@ impl VideoSender {
     /// program hands in the messages about this stream.
     pub fn handle_demand(&mut self, message: &DemandMessage) {
         self.wanted = Some(message.demand.wanted());
+        #[cfg(feature = "encoder")]
+        if let Some(follow) = &mut self.follow {
+            follow.limits =
+                message.demand.layers().iter().map(|layer| (layer.target, layer.bitrate)).collect();
+        }
     }
 
     /// Sets how much of the stream is protected by parity packets, from the next picture on.
@@ -352,6 +376,10 @@ impl VideoSender {
     /// Takes a packet of another stream of the same path, such as audio, so that both are paced and numbered together.
     /// Without a path it comes out at once.
     pub fn handle_packet(&mut self, now: Time, packet: PathPacket) {
+        #[cfg(feature = "encoder")]
+        if let Some(follow) = &mut self.follow {
+            follow.others.add(packet.packet.len());
+        }
         match &mut self.path {
             Some(path) => path.handle_packet(now, packet),
             None => self.queue.push_back(packet),
@@ -389,6 +417,10 @@ impl VideoSender {
         }
         let refresh = self.next_refresh(now);
         let encoder = self.encoder.as_mut().ok_or(SendError::NoEncoder)?;
+        if let (Some(follow), Some(path)) = (&mut self.follow, &mut self.path) {
+            let again = self.statistics.retransmitted_bytes + self.statistics.parity_bytes;
+            follow.follow(now, path, again, encoder)?;
+        }
         let structure = encoder.config().mode.structure();
         let mut wanted = self.wanted.map(|wanted| wanted.nearest(structure));
         if let Some(governor) = &mut self.governor {

@@ -19,6 +19,7 @@ mod tests;
 pub use config::{Bitrate, LayerBitrates, RateConfig};
 
 pub(super) use bitrate::BitrateController;
+pub(super) use split::highest_bitrate;
 
 use super::quantizer::{self, Place, Quantizer};
 use crate::Time;

@@ -71,6 +71,13 @@ impl Split {
     }
 }
 
+/// The bitrate above which pictures of this size gain little, in bit/s: that of all spatial layers at their upper bounds.
+pub(in crate::encoder) fn highest_bitrate(structure: &Structure, size: Size) -> u64 {
+    (0..structure.spatial_layers)
+        .map(|spatial_id| bounds(structure.layer_size(size, spatial_id)).1 as u64)
+        .sum()
+}
+
 /// The least and the highest bitrate that libwebrtc gives a spatial layer of this size, in bit/s.
 fn bounds(size: Size) -> (f64, f64) {
     let samples = size.samples() as f64;

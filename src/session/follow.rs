@@ -1,0 +1,94 @@
+//! The encoder's bitrate, as the path has it.
+
+use std::time::Duration;
+
+use crate::Time;
+use crate::congestion::SendPath;
+use crate::encoder::{Bitrate, EncodeError, RateConfig, SvcEncoder};
+use crate::structure::DecodeTarget;
+
+/// The share of what the path carries that a stream takes for its frames. The rest is for headers, seals, and what the
+/// estimate is wrong by.
+const SHARE: f64 = 0.88;
+/// The least share of the path that is left to the video, whatever else is sent.
+const LEAST_SHARE: f64 = 0.25;
+/// What else is sent is measured over this time.
+const WINDOW: Duration = Duration::from_secs(1);
+/// The bitrate changes if it would differ by one part in this.
+const CHANGE: u64 = 50;
+/// What a path is told that a stream could use, against what the encoder takes at most.
+const WANTED: f64 = 1.3;
+
+/// Bytes that were sent, as a rate.
+#[derive(Debug, Default)]
+pub(super) struct Meter {
+    bytes: u64,
+    since: Time,
+    /// Bit/s of the last window.
+    rate: f64,
+}
+
+impl Meter {
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+    }
+
+    /// Bit/s, of the last window that is over.
+    fn rate(&mut self, now: Time) -> f64 {
+        let span = now - self.since;
+        if span >= WINDOW {
+            self.rate = 8.0 * self.bytes as f64 / span.as_secs_f64();
+            (self.bytes, self.since) = (0, now);
+        }
+        self.rate
+    }
+}
+
+/// Follows a path: decides what the encoder may take of it.
+#[derive(Debug, Default)]
+pub(super) struct Follow {
+    /// The most that the encoder takes, in bit/s.
+    max_bitrate: Option<u64>,
+    /// What the best served receivers of decode targets can take.
+    pub(super) limits: Vec<(DecodeTarget, u64)>,
+    /// Packets of other streams.
+    pub(super) others: Meter,
+    /// Retransmissions and parity packets of this one.
+    again: Meter,
+    counted: u64,
+    set: u64,
+    set_limits: Vec<(DecodeTarget, u64)>,
+}
+
+impl Follow {
+    /// Follows a path up to a bitrate, or up to what the encoder finds enough.
+    pub(super) fn new(max_bitrate: Option<u64>) -> Self {
+        Self { max_bitrate, ..Self::default() }
+    }
+
+    /// Sets the bitrate of the encoder for a picture captured at `now`. `again` counts the bytes of all retransmissions
+    /// and parity packets so far.
+    pub(super) fn follow(
+        &mut self,
+        now: Time,
+        path: &mut SendPath,
+        again: u64,
+        encoder: &mut SvcEncoder,
+    ) -> Result<(), EncodeError> {
+        self.again.add((again - self.counted) as usize);
+        self.counted = again;
+        let most = self.max_bitrate.unwrap_or_else(|| encoder.highest_bitrate()).max(1);
+        path.set_wanted((most as f64 * WANTED) as u64);
+        let carried = path.bitrate() as f64;
+        let left = carried - self.others.rate(now) - self.again.rate(now);
+        let bitrate = ((left.max(carried * LEAST_SHARE) * SHARE) as u64).clamp(1, most);
+        if bitrate.abs_diff(self.set) * CHANGE <= self.set && self.limits == self.set_limits {
+            return Ok(());
+        }
+        self.set = bitrate;
+        self.set_limits.clone_from(&self.limits);
+        let rate = encoder.config().rate.clone().unwrap_or_else(|| RateConfig::new(Bitrate::Total(bitrate)));
+        let bitrate = Bitrate::Total(bitrate);
+        encoder.set_rate(Some(RateConfig { bitrate, limits: self.limits.clone(), ..rate }))
+    }
+}
