@@ -15,8 +15,12 @@
 //! - A queue of 50 ms that lasts counts as over-use, however slowly it has grown: the trend alone does not see an estimate
 //!   that is above the capacity by one part in fifty. A queue that stays the same although less is sent is not ours, and
 //!   becomes the new measure.
+//! - A queue of 100 ms does not have to last, since it takes a stop or a large drop to make one.
 //! - After over-use the arriving bits are counted over 200 ms in place of 500 ms if that is less, so that a drop of the
-//!   capacity is found with the first reduction. The longer the queue, the lower the estimate goes.
+//!   capacity is found with the first reduction. The longer the queue, the lower the estimate goes. If the path has
+//!   stopped, they are counted from its return on: a stop says nothing of what the path carries after it.
+//! - Packets that come out of a queue arrive as fast as the path carries them. If that is more than the estimate, as after
+//!   a fade that has passed, the estimate rises to it at once.
 //! - If the streams want more than the estimate, a short probe looks for more every 3.5 s, and every second after a large
 //!   drop, since a path that has just become much worse is likely to change again. The queue that a probe makes itself is
 //!   not taken for congestion. It waits until that queue and the one before it are short enough together, which matters
@@ -26,9 +30,9 @@
 //! - At such bitrates 200 ms hold a few packets, so that it matters whether the first of them counts. Their rate is taken
 //!   between the first arrival and the last.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::arrivals::Arrivals;
 use super::trend::{Trend, Usage, seconds};
 use super::types::{PacketReport, PathState, Probe};
 use crate::Time;
@@ -37,12 +41,6 @@ use crate::Time;
 const BURST: Duration = Duration::from_millis(5);
 /// `beta`: over-use lowers the estimate to this share of the arrival rate.
 const BETA: f64 = 0.85;
-/// `T`: the time that arriving bits are counted over.
-const RATE_WINDOW: Duration = Duration::from_millis(500);
-/// Over-use is measured by what arrives in this time.
-const SHORT_RATE_WINDOW: Duration = Duration::from_millis(200);
-/// If these are fewer packets than this, and they span half of the time, their rate is taken between arrivals.
-const FEW_PACKETS: usize = 8;
 /// Each second of a queue above the first lowers the estimate by this share more, up to the last.
 const CALM_QUEUE: Duration = Duration::from_millis(100);
 const DRAINED_IN: f64 = 1.0;
@@ -67,6 +65,8 @@ const LOWEST_DELAY_FOR: Duration = Duration::from_secs(10);
 /// grown.
 const LONG_QUEUE: Duration = Duration::from_millis(50);
 const LONG_FOR: Duration = Duration::from_millis(80);
+/// One of so long is over-use at once.
+const VERY_LONG_QUEUE: Duration = Duration::from_millis(100);
 /// Such a queue drains once the estimate is below this share of what arrives.
 const DRAINS: f64 = 0.95;
 /// If it stays the same for so long nevertheless, it is not ours: the path has become longer, or others fill the queue.
@@ -75,13 +75,14 @@ const STANDING: Duration = Duration::from_secs(2);
 /// looked at, and a queue is long from the second length on.
 const PROBE_SHADOW: Duration = Duration::from_millis(200);
 const LONG_PROBE_QUEUE: Duration = Duration::from_millis(100);
-/// Arrivals that are counted at most, so that a receiver whose clock stands still costs no memory.
-const MAX_ARRIVALS: usize = 8192;
 /// The lowest estimate, in bit/s.
 const LOWEST: f64 = 30_000.0;
-/// At the start these multiples of the estimate are probed, then twice as much as long as this share arrives.
+/// At the start these multiples of the estimate are probed, one right after the other, since key pictures wait; then
+/// twice as much as long as this share arrives, which is known after the longest time.
 const START_PROBES: [f64; 2] = [3.0, 6.0];
+const START_PROBE_FOR: Duration = Duration::from_millis(40);
 const START_PROBE_ARRIVED: f64 = 0.7;
+const START_PROBE_WAIT: Duration = Duration::from_secs(1);
 const MOST_PROBED: f64 = 10_000_000.0;
 const PROBE_FOR: Duration = Duration::from_millis(100);
 /// A probe is over this time, and a round trip, after its last packet.
@@ -91,6 +92,10 @@ const PROBE_WAIT: Duration = Duration::from_millis(250);
 const DROP: f64 = 0.66;
 const AFTER_DROP: f64 = 0.85;
 const CALM: Duration = Duration::from_millis(800);
+/// Such a probe may fail, so that it is no longer than that it makes a queue of this length on a path that carries the
+/// estimate, or than the least it takes to measure.
+const RECOVERY_QUEUE: f64 = 0.2;
+const LEAST_RECOVERY_PROBE: Duration = Duration::from_millis(15);
 const DROP_FORGOTTEN: Duration = Duration::from_secs(5);
 const RECOVERY_EVERY: Duration = Duration::from_secs(5);
 /// If the streams want more than the estimate, the estimator probes this multiple of it so often, if the path was not
@@ -106,7 +111,7 @@ const ROUGH_PROBE_EVERY: Duration = Duration::from_secs(1);
 const LONGEST_PROBED_QUEUE: Duration = Duration::from_millis(100);
 /// At low bitrates it takes longer until there are enough packets to measure.
 pub(super) const PROBE_BITS: f64 = 8.0 * 6000.0;
-/// A result below this multiple of the estimate is within what a measurement is off.
+/// A result below this multiple of the estimate is within what a measurement is off, by a probe or by a queue.
 const PROBE_GAIN: f64 = 1.15;
 const LONGEST_GROWTH_PROBE: Duration = Duration::from_millis(80);
 const GROWTH_CALM: Duration = Duration::from_millis(500);
@@ -137,8 +142,7 @@ pub struct Estimator {
     updated: Option<Time>,
     /// Mean and variance of the arrival rate at over-use, in kbit/s.
     capacity: Option<(f64, f64)>,
-    arrivals: VecDeque<(Time, usize)>,
-    arrived_bytes: usize,
+    arrivals: Arrivals,
     /// Packets and lost ones since the loss-based estimate was last changed.
     counted: (u64, u64),
     counted_since: Time,
@@ -159,6 +163,9 @@ pub struct Estimator {
     over_used: Option<Time>,
     /// Probes of the start that were asked for, and the last of them in bit/s; `None` once it is over.
     start: Option<(usize, f64)>,
+    /// When that last one was asked for, and how many probes were concluded.
+    start_asked: Time,
+    concluded: usize,
     started_with: f64,
     /// The time of a large drop, and the estimate before it.
     dropped: Option<(Time, f64)>,
@@ -193,8 +200,7 @@ impl Estimator {
             state: State::Increase,
             updated: None,
             capacity: None,
-            arrivals: VecDeque::new(),
-            arrived_bytes: 0,
+            arrivals: Arrivals::default(),
             counted: (0, 0),
             counted_since: Time::ZERO,
             loss: 0.0,
@@ -210,6 +216,8 @@ impl Estimator {
             reported: Time::ZERO,
             over_used: None,
             start: Some((0, 0.0)),
+            start_asked: Time::ZERO,
+            concluded: 0,
             started_with: bitrate as f64,
             dropped: None,
             rough: None,
@@ -225,15 +233,28 @@ impl Estimator {
         self.wanted = bitrate as f64;
     }
 
-    /// A probe that the estimator asks for itself. Call it while none is under way.
+    /// A probe that the estimator asks for itself. Call it while none is being sent.
     pub fn probe(&mut self, now: Time) -> Option<Probe> {
         self.finish_probe(now, &[]);
+        if let Some((asked, _)) = self.start {
+            let known = self.concluded >= asked || now >= self.start_asked + START_PROBE_WAIT;
+            if asked >= START_PROBES.len() && !known {
+                return None;
+            }
+            if let Some(bitrate) = self.start_probe() {
+                (self.probed, self.start_asked) = (Some(now), now);
+                return Some(Probe { bitrate: bitrate as u64, duration: START_PROBE_FOR });
+            }
+        }
         if self.probe.is_some() {
             return None;
         }
-        if let Some(wanted) = self.start_probe().or_else(|| self.recovery_probe(now)) {
+        if let Some(bitrate) = self.recovery_probe(now) {
             self.probed = Some(now);
-            return Some(Probe { bitrate: wanted as u64, duration: PROBE_FOR });
+            let share = (self.estimate() / bitrate.max(LOWEST)).min(1.0);
+            let duration =
+                Duration::from_secs_f64(RECOVERY_QUEUE * share).clamp(LEAST_RECOVERY_PROBE, PROBE_FOR);
+            return Some(Probe { bitrate: bitrate as u64, duration });
         }
         self.growth_probe(now)
     }
@@ -305,15 +326,16 @@ impl Estimator {
         self.heard = now;
         self.reported = now;
         let mut usage = Usage::Normal;
-        let mut least_waited: Option<Duration> = None;
+        let (mut least_waited, mut most_waited): (Option<Duration>, Option<Duration>) = (None, None);
         for packet in packets {
             self.counted.0 += 1;
             let Some(arrived) = packet.arrived else {
                 self.counted.1 += 1;
                 continue;
             };
-            let waited = self.arrived(packet, arrived);
+            let waited = self.arrived(now, packet, arrived);
             least_waited = Some(least_waited.map_or(waited, |least| least.min(waited)));
+            most_waited = most_waited.max(Some(waited));
             if packet.probe.is_some() {
                 self.shadow_until = packet.sent + PROBE_SHADOW;
             }
@@ -331,14 +353,28 @@ impl Estimator {
             self.lowest_round_trip =
                 Some(self.lowest_round_trip.map_or(round_trip, |lowest| lowest.min(round_trip)));
         }
+        // A mean over packets takes its time when they are few. A queue that none of them has met has gone.
+        self.queueing = self.queueing.min(most_waited.unwrap_or(self.queueing));
         let queue = least_waited.unwrap_or_default();
         if self.is_long(now, queue, packets) {
-            let higher = self.delay_based > DRAINS * self.latest_rate();
+            let higher = self.delay_based > DRAINS * self.arrivals.latest_rate();
             usage = if higher || usage == Usage::Over { Usage::Over } else { Usage::Under };
         }
         self.control(now, usage, queue);
+        if usage != Usage::Over {
+            self.rise_to_drain(now);
+        }
         self.count_loss(now);
         self.finish_probe(now, packets);
+    }
+
+    /// The path carries at least what comes out of its queue.
+    fn rise_to_drain(&mut self, now: Time) {
+        let carries = BETA * self.arrivals.drain_rate().unwrap_or(0.0);
+        if carries > PROBE_GAIN * self.delay_based {
+            self.delay_based = carries;
+            self.probed = Some(now);
+        }
     }
 
     /// Whether a queue in which every packet of a report has waited for at least `queue` is too long.
@@ -357,7 +393,7 @@ impl Estimator {
             self.lowest_delay = None;
             return false;
         }
-        now >= long_since + LONG_FOR
+        now >= long_since + LONG_FOR || queue >= VERY_LONG_QUEUE && !shadowed
     }
 
     /// Says when the oldest packet was sent that is under way at `now`, of which no report has come
@@ -373,6 +409,13 @@ impl Estimator {
     /// How much the path carries, in bit/s.
     pub fn bitrate(&self) -> u64 {
         self.estimate() as u64
+    }
+
+    /// Bytes that are under way at most if the path carries the estimate and reports come within `report` of a round
+    /// trip.
+    pub(super) fn window(&self, report: Duration) -> usize {
+        let time = self.lowest_round_trip.unwrap_or(UNKNOWN_ROUND_TRIP) + report;
+        (self.estimate() / 8.0 * time.as_secs_f64()) as usize
     }
 
     fn estimate(&self) -> f64 {
@@ -403,16 +446,9 @@ impl Estimator {
     }
 
     /// Counts a packet that arrived. Returns how long it has waited.
-    fn arrived(&mut self, packet: &PacketReport, arrived: Time) -> Duration {
-        self.arrivals.push_back((arrived, packet.bytes));
-        self.arrived_bytes += packet.bytes;
-        while let Some(&(first, bytes)) = self.arrivals.front()
-            && (first + RATE_WINDOW <= arrived || self.arrivals.len() > MAX_ARRIVALS)
-        {
-            self.arrived_bytes -= bytes;
-            self.arrivals.pop_front();
-        }
+    fn arrived(&mut self, now: Time, packet: &PacketReport, arrived: Time) -> Duration {
         let waited = self.waited(packet.sent, arrived);
+        self.arrivals.push(arrived, packet.bytes, waited);
         self.queueing = self.queueing.mul_f64(0.9) + waited.mul_f64(0.1);
         if let Some(number) = packet.probe {
             let new = ProbeCount {
@@ -423,10 +459,10 @@ impl Estimator {
                 last_bytes: 0,
                 bytes: 0,
             };
-            let probe = self.probe.get_or_insert(new);
-            if probe.number != number {
-                *probe = new;
+            if self.probe.is_some_and(|probe| probe.number != number) {
+                self.conclude_probe(now);
             }
+            let probe = self.probe.get_or_insert(new);
             probe.sent.1 = probe.sent.1.max(packet.sent);
             probe.arrived.1 = probe.arrived.1.max(arrived);
             probe.last_bytes = packet.bytes;
@@ -447,29 +483,6 @@ impl Estimator {
             self.lowest_delay = Some((sent, delay, before));
         }
         Duration::from_micros((delay - lowest.min(before)).max(0) as u64)
-    }
-
-    /// Bit/s that arrive.
-    fn arrival_rate(&self) -> Option<f64> {
-        let (first, last) = (self.arrivals.front()?.0, self.arrivals.back()?.0);
-        // At the start the window is not full yet.
-        let over = (last - first).max(RATE_WINDOW / 2).max(if self.updated.is_some() {
-            RATE_WINDOW
-        } else {
-            Duration::ZERO
-        });
-        Some(self.arrived_bytes as f64 * 8.0 / over.as_secs_f64())
-    }
-
-    /// The same over the last [`SHORT_RATE_WINDOW`].
-    fn latest_rate(&self) -> f64 {
-        let Some(&(last, _)) = self.arrivals.back() else { return 0.0 };
-        let latest = || self.arrivals.iter().rev().take_while(|(at, _)| *at + SHORT_RATE_WINDOW > last);
-        let first = latest().map(|(at, _)| *at).min().unwrap_or(last);
-        let few = latest().take(FEW_PACKETS).count() < FEW_PACKETS && last - first >= SHORT_RATE_WINDOW / 2;
-        let (begin, over) = if few { (Some(first), last - first) } else { (None, SHORT_RATE_WINDOW) };
-        let bytes: usize = latest().filter(|(at, _)| Some(*at) != begin).map(|(_, bytes)| bytes).sum();
-        bytes as f64 * 8.0 / over.as_secs_f64()
     }
 
     /// Section 5.2: a packet that begins a new burst ends the one before, which is then compared with its own
@@ -501,7 +514,7 @@ impl Estimator {
 
     /// Section 5.5.
     fn control(&mut self, now: Time, usage: Usage, queue: Duration) {
-        let Some(rate) = self.arrival_rate() else { return };
+        let Some(rate) = self.arrivals.rate(self.updated.is_some()) else { return };
         let since = self.updated.map_or(Duration::ZERO, |updated| now - updated);
         self.updated = Some(now);
         match usage {
@@ -513,7 +526,7 @@ impl Estimator {
                 self.capacity =
                     Some((mean, (0.95 * (variance + 0.05 * off * off)).clamp(0.4 * mean, 2.5 * mean)));
                 // What arrives since the path got worse, and the longer the queue the more is left to drain it.
-                let rate = rate.min(self.latest_rate());
+                let rate = rate.min(self.arrivals.latest_rate());
                 let drain = (queue.saturating_sub(CALM_QUEUE).as_secs_f64() / DRAINED_IN).min(MOST_DRAINED);
                 self.lower(now, (BETA - drain) * rate);
                 self.state = State::Hold;
@@ -574,7 +587,12 @@ impl Estimator {
         if !later && now < latest {
             return;
         }
-        self.probe = None;
+        self.conclude_probe(now);
+    }
+
+    fn conclude_probe(&mut self, now: Time) {
+        let Some(probe) = self.probe.take() else { return };
+        self.concluded += 1;
         let span = |(from, to): (Time, Time)| (to - from).as_secs_f64();
         let rate = |bytes: usize, over: f64| bytes as f64 * 8.0 / over.max(1e-3);
         let sent = rate(probe.bytes - probe.last_bytes, span(probe.sent));
@@ -607,183 +625,4 @@ fn micros(time: Time) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// A queue before a link of constant bitrate.
-    struct Link {
-        free: Time,
-        queue: Duration,
-        /// One packet of so many gets lost.
-        lost: u64,
-        count: u64,
-    }
-
-    impl Link {
-        fn send(&mut self, now: Time, bytes: usize, bitrate: u64) -> Option<Time> {
-            self.count += 1;
-            let start = self.free.max(now);
-            if start - now > self.queue || self.lost > 0 && self.count.is_multiple_of(self.lost) {
-                return None;
-            }
-            self.free = start + Duration::from_secs_f64(bytes as f64 * 8.0 / bitrate as f64);
-            Some(self.free + Duration::from_millis(30))
-        }
-    }
-
-    /// Sends at the estimate, at most `most` bit/s, for a time, over a link of the bit/s of each second. The receiver's
-    /// clock is an hour ahead. Returns the estimate at each second.
-    fn drive(
-        links: impl Fn(u64) -> u64,
-        lost: u64,
-        most: u64,
-        seconds: u64,
-        probe_at: Option<u64>,
-    ) -> Vec<u64> {
-        let mut link = Link { free: Time::ZERO, queue: Duration::from_millis(500), lost, count: 0 };
-        let mut estimator = Estimator::new(300_000);
-        let (mut estimates, mut pending, mut budget) = (vec![], VecDeque::new(), 0.0);
-        let tick = Duration::from_millis(5);
-        for n in 0..seconds * 200 {
-            let now = Time::ZERO + tick * n as u32;
-            let probing = probe_at.filter(|at| (at * 200..at * 200 + 40).contains(&n));
-            let rate = if probing.is_some() { 2 * most } else { estimator.bitrate().min(most) };
-            budget += rate as f64 * tick.as_secs_f64() / 8.0;
-            while budget >= 1000.0 {
-                budget -= 1000.0;
-                let arrived = link.send(now, 1000, links(n / 200));
-                let probe = probing.map(|at| at as u32);
-                pending.push_back(PacketReport { sent: now, arrived, bytes: 1000, probe });
-            }
-            if n % 10 == 0 {
-                // A loss is known once a later packet has arrived.
-                let back = Duration::from_millis(30);
-                let reported = pending
-                    .iter()
-                    .rposition(|p: &PacketReport| p.arrived.is_some_and(|at| at + back <= now))
-                    .map_or(0, |at| at + 1);
-                let mut report: Vec<_> = pending.drain(..reported).collect();
-                for packet in &mut report {
-                    packet.arrived = packet.arrived.map(|at| at + Duration::from_secs(3600));
-                }
-                if report.is_empty() {
-                    estimator.silence(now, pending.front().map(|packet| packet.sent))
-                } else {
-                    estimator.report(now, &report)
-                }
-            }
-            if n % 200 == 199 {
-                estimates.push(estimator.bitrate());
-                let path = estimator.path(now, pending.front().map(|p| p.sent));
-                assert!(
-                    path.queueing_delay.is_none_or(|queue| queue < Duration::from_millis(700)),
-                    "{path:?}"
-                );
-                assert!(path.round_trip.is_none_or(|time| time < Duration::from_millis(900)), "{path:?}");
-            }
-        }
-        estimates
-    }
-
-    #[test]
-    fn it_finds_what_a_link_carries_and_follows_it_down() {
-        let links = |second| if second < 40 { 2_000_000 } else { 600_000 };
-        let estimates = drive(links, 0, 10_000_000, 59, None);
-        let late = &estimates[30..39];
-        assert!(late.iter().all(|rate| (1_300_000..2_300_000).contains(rate)), "{late:?}");
-        let after = &estimates[43..];
-        assert!(after.iter().all(|rate| (300_000..750_000).contains(rate)), "{after:?}");
-    }
-
-    #[test]
-    fn it_grows_no_further_than_half_above_what_is_sent_until_a_probe_proves_more() {
-        let without = drive(|_| 5_000_000, 0, 500_000, 30, None);
-        assert!((600_000..800_000).contains(&without[29]), "{without:?}");
-        let with = drive(|_| 5_000_000, 0, 500_000, 30, Some(20));
-        assert!((850_000..1_100_000).contains(&with[22]), "{with:?}");
-    }
-
-    #[test]
-    fn heavy_loss_lowers_it_and_light_loss_does_not() {
-        let lossy = |lost| drive(|_| 5_000_000, lost, 2_000_000, 40, None)[39];
-        assert!(lossy(100) > 1_500_000, "{}", lossy(100));
-        assert!(lossy(4) < 300_000, "{}", lossy(4));
-    }
-
-    #[test]
-    fn silence_lowers_it() {
-        let second = Time::from_secs(1);
-        let mut estimator = Estimator::new(1_000_000);
-        estimator.silence(Time::from_millis(250), Some(Time::ZERO));
-        assert_eq!(estimator.bitrate(), 1_000_000);
-        estimator.silence(second, Some(Time::ZERO));
-        estimator.silence(Time::from_secs(2), Some(Time::ZERO));
-        assert_eq!(estimator.bitrate(), 640_000);
-        assert_eq!(estimator.over_used(), Some(Time::from_secs(2)));
-        // After a pause the first packets have their time.
-        estimator.silence(Time::from_secs(10), Some(Time::from_millis(9900)));
-        estimator.silence(Time::from_secs(20), None);
-        assert_eq!(estimator.bitrate(), 640_000);
-    }
-
-    #[test]
-    fn a_receiver_clock_that_runs_fast_is_no_queue() {
-        let mut estimator = Estimator::new(1_000_000);
-        for n in 0..60 * 60 * 20 {
-            let sent = Time::from_millis(50 * n);
-            // 200 ppm.
-            let arrived = Some(sent + Duration::from_micros(30_000 + 10 * n));
-            estimator.report(
-                sent + Duration::from_millis(60),
-                &[PacketReport { sent, arrived, bytes: 1000, probe: None }],
-            );
-            let queue = estimator.path(sent, Some(sent)).queueing_delay.unwrap();
-            assert!(queue <= Duration::from_millis(4), "{queue:?} after {sent:?}");
-        }
-    }
-
-    #[test]
-    fn a_higher_wish_is_probed_every_few_seconds() {
-        let mut estimator = Estimator::new(1_000_000);
-        estimator.start = None;
-        assert_eq!(estimator.probe(Time::ZERO), None, "nothing more is wanted");
-        estimator.set_wanted(3_000_000);
-        let probes = (0..100).filter(|n| estimator.probe(Time::from_millis(100 * n)).is_some());
-        assert_eq!(probes.collect::<Vec<_>>(), [0, 35, 70]);
-    }
-
-    proptest! {
-        /// Whatever the reports say, the estimate is a number within bounds, and little memory is held.
-        #[test]
-        fn any_reports_are_taken(
-            reports in proptest::collection::vec(
-                (any::<u64>(), proptest::option::of(any::<u64>()), 0..2000usize, proptest::option::of(0..3u32)),
-                0..300,
-            ),
-            times in proptest::collection::vec(any::<u64>(), 1..10),
-        ) {
-            let mut estimator = Estimator::new(1_000_000);
-            estimator.set_wanted(u64::MAX);
-            let reports: Vec<_> = reports
-                .into_iter()
-                .map(|(sent, arrived, bytes, probe)| PacketReport {
-                    sent: Time::from_micros(sent),
-                    arrived: arrived.map(Time::from_micros),
-                    bytes,
-                    probe,
-                })
-                .collect();
-            for (now, reports) in times.iter().zip(reports.chunks(50)) {
-                let now = Time::from_micros(*now);
-                estimator.report(now, reports);
-                estimator.silence(now, Some(Time::from_micros(7)));
-                let _ = estimator.probe(now);
-                let path = estimator.path(now, Some(Time::from_micros(7)));
-                prop_assert!(path.bitrate >= 30_000 && path.bitrate < 1 << 40, "{path:?}");
-                prop_assert!(estimator.arrivals.len() <= MAX_ARRIVALS);
-            }
-        }
-    }
-}
+mod tests;

@@ -28,6 +28,7 @@
 //! All of them hold a bounded amount of memory, whatever a peer sends. They allocate for some feedback messages, and
 //! nothing for each packet.
 
+mod arrivals;
 pub mod estimator;
 pub mod feedback;
 pub mod pacer;

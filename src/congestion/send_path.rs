@@ -17,6 +17,11 @@ use crate::rtp::{RtcpMessage, RtpHeader, RtpPacket};
 const STEP: Duration = Duration::from_millis(20);
 /// A path is in use for this long after a packet. One that is not in use is not probed.
 const IN_USE: Duration = Duration::from_secs(1);
+/// Media is held back while more is under way than the estimate brings in a round trip and this time, in which a report
+/// comes, and than these bytes.
+const WINDOW_REPORT: Duration = Duration::from_millis(150);
+const LEAST_WINDOW: usize = 4000;
+const LONGEST_HELD: Duration = Duration::from_secs(1);
 /// How long silence is listened to.
 const LISTENS: Duration = Duration::from_secs(5);
 /// A bitrate is told of if it differs from the last one by one part in this.
@@ -250,6 +255,7 @@ impl SendPath {
             return SendPathOutput::Bitrate(bitrate);
         }
         loop {
+            self.hold(now);
             match self.pacer.poll(now) {
                 PacerOutput::Packet { packet, probe } => {
                     let PacedPacket { class, frame, bytes, packet } = packet;
@@ -270,6 +276,16 @@ impl SendPath {
                 }
             }
         }
+    }
+
+    /// Holds back what can wait while more is under way than there would be if the path carried the estimate: it carries
+    /// less, or nothing, and no report has said so yet. If everything under way was lost, no report ever will, so that
+    /// this has an end.
+    fn hold(&mut self, now: Time) {
+        let window = LEAST_WINDOW + self.estimator.window(WINDOW_REPORT);
+        let recent = self.log.under_way().is_some_and(|sent| now < sent + LONGEST_HELD);
+        let held = recent && self.log.bytes_under_way() > window && !self.pacer.is_probing();
+        self.pacer.set_held(held);
     }
 
     fn listens(&self, now: Time) -> bool {
@@ -501,6 +517,22 @@ mod tests {
         drain(&mut path, ms(600_000));
         drain(&mut path, ms(600_100));
         assert_eq!(path.bitrate(), before);
+    }
+
+    #[test]
+    fn media_is_held_back_while_nothing_is_heard_and_not_for_ever() {
+        let mut path = SendPath::new(SendPathConfig::new(1_000_000), Some(ID));
+        // 1 Mbit/s over a path that says nothing: as much goes out as would be under way before the first report.
+        let mut sent = [0; 40];
+        for n in 0..400 {
+            path.handle_packet(ms(10 * n), media(n as u16, packet(1, n as u16, 5, 1200)));
+            let of_streams = |packet: &&Bytes| packet[8..12] == 1u32.to_be_bytes();
+            sent[n as usize / 10] += drain(&mut path, ms(10 * n)).0.iter().filter(of_streams).count();
+        }
+        let first: usize = sent[..10].iter().sum();
+        assert!((20..60).contains(&first), "{sent:?}");
+        assert!(sent[5..10].iter().all(|sent| *sent == 0), "{sent:?}");
+        assert!(sent[20..].iter().sum::<usize>() > 10, "{sent:?}");
     }
 
     #[test]

@@ -48,6 +48,8 @@ pub struct SentLog {
     /// Number of the first, without wraps, and of the first that is later than all that a message told of.
     first: u64,
     told: u64,
+    /// Bytes of the packets from `told` on.
+    under_way: usize,
     /// The last reference time, as it was sent and in µs without wraps.
     clock: Option<(u32, i64)>,
     reports: Vec<PacketReport>,
@@ -62,7 +64,7 @@ impl Default for SentLog {
 impl SentLog {
     /// A log that gives the number 0 first.
     pub fn new() -> Self {
-        Self { packets: VecDeque::new(), first: 0, told: 0, clock: None, reports: Vec::new() }
+        Self { packets: VecDeque::new(), first: 0, told: 0, under_way: 0, clock: None, reports: Vec::new() }
     }
 
     /// Notes that a packet of `bytes` is sent at `now`, as part of a probe if the pacer says so. Returns the number for
@@ -74,13 +76,27 @@ impl SentLog {
         }
         let number = self.first + self.packets.len() as u64;
         self.packets.push_back(Sent { at: now, bytes, probe, state: State::Open });
+        self.under_way += bytes;
         number as u16
     }
 
     fn pop(&mut self) {
+        self.tell(self.first + 1);
         self.packets.pop_front();
         self.first += 1;
-        self.told = self.told.max(self.first);
+    }
+
+    /// A message tells of the packets before a number.
+    fn tell(&mut self, before: u64) {
+        let new = self.told..before.max(self.told);
+        let packets = self.packets.range((new.start - self.first) as usize..(new.end - self.first) as usize);
+        self.under_way -= packets.map(|packet| packet.bytes).sum::<usize>();
+        self.told = new.end;
+    }
+
+    /// Bytes of the packets that are on their way: no message tells of them or of any later one.
+    pub fn bytes_under_way(&self) -> usize {
+        self.under_way
     }
 
     /// When the oldest packet was sent that is on its way: no message tells of it or of any later one.
@@ -137,7 +153,7 @@ impl SentLog {
         let arrived = self.reports.len();
         self.report_lost(now, from);
         self.reports.rotate_left(arrived);
-        self.told = self.told.max(from + u64::from(feedback.len()));
+        self.tell(from + u64::from(feedback.len()));
         while self.first < self.told && self.packets.front().is_some_and(|sent| sent.state == State::Done) {
             self.pop();
         }

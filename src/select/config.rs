@@ -23,6 +23,9 @@ pub struct SelectorConfig {
     pub probe_duration: Duration,
     /// How long the minimum service goes on above the budget before the selector pauses streams.
     pub patience: Duration,
+    /// For so long after the first decision every stream gets its minimum service, even above the budget. An estimate of
+    /// that time is a guess, and what is sent shows what the path carries.
+    pub start: Duration,
     /// The most spatial switches a minute that path and processor may cause in a stream. A stream rises only
     /// if that leaves a switch to fall with; with the last one it falls to the lowest layer.
     pub max_switches: u8,
@@ -44,6 +47,7 @@ impl Default for SelectorConfig {
             max_hold: Duration::from_secs(60),
             probe_duration: Duration::from_millis(500),
             patience: Duration::from_secs(60),
+            start: Duration::from_secs(2),
             max_switches: 4,
             refresh_interval: Duration::from_secs(1),
             switch_cost: 0.3,

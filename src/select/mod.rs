@@ -33,7 +33,8 @@
 //! 3. It then shares out the bits. Every stream gets its lowest target first. If these do not all fit,
 //!    [`Decision::fits`] is false, and the selector pauses streams, those of the least value for their bits
 //!    first. Streams that are shown already keep their lowest target above the budget for
-//!    [`SelectorConfig::patience`], because most such estimates do not last.
+//!    [`SelectorConfig::patience`], because most such estimates do not last. For [`SelectorConfig::start`] all
+//!    streams get it, because nothing has been measured yet.
 //! 4. The rest goes to the steps up of the most value for a bit, whichever the stream. The selector passes
 //!    over a step that does not fit, and for the first few of these it also tries the choices in between.
 //!
@@ -46,6 +47,9 @@
 //! before the frame rate rises, for [`SelectorConfig::up_hold`] before the spatial layer does (for `settle`,
 //! too, on a path that was never congested). After congestion no spatial layer rises for a while; each rise
 //! that ends in a fall within 10 s doubles that time.
+//!
+//! Spatial layers rise in one stream after the other, four in the time of [`SelectorConfig::settle`] at most: each
+//! rise costs a refresh, and those of many streams at once would be a queue on a path that carries the layers well.
 //!
 //! A stream makes at most [`SelectorConfig::max_switches`] spatial switches a minute. It rises, to any layer,
 //! only if that leaves a switch to fall with, and with the last switch it falls to the lowest layer. The

@@ -19,6 +19,8 @@ const CALM_QUEUE: Duration = Duration::from_millis(100);
 const DRAIN: f64 = 0.25;
 /// A fall within this time after a rise makes the rise a failure.
 const TRIAL: Duration = Duration::from_secs(10);
+/// Streams rise one after the other, so many of them in [`SelectorConfig::settle`].
+const NEXT_RISE: u32 = 4;
 /// A probe succeeds if the estimate reaches this share of its bitrate.
 const PROBE_MET: f64 = 0.97;
 
@@ -221,7 +223,7 @@ impl Path {
         }
         if rose {
             self.trial = Some(now);
-            self.ready_at = self.ready_at.max(now + config.settle);
+            self.ready_at = self.ready_at.max(now + config.settle / NEXT_RISE);
         }
     }
 

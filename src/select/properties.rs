@@ -148,7 +148,7 @@ impl Situation {
 
     /// A selector that knows all but the network.
     fn selector(&self) -> Selector {
-        let mut selector = Selector::new(SelectorConfig::default());
+        let mut selector = Selector::new(measured());
         for watched in &self.streams {
             self.tell(&mut selector, watched);
         }
@@ -173,6 +173,11 @@ impl Situation {
             selector.set_cpu(Time::ZERO, cpu);
         }
     }
+}
+
+/// The settings of a selector whose path has been measured.
+fn measured() -> SelectorConfig {
+    SelectorConfig { start: Duration::ZERO, ..SelectorConfig::default() }
 }
 
 /// No bit above the budget, no layer above window, caps, processor or offer; what is said is so.
@@ -277,7 +282,7 @@ fn decide_anywhere(seeds: Range<u64>) {
             more += 1 + random.within(0..more.max(2));
         }
         // Told in another order, and anew.
-        let mut again = Selector::new(SelectorConfig::default());
+        let mut again = Selector::new(measured());
         again.set_network(Time::ZERO, situation.network);
         situation.tell_rest(&mut again);
         for watched in situation.streams.iter().rev() {

@@ -25,6 +25,8 @@ pub struct Selector {
     allocator: Allocator,
     /// When the minimum service last ceased to fit; `None` while it fits.
     short_since: Option<Time>,
+    /// When bits were first shared out.
+    began: Option<Time>,
     decision: Decision,
 }
 
@@ -39,6 +41,7 @@ impl Selector {
             streams: Vec::new(),
             allocator: Allocator::default(),
             short_since: None,
+            began: None,
             decision: Decision::default(),
         }
     }
@@ -136,6 +139,10 @@ impl Selector {
     /// Decides anew for `now`. It allocates only for streams that are new.
     pub fn decide(&mut self, now: Time) -> &Decision {
         let config = self.config;
+        if !self.streams.is_empty() {
+            self.began.get_or_insert(now);
+        }
+        let starts = self.began.is_some_and(|began| now - began < config.start);
         let budget = self.path.budget(now, &config);
         let worth = Worth::new(self.path.loss(now), &config);
         for stream in &mut self.streams {
@@ -152,7 +159,7 @@ impl Selector {
         let in_use: u64 =
             self.streams.iter().filter_map(|stream| Some(stream.held_in(stream.within_cpu)?.bitrate)).sum();
         self.set_ceilings(now, budget.map(|budget| budget.proven.map(|bits| bits.min(cap))), &worth);
-        let fits = self.share_minimum(now, bits, cap, &worth);
+        let fits = self.share_minimum(now, bits, cap, starts, &worth);
 
         let total = self.allocator.spent;
         let spare = bits.saturating_sub(total);
@@ -206,7 +213,9 @@ impl Selector {
             let paused = matches!(reason, Reason::Hidden | Reason::NotOnOffer | Reason::Cap);
             stream.fresh = target.is_none() && paused;
         }
-        let congested = budget.is_some_and(|budget| budget.now < in_use);
+        // At the start there is no proof that the path carries less than the lowest layers.
+        let guessed = starts && in_use <= self.minimum(true);
+        let congested = !guessed && budget.is_some_and(|budget| budget.now < in_use);
         self.path.decided(now, congested, fell, rose, &config);
         let wanted = self.next_step(&worth).map(|step| total + step).filter(|wanted| *wanted <= cap);
         let decision = &mut self.decision;
@@ -249,27 +258,26 @@ impl Selector {
     }
 
     /// Shares `bits` out. If the minimum does not fit for a time, the part of it that is in use stays for a
-    /// while, if `cap` permits. Returns whether the minimum fits.
-    fn share_minimum(&mut self, now: Time, bits: u64, cap: u64, worth: &Worth) -> bool {
+    /// while, and at the start all of it, if `cap` permits. Returns whether the minimum fits.
+    fn share_minimum(&mut self, now: Time, bits: u64, cap: u64, starts: bool, worth: &Worth) -> bool {
         if self.share_bits(bits, worth) {
             self.short_since = None;
             return true;
         }
         let since = *self.short_since.get_or_insert(now);
-        let minimum = self.minimum_in_use();
+        let minimum = self.minimum(starts);
         if minimum > bits && minimum <= cap && now - since < self.config.patience {
             self.allocator.share(self.streams.len(), minimum);
         }
         false
     }
 
-    /// Bit/s of the minimum service of the streams that are not paused now.
-    fn minimum_in_use(&self) -> u64 {
-        let lowest = |stream: &Stream| {
-            stream.held_in(stream.within_cpu)?;
-            stream.masked(stream.within_cpu).map(|candidate| candidate.bitrate).min()
-        };
-        self.streams.iter().filter_map(lowest).sum()
+    /// Bit/s of the minimum service of all streams, or of those that are not paused now.
+    fn minimum(&self, all: bool) -> u64 {
+        let lowest =
+            |stream: &Stream| stream.masked(stream.within_cpu).map(|candidate| candidate.bitrate).min();
+        let counts = |stream: &&Stream| all || stream.held_in(stream.within_cpu).is_some();
+        self.streams.iter().filter(counts).filter_map(lowest).sum()
     }
 
     /// Sets the level up to which each stream may go: its present one, unless it is fresh or the bits that
@@ -296,11 +304,23 @@ impl Selector {
         }
         let Some(Some(proven)) = proven.filter(|_| higher) else { return };
         self.share_bits(proven, worth);
+        // The stream whose rise is worth most. The others wait: each rise costs a refresh, and those of many streams at
+        // once would fill the path.
+        let mut first: Option<(u32, usize, u8)> = None;
         for (i, stream) in self.streams.iter_mut().enumerate().filter(|(_, stream)| !stream.fresh) {
-            let level = stream.held.map_or(0, |held| held.spatial_id + 1);
-            let chosen = self.allocator.chosen(i);
-            let reached = chosen.map_or(0, |choice| stream.candidates[usize::from(choice.option)].level());
-            stream.ceiling = level.max(reached).max(1);
+            let level = stream.held.map_or(0, |held| held.spatial_id + 1).max(1);
+            stream.ceiling = level;
+            let chosen = self.allocator.chosen(i).map(|choice| stream.candidates[usize::from(choice.option)]);
+            if let Some(chosen) = chosen.filter(|chosen| chosen.level() > level) {
+                let held = stream.held_in(stream.within_cpu).map_or(0, |held| worth.of(held));
+                let gain = worth.of(&chosen).saturating_sub(held);
+                if first.is_none_or(|(most, ..)| gain > most) {
+                    first = Some((gain, i, chosen.level()));
+                }
+            }
+        }
+        if let Some((_, i, level)) = first {
+            self.streams[i].ceiling = level;
         }
     }
 

@@ -34,7 +34,11 @@ fn path(kilobits: u64) -> Network {
 
 /// A receiver of one stream in a large window.
 fn selector() -> Selector {
-    let mut selector = Selector::new(SelectorConfig::default());
+    selector_with(SelectorConfig::default())
+}
+
+fn selector_with(config: SelectorConfig) -> Selector {
+    let mut selector = Selector::new(config);
     selector.set_offer(ms(0), STREAM, &offer(ScalabilityMode::L3T3));
     selector.set_window(ms(0), STREAM, window(1280, 720));
     selector
@@ -117,8 +121,36 @@ fn the_reason_is_the_input_that_binds() {
 }
 
 #[test]
-fn minimum_service_comes_first_and_what_does_not_fit_is_said() {
+fn at_the_start_every_window_gets_its_lowest_layer_and_layers_rise_one_stream_after_the_other() {
     let mut s = selector();
+    for id in 0..9 {
+        s.set_offer(ms(0), StreamId(id), &offer(ScalabilityMode::L3T3));
+        s.set_window(ms(0), StreamId(id), window(640, 360));
+    }
+    s.set_network(ms(0), path(100));
+    let decision = s.decide(ms(0));
+    assert!(!decision.fits && decision.streams.iter().all(|stream| stream.target.is_some()));
+    // A path that turns out to be wide.
+    let mut before = 0;
+    for now in (100..6000).step_by(50) {
+        s.set_network(ms(now), path(4000));
+        let streams = &s.decide(ms(now)).streams;
+        let risen = streams.iter().filter(|stream| stream.target.is_some_and(|t| t.spatial_id > 0)).count();
+        assert!(risen <= before + 1, "{risen} after {before} at {now} ms");
+        before = risen;
+    }
+    let all = s.known_streams().len();
+    assert_eq!(before, all);
+    // The path is measured by then, and a window that is new does not take what others need.
+    s.set_network(ms(7000), path(100));
+    s.set_offer(ms(7000), StreamId(20), &offer(ScalabilityMode::L3T3));
+    s.set_window(ms(7000), StreamId(20), window(640, 360));
+    assert_eq!(s.decide(ms(7000)).stream(StreamId(20)).unwrap().target, None);
+}
+
+#[test]
+fn minimum_service_comes_first_and_what_does_not_fit_is_said() {
+    let mut s = selector_with(SelectorConfig { start: Duration::ZERO, ..SelectorConfig::default() });
     let thumbnail = Window { priority: Priority::Thumbnail, ..window(320, 180) };
     for id in 0..3 {
         s.set_offer(ms(0), StreamId(id), &offer(ScalabilityMode::L3T3));

@@ -38,6 +38,16 @@ pub(super) struct Downlink {
     pub timeout: Option<Time>,
     /// Kept so that packets do not allocate.
     packets: BytesMut,
+    /// The estimate that was last told of.
+    told: u64,
+    /// Whether the estimate fell since it was asked.
+    fell: bool,
+}
+
+/// The number that a packet has on the path when it is sent again: window and sequence number. Each is a frame of its
+/// own, since the path drops whole frames.
+fn again(w: usize, number: u16) -> u64 {
+    AGAIN | (w as u64) << 48 | u64::from(number)
 }
 
 /// The number of a frame on the path: window, layer and frame number.
@@ -52,9 +62,9 @@ fn path_frame(w: usize, frame: &RelayFrame) -> u64 {
 impl Downlink {
     /// A path to a receiver of these streams.
     pub fn new(streams: impl Iterator<Item = usize>) -> Self {
-        // Policies ask for probes themselves; all alike have the estimator's own at the start and after a drop.
+        // Policies ask for probes besides the path's own, which all of them have alike.
         let mut config = SendPathConfig::default();
-        (config.start, config.wanted, config.overhead, config.padding_ssrc) = (START, 0, OVERHEAD, 0);
+        (config.start, config.overhead, config.padding_ssrc) = (START, OVERHEAD, 0);
         let stream = |stream| Stream {
             stream,
             subscription: Subscription::new(ForwarderConfig::default()),
@@ -67,6 +77,8 @@ impl Downlink {
             broken: Vec::new(),
             timeout: None,
             packets: BytesMut::new(),
+            told: 0,
+            fell: false,
         }
     }
 
@@ -97,13 +109,20 @@ impl Downlink {
                         if let Some(packet) = self.streams[w].history.resend(now, number) {
                             let packet = packet.clone();
                             let class = PacketClass::Retransmission;
-                            self.path.handle_packet(now, PathPacket { class, frame: AGAIN, packet });
+                            self.path
+                                .handle_packet(now, PathPacket { class, frame: again(w, number), packet });
                         }
                     }
                 }
                 RtcpMessage::Pli { media_ssrc, .. } => {
                     let own = at(media_ssrc, &self.streams).map(|w| (self.streams[w].stream, Refresh::KEY));
                     refreshes.extend(own);
+                }
+                RtcpMessage::Fir { requests, .. } => {
+                    for request in requests {
+                        let w = at(request.ssrc, &self.streams);
+                        refreshes.extend(w.map(|w| (self.streams[w].stream, Refresh::KEY)));
+                    }
                 }
                 RtcpMessage::Lrr { requests, .. } => {
                     for request in requests {
@@ -142,7 +161,10 @@ impl Downlink {
                     self.timeout = timeout;
                     return None;
                 }
-                SendPathOutput::Bitrate(_) => {}
+                SendPathOutput::Bitrate(bitrate) => {
+                    self.fell |= bitrate < self.told;
+                    self.told = bitrate;
+                }
             }
         }
     }
@@ -180,6 +202,11 @@ impl Downlink {
         self.path.start_probe(now, Probe { bitrate, duration });
     }
 
+    /// Whether the estimate fell since this was asked last.
+    pub fn take_fell(&mut self) -> bool {
+        std::mem::take(&mut self.fell)
+    }
+
     /// What is known of the path.
     pub fn state(&mut self, now: Time) -> PathState {
         self.path.state(now)
@@ -193,5 +220,27 @@ impl Downlink {
     /// The estimate in bit/s.
     pub fn bitrate(&self) -> u64 {
         self.path.bitrate()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rtp::rtcp::IntraRequest;
+
+    #[test]
+    fn a_full_intra_request_is_passed_on() {
+        let mut downlink = Downlink::new([3, 5].into_iter());
+        let requests = vec![IntraRequest { ssrc: ssrc_of(5), sequence_number: 0 }];
+        let mut packet = BytesMut::new();
+        rtcp::write(&[RtcpMessage::Fir { sender_ssrc: 1, requests }], &mut packet).unwrap();
+        assert_eq!(downlink.handle_feedback(Time::ZERO, &packet), [(5, Refresh::KEY)]);
+    }
+
+    #[test]
+    fn packets_sent_again_are_frames_of_their_own_and_no_windows() {
+        assert_ne!(again(1, 7), again(1, 8));
+        assert_ne!(again(1, 7), again(2, 7));
+        assert!((again(0, 7) >> 48) as usize > 1 << 14);
     }
 }

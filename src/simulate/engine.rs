@@ -265,6 +265,10 @@ impl<'a> Simulation<'a> {
         for (s, refresh) in self.receivers[r].downlink.take_broken() {
             self.requests[s].handle_request(refresh);
         }
+        // A relay does not wait for its next round when the path gets worse.
+        if self.receivers[r].downlink.take_fell() {
+            self.at(now + Duration::from_micros(1), Event::Decide(r));
+        }
         let receiver = &mut self.receivers[r];
         if let Some(at) = receiver.downlink.timeout
             && receiver.relay_wakes.is_none_or(|wakes| at < wakes)

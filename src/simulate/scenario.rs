@@ -153,6 +153,30 @@ mod tests {
     }
 
     #[test]
+    fn a_call_of_nine_starts_without_a_freeze() {
+        for bitrate in [2_500_000, 30_000_000] {
+            let call = Call::gallery(Trace::constant(bitrate), LinkConfig::default(), 3 * SECOND, 9);
+            for policy in [Policy::Selector, Policy::Lowest] {
+                for (_, seen) in &run(&call, policy).receivers[0].windows {
+                    assert_eq!(seen.freezes, [], "{policy:?} at {bitrate}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_that_stops_for_a_second_is_found_again_soon() {
+        let steps = [(10 * SECOND, 4_000_000), (SECOND, 1000), (10 * SECOND, 4_000_000)];
+        let call = Call::gallery(Trace::steps(&steps), LinkConfig::default(), 20 * SECOND, 9);
+        for policy in [Policy::Selector, Policy::Lowest] {
+            for (_, seen) in &run(&call, policy).receivers[0].windows {
+                let late = Time::from_millis(if policy == Policy::Lowest { 11_500 } else { 12_500 });
+                assert!(seen.freezes.iter().all(|(_, end)| *end < late), "{policy:?} {:?}", seen.freezes);
+            }
+        }
+    }
+
+    #[test]
     fn a_path_too_narrow_for_all_layers_stalls_those_who_send_them_all() {
         let call = Call::gallery(Trace::constant(1_000_000), LinkConfig::default(), 60 * SECOND, 4);
         let outcome = run(&call, Policy::Lowest);

@@ -1,0 +1,174 @@
+//! Tests of the estimator.
+
+use std::collections::VecDeque;
+
+use proptest::prelude::*;
+
+use super::super::arrivals::MAX_ARRIVALS;
+use super::*;
+
+/// A queue before a link of constant bitrate.
+struct Link {
+    free: Time,
+    queue: Duration,
+    /// One packet of so many gets lost.
+    lost: u64,
+    count: u64,
+}
+
+impl Link {
+    fn send(&mut self, now: Time, bytes: usize, bitrate: u64) -> Option<Time> {
+        self.count += 1;
+        let start = self.free.max(now);
+        if start - now > self.queue || self.lost > 0 && self.count.is_multiple_of(self.lost) {
+            return None;
+        }
+        self.free = start + Duration::from_secs_f64(bytes as f64 * 8.0 / bitrate as f64);
+        Some(self.free + Duration::from_millis(30))
+    }
+}
+
+/// Sends at the estimate, at most `most` bit/s, for a time, over a link of the bit/s of each second. The receiver's
+/// clock is an hour ahead. Returns the estimate at each second.
+fn drive(links: impl Fn(u64) -> u64, lost: u64, most: u64, seconds: u64, probe_at: Option<u64>) -> Vec<u64> {
+    let mut link = Link { free: Time::ZERO, queue: Duration::from_millis(500), lost, count: 0 };
+    let mut estimator = Estimator::new(300_000);
+    let (mut estimates, mut pending, mut budget) = (vec![], VecDeque::new(), 0.0);
+    let tick = Duration::from_millis(5);
+    for n in 0..seconds * 200 {
+        let now = Time::ZERO + tick * n as u32;
+        let probing = probe_at.filter(|at| (at * 200..at * 200 + 40).contains(&n));
+        let rate = if probing.is_some() { 2 * most } else { estimator.bitrate().min(most) };
+        budget += rate as f64 * tick.as_secs_f64() / 8.0;
+        while budget >= 1000.0 {
+            budget -= 1000.0;
+            let arrived = link.send(now, 1000, links(n / 200));
+            let probe = probing.map(|at| at as u32);
+            pending.push_back(PacketReport { sent: now, arrived, bytes: 1000, probe });
+        }
+        if n % 10 == 0 {
+            // A loss is known once a later packet has arrived.
+            let back = Duration::from_millis(30);
+            let reported = pending
+                .iter()
+                .rposition(|p: &PacketReport| p.arrived.is_some_and(|at| at + back <= now))
+                .map_or(0, |at| at + 1);
+            let mut report: Vec<_> = pending.drain(..reported).collect();
+            for packet in &mut report {
+                packet.arrived = packet.arrived.map(|at| at + Duration::from_secs(3600));
+            }
+            if report.is_empty() {
+                estimator.silence(now, pending.front().map(|packet| packet.sent))
+            } else {
+                estimator.report(now, &report)
+            }
+        }
+        if n % 200 == 199 {
+            estimates.push(estimator.bitrate());
+            let path = estimator.path(now, pending.front().map(|p| p.sent));
+            assert!(path.queueing_delay.is_none_or(|queue| queue < Duration::from_millis(700)), "{path:?}");
+            assert!(path.round_trip.is_none_or(|time| time < Duration::from_millis(900)), "{path:?}");
+        }
+    }
+    estimates
+}
+
+#[test]
+fn it_finds_what_a_link_carries_and_follows_it_down() {
+    let links = |second| if second < 40 { 2_000_000 } else { 600_000 };
+    let estimates = drive(links, 0, 10_000_000, 59, None);
+    let late = &estimates[30..39];
+    assert!(late.iter().all(|rate| (1_300_000..2_300_000).contains(rate)), "{late:?}");
+    let after = &estimates[43..];
+    assert!(after.iter().all(|rate| (300_000..750_000).contains(rate)), "{after:?}");
+}
+
+#[test]
+fn it_grows_no_further_than_half_above_what_is_sent_until_a_probe_proves_more() {
+    let without = drive(|_| 5_000_000, 0, 500_000, 30, None);
+    assert!((600_000..800_000).contains(&without[29]), "{without:?}");
+    let with = drive(|_| 5_000_000, 0, 500_000, 30, Some(20));
+    assert!((850_000..1_100_000).contains(&with[22]), "{with:?}");
+}
+
+#[test]
+fn heavy_loss_lowers_it_and_light_loss_does_not() {
+    let lossy = |lost| drive(|_| 5_000_000, lost, 2_000_000, 40, None)[39];
+    assert!(lossy(100) > 1_500_000, "{}", lossy(100));
+    assert!(lossy(4) < 300_000, "{}", lossy(4));
+}
+
+#[test]
+fn silence_lowers_it() {
+    let second = Time::from_secs(1);
+    let mut estimator = Estimator::new(1_000_000);
+    estimator.silence(Time::from_millis(250), Some(Time::ZERO));
+    assert_eq!(estimator.bitrate(), 1_000_000);
+    estimator.silence(second, Some(Time::ZERO));
+    estimator.silence(Time::from_secs(2), Some(Time::ZERO));
+    assert_eq!(estimator.bitrate(), 640_000);
+    assert_eq!(estimator.over_used(), Some(Time::from_secs(2)));
+    // After a pause the first packets have their time.
+    estimator.silence(Time::from_secs(10), Some(Time::from_millis(9900)));
+    estimator.silence(Time::from_secs(20), None);
+    assert_eq!(estimator.bitrate(), 640_000);
+}
+
+#[test]
+fn a_receiver_clock_that_runs_fast_is_no_queue() {
+    let mut estimator = Estimator::new(1_000_000);
+    for n in 0..60 * 60 * 20 {
+        let sent = Time::from_millis(50 * n);
+        // 200 ppm.
+        let arrived = Some(sent + Duration::from_micros(30_000 + 10 * n));
+        estimator.report(
+            sent + Duration::from_millis(60),
+            &[PacketReport { sent, arrived, bytes: 1000, probe: None }],
+        );
+        let queue = estimator.path(sent, Some(sent)).queueing_delay.unwrap();
+        assert!(queue <= Duration::from_millis(4), "{queue:?} after {sent:?}");
+    }
+}
+
+#[test]
+fn a_higher_wish_is_probed_every_few_seconds() {
+    let mut estimator = Estimator::new(1_000_000);
+    estimator.start = None;
+    assert_eq!(estimator.probe(Time::ZERO), None, "nothing more is wanted");
+    estimator.set_wanted(3_000_000);
+    let probes = (0..100).filter(|n| estimator.probe(Time::from_millis(100 * n)).is_some());
+    assert_eq!(probes.collect::<Vec<_>>(), [0, 35, 70]);
+}
+
+proptest! {
+    /// Whatever the reports say, the estimate is a number within bounds, and little memory is held.
+    #[test]
+    fn any_reports_are_taken(
+        reports in proptest::collection::vec(
+            (any::<u64>(), proptest::option::of(any::<u64>()), 0..2000usize, proptest::option::of(0..3u32)),
+            0..300,
+        ),
+        times in proptest::collection::vec(any::<u64>(), 1..10),
+    ) {
+        let mut estimator = Estimator::new(1_000_000);
+        estimator.set_wanted(u64::MAX);
+        let reports: Vec<_> = reports
+            .into_iter()
+            .map(|(sent, arrived, bytes, probe)| PacketReport {
+                sent: Time::from_micros(sent),
+                arrived: arrived.map(Time::from_micros),
+                bytes,
+                probe,
+            })
+            .collect();
+        for (now, reports) in times.iter().zip(reports.chunks(50)) {
+            let now = Time::from_micros(*now);
+            estimator.report(now, reports);
+            estimator.silence(now, Some(Time::from_micros(7)));
+            let _ = estimator.probe(now);
+            let path = estimator.path(now, Some(Time::from_micros(7)));
+            prop_assert!(path.bitrate >= 30_000 && path.bitrate < 1 << 40, "{path:?}");
+            prop_assert!(estimator.arrivals.len() <= MAX_ARRIVALS);
+        }
+    }
+}
