@@ -205,15 +205,16 @@ fn a_decode_target_takes_no_more_than_its_receivers_can() {
 
 #[test]
 fn pictures_are_left_out_highest_temporal_layer_first_and_only_if_that_is_allowed() {
-    for (drop_pictures, complexity) in [(false, 6.0), (true, 6.0), (true, 50.0), (true, 0.5)] {
+    for (drop_pictures, complexity) in [(false, 9.0), (true, 9.0), (true, 50.0), (true, 0.5)] {
         let config = RateConfig { drop_pictures, ..RateConfig::new(Bitrate::Total(60_000)) };
         let mut coder = Coder::new(ScalabilityMode::L1T3, config);
         coder.complexity = complexity;
         coder.run(10);
         match (drop_pictures, complexity) {
-            (true, 6.0) => {
-                let top = coder.left_out.iter().filter(|&&layer| layer == 2).count();
-                assert!(top > 0 && top * 2 > coder.left_out.len(), "{:?}", coder.left_out);
+            (true, 9.0) => {
+                assert_eq!(coder.left_out[0], 2, "{:?}", coder.left_out);
+                let whole = coder.left_out.iter().filter(|&&layer| layer == 0).count();
+                assert!(whole * 10 < coder.left_out.len(), "{:?}", coder.left_out);
                 let share = coder.shares(2.0, 10.0)[2];
                 assert!((0.8..1.1).contains(&share), "{share}");
             }
