@@ -104,7 +104,10 @@ impl Timeline {
         let quantizer = over_time(|picture| picture.quantizer.map(f64::from));
         let psnr = over_time(|picture| picture.psnr);
         let series: [(&str, Vec<(&[(f64, f64)], RGBColor)>); 4] = [
-            ("kbit/s, mean of half a second; the bitrate to keep", vec![(&rate, BLUE), (&bitrate, RED)]),
+            (
+                "kbit/s over time in s, means of half a second; in red the bitrate to keep",
+                vec![(&rate, BLUE), (&bitrate, RED)],
+            ),
             ("buffer of the highest decode target, ms", vec![(&buffer, BLUE)]),
             ("quantizer (base_q_idx) of the highest frame", vec![(&quantizer, BLUE)]),
             ("Y-PSNR of the highest frame, dB", vec![(&psnr, BLUE)]),
@@ -124,7 +127,7 @@ impl Timeline {
                 .x_label_area_size(22)
                 .y_label_area_size(56)
                 .build_cartesian_2d(0.0..seconds, floor..most + margin)?;
-            chart.configure_mesh().light_line_style(WHITE).x_desc("s").draw()?;
+            chart.configure_mesh().light_line_style(WHITE).draw()?;
             for picture in self.pictures.iter().filter(|picture| !picture.changes.is_empty() || picture.key) {
                 let colour = if picture.key { GREEN.mix(0.5) } else { BLACK.mix(0.4) };
                 let line = [(picture.seconds, floor), (picture.seconds, most + margin)];
@@ -151,7 +154,7 @@ impl Timeline {
         let mut rate = Vec::new();
         for picture in &self.pictures {
             bits += picture.bits;
-            while self.pictures[first].seconds <= picture.seconds - 0.5 {
+            while self.pictures[first].seconds <= picture.seconds - 0.5 + 1e-6 {
                 bits -= self.pictures[first].bits;
                 first += 1;
             }

@@ -52,7 +52,9 @@ impl Split {
             let natural = total * shares / sum;
             let (least, most) = bounds(spatial_id);
             let own = match spatial_id == top {
-                true => left,
+                // Only pictures of full size may need more than a camera does, such as a shared screen.
+                true if spatial_id + 1 == structure.spatial_layers => left,
+                true => left.min(most),
                 false if enough => natural.clamp(least, most),
                 false => natural.min(most),
             };
