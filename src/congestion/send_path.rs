@@ -180,6 +180,11 @@ impl SendPath {
         self.estimator.set_wanted(bitrate);
     }
 
+    /// Bytes that each packet has on the wire besides those that are handed in ([`SendPathConfig::overhead`]).
+    pub fn overhead(&self) -> usize {
+        self.config.overhead
+    }
+
     /// How much the path carries, in bit/s on the wire.
     pub fn bitrate(&self) -> u64 {
         self.estimator.bitrate()

@@ -7,9 +7,10 @@ use crate::congestion::SendPath;
 use crate::encoder::{Bitrate, EncodeError, RateConfig, SvcEncoder};
 use crate::structure::DecodeTarget;
 
-/// The share of what the path carries that a stream takes for its frames. The rest is for headers, seals, and what the
-/// estimate is wrong by.
-const SHARE: f64 = 0.88;
+/// The share of what the path carries that a stream takes. The rest is for what the estimate is wrong by.
+const SHARE: f64 = 0.95;
+/// The share of a stream's bytes that are its frames, until it is measured.
+const FRAMES: f64 = 0.9;
 /// The least share of the path that is left to the video, whatever else is sent.
 const LEAST_SHARE: f64 = 0.25;
 /// What else is sent is measured over this time.
@@ -53,8 +54,9 @@ pub(super) struct Follow {
     pub(super) limits: Vec<(DecodeTarget, u64)>,
     /// Packets of other streams.
     pub(super) others: Meter,
-    /// Retransmissions and parity packets of this one.
-    again: Meter,
+    /// Frames of this one, and all its bytes on the wire: headers, seals, retransmissions, and parity packets too.
+    pub(super) frames: Meter,
+    wire: Meter,
     counted: u64,
     set: u64,
     set_limits: Vec<(DecodeTarget, u64)>,
@@ -66,29 +68,33 @@ impl Follow {
         Self { max_bitrate, ..Self::default() }
     }
 
-    /// Sets the bitrate of the encoder for a picture captured at `now`. `again` counts the bytes of all retransmissions
-    /// and parity packets so far.
+    /// Sets the bitrate of the encoder for a picture captured at `now`. `wire` counts the bytes of all packets so far, as
+    /// they are on the wire.
     pub(super) fn follow(
         &mut self,
         now: Time,
         path: &mut SendPath,
-        again: u64,
+        wire: u64,
         encoder: &mut SvcEncoder,
     ) -> Result<(), EncodeError> {
-        self.again.add((again - self.counted) as usize);
-        self.counted = again;
+        self.wire.add((wire - self.counted) as usize);
+        self.counted = wire;
         let most = self.max_bitrate.unwrap_or_else(|| encoder.highest_bitrate()).max(1);
         path.set_wanted((most as f64 * WANTED) as u64);
         let carried = path.bitrate() as f64;
-        let left = carried - self.others.rate(now) - self.again.rate(now);
-        let bitrate = ((left.max(carried * LEAST_SHARE) * SHARE) as u64).clamp(1, most);
+        let left = (carried - self.others.rate(now)).max(carried * LEAST_SHARE);
+        let (frames, wire) = (self.frames.rate(now), self.wire.rate(now));
+        let share = if wire > 0.0 { (frames / wire).clamp(LEAST_SHARE, 1.0) } else { FRAMES } * SHARE;
+        let bitrate = ((left * share) as u64).clamp(1, most);
         if bitrate.abs_diff(self.set) * CHANGE <= self.set && self.limits == self.set_limits {
             return Ok(());
         }
         self.set = bitrate;
         self.set_limits.clone_from(&self.limits);
+        let limits =
+            self.limits.iter().map(|&(target, limit)| (target, (limit as f64 * share) as u64)).collect();
         let rate = encoder.config().rate.clone().unwrap_or_else(|| RateConfig::new(Bitrate::Total(bitrate)));
         let bitrate = Bitrate::Total(bitrate);
-        encoder.set_rate(Some(RateConfig { bitrate, limits: self.limits.clone(), ..rate }))
+        encoder.set_rate(Some(RateConfig { bitrate, limits, ..rate }))
     }
 }

@@ -191,6 +191,15 @@ pub struct SenderStatistics {
     pub report: Option<ReportBlock>,
 }
 
+#[cfg(feature = "encoder")]
+impl SenderStatistics {
+    /// Bytes of all packets, with so many more for each.
+    fn wire_bytes(&self, overhead: usize) -> u64 {
+        let packets = self.packets + self.retransmissions + self.parity;
+        self.bytes + self.retransmitted_bytes + self.parity_bytes + packets * overhead as u64
+    }
+}
+
 /// Sends one video stream: codes, describes, seals and packetizes pictures, and answers the feedback of receivers.
 pub struct VideoSender {
     #[cfg(feature = "encoder")]
@@ -418,8 +427,7 @@ impl VideoSender {
         let refresh = self.next_refresh(now);
         let encoder = self.encoder.as_mut().ok_or(SendError::NoEncoder)?;
         if let (Some(follow), Some(path)) = (&mut self.follow, &mut self.path) {
-            let again = self.statistics.retransmitted_bytes + self.statistics.parity_bytes;
-            follow.follow(now, path, again, encoder)?;
+            follow.follow(now, path, self.statistics.wire_bytes(path.overhead()), encoder)?;
         }
         let structure = encoder.config().mode.structure();
         let mut wanted = self.wanted.map(|wanted| wanted.nearest(structure));
@@ -434,6 +442,9 @@ impl VideoSender {
                 return Err(error.into());
             }
         };
+        if let Some(follow) = &mut self.follow {
+            follow.frames.add(unit.frames.iter().map(|frame| frame.data.len()).sum());
+        }
         self.handle_coded(now, &unit.plan, unit.frames.iter().map(|frame| &frame.data[..]))?;
         self.coded = Some(unit.plan);
         Ok(())

@@ -1,5 +1,7 @@
 //! Whole streams in virtual time, over networks that lose, delay and stop, and with senders that change.
 
+#[cfg(feature = "encoder")]
+mod bitrate;
 mod call;
 #[path = "../common/chance.rs"]
 mod chance;
