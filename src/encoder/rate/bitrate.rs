@@ -265,16 +265,18 @@ impl BitrateController {
         self.coded = self.structure.decode_targets().filter(needed).collect();
     }
 
-    /// Assumes what the frames of a spatial layer cost, from the detail in the source of the one that it begins with.
+    /// Assumes what the frames of a spatial layer cost of which none was coded yet, from the novelty of this one.
     fn assume(&mut self, frame: &FramePlan, novelty: f64) {
-        if !begins(frame) {
-            return;
-        }
         let samples = self.structure.layer_size(self.size, frame.layer.spatial_id).samples() as f64;
         let of_spatial = &mut self.layers[usize::from(frame.layer.spatial_id)];
-        of_spatial[0].first.assume(samples * novelty * FIRST_COST, novelty);
+        let typical = if begins(frame) {
+            of_spatial[0].first.assume(samples * novelty * FIRST_COST, novelty);
+            1.0
+        } else {
+            novelty
+        };
         for (layer, share) in of_spatial.iter_mut().zip([1.0, UPPER, UPPER]) {
-            layer.inter.assume(samples * novelty * INTER_COST * share, 1.0);
+            layer.inter.assume(samples * novelty * INTER_COST * share, typical);
         }
     }
 

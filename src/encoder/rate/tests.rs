@@ -216,7 +216,7 @@ fn pictures_are_left_out_highest_temporal_layer_first_and_only_if_that_is_allowe
                 let whole = coder.left_out.iter().filter(|&&layer| layer == 0).count();
                 assert!(whole * 10 < coder.left_out.len(), "{:?}", coder.left_out);
                 let share = coder.shares(2.0, 10.0)[2];
-                assert!((0.8..1.1).contains(&share), "{share}");
+                assert!((0.75..1.1).contains(&share), "{share}");
             }
             (true, 50.0) => assert!(coder.left_out.contains(&0), "whole pictures are left out too"),
             _ => assert!(coder.left_out.is_empty(), "{drop_pictures} {complexity}: {:?}", coder.left_out),
@@ -258,5 +258,17 @@ fn a_key_picture_in_the_middle_fits_too() {
         coder.run(1);
     }
     assert!(coder.key_milliseconds <= 400.0, "{}", coder.key_milliseconds);
+    assert!(coder.lowest_buffer >= 0.0, "{}", coder.lowest_buffer);
+}
+
+#[test]
+fn a_bitrate_may_be_kept_from_the_middle_of_a_stream_on() {
+    let mut coder = Coder::new(ScalabilityMode::L3T3, RateConfig::new(Bitrate::Total(800_000)));
+    for _ in 0..6 {
+        let wanted = DecodeTargets::all(coder.structure);
+        coder.planner.next(PictureRequest { refresh: Refresh::NONE, wanted });
+    }
+    coder.run(6);
+    coder.assert_kept(1.0, 6.0, 0.1);
     assert!(coder.lowest_buffer >= 0.0, "{}", coder.lowest_buffer);
 }
