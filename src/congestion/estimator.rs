@@ -418,6 +418,11 @@ impl Estimator {
         (self.estimate() / 8.0 * time.as_secs_f64()) as usize
     }
 
+    /// The last round trip, with the time until its report.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+
     fn estimate(&self) -> f64 {
         self.delay_based.min(self.loss_based)
     }

@@ -142,8 +142,8 @@ pub struct Pacer<T> {
     debt: f64,
     paid: Time,
     probing: Option<Probing>,
-    /// Whether packets of [`PacketClass::Media`] are held back.
-    held: bool,
+    /// Packets of this class and of less important ones are held back.
+    held: Option<PacketClass>,
     probes: u32,
     /// Frames that were dropped since the caller polled, and the last one of each class: what comes of it later is
     /// dropped as well.
@@ -162,7 +162,7 @@ impl<T> Pacer<T> {
             debt: 0.0,
             paid: Time::ZERO,
             probing: None,
-            held: false,
+            held: None,
             probes: 0,
             dropped: VecDeque::new(),
             last_dropped: [None; 4],
@@ -206,8 +206,8 @@ impl<T> Pacer<T> {
         number
     }
 
-    /// Holds packets of [`PacketClass::Media`] back, or no more.
-    pub fn set_held(&mut self, held: bool) {
+    /// Holds packets of a class back, and all less important ones; `None` holds no more. Audio does not wait in any case.
+    pub fn set_held(&mut self, held: Option<PacketClass>) {
         self.held = held;
     }
 
@@ -237,7 +237,7 @@ impl<T> Pacer<T> {
             return self.send(now, PacketClass::Audio as usize);
         }
         self.end_probe(now);
-        let classes = if self.held { PacketClass::Media as usize } else { self.queues.len() };
+        let classes = self.held.map_or(self.queues.len(), |held| held as usize);
         let class = self.queues[..classes].iter().position(|queue| !queue.is_empty());
         let rate = self.rate();
         // A probe below the rate at which packets that wait go out anyway does not hold them back.
@@ -407,17 +407,17 @@ mod tests {
     #[test]
     fn held_media_waits_and_all_else_goes_on() {
         let mut pacer = Pacer::new(PacerConfig::default(), 1_000_000);
-        pacer.set_held(true);
+        pacer.set_held(Some(PacketClass::Media));
         for class in [PacketClass::Media, PacketClass::Base, PacketClass::Retransmission, PacketClass::Audio]
         {
             pacer.handle_packet(ms(0), packet(class, class as u64, 1000));
         }
         let classes = |outputs: &[(u64, PacerOutput<()>)]| sent(outputs).len();
         assert_eq!(classes(&run(&mut pacer, 0, 100)), 3);
-        pacer.set_held(false);
+        pacer.set_held(None);
         assert_eq!(classes(&run(&mut pacer, 100, 200)), 1);
         // What is held for too long is dropped like all else.
-        pacer.set_held(true);
+        pacer.set_held(Some(PacketClass::Media));
         pacer.handle_packet(ms(200), packet(PacketClass::Media, 9, 1000));
         let outputs = run(&mut pacer, 200, 700);
         assert!(matches!(outputs[..], [(601, PacerOutput::Dropped { frame: 9, .. })]), "{outputs:?}");

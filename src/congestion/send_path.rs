@@ -18,10 +18,12 @@ const STEP: Duration = Duration::from_millis(20);
 /// A path is in use for this long after a packet. One that is not in use is not probed.
 const IN_USE: Duration = Duration::from_secs(1);
 /// Media is held back while more is under way than the estimate brings in a round trip and this time, in which a report
-/// comes, and than these bytes.
+/// comes, and than these bytes; all else but audio while it is so many times as much.
 const WINDOW_REPORT: Duration = Duration::from_millis(150);
 const LEAST_WINDOW: usize = 4000;
-const LONGEST_HELD: Duration = Duration::from_secs(1);
+const WINDOWS_OF_ALL: usize = 2;
+/// A packet goes all the same after this time without one, or half a round trip if that is longer.
+const HELD_FOR: Duration = Duration::from_millis(200);
 /// How long silence is listened to.
 const LISTENS: Duration = Duration::from_secs(5);
 /// A bitrate is told of if it differs from the last one by one part in this.
@@ -203,10 +205,10 @@ impl SendPath {
 
     /// Starts a probe that the caller wants for a reason of its own, such as a layer that it would like to forward. The
     /// path makes its own as well, up to [`SendPathConfig::wanted`]; `false` if one of them is under way or is to come
-    /// first. A probe of a low bitrate lasts longer than it is asked to, up to a second, since a few packets tell
+    /// first, or if more is under way than the path carries. A probe of a low bitrate lasts longer than it is asked to, up to a second, since a few packets tell
     /// nothing.
     pub fn start_probe(&mut self, now: Time, probe: Probe) -> bool {
-        let starts = self.transport_id.is_some() && !self.pacer.is_probing() && !self.estimator.is_starting();
+        let starts = self.transport_id.is_some() && self.is_open() && !self.estimator.is_starting();
         if starts {
             let enough = Duration::from_secs_f64(PROBE_BITS / probe.bitrate.max(1) as f64);
             let duration = probe.duration.max(enough.min(LONGEST_PROBE));
@@ -283,14 +285,30 @@ impl SendPath {
         }
     }
 
-    /// Holds back what can wait while more is under way than there would be if the path carried the estimate: it carries
-    /// less, or nothing, and no report has said so yet. If everything under way was lost, no report ever will, so that
-    /// this has an end.
+    /// Holds packets back while more is under way than there would be if the path carried the estimate: it carries less,
+    /// or nothing, and what is sent now makes a queue that later packets wait behind. If everything under way was lost, no
+    /// report says so, so that a packet goes all the same now and then. They are further apart on a path whose queue is
+    /// long, since the slowest ones carry less than five packets a second.
     fn hold(&mut self, now: Time) {
-        let window = LEAST_WINDOW + self.estimator.window(WINDOW_REPORT);
-        let recent = self.log.under_way().is_some_and(|sent| now < sent + LONGEST_HELD);
-        let held = recent && self.log.bytes_under_way() > window && !self.pacer.is_probing();
+        let (away, window) = (self.log.bytes_under_way(), self.window());
+        let longest = HELD_FOR.max(self.estimator.round_trip().unwrap_or_default() / 2);
+        let due = self.sent.is_none_or(|sent| now >= sent + longest);
+        let held = match away {
+            _ if due || self.pacer.is_probing() || away <= window => None,
+            _ if away <= WINDOWS_OF_ALL * window => Some(PacketClass::Media),
+            _ => Some(PacketClass::Retransmission),
+        };
         self.pacer.set_held(held);
+    }
+
+    /// Bytes that are under way at most if the path carries the estimate.
+    fn window(&self) -> usize {
+        LEAST_WINDOW + self.estimator.window(WINDOW_REPORT)
+    }
+
+    /// Whether a probe may start: none is being sent, and the path carries what was sent.
+    fn is_open(&self) -> bool {
+        !self.pacer.is_probing() && self.log.bytes_under_way() <= self.window()
     }
 
     fn listens(&self, now: Time) -> bool {
@@ -306,7 +324,7 @@ impl SendPath {
         self.estimator.silence(now, self.log.under_way());
         let in_use = self.sent.is_some_and(|sent| now < sent + IN_USE);
         if in_use
-            && !self.pacer.is_probing()
+            && self.is_open()
             && let Some(probe) = self.estimator.probe(now)
         {
             self.pacer.start_probe(now, probe);
@@ -525,19 +543,29 @@ mod tests {
     }
 
     #[test]
-    fn media_is_held_back_while_nothing_is_heard_and_not_for_ever() {
-        let mut path = SendPath::new(SendPathConfig::new(1_000_000), Some(ID));
-        // 1 Mbit/s over a path that says nothing: as much goes out as would be under way before the first report.
-        let mut sent = [0; 40];
-        for n in 0..400 {
-            path.handle_packet(ms(10 * n), media(n as u16, packet(1, n as u16, 5, 1200)));
-            let of_streams = |packet: &&Bytes| packet[8..12] == 1u32.to_be_bytes();
-            sent[n as usize / 10] += drain(&mut path, ms(10 * n)).0.iter().filter(of_streams).count();
+    fn packets_are_held_back_while_nothing_is_heard_but_for_a_few() {
+        let of_streams = |packet: &&Bytes| packet[8..12] == 1u32.to_be_bytes();
+        for (class, before) in [(PacketClass::Media, 20..60), (PacketClass::Base, 50..110)] {
+            let mut path = SendPath::new(SendPathConfig::new(1_000_000), Some(ID));
+            // 1 Mbit/s over a path that says nothing: as much goes out as would be under way before the first report.
+            let mut sent = [0; 40];
+            for n in 0..400 {
+                let packet = media(n as u16, packet(1, n as u16, 5, 1200));
+                path.handle_packet(ms(10 * n), PathPacket { class, ..packet });
+                sent[n as usize / 10] += drain(&mut path, ms(10 * n)).0.iter().filter(of_streams).count();
+            }
+            let first: usize = sent[..15].iter().sum();
+            assert!(before.contains(&first), "{sent:?}");
+            assert!(sent[15..].iter().all(|sent| *sent <= 1), "{sent:?}");
+            let few: usize = sent[20..].iter().sum();
+            assert!((8..=10).contains(&few), "a path that returns is heard of: {sent:?}");
+            // Audio does not wait.
+            path.handle_packet(
+                ms(4001),
+                PathPacket { class: PacketClass::Audio, ..media(0, packet(1, 0, 5, 100)) },
+            );
+            assert_eq!(drain(&mut path, ms(4001)).0.iter().filter(of_streams).count(), 1);
         }
-        let first: usize = sent[..10].iter().sum();
-        assert!((20..60).contains(&first), "{sent:?}");
-        assert!(sent[5..10].iter().all(|sent| *sent == 0), "{sent:?}");
-        assert!(sent[20..].iter().sum::<usize>() > 10, "{sent:?}");
     }
 
     #[test]

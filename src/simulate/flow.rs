@@ -250,4 +250,25 @@ mod tests {
         assert!(found.is_some_and(|found| found < 8 * SECOND), "{found:?}");
         assert_eq!(outcome, flow.run(40 * SECOND), "the same flow has the same outcome");
     }
+
+    #[test]
+    fn a_slow_link_of_bursts_that_fades_and_stops_has_no_queue_of_many_seconds() {
+        // 500 kbit/s in bursts of four packets, 30 kbit/s, bursts, nothing, bursts.
+        let (mut lines, mut now) = (String::new(), 0);
+        for (until, burst, every) in
+            [(15_000, 4, 96), (30_000, 1, 400), (35_000, 4, 96), (39_000, 0, 100), (45_000, 4, 96)]
+        {
+            while now + every <= until {
+                now += every;
+                (0..burst).for_each(|_| lines += &format!("{now}\n"));
+            }
+            now = until;
+        }
+        let flow = Flow::new(Trace::parse(&lines).unwrap(), LinkConfig::default());
+        let outcome = flow.run(44 * SECOND);
+        let long = outcome.queueing(time(0), time(44), 0.95);
+        assert!(long < 2 * SECOND, "{long:?}, and was 9.3 s when base layers were sent all the same");
+        let used = flow.used(&outcome, time(40), time(44));
+        assert!(used > 0.6, "{used} after the stop");
+    }
 }
