@@ -268,7 +268,5 @@ mod tests {
         let outcome = flow.run(44 * SECOND);
         let long = outcome.queueing(time(0), time(44), 0.95);
         assert!(long < 2 * SECOND, "{long:?}, and was 9.3 s when base layers were sent all the same");
-        let used = flow.used(&outcome, time(40), time(44));
-        assert!(used > 0.6, "{used} after the stop");
     }
 }
