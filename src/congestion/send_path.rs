@@ -22,6 +22,8 @@ const IN_USE: Duration = Duration::from_secs(1);
 const WINDOW_REPORT: Duration = Duration::from_millis(150);
 const LEAST_WINDOW: usize = 4000;
 const WINDOWS_OF_ALL: usize = 2;
+/// And only if the oldest packet under way was sent longer ago than this.
+const LONG_QUEUE: Duration = Duration::from_millis(500);
 /// A packet goes all the same after this time without one, or half a round trip if that is longer.
 const HELD_FOR: Duration = Duration::from_millis(200);
 /// How long silence is listened to.
@@ -293,10 +295,13 @@ impl SendPath {
         let (away, window) = (self.log.bytes_under_way(), self.window());
         let longest = HELD_FOR.max(self.estimator.round_trip().unwrap_or_default() / 2);
         let due = self.sent.is_none_or(|sent| now >= sent + longest);
-        let held = match away {
+        // The base layer is what is shown at all: it waits only behind a queue that is long in any case.
+        let oldest = self.log.under_way().map(|sent| now - sent);
+        let is_long = away > WINDOWS_OF_ALL * window && oldest.is_some_and(|age| age > LONG_QUEUE);
+        let held = match is_long {
             _ if due || self.pacer.is_probing() || away <= window => None,
-            _ if away <= WINDOWS_OF_ALL * window => Some(PacketClass::Media),
-            _ => Some(PacketClass::Retransmission),
+            false => Some(PacketClass::Media),
+            true => Some(PacketClass::Retransmission),
         };
         self.pacer.set_held(held);
     }
