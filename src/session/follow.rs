@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::Time;
 use crate::congestion::SendPath;
-use crate::encoder::{Bitrate, EncodeError, RateConfig, SvcEncoder};
+use crate::encoder::{Bitrate, EncodeError, LayerBitrates, RateConfig, SvcEncoder};
 use crate::structure::DecodeTarget;
 
 /// The share of what the path carries that a stream takes. The rest is for what the estimate is wrong by.
@@ -58,7 +58,10 @@ pub(super) struct Follow {
     pub(super) frames: Meter,
     wire: Meter,
     counted: u64,
+    /// The bitrate that was set, and the proportions of the layers if the program has given them one by one.
     set: u64,
+    proportions: Option<LayerBitrates>,
+    set_as: Option<Bitrate>,
     set_limits: Vec<(DecodeTarget, u64)>,
 }
 
@@ -86,15 +89,27 @@ impl Follow {
         let (frames, wire) = (self.frames.rate(now), self.wire.rate(now));
         let share = if wire > 0.0 { (frames / wire).clamp(LEAST_SHARE, 1.0) } else { FRAMES } * SHARE;
         let bitrate = ((left * share) as u64).clamp(1, most);
-        if bitrate.abs_diff(self.set) * CHANGE <= self.set && self.limits == self.set_limits {
+        let given = encoder.config().rate.as_ref().map(|rate| rate.bitrate);
+        let is_ours = given.is_some() && given == self.set_as;
+        if is_ours && bitrate.abs_diff(self.set) * CHANGE <= self.set && self.limits == self.set_limits {
             return Ok(());
+        }
+        if !is_ours {
+            self.proportions = match given {
+                Some(Bitrate::Layers(proportions)) => Some(proportions),
+                _ => None,
+            };
         }
         self.set = bitrate;
         self.set_limits.clone_from(&self.limits);
         let limits =
             self.limits.iter().map(|&(target, limit)| (target, (limit as f64 * share) as u64)).collect();
-        let rate = encoder.config().rate.clone().unwrap_or_else(|| RateConfig::new(Bitrate::Total(bitrate)));
-        let bitrate = Bitrate::Total(bitrate);
+        let bitrate = match &self.proportions {
+            Some(proportions) => Bitrate::Layers(proportions.scaled_to(bitrate)),
+            None => Bitrate::Total(bitrate),
+        };
+        self.set_as = Some(bitrate);
+        let rate = encoder.config().rate.clone().unwrap_or_else(|| RateConfig::new(bitrate));
         encoder.set_rate(Some(RateConfig { bitrate, limits, ..rate }))
     }
 }
