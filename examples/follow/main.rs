@@ -85,7 +85,10 @@ fn run(args: &Args) -> Result<()> {
     warn_of_debug_build();
     let clip: Vec<Picture> = match &args.input {
         Some(path) => at(path, Reader::open(path)?.take(PICTURES).collect::<Result<_>>())?,
-        None => (0..PICTURES as u64).map(|n| Scene::new(SIZE).picture(n)).collect(),
+        None => {
+            let scene = Scene::new(SIZE);
+            (0..PICTURES as u64).map(|n| scene.picture(n)).collect()
+        }
     };
     if clip.is_empty() || args.seconds == 0 {
         return Err("there is nothing to send".into());

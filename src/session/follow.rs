@@ -109,7 +109,9 @@ impl Follow {
             None => Bitrate::Total(bitrate),
         };
         self.set_as = Some(bitrate);
-        let rate = encoder.config().rate.clone().unwrap_or_else(|| RateConfig::new(bitrate));
+        // What a path carries may be less than any quantizer brings.
+        let rate = encoder.config().rate.clone();
+        let rate = rate.unwrap_or_else(|| RateConfig { drop_pictures: true, ..RateConfig::new(bitrate) });
         encoder.set_rate(Some(RateConfig { bitrate, limits, ..rate }))
     }
 }

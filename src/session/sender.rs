@@ -54,7 +54,8 @@ pub struct VideoSenderConfig {
     /// How packets are paced, and how it is estimated what the path carries. `None` if packets are to come out at
     /// once: the program's stack does it, or the packets go over another sender's path.
     pub path: Option<SendPathConfig>,
-    /// While the packets that wait would take longer than this at the estimate, pictures are left out.
+    /// While packets wait for longer than this, pictures are left out: those that wait here, as long as they take at the
+    /// estimate, and those in the queues of the path, as far as its reports tell.
     pub max_queue: Duration,
     /// Bytes of a packet at most, from the RTP header on.
     pub max_packet: usize,
@@ -420,7 +421,7 @@ impl VideoSender {
     #[cfg(feature = "encoder")]
     pub fn handle_picture(&mut self, now: Time, picture: &PictureView<'_>) -> Result<(), SendError> {
         self.coded = None;
-        if self.is_behind() {
+        if self.is_behind(now) {
             self.statistics.skipped += 1;
             return Ok(());
         }
@@ -465,9 +466,13 @@ impl VideoSender {
         governor.handle_picture(&plan, took, interval);
     }
 
-    /// Whether so many packets wait that another encoder should leave the next picture out.
-    pub fn is_behind(&self) -> bool {
-        self.path.as_ref().is_some_and(|path| path.queued_time() > self.max_queue)
+    /// Whether packets wait for so long, here or in the queues of the path, that another encoder should leave the next
+    /// picture out: it would come late, and all that follow with it.
+    pub fn is_behind(&mut self, now: Time) -> bool {
+        self.path.as_mut().is_some_and(|path| {
+            let ahead = path.state(now).queueing_delay.unwrap_or_default();
+            path.queued_time() + ahead > self.max_queue
+        })
     }
 
     /// The layers that another encoder is to code anew with its next picture. It is told once.
