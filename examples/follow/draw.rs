@@ -19,7 +19,9 @@ pub fn draw(path: &Path, title: &str, outcomes: &[Outcome]) -> Result<()> {
         (0..).zip(&outcome.seconds).map(|(at, second)| (f64::from(at), value(second))).collect()
     };
     let panels: [(&str, fn(&Second) -> f64); 3] = [
-        ("media that arrived, kbit/s; capacity in grey, estimate dotted", |second| second.media() as f64 / 1000.0),
+        ("media that arrived, kbit/s; capacity in grey, estimate dotted", |second| {
+            second.media() as f64 / 1000.0
+        }),
         ("longest time from capture to showing, ms", |second| second.delay().as_secs_f64() * 1000.0),
         ("SSIM of what is on the screen", Second::ssim),
     ];
@@ -40,15 +42,22 @@ pub fn draw(path: &Path, title: &str, outcomes: &[Outcome]) -> Result<()> {
             let capacity = capacity.into_iter().map(|(x, y)| (x, y.min(most)));
             chart.draw_series(LineSeries::new(capacity, BLACK.mix(0.3).stroke_width(3)))?;
             let estimate = line(first, |second| second.note.estimate as f64 / 1000.0);
-            let dots = estimate.into_iter().map(|(x, y)| Circle::new((x, y.min(most)), 2, BLUE.mix(0.6).filled()));
+            let dots =
+                estimate.into_iter().map(|(x, y)| Circle::new((x, y.min(most)), 2, BLUE.mix(0.6).filled()));
             chart.draw_series(dots)?;
         }
         for ((outcome, points), colour) in outcomes.iter().zip(lines).zip(COLOURS) {
             let series = chart.draw_series(LineSeries::new(points, colour.stroke_width(1)))?;
-            series.label(outcome.name()).legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour));
+            series
+                .label(outcome.name())
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour));
         }
         if index == 0 {
-            chart.configure_series_labels().border_style(BLACK.mix(0.3)).background_style(WHITE.mix(0.8)).draw()?;
+            chart
+                .configure_series_labels()
+                .border_style(BLACK.mix(0.3))
+                .background_style(WHITE.mix(0.8))
+                .draw()?;
         }
     }
     area.present()?;

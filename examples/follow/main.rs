@@ -65,6 +65,10 @@ struct Args {
     /// Bytes that the link's queue holds.
     #[arg(long, default_value_t = 150_000)]
     queue: usize,
+    /// While packets wait for longer than this at the sender, or twice this with those in the link's queue, pictures are
+    /// left out, in milliseconds.
+    #[arg(long, value_name = "MS")]
+    max_queue: Option<u64>,
     /// Draws capacity, estimate, delay and quality over time into this SVG file: those of the first mode.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
@@ -111,6 +115,7 @@ fn run(args: &Args) -> Result<()> {
         link,
         back: Duration::from_millis(args.back),
         seconds,
+        max_queue: args.max_queue.map(Duration::from_millis),
         most: args.most.map(|most| most * 1000),
         mode: ScalabilityMode::L1T3,
         rate: Rate::Learned,

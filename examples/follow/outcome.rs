@@ -175,7 +175,9 @@ impl Outcome {
         let kbps = |bytes: usize| bytes * 8 / 1000;
         for (at, second) in self.seconds.iter().enumerate() {
             let next = self.seconds.get(at + 1).map_or(&self.statistics, |next| &next.note.statistics);
-            let since = |count: fn(&SenderStatistics) -> u64| count(next).saturating_sub(count(&second.note.statistics));
+            let since = |count: fn(&SenderStatistics) -> u64| {
+                count(next).saturating_sub(count(&second.note.statistics))
+            };
             let _ = writeln!(
                 csv,
                 "{},{},{at},{},{},{},{},{},{},{},{},{},{},{:.4},{},{},{},{}",

@@ -49,6 +49,7 @@ pub struct Run<'a> {
     pub back: Duration,
     pub seconds: Duration,
     pub most: Option<u64>,
+    pub max_queue: Option<Duration>,
     pub mode: ScalabilityMode,
     pub rate: Rate,
 }
@@ -98,6 +99,7 @@ impl Run<'_> {
         path.padding_ssrc = PADDING_SSRC;
         let mut config = VideoSenderConfig::new(SSRC);
         config.max_bitrate = self.most;
+        config.max_queue = self.max_queue.unwrap_or(config.max_queue);
         match self.rate {
             Rate::Learned => {}
             Rate::Fixed => {

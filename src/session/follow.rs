@@ -115,3 +115,63 @@ impl Follow {
         encoder.set_rate(Some(RateConfig { bitrate, limits, ..rate }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Size;
+    use crate::congestion::SendPathConfig;
+    use crate::encoder::SvcConfig;
+    use crate::scene::Scene;
+    use crate::session::{SenderOutput, VideoSender, VideoSenderConfig};
+    use crate::structure::{LayerId, ScalabilityMode};
+
+    fn sender(rate: Option<RateConfig>) -> VideoSender {
+        let mut config = VideoSenderConfig::new(1);
+        config.path = Some(SendPathConfig::new(200_000));
+        config.max_bitrate = Some(1_000_000);
+        let mut encoder = SvcConfig::new(Size::new(64, 64), ScalabilityMode::L1T2);
+        encoder.rate = rate;
+        VideoSender::new(config, encoder, None).unwrap()
+    }
+
+    #[test]
+    fn layers_that_were_given_one_by_one_keep_their_proportions() {
+        let (low, high) = (LayerId::new(0, 0), LayerId::new(0, 1));
+        let mut given = LayerBitrates::default();
+        given.set(low, 30_000);
+        given.set(high, 10_000);
+        let mut sender = sender(Some(RateConfig::new(Bitrate::Layers(given))));
+        let picture = Scene::new(Size::new(64, 64)).picture(0);
+        sender.handle_picture(Time::ZERO, &picture.view()).unwrap();
+        let all = (200_000.0 * SHARE) as u64;
+        let set = |sender: &mut VideoSender| {
+            let bitrates = *sender.encoder_mut().unwrap().bitrates().unwrap();
+            [low, high].map(|layer| bitrates.get(layer))
+        };
+        assert_eq!(set(&mut sender), [all * 3 / 4, all / 4]);
+        // The program may have others at any time.
+        given.set(high, 30_000);
+        sender.encoder_mut().unwrap().set_bitrate(Bitrate::Layers(given)).unwrap();
+        sender.handle_picture(Time::from_millis(33), &picture.view()).unwrap();
+        assert_eq!(set(&mut sender), [all / 2, all / 2]);
+    }
+
+    #[test]
+    fn pictures_are_left_out_while_nothing_comes_out_of_the_path() {
+        let mut sender = sender(None);
+        assert!(sender.encoder_mut().unwrap().config().rate.is_none());
+        let scene = Scene::new(Size::new(64, 64));
+        let mut skipped = [0; 2];
+        for n in 0..60 {
+            let now = Time::from_millis(33 * n);
+            sender.handle_picture(now, &scene.picture(n).view()).unwrap();
+            while let SenderOutput::Transmit(_) = sender.poll(now) {}
+            skipped[n as usize / 30] = sender.statistics().skipped;
+        }
+        // The first packets have their time: a path that nothing is known of may be slow.
+        assert!(skipped[1] >= 30 && skipped[0] < 20, "{skipped:?}");
+        let rate = sender.encoder_mut().unwrap().config().rate.clone().unwrap();
+        assert!(rate.drop_pictures);
+    }
+}

@@ -54,8 +54,8 @@ pub struct VideoSenderConfig {
     /// How packets are paced, and how it is estimated what the path carries. `None` if packets are to come out at
     /// once: the program's stack does it, or the packets go over another sender's path.
     pub path: Option<SendPathConfig>,
-    /// While packets wait for longer than this, pictures are left out: those that wait here, as long as they take at the
-    /// estimate, and those in the queues of the path, as far as its reports tell.
+    /// While the packets that wait would take longer than this at the estimate, or twice this together with those in the
+    /// queues of the path, as far as its reports tell, pictures are left out.
     pub max_queue: Duration,
     /// Bytes of a packet at most, from the RTP header on.
     pub max_packet: usize,
@@ -471,7 +471,8 @@ impl VideoSender {
     pub fn is_behind(&mut self, now: Time) -> bool {
         self.path.as_mut().is_some_and(|path| {
             let ahead = path.state(now).queueing_delay.unwrap_or_default();
-            path.queued_time() + ahead > self.max_queue
+            let waits = path.queued_time();
+            waits > self.max_queue || waits + ahead > self.max_queue * 2
         })
     }
 
