@@ -51,7 +51,7 @@ struct Args {
     #[arg(long, value_name = "KBPS")]
     most: Option<u64>,
     /// The constant quantizers (base_q_idx) to choose from with hindsight.
-    #[arg(long, value_delimiter = ',', default_values_t = [40u8, 80, 120, 160, 200, 240])]
+    #[arg(long, value_delimiter = ',', default_values_t = [60u8, 80, 120, 160, 200])]
     quantizers: Vec<u8>,
     /// Prints all constant quantizers, not only the best.
     #[arg(long)]

@@ -111,7 +111,9 @@ impl Run<'_> {
                         shares.set(LayerId::new(spatial_id, temporal_id), spatial * temporal);
                     }
                 }
-                encoder.rate = Some(RateConfig::new(Bitrate::Layers(shares)));
+                let mut rate = RateConfig::new(Bitrate::Layers(shares));
+                rate.drop_pictures = true;
+                encoder.rate = Some(rate);
             }
             Rate::Constant(quantizer) => {
                 encoder.quantizer = quantizer;

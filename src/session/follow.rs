@@ -144,7 +144,7 @@ mod tests {
         let mut sender = sender(Some(RateConfig::new(Bitrate::Layers(given))));
         let picture = Scene::new(Size::new(64, 64)).picture(0);
         sender.handle_picture(Time::ZERO, &picture.view()).unwrap();
-        let all = (200_000.0 * SHARE) as u64;
+        let all = (200_000.0 * (FRAMES * SHARE)) as u64;
         let set = |sender: &mut VideoSender| {
             let bitrates = *sender.encoder_mut().unwrap().bitrates().unwrap();
             [low, high].map(|layer| bitrates.get(layer))
