@@ -123,7 +123,7 @@ impl Call {
 
     /// A picture whose frames have the sizes of a rate control that follows the estimate.
     fn picture(&mut self, now: Time, number: u64) {
-        if self.sender.is_behind() {
+        if self.sender.is_behind(now) {
             return;
         }
         let refresh = self.sender.next_refresh(now);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::Time;
 use crate::congestion::SendPath;
-use crate::encoder::{Bitrate, EncodeError, RateConfig, SvcEncoder};
+use crate::encoder::{Bitrate, EncodeError, LayerBitrates, RateConfig, SvcEncoder};
 use crate::structure::DecodeTarget;
 
 /// The share of what the path carries that a stream takes. The rest is for what the estimate is wrong by.
@@ -58,7 +58,10 @@ pub(super) struct Follow {
     pub(super) frames: Meter,
     wire: Meter,
     counted: u64,
+    /// The bitrate that was set, and the proportions of the layers if the program has given them one by one.
     set: u64,
+    proportions: Option<LayerBitrates>,
+    set_as: Option<Bitrate>,
     set_limits: Vec<(DecodeTarget, u64)>,
 }
 
@@ -86,15 +89,89 @@ impl Follow {
         let (frames, wire) = (self.frames.rate(now), self.wire.rate(now));
         let share = if wire > 0.0 { (frames / wire).clamp(LEAST_SHARE, 1.0) } else { FRAMES } * SHARE;
         let bitrate = ((left * share) as u64).clamp(1, most);
-        if bitrate.abs_diff(self.set) * CHANGE <= self.set && self.limits == self.set_limits {
+        let given = encoder.config().rate.as_ref().map(|rate| rate.bitrate);
+        let is_ours = given.is_some() && given == self.set_as;
+        if is_ours && bitrate.abs_diff(self.set) * CHANGE <= self.set && self.limits == self.set_limits {
             return Ok(());
+        }
+        if !is_ours {
+            self.proportions = match given {
+                Some(Bitrate::Layers(proportions)) => Some(proportions),
+                _ => None,
+            };
         }
         self.set = bitrate;
         self.set_limits.clone_from(&self.limits);
         let limits =
             self.limits.iter().map(|&(target, limit)| (target, (limit as f64 * share) as u64)).collect();
-        let rate = encoder.config().rate.clone().unwrap_or_else(|| RateConfig::new(Bitrate::Total(bitrate)));
-        let bitrate = Bitrate::Total(bitrate);
+        let bitrate = match &self.proportions {
+            Some(proportions) => Bitrate::Layers(proportions.scaled_to(bitrate)),
+            None => Bitrate::Total(bitrate),
+        };
+        self.set_as = Some(bitrate);
+        // What a path carries may be less than any quantizer brings.
+        let rate = encoder.config().rate.clone();
+        let rate = rate.unwrap_or_else(|| RateConfig { drop_pictures: true, ..RateConfig::new(bitrate) });
         encoder.set_rate(Some(RateConfig { bitrate, limits, ..rate }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Size;
+    use crate::congestion::SendPathConfig;
+    use crate::encoder::SvcConfig;
+    use crate::scene::Scene;
+    use crate::session::{SenderOutput, VideoSender, VideoSenderConfig};
+    use crate::structure::{LayerId, ScalabilityMode};
+
+    fn sender(rate: Option<RateConfig>) -> VideoSender {
+        let mut config = VideoSenderConfig::new(1);
+        config.path = Some(SendPathConfig::new(200_000));
+        config.max_bitrate = Some(1_000_000);
+        let mut encoder = SvcConfig::new(Size::new(64, 64), ScalabilityMode::L1T2);
+        encoder.rate = rate;
+        VideoSender::new(config, encoder, None).unwrap()
+    }
+
+    #[test]
+    fn layers_that_were_given_one_by_one_keep_their_proportions() {
+        let (low, high) = (LayerId::new(0, 0), LayerId::new(0, 1));
+        let mut given = LayerBitrates::default();
+        given.set(low, 30_000);
+        given.set(high, 10_000);
+        let mut sender = sender(Some(RateConfig::new(Bitrate::Layers(given))));
+        let picture = Scene::new(Size::new(64, 64)).picture(0);
+        sender.handle_picture(Time::ZERO, &picture.view()).unwrap();
+        let all = (200_000.0 * (FRAMES * SHARE)) as u64;
+        let set = |sender: &mut VideoSender| {
+            let bitrates = *sender.encoder_mut().unwrap().bitrates().unwrap();
+            [low, high].map(|layer| bitrates.get(layer))
+        };
+        assert_eq!(set(&mut sender), [all * 3 / 4, all / 4]);
+        // The program may have others at any time.
+        given.set(high, 30_000);
+        sender.encoder_mut().unwrap().set_bitrate(Bitrate::Layers(given)).unwrap();
+        sender.handle_picture(Time::from_millis(33), &picture.view()).unwrap();
+        assert_eq!(set(&mut sender), [all / 2, all / 2]);
+    }
+
+    #[test]
+    fn pictures_are_left_out_while_nothing_comes_out_of_the_path() {
+        let mut sender = sender(None);
+        assert!(sender.encoder_mut().unwrap().config().rate.is_none());
+        let scene = Scene::new(Size::new(64, 64));
+        let mut skipped = [0; 2];
+        for n in 0..60 {
+            let now = Time::from_millis(33 * n);
+            sender.handle_picture(now, &scene.picture(n).view()).unwrap();
+            while let SenderOutput::Transmit(_) = sender.poll(now) {}
+            skipped[n as usize / 30] = sender.statistics().skipped;
+        }
+        // The first packets have their time: a path that nothing is known of may be slow.
+        assert!(skipped[1] >= 30 && skipped[0] < 20, "{skipped:?}");
+        let rate = sender.encoder_mut().unwrap().config().rate.clone().unwrap();
+        assert!(rate.drop_pictures);
     }
 }

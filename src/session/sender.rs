@@ -54,7 +54,8 @@ pub struct VideoSenderConfig {
     /// How packets are paced, and how it is estimated what the path carries. `None` if packets are to come out at
     /// once: the program's stack does it, or the packets go over another sender's path.
     pub path: Option<SendPathConfig>,
-    /// While the packets that wait would take longer than this at the estimate, pictures are left out.
+    /// While the packets that wait would take longer than this at the estimate, or twice this together with those in the
+    /// queues of the path, as far as its reports tell, pictures are left out.
     pub max_queue: Duration,
     /// Bytes of a packet at most, from the RTP header on.
     pub max_packet: usize,
@@ -68,8 +69,8 @@ pub struct VideoSenderConfig {
     pub redundancy: Redundancy,
     /// Synchronization source and payload type of the parity packets.
     pub fec: (u32, u8),
-    /// Whether the encoder keeps to what the path carries, if the path is the sender's own: the bitrate that
-    /// [`SvcConfig::rate`] has is then of no effect. Otherwise the encoder's configuration says what it keeps.
+    /// Whether the encoder keeps to what the path carries, if the path is the sender's own: of the bitrate that
+    /// [`SvcConfig::rate`] has, only the proportions of the layers count then, if it gives them one by one. Otherwise the encoder's configuration says what it keeps.
     #[cfg(feature = "encoder")]
     pub follow_path: bool,
     /// The most that the encoder takes of the path, in bit/s; `None` for [`SvcEncoder::highest_bitrate`].
@@ -420,7 +421,7 @@ impl VideoSender {
     #[cfg(feature = "encoder")]
     pub fn handle_picture(&mut self, now: Time, picture: &PictureView<'_>) -> Result<(), SendError> {
         self.coded = None;
-        if self.is_behind() {
+        if self.is_behind(now) {
             self.statistics.skipped += 1;
             return Ok(());
         }
@@ -465,9 +466,14 @@ impl VideoSender {
         governor.handle_picture(&plan, took, interval);
     }
 
-    /// Whether so many packets wait that another encoder should leave the next picture out.
-    pub fn is_behind(&self) -> bool {
-        self.path.as_ref().is_some_and(|path| path.queued_time() > self.max_queue)
+    /// Whether packets wait for so long, here or in the queues of the path, that another encoder should leave the next
+    /// picture out: it would come late, and all that follow with it.
+    pub fn is_behind(&mut self, now: Time) -> bool {
+        self.path.as_mut().is_some_and(|path| {
+            let ahead = path.state(now).queueing_delay.unwrap_or_default();
+            let waits = path.queued_time();
+            waits > self.max_queue || waits + ahead > self.max_queue * 2
+        })
     }
 
     /// The layers that another encoder is to code anew with its next picture. It is told once.

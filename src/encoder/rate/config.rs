@@ -33,6 +33,14 @@ impl LayerBitrates {
         self.0.iter().flatten().fold(0, |sum, &bitrate| sum.saturating_add(bitrate))
     }
 
+    /// The same proportions, with so many bit/s of all layers together, rounded up for each.
+    #[must_use]
+    pub fn scaled_to(&self, total: u64) -> Self {
+        let sum = u128::from(self.total().max(1));
+        let scaled = |bitrate: u64| (u128::from(bitrate) * u128::from(total)).div_ceil(sum) as u64;
+        Self(self.0.map(|of_spatial| of_spatial.map(scaled)))
+    }
+
     /// The bitrate of all layers that a decode target needs, those of key pictures alone left out.
     pub fn of_target(&self, structure: &Structure, target: DecodeTarget) -> u64 {
         layers_of(structure, target).fold(0, |sum, layer| sum.saturating_add(self.get(layer)))
