@@ -42,7 +42,7 @@ impl Split {
         let of_spatial = |spatial_id: u8| layers.iter().filter(move |layer| layer.spatial_id == spatial_id);
         let sum: f64 = layers.iter().map(share).sum();
         let spatial_ids = || (0..structure.spatial_layers).filter(|&s| of_spatial(s).next().is_some());
-        let top = spatial_ids().last().unwrap_or(0);
+        let top = spatial_ids().next_back().unwrap_or(0);
         let bounds = |spatial_id| bounds(structure.layer_size(size, spatial_id));
         let enough = spatial_ids().map(|s| bounds(s).0).sum::<f64>() <= total;
         let mut bitrates = LayerBitrates::default();
