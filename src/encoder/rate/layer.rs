@@ -15,6 +15,11 @@ const MEMORY: f64 = 0.5;
 const STILL: f64 = 0.4;
 const STILL_WEIGHT: f64 = 0.6;
 
+/// Whether a picture of this novelty shows nothing new.
+pub(super) fn is_still(novelty: f64) -> bool {
+    novelty < STILL
+}
+
 /// What the step is multiplied by for so many times the bits.
 pub(super) fn step_for(bits: f64) -> f64 {
     bits.powf(-1.0 / POWER)
@@ -51,7 +56,7 @@ impl Cost {
     /// Learns from a frame of this novelty that took so many bits, `interval` seconds after the one before.
     pub(super) fn learn(&mut self, bits: f64, step: f64, novelty: f64, interval: f64) {
         self.frames = self.frames.saturating_add(1);
-        let least = if novelty < STILL { STILL_WEIGHT } else { 1.0 / f64::from(self.frames) };
+        let least = if is_still(novelty) { STILL_WEIGHT } else { 1.0 / f64::from(self.frames) };
         let weight = (1.0 - (-interval / MEMORY).exp()).max(least);
         let bits = (bits - LEAST).max(LEAST / 2.0) * step.powf(POWER);
         self.bits += (bits - self.bits) * weight;
