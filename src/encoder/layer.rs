@@ -15,6 +15,8 @@ use crate::picture::{Chroma, Picture, PictureView, PlaneView, Size, plane_size, 
 
 /// Samples around a reference that blocks may reach: a superblock, the taps of the filter, and a few more.
 const PADDING: usize = 88;
+/// Bits of the OBU header and frame header of most frames.
+const HEADERS: u64 = 152;
 
 /// A frame that others may refer to.
 pub(crate) struct Reference {
@@ -58,10 +60,14 @@ pub(crate) struct CodedFrame {
 }
 
 impl CodedFrame {
-    /// Bits of the tiles, without headers.
+    /// Bits of the frame. Its headers are not written yet: about what they take is added.
     pub(crate) fn bits(&self) -> u64 {
-        self.tiles.iter().map(|tile| 8 * tile.len() as u64).sum()
+        bits(&self.tiles)
     }
+}
+
+fn bits(tiles: &[Vec<u8>]) -> u64 {
+    HEADERS + tiles.iter().map(|tile| 8 * tile.len() as u64).sum::<u64>()
 }
 
 /// The parameters and references that a frame is coded with.
@@ -239,7 +245,7 @@ impl LayerCoder {
         let motion = (distance > 0).then(|| Arc::new(MotionField::new(&self.blocks, distance)));
         CodedFrame {
             q,
-            tried: (q.qindex, tiles.iter().map(|tile| 8 * tile.len() as u64).sum()),
+            tried: (q.qindex, bits(&tiles)),
             tiles,
             context_update_tile_id,
             levels,

@@ -2,3 +2,4 @@
 
 pub mod coders;
 pub mod curve;
+pub mod track;

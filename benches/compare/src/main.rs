@@ -4,7 +4,10 @@
 //! Every encoder codes every clip at several rates, in turns, several times over; the fastest time of each counts.
 //! Only the encoder's own calls are timed. Quality is that of what the decoder of this crate makes of the stream,
 //! of the highest spatial layer, against the source; rates are those of all layers together.
+//!
+//! The command `bitrate` measures rate control.
 
+mod bitrate;
 mod plot;
 mod report;
 
@@ -16,6 +19,7 @@ use bytes::Bytes;
 use clap::Parser;
 use layercast::decoder::{Decoder, DecoderConfig};
 use layercast::encoder::SvcConfig;
+use layercast::picture::Picture;
 use layercast::quality::Quality;
 use layercast::structure::ScalabilityMode;
 use layercast_compare::coders::clip::{Clip, clips};
@@ -27,6 +31,8 @@ use layercast_examples::{Result, at, exit_code, progress};
 /// PATH, or the built-in scene.
 #[derive(Parser)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Pictures of each clip.
     #[arg(long, default_value_t = 60)]
     pictures: usize,
@@ -44,6 +50,11 @@ struct Args {
     /// Where compare.md, compare.csv and rd.svg go.
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    Bitrate(bitrate::Args),
 }
 
 /// Quantizer indices of this crate's encoder and of rav1e's.
@@ -100,6 +111,9 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<()> {
     rayon::ThreadPoolBuilder::new().num_threads(1).build_global()?;
+    if let Some(Command::Bitrate(args)) = &args.command {
+        return bitrate::run(args);
+    }
     let clips = clips(args.pictures)?;
     let series: Vec<Vec<Series>> = clips.iter().map(|clip| selected(args, clip)).collect();
     let runs = series.iter().flatten().map(|series| series.settings.len()).sum::<usize>() * args.repeat;
@@ -170,7 +184,7 @@ fn rav1e_series() -> Series {
 
 #[cfg(feature = "libaom")]
 fn libaom_series(clip: &Clip, speed: u8) -> [Series; 3] {
-    use layercast_compare::coders::libaom::{Libaom, version};
+    use layercast_compare::coders::libaom::{EXAMPLE_LARGEST, Libaom, version};
 
     let quality = |level: u8| -> (String, MakeCoder) {
         let make = move |clip: &Clip| -> Result<Box<dyn Coder>> {
@@ -179,8 +193,9 @@ fn libaom_series(clip: &Clip, speed: u8) -> [Series; 3] {
         (format!("cq{level}"), Box::new(make))
     };
     let rate = |kbps: u32| -> (String, MakeCoder) {
-        let make =
-            move |clip: &Clip| -> Result<Box<dyn Coder>> { Ok(Box::new(Libaom::l3t3(clip, speed, kbps)?)) };
+        let make = move |clip: &Clip| -> Result<Box<dyn Coder>> {
+            Ok(Box::new(Libaom::l3t3(clip, speed, kbps, EXAMPLE_LARGEST)?))
+        };
         (format!("{kbps} kbit/s"), Box::new(make))
     };
     let quantizer = |quantizer: u8| -> (String, MakeCoder) {
@@ -231,7 +246,7 @@ fn measure<'a>(clip: &Clip, series: &'a [Series], repeat: usize, done: impl Fn()
                 let mut coder = make(clip).map_err(failed)?;
                 let (units, time) = code(clip, &mut *coder).map_err(failed)?;
                 if turn == 0 {
-                    let quality = quality(clip, &units).map_err(failed)?;
+                    let quality = quality(clip.pictures.iter(), &units).map_err(failed)?;
                     let kbps = kbps(clip, &units);
                     curve.points.push(Point { setting: setting.clone(), kbps, quality, time });
                 } else {
@@ -257,17 +272,16 @@ fn code(clip: &Clip, coder: &mut dyn Coder) -> Result<(Vec<Bytes>, Duration)> {
 }
 
 /// Of the highest spatial layer as it is decoded.
-fn quality(clip: &Clip, units: &[Bytes]) -> Result<Quality> {
+fn quality<'a>(mut sources: impl Iterator<Item = &'a Picture>, units: &[Bytes]) -> Result<Quality> {
     let mut decoder = Decoder::new(DecoderConfig::default())?;
     let mut quality = Quality::default();
-    let mut sources = clip.pictures.iter();
     for unit in units {
         for shown in decoder.decode(unit, 0)? {
             let source = sources.next().ok_or("more pictures come out than went in")?;
             quality.add(source.view(), shown.picture.view())?;
         }
     }
-    match sources.len() {
+    match sources.count() {
         0 => Ok(quality),
         missing => Err(format!("{missing} pictures did not come out").into()),
     }

@@ -4,7 +4,7 @@ use arrayvec::ArrayVec;
 
 use super::buffer::Buffer;
 use super::config::{Bitrate, LAYERS, LayerBitrates, RateConfig, layers_of};
-use super::layer::{Layer, step_for};
+use super::layer::{Layer, is_still, step_for};
 use super::split::Split;
 use super::{CodedBits, FrameBudget};
 use crate::Time;
@@ -195,7 +195,8 @@ impl BitrateController {
             let (least, largest) = (*self.config.quantizers.start(), *self.config.quantizers.end());
             let lambda = self.place(frame.layer, begins(frame)).lambda();
             let q = Quantizer::new(qindex.clamp(least, largest), lambda);
-            planned.push(FrameBudget { q, lambda, most, largest });
+            let still = !begins(frame) && is_still(novelty);
+            planned.push(FrameBudget { q, lambda, most, largest, still });
         }
         planned
     }
@@ -205,8 +206,13 @@ impl BitrateController {
         let most = self.config.buffer.as_secs_f64();
         self.at_largest = false;
         for ((frame, coded), novelty) in picture.frames.iter().zip(frames).zip(self.novelty.take()) {
-            let (bits, tried) = (coded.bits as f64, coded.tried as f64);
-            let step = quantizer::step(coded.tried_at);
+            let bits = coded.bits as f64;
+            // Where a still picture gets sharper, its bits say nothing of those at a larger step.
+            let (tried, tried_at) = match is_still(novelty) {
+                true => (bits, coded.qindex),
+                false => (coded.tried as f64, coded.tried_at),
+            };
+            let step = quantizer::step(tried_at);
             let interval = self.interval_of(frame.layer);
             let layer = self.layer_mut(frame.layer);
             if begins(frame) {

@@ -5,7 +5,7 @@ use crate::Time;
 /// Bits fall with this power of the step. Measured on real clips: 1.3 to 1.6.
 const POWER: f64 = 1.4;
 /// Bits that any frame takes: its headers, and a flag for each superblock.
-const LEAST: f64 = 120.0;
+const LEAST: f64 = 170.0;
 /// A layer is never ahead by more seconds: what cannot be paid back is forgotten.
 const FURTHEST: f64 = 3.0;
 /// What frames cost is forgotten over this time, in seconds.
@@ -14,6 +14,11 @@ const MEMORY: f64 = 0.5;
 /// less: each such frame counts for more than others.
 const STILL: f64 = 0.4;
 const STILL_WEIGHT: f64 = 0.6;
+
+/// Whether a picture of this novelty shows nothing new.
+pub(super) fn is_still(novelty: f64) -> bool {
+    novelty < STILL
+}
 
 /// What the step is multiplied by for so many times the bits.
 pub(super) fn step_for(bits: f64) -> f64 {
@@ -51,7 +56,7 @@ impl Cost {
     /// Learns from a frame of this novelty that took so many bits, `interval` seconds after the one before.
     pub(super) fn learn(&mut self, bits: f64, step: f64, novelty: f64, interval: f64) {
         self.frames = self.frames.saturating_add(1);
-        let least = if novelty < STILL { STILL_WEIGHT } else { 1.0 / f64::from(self.frames) };
+        let least = if is_still(novelty) { STILL_WEIGHT } else { 1.0 / f64::from(self.frames) };
         let weight = (1.0 - (-interval / MEMORY).exp()).max(least);
         let bits = (bits - LEAST).max(LEAST / 2.0) * step.powf(POWER);
         self.bits += (bits - self.bits) * weight;

@@ -25,6 +25,9 @@ use super::quantizer::{self, Place, Quantizer};
 use crate::Time;
 use crate::structure::{DecodeTargets, FramePlan, PicturePlan};
 
+/// A frame of a still picture is coded again with a step that is at most so many times as large.
+const MOST_STILL: f64 = 1.5;
+
 /// Chooses the quantizers of each picture before it is coded, and learns its size afterwards.
 pub(super) enum Controller {
     /// Constant quality, whatever it takes in bits.
@@ -43,6 +46,8 @@ pub(super) struct FrameBudget {
     most: f64,
     /// The largest index that it may have.
     largest: u8,
+    /// Whether its picture shows nothing new, and it is coded to be sharper.
+    still: bool,
 }
 
 /// What a frame took.
@@ -71,7 +76,7 @@ impl Controller {
                 let budget = |temporal_id| {
                     let lambda = Place { key: picture.key, temporal_id, temporal_layers }.lambda();
                     let q = Quantizer::of_frame(*base, picture.key, temporal_id, temporal_layers);
-                    FrameBudget { q, lambda, most: f64::INFINITY, largest: 255 }
+                    FrameBudget { q, lambda, most: f64::INFINITY, largest: 255, still: false }
                 };
                 picture.frames.iter().map(|frame| budget(frame.layer.temporal_id)).collect()
             }
@@ -104,7 +109,10 @@ impl FrameBudget {
             return None;
         }
         // A frame is coded again at most a few times: each time the step is larger by a quarter at least.
-        let step = quantizer::step(self.q.qindex) * (bits / (0.7 * self.most)).max(1.25);
+        let larger = (bits / (0.7 * self.most)).max(1.25);
+        // Of a still picture a step that is too large codes nothing at all.
+        let larger = if self.still { larger.min(MOST_STILL) } else { larger };
+        let step = quantizer::step(self.q.qindex) * larger;
         let qindex = quantizer::index_of(step).clamp(self.q.qindex + 1, self.largest);
         Some(Quantizer::new(qindex, self.lambda))
     }

@@ -1,10 +1,11 @@
 //! What is coded.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use layercast::Size;
 use layercast::picture::Picture;
 use layercast::scene::{FRAME_RATE, Scene};
+use layercast::{Size, Time};
 use y4m::Ratio;
 
 use layercast_examples::{Result, at, video};
@@ -24,13 +25,31 @@ impl Clip {
     pub fn size(&self) -> Size {
         self.pictures[0].size()
     }
+
+    /// The pictures played forth and back for so many seconds, and when each was captured.
+    pub fn played(&self, seconds: f64) -> impl Iterator<Item = (&Picture, Time)> {
+        let last = self.pictures.len() - 1;
+        let there = 0..last.max(1);
+        let back = (1..=last).rev();
+        let rate = self.frame_rate.num as f64 / self.frame_rate.den as f64;
+        let count = (seconds * rate).round() as usize;
+        let time = move |n: usize| Time::new(Duration::from_secs_f64(n as f64 / rate));
+        there.chain(back).cycle().take(count).enumerate().map(move |(n, i)| (&self.pictures[i], time(n)))
+    }
 }
 
 /// The first `pictures` of the Y4M files that `LAYERCAST_Y4M` names, separated as in `PATH`; without it those of the
 /// built-in scene at two sizes.
 pub fn clips(pictures: usize) -> Result<Vec<Clip>> {
-    if let Some(paths) = std::env::var_os("LAYERCAST_Y4M") {
-        return std::env::split_paths(&paths).map(|path| read(&path, pictures)).collect();
+    let paths = std::env::var_os("LAYERCAST_Y4M");
+    let paths: Vec<PathBuf> = paths.iter().flat_map(std::env::split_paths).collect();
+    clips_of(&paths, pictures)
+}
+
+/// The first `pictures` of these Y4M files; without any those of the built-in scene at two sizes.
+pub fn clips_of(paths: &[PathBuf], pictures: usize) -> Result<Vec<Clip>> {
+    if !paths.is_empty() {
+        return paths.iter().map(|path| read(path, pictures)).collect();
     }
     let scene = |size: Size| {
         let scene = Scene::new(size);

@@ -1,9 +1,9 @@
 //! libaom's real-time mode, by the C interface that its crate binds.
 //!
-//! One layer is coded at constant quality with the settings that `aomenc --rt` has of itself. Three spatial by three
-//! temporal layers are coded with the settings of libaom's own example for them, `examples/svc_encoder_rtc.cc`: at
-//! constant bitrate, with adaptive quantization (3), or at a constant quantizer, which is the least and the most that
-//! each layer may have. The references are those that libaom has for these
+//! One layer is coded at constant quality with the settings that `aomenc --rt` has of itself. One layer at constant
+//! bitrate, and three spatial by three temporal layers, are coded with the settings of libaom's own example for layers,
+//! `examples/svc_encoder_rtc.cc`: at constant bitrate, with adaptive quantization (3), or at a constant quantizer, which
+//! is the least and the most that each layer may have. The references are those that libaom has for these
 //! layers of itself (the example's mode -1; the slots are those of its mode 9): with the example's mode 8 set by
 //! `AV1E_SET_SVC_REF_FRAME_CONFIG` it was slower and needed more bits.
 
@@ -16,7 +16,9 @@ use std::ptr;
 
 use bytes::Bytes;
 use layercast::Size;
+use layercast::encoder::LayerBitrates;
 use layercast::picture::Picture;
+use layercast::structure::LayerId;
 use libaom_sys as aom;
 
 use super::Coder;
@@ -31,11 +33,14 @@ const SPATIAL_SHARES: [u32; SPATIAL_LAYERS] = [1, 2, 6];
 /// Of it, the percentage that each temporal layer has together with those below it.
 const TEMPORAL_SHARES: [u32; TEMPORAL_LAYERS] = [50, 70, 100];
 
+/// The largest quantizer that the example has, of 0 to 63.
+pub const EXAMPLE_LARGEST: u8 = 52;
+
 /// More 1000 bits a second than any constant quantizer needs, so that the bitrate decides nothing.
 const UNBOUND: u32 = 50_000;
 
 /// Temporal layer by place among four pictures.
-const TEMPORAL_IDS: [c_int; 4] = [0, 2, 1, 2];
+const TEMPORAL_IDS: [u8; 4] = [0, 2, 1, 2];
 
 /// libaom at work.
 pub struct Libaom {
@@ -51,6 +56,25 @@ pub fn version() -> String {
     version.to_string_lossy().trim_start_matches('v').to_owned()
 }
 
+/// What each spatial layer has of an L3T3 of so many 1000 bits a second, in the same unit.
+fn spatial_rates(kbps: u32) -> [u32; SPATIAL_LAYERS] {
+    SPATIAL_SHARES.map(|share| kbps * share / SPATIAL_SHARES.iter().sum::<u32>())
+}
+
+/// What each layer has of an L3T3 of so many 1000 bits a second.
+pub fn l3t3_bitrates(kbps: u32) -> LayerBitrates {
+    let mut bitrates = LayerBitrates::default();
+    for (spatial_id, rate) in (0..).zip(spatial_rates(kbps)) {
+        let mut below = 0;
+        for (temporal_id, share) in (0..).zip(TEMPORAL_SHARES) {
+            let up_to_this = u64::from(rate * share / 100) * 1000;
+            bitrates.set(LayerId::new(spatial_id, temporal_id), up_to_this - below);
+            below = up_to_this;
+        }
+    }
+    bitrates
+}
+
 impl Libaom {
     /// One layer at constant quality, `level` being 0 (best) to 63.
     pub fn constant_quality(clip: &Clip, speed: u8, level: u8) -> Result<Self> {
@@ -61,9 +85,14 @@ impl Libaom {
         Ok(coder)
     }
 
-    /// L3T3 at so many 1000 bits a second.
-    pub fn l3t3(clip: &Clip, speed: u8, kbps: u32) -> Result<Self> {
-        Self::layered(clip, speed, kbps, 2..=52)
+    /// One layer at so many 1000 bits a second, with quantizers up to `largest` of 63.
+    pub fn constant_bitrate(clip: &Clip, speed: u8, kbps: u32, largest: u8) -> Result<Self> {
+        Self::real_time(clip, speed, kbps, 2..=c_uint::from(largest), false).map(|(coder, _)| coder)
+    }
+
+    /// L3T3 at so many 1000 bits a second, with quantizers up to `largest` of 63.
+    pub fn l3t3(clip: &Clip, speed: u8, kbps: u32, largest: u8) -> Result<Self> {
+        Self::layered(clip, speed, kbps, 2..=c_uint::from(largest))
     }
 
     /// L3T3 with a quantizer of 0 (best) to 63 for all layers.
@@ -72,7 +101,14 @@ impl Libaom {
         Self::layered(clip, speed, UNBOUND, quantizer..=quantizer)
     }
 
-    fn layered(clip: &Clip, speed: u8, kbps: u32, quantizers: RangeInclusive<c_uint>) -> Result<Self> {
+    /// With the settings of the example.
+    fn real_time(
+        clip: &Clip,
+        speed: u8,
+        kbps: u32,
+        quantizers: RangeInclusive<c_uint>,
+        layered: bool,
+    ) -> Result<(Self, aom::aom_codec_enc_cfg_t)> {
         let constant = quantizers.start() == quantizers.end();
         let mut config = default_config(clip)?;
         config.rc_end_usage = aom::AOM_CBR;
@@ -83,9 +119,8 @@ impl Libaom {
         config.rc_buf_initial_sz = 600;
         config.rc_buf_optimal_sz = 600;
         config.rc_buf_sz = 1000;
-        let rates = SPATIAL_SHARES.map(|share| kbps * share / SPATIAL_SHARES.iter().sum::<u32>());
-        config.rc_target_bitrate = rates.iter().sum();
-        let mut coder = Self::start(&config, speed, true)?;
+        config.rc_target_bitrate = kbps;
+        let mut coder = Self::start(&config, speed, layered)?;
         for (control, value) in [
             (aom::AV1E_SET_AQ_MODE, if constant { 0 } else { 3 }),
             (aom::AV1E_SET_GF_CBR_BOOST_PCT, 0),
@@ -111,6 +146,12 @@ impl Libaom {
         ] {
             coder.control(control, value)?;
         }
+        Ok((coder, config))
+    }
+
+    fn layered(clip: &Clip, speed: u8, kbps: u32, quantizers: RangeInclusive<c_uint>) -> Result<Self> {
+        let rates = spatial_rates(kbps);
+        let (mut coder, config) = Self::real_time(clip, speed, rates.iter().sum(), quantizers, true)?;
         let mut params = aom::aom_svc_params_t {
             number_spatial_layers: SPATIAL_LAYERS as c_int,
             number_temporal_layers: TEMPORAL_LAYERS as c_int,
@@ -167,12 +208,29 @@ impl Libaom {
     }
 
     /// Says which layer the next frame is of.
-    fn set_layer(&mut self, spatial_id: usize) -> Result<()> {
+    fn set_layer(&mut self, layer: LayerId) -> Result<()> {
         let mut layer = aom::aom_svc_layer_id_t {
-            spatial_layer_id: spatial_id as c_int,
-            temporal_layer_id: TEMPORAL_IDS[self.picture % TEMPORAL_IDS.len()],
+            spatial_layer_id: layer.spatial_id.into(),
+            temporal_layer_id: layer.temporal_id.into(),
         };
         self.control_by(aom::AV1E_SET_SVC_LAYER_ID, &mut layer)
+    }
+
+    /// Codes a picture: the bytes of each layer frame, lowest spatial layer first.
+    pub fn code_layers(&mut self, picture: &Picture) -> Result<Vec<(LayerId, Vec<u8>)>> {
+        let mut frames = Vec::new();
+        for spatial_id in 0..if self.layered { SPATIAL_LAYERS } else { 1 } {
+            let mut layer = LayerId::new(0, 0);
+            if self.layered {
+                layer = LayerId::new(spatial_id as u8, TEMPORAL_IDS[self.picture % TEMPORAL_IDS.len()]);
+                self.set_layer(layer)?;
+            }
+            let mut data = Vec::new();
+            self.frame(picture, &mut data)?;
+            frames.push((layer, data));
+        }
+        self.picture += 1;
+        Ok(frames)
     }
 
     /// Codes one layer frame and appends its bytes.
@@ -216,17 +274,8 @@ impl Libaom {
 
 impl Coder for Libaom {
     fn code(&mut self, picture: &Picture, units: &mut Vec<Bytes>) -> Result<()> {
-        let mut unit = Vec::new();
-        if self.layered {
-            for spatial_id in 0..SPATIAL_LAYERS {
-                self.set_layer(spatial_id)?;
-                self.frame(picture, &mut unit)?;
-            }
-        } else {
-            self.frame(picture, &mut unit)?;
-        }
-        self.picture += 1;
-        units.push(unit.into());
+        let frames = self.code_layers(picture)?;
+        units.push(frames.into_iter().flat_map(|(_, data)| data).collect());
         Ok(())
     }
 }
