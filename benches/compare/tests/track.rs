@@ -40,7 +40,7 @@ fn windows_at_a_bound_are_told_apart() {
 
 #[test]
 fn pictures_without_a_frame_of_the_target_are_no_frames_at_a_bound() {
-    let coded = |at: f64| (at * 30.0).round() as u64 % 4 == 0;
+    let coded = |at: f64| ((at * 30.0).round() as u64).is_multiple_of(4);
     let track = track(|at| if coded(at) { 4000 } else { 0 }, coded);
     assert_eq!(track.windows()[0].count, 0);
 }
