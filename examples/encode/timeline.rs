@@ -26,6 +26,9 @@ struct Picture {
     changes: Vec<String>,
 }
 
+/// Values over time, and their colour.
+type Line<'a> = (&'a [(f64, f64)], RGBColor);
+
 /// All pictures so far.
 pub struct Timeline {
     csv: Option<BufWriter<File>>,
@@ -103,7 +106,7 @@ impl Timeline {
         let buffer = over_time(|picture| Some(picture.buffer? * 1000.0));
         let quantizer = over_time(|picture| picture.quantizer.map(f64::from));
         let psnr = over_time(|picture| picture.psnr);
-        let series: [(&str, Vec<(&[(f64, f64)], RGBColor)>); 4] = [
+        let series: [(&str, Vec<Line<'_>>); 4] = [
             (
                 "kbit/s over time in s, means of half a second; in red the bitrate to keep",
                 vec![(&rate, BLUE), (&bitrate, RED)],

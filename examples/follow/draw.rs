@@ -9,6 +9,9 @@ use crate::outcome::{Outcome, Second};
 
 const COLOURS: [RGBColor; 3] = [BLUE, RED, GREEN];
 
+/// What a panel is called, and what it draws of each second.
+type Panel = (&'static str, fn(&Second) -> f64);
+
 /// Draws what each second of each call was like.
 pub fn draw(path: &Path, title: &str, outcomes: &[Outcome]) -> Result<()> {
     let area = SVGBackend::new(path, (1000, 900)).into_drawing_area();
@@ -18,7 +21,7 @@ pub fn draw(path: &Path, title: &str, outcomes: &[Outcome]) -> Result<()> {
     let line = |outcome: &Outcome, value: fn(&Second) -> f64| -> Vec<(f64, f64)> {
         (0..).zip(&outcome.seconds).map(|(at, second)| (f64::from(at), value(second))).collect()
     };
-    let panels: [(&str, fn(&Second) -> f64); 3] = [
+    let panels: [Panel; 3] = [
         ("media that arrived, kbit/s; capacity in grey, estimate dotted", |second| {
             second.media() as f64 / 1000.0
         }),
