@@ -5,7 +5,7 @@ use crate::Time;
 /// Bits fall with this power of the step. Measured on real clips: 1.3 to 1.6.
 const POWER: f64 = 1.4;
 /// Bits that any frame takes: its headers, and a flag for each superblock.
-const LEAST: f64 = 170.0;
+const LEAST: f64 = 120.0;
 /// A layer is never ahead by more seconds: what cannot be paid back is forgotten.
 const FURTHEST: f64 = 3.0;
 /// What frames cost is forgotten over this time, in seconds.
