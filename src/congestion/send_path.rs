@@ -207,8 +207,8 @@ impl SendPath {
 
     /// Starts a probe that the caller wants for a reason of its own, such as a layer that it would like to forward. The
     /// path makes its own as well, up to [`SendPathConfig::wanted`]; `false` if one of them is under way or is to come
-    /// first, or if more is under way than the path carries. A probe of a low bitrate lasts longer than it is asked to, up to a second, since a few packets tell
-    /// nothing.
+    /// first, or if more is under way than the path carries. A probe of a low bitrate lasts longer than it is asked to,
+    /// up to a second, since a few packets tell nothing.
     pub fn start_probe(&mut self, now: Time, probe: Probe) -> bool {
         let starts = self.transport_id.is_some() && self.is_open() && !self.estimator.is_starting();
         if starts {
@@ -298,12 +298,9 @@ impl SendPath {
         // The base layer is what is shown at all: it waits only behind a queue that is long in any case.
         let oldest = self.log.under_way().map(|sent| now - sent);
         let is_long = away > WINDOWS_OF_ALL * window && oldest.is_some_and(|age| age > LONG_QUEUE);
-        let held = match is_long {
-            _ if due || self.pacer.is_probing() || away <= window => None,
-            false => Some(PacketClass::Media),
-            true => Some(PacketClass::Retransmission),
-        };
-        self.pacer.set_held(held);
+        let held = if is_long { PacketClass::Retransmission } else { PacketClass::Media };
+        let goes = due || self.pacer.is_probing() || away <= window;
+        self.pacer.set_held((!goes).then_some(held));
     }
 
     /// Bytes that are under way at most if the path carries the estimate.

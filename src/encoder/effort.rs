@@ -74,7 +74,7 @@ impl Class {
 
 impl Speeds {
     /// The levels of effort, from slow to fast: from 2 % fewer bits than at [`DEFAULT_SPEED`](super::DEFAULT_SPEED) in
-    /// 1.3 times the time to 25 % more bits, at equal Y-PS16R, in 0.62 times the time. The source has the whole table.
+    /// 1.3 times the time to 25 % more bits, at equal Y-PSNR, in 0.62 times the time. The source has the whole table.
     pub const LEVELS: [Self; 16] = [
         Self::new(0, 0, 0, 0),
         Self::new(0, 0, 1, 1),

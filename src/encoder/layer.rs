@@ -25,7 +25,7 @@ pub(crate) struct Reference {
     pub(crate) frame: Arc<Frame<u8>>,
     pub(crate) cdfs: Box<CDFContext>,
     /// Some samples of its source, to tell how much the next one differs.
-    pub(crate) sampled: Vec<u8>,
+    pub(crate) sampled: Arc<[u8]>,
     /// Number of the picture that it is a frame of.
     pub(crate) picture_number: u64,
     /// Its vectors, if it has a temporal reference.
@@ -98,6 +98,8 @@ pub(crate) struct LayerCoder {
     directions: Vec<Option<CdefDirections>>,
     /// Vectors of the layer's last frame that has any.
     last_motion: Option<Arc<MotionField>>,
+    /// Every fourth sample of every fourth row of the source's luma.
+    sampled: Arc<[u8]>,
 }
 
 fn new_frame(size: (usize, usize)) -> Frame<u8> {
@@ -136,6 +138,7 @@ impl LayerCoder {
             deblocked: new_frame(size),
             directions: Vec::new(),
             last_motion: None,
+            sampled: Arc::default(),
         }
     }
 
@@ -175,6 +178,8 @@ impl LayerCoder {
                 }
             },
         );
+        let rows = picture.luma().rows().step_by(4);
+        self.sampled = rows.flat_map(|row| row.iter().copied().step_by(4)).collect();
     }
 
     /// Codes one frame of the samples that were set last.
@@ -254,7 +259,7 @@ impl LayerCoder {
                 size: self.size,
                 frame: Arc::clone(&self.fs.rec),
                 cdfs: adapted,
-                sampled: self.sampled().collect(),
+                sampled: Arc::clone(&self.sampled),
                 motion,
                 picture_number: job.picture_number,
             }),
@@ -268,16 +273,10 @@ impl LayerCoder {
         }
     }
 
-    /// Every fourth sample of every fourth row of the source's luma.
-    fn sampled(&self) -> impl Iterator<Item = u8> {
-        let plane = &self.fs.input.planes[0];
-        let (width, height) = self.size;
-        (0..height).step_by(4).flat_map(move |y| plane.row(y as isize)[..width].iter().copied().step_by(4))
-    }
-
     /// The mean difference of the source to that of a reference, in luma.
     pub(crate) fn change(&self, reference: &Reference) -> f64 {
-        let differences = self.sampled().zip(&reference.sampled).map(|(a, &b)| u64::from(a.abs_diff(b)));
+        let differences =
+            self.sampled.iter().zip(&*reference.sampled).map(|(a, &b)| u64::from(a.abs_diff(b)));
         differences.sum::<u64>() as f64 / reference.sampled.len() as f64
     }
 

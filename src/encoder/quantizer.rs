@@ -17,12 +17,6 @@ pub(crate) struct Quantizer {
 }
 
 impl Quantizer {
-    /// The quantizer of a frame, if `base` is the index of the lowest of `temporal_layers` temporal layers.
-    pub(crate) fn of_frame(base: u8, key: bool, temporal_id: u8, temporal_layers: u8) -> Self {
-        let place = Place { key, temporal_id, temporal_layers };
-        Self::new(place.qindex(base), place.lambda())
-    }
-
     /// `lambda` is the value of a bit in squared error, relative to its usual value.
     pub(crate) fn new(qindex: u8, lambda: f32) -> Self {
         let (dc, ac) = (DC_STEP[usize::from(qindex)], AC_STEP[usize::from(qindex)]);
@@ -46,22 +40,11 @@ pub(crate) struct Place {
 impl Place {
     /// The quantizer index, if `base` is that of the lowest temporal layer.
     pub(crate) fn qindex(self, base: u8) -> u8 {
-        let percent = match self.temporal_id {
-            0 if self.temporal_layers == 1 => {
-                if self.key {
-                    75
-                } else {
-                    100
-                }
-            }
-            0 => {
-                if self.key {
-                    76
-                } else {
-                    100
-                }
-            }
-            1 => 126,
+        let percent = match (self.temporal_id, self.key) {
+            (0, true) if self.temporal_layers == 1 => 75,
+            (0, true) => 76,
+            (0, false) => 100,
+            (1, _) => 126,
             _ => 130,
         };
         (u32::from(base) * percent / 100).clamp(MIN_QINDEX.into(), 255) as u8

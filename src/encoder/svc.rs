@@ -12,10 +12,7 @@ use super::effort::{Speeds, effort};
 use super::error::EncodeError;
 use super::header;
 use super::layer::{self, CodedFrame, Job, LayerCoder, Reference};
-use super::rate::{
-    Bitrate, BitrateController, CodedBits, Controller, FrameBudget, LayerBitrates, RateConfig,
-    highest_bitrate,
-};
+use super::rate::{Bitrate, CodedBits, Controller, FrameBudget, LayerBitrates, RateConfig, highest_bitrate};
 use super::unit::{LayerFrame, TemporalUnit};
 use crate::Time;
 use crate::bitstream::{RefSlots, SequenceHeader};
@@ -69,13 +66,7 @@ impl SvcEncoder {
         if quantizer == 0 {
             return Err(EncodeError::Quantizer);
         }
-        let rate = match &config.rate {
-            None => Controller::Fixed(quantizer),
-            Some(rate) => {
-                let controller = BitrateController::new(checked(rate)?.clone(), mode, size);
-                Controller::Bitrate(Box::new(controller))
-            }
-        };
+        let rate = Controller::new(&config)?;
         let layers = new_layers(&config)?;
         let pool = match threads {
             0 => None,
@@ -115,9 +106,7 @@ impl SvcEncoder {
             return Err(EncodeError::Quantizer);
         }
         self.config.quantizer = quantizer;
-        self.config.rate = None;
-        self.rate = Controller::Fixed(quantizer);
-        Ok(())
+        self.set_rate(None)
     }
 
     /// Keeps a bitrate from the next picture on; none to go on at the constant quantizer.
@@ -125,16 +114,14 @@ impl SvcEncoder {
     /// # Errors
     /// [`EncodeError::Rate`] if the bitrate is 0, or the bounds of the quantizer are.
     pub fn set_rate(&mut self, rate: Option<RateConfig>) -> Result<(), EncodeError> {
-        match (&rate, &mut self.rate) {
-            (None, controller) => *controller = Controller::Fixed(self.config.quantizer),
-            (Some(rate), Controller::Bitrate(controller)) => controller.set_config(checked(rate)?.clone()),
-            (Some(rate), controller) => {
-                let SvcConfig { mode, size, .. } = self.config;
-                *controller =
-                    Controller::Bitrate(Box::new(BitrateController::new(checked(rate)?.clone(), mode, size)));
+        let config = SvcConfig { rate, ..self.config.clone() };
+        match (&config.rate, &mut self.rate) {
+            (Some(rate), Controller::Bitrate(controller)) if rate.is_valid() => {
+                controller.set_config(rate.clone());
             }
+            (_, controller) => *controller = Controller::new(&config)?,
         }
-        self.config.rate = rate;
+        self.config = config;
         Ok(())
     }
 
@@ -402,16 +389,6 @@ impl SvcEncoder {
         }
         self.layers[usize::from(plan.layer.spatial_id)].last = Some(Arc::clone(&coded.reference));
     }
-}
-
-/// A configuration of rate control whose values are in range.
-fn checked(rate: &RateConfig) -> Result<&RateConfig, EncodeError> {
-    let some = match rate.bitrate {
-        Bitrate::Total(total) => total > 0,
-        Bitrate::Layers(bitrates) => bitrates.total() > 0,
-    };
-    let quantizers = &rate.quantizers;
-    if some && *quantizers.start() > 0 && !quantizers.is_empty() { Ok(rate) } else { Err(EncodeError::Rate) }
 }
 
 /// The layers of a configuration, whose fields other than the quantizer are checked.

@@ -70,7 +70,8 @@ pub struct VideoSenderConfig {
     /// Synchronization source and payload type of the parity packets.
     pub fec: (u32, u8),
     /// Whether the encoder keeps to what the path carries, if the path is the sender's own: of the bitrate that
-    /// [`SvcConfig::rate`] has, only the proportions of the layers count then, if it gives them one by one. Otherwise the encoder's configuration says what it keeps.
+    /// [`SvcConfig::rate`] has, only the proportions of the layers count then, if it gives them one by one. Otherwise the
+    /// encoder's configuration says what it keeps.
     #[cfg(feature = "encoder")]
     pub follow_path: bool,
     /// The most that the encoder takes of the path, in bit/s; `None` for [`SvcEncoder::highest_bitrate`].

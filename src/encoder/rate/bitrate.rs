@@ -83,6 +83,14 @@ fn begins(frame: &FramePlan) -> bool {
     frame.temporal_ref.is_none()
 }
 
+/// Seconds of their bitrates by which layers are ahead together.
+fn mean_ahead<'a>(layers: impl Iterator<Item = &'a Layer>) -> f64 {
+    let (ahead, bitrate) = layers.fold((0.0, 0.0), |(ahead, bitrate), layer| {
+        (ahead + layer.ahead * layer.bitrate, bitrate + layer.bitrate)
+    });
+    ahead / f64::max(bitrate, 1.0)
+}
+
 impl BitrateController {
     pub(in crate::encoder) fn new(config: RateConfig, mode: ScalabilityMode, size: Size) -> Self {
         let structure = mode.structure();
@@ -192,9 +200,9 @@ impl BitrateController {
                 let fits = self.layer(frame.layer).inter.step(room * ROOM_AIM, novelty);
                 (self.inter_index(frame.layer, fits), (budget * MOST).min(room * ROOM))
             };
-            let (least, largest) = (*self.config.quantizers.start(), *self.config.quantizers.end());
+            let largest = *self.config.quantizers.end();
             let lambda = self.place(frame.layer, begins(frame)).lambda();
-            let q = Quantizer::new(qindex.clamp(least, largest), lambda);
+            let q = Quantizer::new(self.bounded(qindex), lambda);
             let still = !begins(frame) && is_still(novelty);
             planned.push(FrameBudget { q, lambda, most, largest, still });
         }
@@ -312,10 +320,14 @@ impl BitrateController {
         }
     }
 
+    /// The nearest index that a frame may have.
+    fn bounded(&self, qindex: u8) -> u8 {
+        qindex.clamp(*self.config.quantizers.start(), *self.config.quantizers.end())
+    }
+
     /// Bit/s of a layer at this base index.
     fn rate(&self, layer: LayerId, base: u8) -> f64 {
-        let qindex = self.place(layer, false).qindex(base);
-        let qindex = qindex.clamp(*self.config.quantizers.start(), *self.config.quantizers.end());
+        let qindex = self.bounded(self.place(layer, false).qindex(base));
         self.layer(layer).inter.mean_bits(quantizer::step(qindex)) / self.interval_of(layer)
     }
 
@@ -394,9 +406,8 @@ impl BitrateController {
                 self.coded.iter().copied().filter(|other| other.spatial_id == layer.spatial_id).collect()
             }
         };
-        let layers = || together.iter().map(|&layer| self.layer(layer));
-        let bitrate: f64 = layers().map(|layer| layer.bitrate).sum();
-        let ahead = layers().map(|layer| layer.ahead * layer.bitrate).sum::<f64>() / bitrate.max(1.0);
+        let bitrate: f64 = together.iter().map(|&layer| self.layer(layer).bitrate).sum();
+        let ahead = mean_ahead(together.iter().map(|&layer| self.layer(layer)));
         let free = FREE * self.config.buffer.as_secs_f64();
         let payback = ((ahead - free) / PAYBACK).clamp(-MOST_PAYBACK, MOST_PAYBACK);
         let base = self.base_for(&together, bitrate * (1.0 - payback));
@@ -415,9 +426,7 @@ impl BitrateController {
     /// Lets all temporal layers of a spatial layer pay for the frame that it began with.
     fn spread(&mut self, spatial_id: u8) {
         let of_spatial = &mut self.layers[usize::from(spatial_id)];
-        let bitrate: f64 = of_spatial.iter().map(|layer| layer.bitrate).sum();
-        let ahead =
-            of_spatial.iter().map(|layer| layer.ahead * layer.bitrate).sum::<f64>() / bitrate.max(1.0);
+        let ahead = mean_ahead(of_spatial.iter());
         for layer in of_spatial {
             layer.ahead = ahead;
         }

@@ -98,4 +98,13 @@ impl RateConfig {
         let buffer = Duration::from_millis(600);
         Self { bitrate, limits: Vec::new(), buffer, quantizers: 10..=255, drop_pictures: false }
     }
+
+    /// Whether there is a bitrate, and an index between the bounds.
+    pub(in crate::encoder) fn is_valid(&self) -> bool {
+        let bitrate = match self.bitrate {
+            Bitrate::Total(total) => total,
+            Bitrate::Layers(bitrates) => bitrates.total(),
+        };
+        bitrate > 0 && *self.quantizers.start() > 0 && !self.quantizers.is_empty()
+    }
 }

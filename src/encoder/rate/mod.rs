@@ -21,6 +21,8 @@ pub use config::{Bitrate, LayerBitrates, RateConfig};
 pub(super) use bitrate::BitrateController;
 pub(super) use split::highest_bitrate;
 
+use super::config::SvcConfig;
+use super::error::EncodeError;
 use super::quantizer::{self, Place, Quantizer};
 use crate::Time;
 use crate::structure::{DecodeTargets, FramePlan, PicturePlan};
@@ -61,6 +63,21 @@ pub(super) struct CodedBits {
 }
 
 impl Controller {
+    /// What an encoder of this configuration keeps.
+    ///
+    /// # Errors
+    /// [`EncodeError::Rate`] if the configuration of a bitrate is out of range.
+    pub(super) fn new(config: &SvcConfig) -> Result<Self, EncodeError> {
+        match &config.rate {
+            None => Ok(Self::Fixed(config.quantizer)),
+            Some(rate) if rate.is_valid() => {
+                let controller = BitrateController::new(rate.clone(), config.mode, config.size);
+                Ok(Self::Bitrate(Box::new(controller)))
+            }
+            Some(_) => Err(EncodeError::Rate),
+        }
+    }
+
     /// The quantizers of the frames of a picture that is about to be coded, in the order of the plan. `novelty` tells
     /// how much there is to code in a frame: how much its source differs from that of its temporal reference or, if it
     /// has none, from sample to sample.
@@ -74,8 +91,9 @@ impl Controller {
             Self::Fixed(base) => {
                 let temporal_layers = picture.mode.structure().temporal_layers;
                 let budget = |temporal_id| {
-                    let lambda = Place { key: picture.key, temporal_id, temporal_layers }.lambda();
-                    let q = Quantizer::of_frame(*base, picture.key, temporal_id, temporal_layers);
+                    let place = Place { key: picture.key, temporal_id, temporal_layers };
+                    let lambda = place.lambda();
+                    let q = Quantizer::new(place.qindex(*base), lambda);
                     FrameBudget { q, lambda, most: f64::INFINITY, largest: 255, still: false }
                 };
                 picture.frames.iter().map(|frame| budget(frame.layer.temporal_id)).collect()
