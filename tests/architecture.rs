@@ -26,9 +26,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("decoder", &["picture", "bitstream"]),
     ("rtp", &["time", "picture", "structure", "bitstream"]),
     ("congestion", &["time", "rtp"]),
-    ("relay", &["time", "structure", "rtp"]),
-    ("e2ee", &["time", "structure", "rtp"]),
     ("select", &["time", "picture", "structure", "bitstream"]),
+    ("relay", &["time", "picture", "structure", "rtp", "congestion", "select"]),
+    ("e2ee", &["time", "structure", "rtp"]),
     (
         "session",
         &[

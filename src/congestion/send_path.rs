@@ -1,84 +1,18 @@
-//! The sending end of one path, with all its parts joined.
+//! The sending end of one path, for packets that are written already.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
-use super::estimator::{Estimator, PROBE_BITS};
 use super::feedback::FeedbackError;
-use super::pacer::{PacedPacket, Pacer, PacerConfig, PacerOutput, PacketClass};
-use super::sent::SentLog;
+use super::pacer::{PacedPacket, PacketClass};
+use super::path::{PacedPath, PathOutput, SendPathConfig};
 use super::types::{PathState, Probe};
 use crate::Time;
-use crate::rtp::{RtcpMessage, RtpHeader, RtpPacket};
+use crate::rtp::{RtcpMessage, RtpPacket};
 
-/// Silence and probes are looked after in steps of this, as long as packets are sent.
-const STEP: Duration = Duration::from_millis(20);
-/// A path is in use for this long after a packet. One that is not in use is not probed.
-const IN_USE: Duration = Duration::from_secs(1);
-/// Media is held back while more is under way than the estimate brings in a round trip and this time, in which a report
-/// comes, and than these bytes; all else but audio while it is so many times as much.
-const WINDOW_REPORT: Duration = Duration::from_millis(150);
-const LEAST_WINDOW: usize = 4000;
-const WINDOWS_OF_ALL: usize = 2;
-/// And only if the oldest packet under way was sent longer ago than this.
-const LONG_QUEUE: Duration = Duration::from_millis(500);
-/// A packet goes all the same after this time without one, or half a round trip if that is longer.
-const HELD_FOR: Duration = Duration::from_millis(200);
-/// How long silence is listened to.
-const LISTENS: Duration = Duration::from_secs(5);
-/// A bitrate is told of if it differs from the last one by one part in this.
-const CHANGE: u64 = 20;
-/// A probe that a caller asks for lasts no longer than this to have enough bits.
-const LONGEST_PROBE: Duration = Duration::from_secs(1);
 /// Bytes of the blocks that packets are copied into: one allocation for about 50 packets.
 const BLOCK: usize = 64 << 10;
-/// RTP padding has this many bytes at most (RFC 3550, section 5.1).
-const MAX_PADDING: usize = 255;
-/// The P bit of the first byte.
-const PADDING_BIT: u8 = 0x20;
-
-/// The properties of a [`SendPath`].
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
-pub struct SendPathConfig {
-    /// The bit/s that the estimate begins with.
-    pub start: u64,
-    /// The bit/s that the streams could use if the path carried it. As long as the estimate is below that, the path is
-    /// probed for more.
-    pub wanted: u64,
-    /// The properties of the pacer.
-    pub pacer: PacerConfig,
-    /// Bytes that each packet has on the wire besides those that are handed in: IP, UDP, SRTP's tag.
-    pub overhead: usize,
-    /// Synchronization source of the padding, which no stream has.
-    pub padding_ssrc: u32,
-    /// RTP payload type of the padding, 0 to 127. Nobody looks at it.
-    pub padding_payload_type: u8,
-}
-
-impl Default for SendPathConfig {
-    /// 300 kbit/s at the start, and all else as [`SendPathConfig::new`] has it.
-    fn default() -> Self {
-        Self::new(300_000)
-    }
-}
-
-impl SendPathConfig {
-    /// An estimate that begins with so many bit/s, 2.5 Mbit/s wanted, 38 bytes of overhead (IPv4, UDP, and a tag of 80
-    /// bits), and padding of a random SSRC.
-    pub fn new(start: u64) -> Self {
-        Self {
-            start,
-            wanted: 2_500_000,
-            pacer: PacerConfig::default(),
-            overhead: 38,
-            padding_ssrc: RandomState::new().hash_one("padding") as u32,
-            padding_payload_type: 127,
-        }
-    }
-}
 
 /// A packet of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,13 +46,6 @@ pub enum SendPathOutput {
     Timeout(Option<Time>),
 }
 
-/// Padding that is still to be sent for a probe.
-#[derive(Debug, Clone, Copy)]
-struct Padding {
-    bytes: usize,
-    probe: u32,
-}
-
 /// A packet that waits, and where its transport-wide number is.
 #[derive(Debug)]
 struct Waiting {
@@ -131,29 +58,15 @@ struct Waiting {
 /// Packets go in by [`handle_packet`](Self::handle_packet), in any number of streams, and come out by
 /// [`poll`](Self::poll) when they are due, each with the path's next transport-wide number. The number is written into
 /// the header extension, which has to be there with two bytes; packets without it are paced all the same, but the path
-/// learns nothing from them. Feedback messages go to [`handle_feedback`](Self::handle_feedback).
-///
-/// # Padding
-///
-/// Probes need packets when the streams have none. They are RTP packets of nothing but padding, up to 255 bytes each
-/// (RFC 3550, section 5.1), of an SSRC of their own. So no stream has a gap in its sequence numbers, a relay that
-/// forwards the streams it knows passes them over, and so does a receiver; all of them count for transport-wide
-/// feedback, which goes by the path and not by the stream.
+/// learns nothing from them. Feedback messages go to [`handle_feedback`](Self::handle_feedback). Probes bring packets of
+/// padding: see [`PacedPath`].
 #[derive(Debug)]
 pub struct SendPath {
-    config: SendPathConfig,
+    path: PacedPath<Waiting>,
     transport_id: Option<u8>,
-    pacer: Pacer<Waiting>,
-    log: SentLog,
-    estimator: Estimator,
-    padding: Option<Padding>,
-    padding_number: u16,
-    told: u64,
-    /// When a packet was last sent that was handed in, and when silence and probes were last looked after.
-    sent: Option<Time>,
-    looked: Option<Time>,
     /// Packets are copied in here, since those that are handed in are shared with a history.
     copies: BytesMut,
+    padding: Vec<u8>,
 }
 
 impl SendPath {
@@ -162,71 +75,48 @@ impl SendPath {
     /// [`SendPathConfig::start`]. It should be agreed on with the other end: one that sends no feedback is taken for a
     /// path that carries nothing.
     pub fn new(config: SendPathConfig, transport_id: Option<u8>) -> Self {
-        let mut estimator = Estimator::new(config.start);
-        estimator.set_wanted(config.wanted);
-        Self {
-            config,
-            transport_id,
-            pacer: Pacer::new(config.pacer, config.start),
-            log: SentLog::new(),
-            estimator,
-            padding: None,
-            padding_number: 0,
-            told: config.start,
-            sent: None,
-            looked: None,
-            copies: BytesMut::new(),
-        }
+        let path = PacedPath::new(config, transport_id);
+        Self { path, transport_id, copies: BytesMut::new(), padding: Vec::new() }
     }
 
     /// Sets [`SendPathConfig::wanted`].
     pub fn set_wanted(&mut self, bitrate: u64) {
-        self.estimator.set_wanted(bitrate);
+        self.path.set_wanted(bitrate);
     }
 
     /// Bytes that each packet has on the wire besides those that are handed in ([`SendPathConfig::overhead`]).
     pub fn overhead(&self) -> usize {
-        self.config.overhead
+        self.path.overhead()
     }
 
     /// How much the path carries, in bit/s on the wire.
     pub fn bitrate(&self) -> u64 {
-        self.estimator.bitrate()
+        self.path.bitrate()
     }
 
     /// All that is known of the path at `now`.
     pub fn state(&mut self, now: Time) -> PathState {
-        let under_way = self.log.under_way();
-        self.estimator.path(now, under_way)
+        self.path.state(now)
     }
 
     /// When the path was last found to carry less than was sent.
     pub fn over_used(&self) -> Option<Time> {
-        self.estimator.over_used()
+        self.path.over_used()
     }
 
-    /// Starts a probe that the caller wants for a reason of its own, such as a layer that it would like to forward. The
-    /// path makes its own as well, up to [`SendPathConfig::wanted`]; `false` if one of them is under way or is to come
-    /// first, or if more is under way than the path carries. A probe of a low bitrate lasts longer than it is asked to,
-    /// up to a second, since a few packets tell nothing.
+    /// Starts a probe: see [`PacedPath::start_probe`].
     pub fn start_probe(&mut self, now: Time, probe: Probe) -> bool {
-        let starts = self.transport_id.is_some() && self.is_open() && !self.estimator.is_starting();
-        if starts {
-            let enough = Duration::from_secs_f64(PROBE_BITS / probe.bitrate.max(1) as f64);
-            let duration = probe.duration.max(enough.min(LONGEST_PROBE));
-            self.pacer.start_probe(now, Probe { duration, ..probe });
-        }
-        starts
+        self.path.start_probe(now, probe)
     }
 
     /// How long the packets that wait would take at the estimate.
     pub fn queued_time(&self) -> Duration {
-        self.pacer.queued_time()
+        self.path.queued_time()
     }
 
     /// Bytes of the packets that wait, as they are on the wire.
     pub fn queued_bytes(&self) -> usize {
-        self.pacer.queued_bytes()
+        self.path.queued_bytes()
     }
 
     /// Takes a packet to be sent when it is due.
@@ -236,9 +126,9 @@ impl SendPath {
             let range = RtpPacket::read(&packet).ok()?.extension_range(id).ok()??;
             (range.len() == 2).then_some(range.start)
         });
-        let bytes = packet.len() + self.config.overhead;
+        let bytes = packet.len();
         let packet = Waiting { packet, number_at };
-        self.pacer.handle_packet(now, PacedPacket { class, frame, bytes, packet });
+        self.path.handle_packet(now, PacedPacket { class, frame, bytes, packet });
     }
 
     /// Takes a message that came at `now`.
@@ -246,98 +136,39 @@ impl SendPath {
     /// # Errors
     /// [`FeedbackError`], if it is no transport-wide feedback about packets of this path. It says nothing then.
     pub fn handle_feedback(&mut self, now: Time, message: &RtcpMessage) -> Result<(), FeedbackError> {
-        let reports = self.log.handle_feedback(now, message)?;
-        self.estimator.report(now, reports);
-        self.pacer.set_bitrate(now, self.estimator.bitrate());
-        Ok(())
+        self.path.handle_feedback(now, message)
     }
 
     /// What there is to send or to tell at `now`. The caller polls until it is told to wait.
     pub fn poll(&mut self, now: Time) -> SendPathOutput {
-        if let Some(packet) = self.pad(now) {
-            return SendPathOutput::Transmit(packet);
-        }
-        self.look_after(now);
-        let bitrate = self.bitrate();
-        if bitrate.abs_diff(self.told).saturating_mul(CHANGE) > self.told {
-            self.told = bitrate;
-            return SendPathOutput::Bitrate(bitrate);
-        }
         loop {
-            self.hold(now);
-            match self.pacer.poll(now) {
-                PacerOutput::Packet { packet, probe } => {
+            return match self.path.poll(now) {
+                PathOutput::Packet { packet, probe } => {
                     let PacedPacket { class, frame, bytes, packet } = packet;
-                    self.sent = Some(now);
                     let packet = self.number(now, packet, bytes, probe);
-                    return SendPathOutput::Transmit(PathPacket { class, frame, packet });
+                    SendPathOutput::Transmit(PathPacket { class, frame, packet })
                 }
-                PacerOutput::Padding { bytes, probe } => {
-                    self.padding = Some(Padding { bytes, probe });
-                    if let Some(packet) = self.pad(now) {
-                        return SendPathOutput::Transmit(packet);
-                    }
+                PathOutput::Padding(padding) => {
+                    self.padding.clear();
+                    // A vector has room for it.
+                    let Ok(()) = padding.write(&mut self.padding) else { continue };
+                    self.make_room(self.padding.len());
+                    self.copies.extend_from_slice(&self.padding);
+                    let packet = self.copies.split().freeze();
+                    let (class, frame) = (PacketClass::Media, u64::MAX);
+                    SendPathOutput::Transmit(PathPacket { class, frame, packet })
                 }
-                PacerOutput::Dropped { frame, class } => return SendPathOutput::Dropped { frame, class },
-                PacerOutput::Timeout(at) => {
-                    let step = self.looked.map(|looked| looked + STEP).filter(|_| self.listens(now));
-                    return SendPathOutput::Timeout(at.into_iter().chain(step).min());
-                }
-            }
+                PathOutput::Dropped { frame, class } => SendPathOutput::Dropped { frame, class },
+                PathOutput::Bitrate(bitrate) => SendPathOutput::Bitrate(bitrate),
+                PathOutput::Timeout(at) => SendPathOutput::Timeout(at),
+            };
         }
-    }
-
-    /// Holds packets back while more is under way than there would be if the path carried the estimate: it carries less,
-    /// or nothing, and what is sent now makes a queue that later packets wait behind. If everything under way was lost, no
-    /// report says so, so that a packet goes all the same now and then. They are further apart on a path whose queue is
-    /// long, since the slowest ones carry less than five packets a second.
-    fn hold(&mut self, now: Time) {
-        let (away, window) = (self.log.bytes_under_way(), self.window());
-        let longest = HELD_FOR.max(self.estimator.round_trip().unwrap_or_default() / 2);
-        let due = self.sent.is_none_or(|sent| now >= sent + longest);
-        // The base layer is what is shown at all: it waits only behind a queue that is long in any case.
-        let oldest = self.log.under_way().map(|sent| now - sent);
-        let is_long = away > WINDOWS_OF_ALL * window && oldest.is_some_and(|age| age > LONG_QUEUE);
-        let held = if is_long { PacketClass::Retransmission } else { PacketClass::Media };
-        let goes = due || self.pacer.is_probing() || away <= window;
-        self.pacer.set_held((!goes).then_some(held));
-    }
-
-    /// Bytes that are under way at most if the path carries the estimate.
-    fn window(&self) -> usize {
-        LEAST_WINDOW + self.estimator.window(WINDOW_REPORT)
-    }
-
-    /// Whether a probe may start: none is being sent, and the path carries what was sent.
-    fn is_open(&self) -> bool {
-        !self.pacer.is_probing() && self.log.bytes_under_way() <= self.window()
-    }
-
-    fn listens(&self, now: Time) -> bool {
-        self.transport_id.is_some() && self.sent.is_some_and(|sent| now < sent + LISTENS)
-    }
-
-    /// Looks after silence and probes.
-    fn look_after(&mut self, now: Time) {
-        if !self.listens(now) || self.looked.is_some_and(|looked| now < looked + STEP) {
-            return;
-        }
-        self.looked = Some(now);
-        self.estimator.silence(now, self.log.under_way());
-        let in_use = self.sent.is_some_and(|sent| now < sent + IN_USE);
-        if in_use
-            && self.is_open()
-            && let Some(probe) = self.estimator.probe(now)
-        {
-            self.pacer.start_probe(now, probe);
-        }
-        self.pacer.set_bitrate(now, self.estimator.bitrate());
     }
 
     /// Gives a packet the next number. Packets without room for one stay as they are.
     fn number(&mut self, now: Time, waiting: Waiting, bytes: usize, probe: Option<u32>) -> Bytes {
         let Waiting { packet, number_at: Some(at) } = waiting else { return waiting.packet };
-        let number = self.log.push(now, bytes, probe);
+        let number = self.path.number(now, bytes, probe);
         self.make_room(packet.len());
         self.copies.extend_from_slice(&packet);
         self.copies[at..at + 2].copy_from_slice(&number.to_be_bytes());
@@ -349,34 +180,6 @@ impl SendPath {
             self.copies.reserve(BLOCK.max(bytes));
         }
     }
-
-    /// The next packet of the padding that the pacer has asked for.
-    fn pad(&mut self, now: Time) -> Option<PathPacket> {
-        let Padding { bytes, probe } = self.padding?;
-        let id = self.transport_id?;
-        let header = RtpHeader {
-            payload_type: self.config.padding_payload_type & 127,
-            sequence_number: self.padding_number,
-            ssrc: self.config.padding_ssrc,
-            ..RtpHeader::default()
-        };
-        let around = self.config.overhead + header.size(&[(id, &[0; 2])]).ok()?;
-        let Some(room) = bytes.checked_sub(around).filter(|room| *room > 0) else {
-            self.padding = None;
-            return None;
-        };
-        let padding = room.min(MAX_PADDING);
-        self.padding = Some(Padding { bytes: room - padding, probe });
-        self.padding_number = self.padding_number.wrapping_add(1);
-        let number = self.log.push(now, around + padding, Some(probe));
-        self.make_room(around + padding);
-        header.write(&[(id, &number.to_be_bytes())], &mut self.copies).ok()?;
-        self.copies.put_bytes(0, padding - 1);
-        self.copies.put_u8(padding as u8);
-        self.copies[0] |= PADDING_BIT;
-        let packet = self.copies.split().freeze();
-        Some(PathPacket { class: PacketClass::Media, frame: u64::MAX, packet })
-    }
 }
 
 #[cfg(test)]
@@ -384,7 +187,7 @@ mod tests {
     use super::super::feedback::FeedbackConfig;
     use super::super::receive_path::ReceivePath;
     use super::*;
-    use crate::rtp::rtcp;
+    use crate::rtp::{RtpHeader, rtcp};
 
     const ID: u8 = 3;
 
@@ -443,7 +246,7 @@ mod tests {
         path.handle_packet(ms(0), PathPacket { class: PacketClass::Audio, ..media(4, plain.clone()) });
         let sent = drain(&mut path, ms(0)).0;
         assert_eq!(sent[0], plain, "as it was");
-        let is_padding = |packet: &&Bytes| packet[8..12] == path.config.padding_ssrc.to_be_bytes();
+        let is_padding = |packet: &&Bytes| packet[8..12] == path.path.padding_ssrc().to_be_bytes();
         let streams: Vec<&Bytes> = sent[1..].iter().filter(|packet| !is_padding(packet)).collect();
         assert_eq!(streams.len(), 3);
         let numbers: Vec<u16> = streams.iter().map(|packet| number(packet).unwrap()).collect();

@@ -30,7 +30,11 @@ pub mod packet;
 pub mod packetizer;
 pub mod payload;
 pub mod reassembler;
+#[cfg(any(feature = "relay", feature = "session"))]
+pub(crate) mod reporter;
 pub mod reports;
+#[cfg(any(feature = "relay", feature = "session"))]
+pub(crate) mod round_trip;
 pub mod rtcp;
 
 pub use descriptor::{

@@ -19,13 +19,13 @@ use super::DATA_PAYLOAD_TYPE;
 use super::incoming::{Incoming, IncomingStatistics, Opened};
 use super::outgoing::{Outgoing, OutgoingStatistics};
 use super::receiver::{MIN_RETRY, Refused};
-use super::round_trip::RoundTrip;
 use super::sender::{SendError, SenderOutput};
 use super::sequence::{MAX_NUMBERS, Sequence, Slot};
 use crate::Time;
 use crate::e2ee::{Context, KeyRing, OpenError, Opener, Sealer, SenderKeyError, SenderKeys};
 use crate::rtp::payload::sframe::PayloadHeader;
 use crate::rtp::reassembler::NackConfig;
+use crate::rtp::round_trip::RoundTrip;
 use crate::rtp::rtcp::{self, Lost, RtcpMessage};
 use crate::rtp::{PacketizeError, ReassemblerStatistics, RtpPacket, SentPackets};
 

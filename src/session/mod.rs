@@ -90,8 +90,6 @@ mod outgoing;
 mod playout;
 mod receiver;
 mod redundancy;
-mod reports;
-mod round_trip;
 mod sender;
 mod sequence;
 

@@ -7,8 +7,6 @@ use bytes::{Bytes, BytesMut};
 
 use super::held::{self, HeldFrames};
 use super::playout::Playout;
-use super::reports::ReceiverReports;
-use super::round_trip::RoundTrip;
 use super::{DESCRIPTOR_ID, PAYLOAD_TYPE, TRANSPORT_ID, payload_format};
 use crate::Time;
 use crate::congestion::{FeedbackConfig, ReceivePath};
@@ -21,6 +19,8 @@ use crate::rtp::fec::{FecError, Recoverer};
 use crate::rtp::frame_buffer::DropReason;
 use crate::rtp::payload::opaque;
 use crate::rtp::reassembler::{Abandoned, Accepted, NackConfig, Rejected};
+use crate::rtp::reporter::ReceiverReports;
+use crate::rtp::round_trip::RoundTrip;
 use crate::rtp::rtcp::{self, Lost, RtcpMessage};
 use crate::rtp::{
     DecodableUnit, FrameBuffer, FrameBufferConfig, FrameBufferEvent, OpenedFrame, Reassembler,

@@ -9,7 +9,6 @@ use bytes::{Bytes, BytesMut};
 #[cfg(feature = "encoder")]
 use super::follow::Follow;
 use super::redundancy::Redundancy;
-use super::reports::{self, SenderReports};
 use super::{DESCRIPTOR_ID, FEC_PAYLOAD_TYPE, PAYLOAD_TYPE, TRANSPORT_ID, payload_format};
 use crate::Time;
 use crate::congestion::{
@@ -22,6 +21,7 @@ use crate::encoder::{EffortGovernor, EncodeError, EncodeOptions, SvcConfig, SvcE
 use crate::picture::PictureView;
 use crate::relay::RefreshRequests;
 use crate::rtp::fec::{FecStream, Protector};
+use crate::rtp::reporter::{self, SenderReports};
 use crate::rtp::rtcp::{self, RtcpMessage};
 use crate::rtp::{
     Describer, DescriptorError, OutgoingFrame, PacketizeError, Packetizer, PacketizerConfig, Packets,
@@ -615,7 +615,7 @@ impl VideoSender {
     /// Takes what whoever receives the packets reports of them.
     fn report(&mut self, now: Time, block: &ReportBlock) {
         self.statistics.report = Some(*block);
-        if let Some(round_trip) = reports::round_trip(now, block) {
+        if let Some(round_trip) = reporter::round_trip(now, block) {
             self.statistics.round_trip = Some(round_trip);
             self.history.set_round_trip(round_trip.clamp(ROUND_TRIPS.0, ROUND_TRIPS.1));
         }

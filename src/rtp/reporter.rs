@@ -62,7 +62,7 @@ impl Schedule {
 
 /// Counts what a sender sends.
 #[derive(Debug, Default)]
-pub(super) struct SenderReports {
+pub(crate) struct SenderReports {
     schedule: Schedule,
     packets: u32,
     octets: u32,
@@ -70,14 +70,14 @@ pub(super) struct SenderReports {
 
 impl SenderReports {
     /// A packet with this much payload is sent.
-    pub(super) fn handle_packet(&mut self, now: Time, payload: usize) {
+    pub(crate) fn handle_packet(&mut self, now: Time, payload: usize) {
         self.schedule.handle_packet(now);
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(payload as u32);
     }
 
     /// The report that is due, if any. `timestamp` is that of `now`.
-    pub(super) fn poll(&mut self, now: Time, ssrc: u32, timestamp: u32) -> Option<RtcpMessage> {
+    pub(crate) fn poll(&mut self, now: Time, ssrc: u32, timestamp: u32) -> Option<RtcpMessage> {
         let Self { packets, octets, .. } = *self;
         self.schedule.poll(now).then(|| RtcpMessage::SenderReport {
             ssrc,
@@ -86,14 +86,14 @@ impl SenderReports {
         })
     }
 
-    pub(super) fn next_timeout(&self) -> Option<Time> {
+    pub(crate) fn next_timeout(&self) -> Option<Time> {
         self.schedule.next_timeout()
     }
 }
 
 /// The time from a sender report to the receiver's answer, without the time that the receiver had it; `None` if the
 /// receiver answered none, or none of the last ten seconds.
-pub(super) fn round_trip(now: Time, block: &ReportBlock) -> Option<Duration> {
+pub(crate) fn round_trip(now: Time, block: &ReportBlock) -> Option<Duration> {
     if block.last_report == 0 {
         return None;
     }
@@ -105,7 +105,7 @@ pub(super) fn round_trip(now: Time, block: &ReportBlock) -> Option<Duration> {
 
 /// Counts what a receiver receives of one stream (sections A.1, A.3 and A.8).
 #[derive(Debug, Default)]
-pub(super) struct ReceiverReports {
+pub(crate) struct ReceiverReports {
     schedule: Schedule,
     counts: Option<Counts>,
     /// The one after a sequence number that was far from the others.
@@ -129,7 +129,7 @@ struct Counts {
 
 impl ReceiverReports {
     /// A packet of the stream came.
-    pub(super) fn handle_packet(&mut self, now: Time, header: &RtpHeader) {
+    pub(crate) fn handle_packet(&mut self, now: Time, header: &RtpHeader) {
         let &RtpHeader { sequence_number, timestamp, .. } = header;
         let arrived = (now.since_start().as_micros() * CLOCK / 1_000_000) as u32;
         let transit = arrived.wrapping_sub(timestamp);
@@ -164,12 +164,12 @@ impl ReceiverReports {
     }
 
     /// A report of the stream's sender came.
-    pub(super) fn handle_report(&mut self, now: Time, info: &SenderInfo) {
+    pub(crate) fn handle_report(&mut self, now: Time, info: &SenderInfo) {
         self.last_report = Some((info.middle(), now));
     }
 
     /// The report that is due, if any.
-    pub(super) fn poll(&mut self, now: Time, ssrc: u32, media_ssrc: u32) -> Option<RtcpMessage> {
+    pub(crate) fn poll(&mut self, now: Time, ssrc: u32, media_ssrc: u32) -> Option<RtcpMessage> {
         let counts = self.counts.as_mut()?;
         if !self.schedule.poll(now) {
             return None;
@@ -195,7 +195,7 @@ impl ReceiverReports {
         Some(RtcpMessage::ReceiverReport { ssrc, blocks: vec![block] })
     }
 
-    pub(super) fn next_timeout(&self) -> Option<Time> {
+    pub(crate) fn next_timeout(&self) -> Option<Time> {
         self.schedule.next_timeout()
     }
 }

@@ -19,7 +19,7 @@ const RANGE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_s
 /// second time was overtaken by others, and not lost, and counts only if it comes once more. So the round-trip time is
 /// the lower quartile of the last measurements, and the median says how much they vary.
 #[derive(Debug)]
-pub(super) struct RoundTrip {
+pub(crate) struct RoundTrip {
     measured: VecDeque<Duration>,
     asked: VecDeque<Asked>,
 }
@@ -36,12 +36,12 @@ struct Asked {
 }
 
 impl RoundTrip {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { measured: VecDeque::with_capacity(MAX_MEASURED), asked: VecDeque::with_capacity(MAX_ASKED) }
     }
 
     /// Packets are asked for.
-    pub(super) fn handle_request(&mut self, now: Time, sequence_numbers: &[u16]) {
+    pub(crate) fn handle_request(&mut self, now: Time, sequence_numbers: &[u16]) {
         self.settle(now);
         for &sequence_number in sequence_numbers {
             match self.find(sequence_number) {
@@ -62,7 +62,7 @@ impl RoundTrip {
     }
 
     /// A packet came, for the first time or again, that may have been asked for.
-    pub(super) fn handle_arrival(&mut self, now: Time, sequence_number: u16) {
+    pub(crate) fn handle_arrival(&mut self, now: Time, sequence_number: u16) {
         if let Some(arrived) = self.find(sequence_number).map(|asked| &mut asked.arrived)
             && let Some(free) = arrived.iter_mut().find(|arrived| arrived.is_none())
         {
@@ -91,7 +91,7 @@ impl RoundTrip {
     }
 
     /// Takes a measurement.
-    pub(super) fn measure(&mut self, sample: Duration) {
+    pub(crate) fn measure(&mut self, sample: Duration) {
         if self.measured.len() == MAX_MEASURED {
             self.measured.pop_front();
         }
@@ -108,12 +108,12 @@ impl RoundTrip {
     }
 
     /// The round-trip time; `None` before the first measurement.
-    pub(super) fn smoothed(&self) -> Option<Duration> {
+    pub(crate) fn smoothed(&self) -> Option<Duration> {
         self.quartiles().map(|(quartile, _)| quartile)
     }
 
     /// The time in which an answer comes, if it comes.
-    pub(super) fn timeout(&self) -> Option<Duration> {
+    pub(crate) fn timeout(&self) -> Option<Duration> {
         let (quartile, median) = self.quartiles()?;
         // A fast path is not asked twice in the time in which packets overtake each other.
         let variation = ((median - quartile) * 4).clamp(quartile / 8, quartile / 2);
