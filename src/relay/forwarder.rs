@@ -102,7 +102,8 @@ impl Forwarder {
         }
         self.target = target;
         match target {
-            None => (self.current, self.needs) = (None, Refresh::NONE),
+            // Whoever pauses the stream need not hand its frames in: whatever comes is dropped.
+            None => (self.current, self.needs, self.dropped_layers) = (None, Refresh::NONE, u32::MAX),
             // The sequence may be known already, or not.
             Some(target) => match self.sequence.clone() {
                 Some(sequence) => {
@@ -124,6 +125,49 @@ impl Forwarder {
     /// The decode target that goes on now: another one than [`target`](Self::target) until that can be entered.
     pub fn current(&self) -> Option<DecodeTarget> {
         self.sequence.as_ref()?.targets.get(self.current?).copied()
+    }
+
+    /// Whether a frame has come, whether it was forwarded or not.
+    pub fn has_begun(&self) -> bool {
+        self.sequence.is_some()
+    }
+
+    /// The decode targets that the receiver can decode of what it gets now, as bits: those of the structure's that are
+    /// active and of which [`current`](Self::current) needs all frames.
+    pub fn active_decode_targets(&self) -> u32 {
+        let contained = self.sequence.as_ref().zip(self.current);
+        self.active & contained.map_or(0, |(sequence, current)| sequence.contained(current))
+    }
+
+    /// Whether a frame went on as the last of its picture.
+    pub(super) fn ended_picture(&self, frame: u64) -> bool {
+        self.decided.get(frame) == Decision::Forwarded { ends_picture: true }
+    }
+
+    /// A frame that was to go on is lost on the way to the receiver for good, since it waited for too long: neither does
+    /// what refers to it go on. Lower layers that do not need it do; for the others a refresh is asked for.
+    pub fn handle_loss(&mut self, now: Time, frame: u64, layer: LayerId) {
+        if !self.decided.get(frame).is_forwarded() {
+            return;
+        }
+        self.decided.insert(frame, Decision::Dropped);
+        // All that comes later of the layer refers to a frame of temporal layer 0. What refers to another one is over soon.
+        if layer.temporal_id > 0 {
+            return;
+        }
+        self.dropped_layers |= 1 << layer.spatial_id;
+        let Some((sequence, current)) = self.sequence.clone().zip(self.current) else { return };
+        let unharmed = |target: &usize| {
+            sequence.contains(current, *target) && !sequence.needs_layer(*target, layer.spatial_id)
+        };
+        let below = (0..sequence.targets.len()).filter(unharmed);
+        if sequence.needs_layer(current, layer.spatial_id) {
+            self.current = below.max_by_key(|&target| sequence.targets[target]);
+            if let Some(wanted) = self.wanted {
+                self.approach(now, &sequence, wanted);
+                self.ask_at = now.max(self.free_at);
+            }
+        }
     }
 
     /// Decides on a packet of a frame.

@@ -14,8 +14,8 @@ pub(super) struct Sequence {
     pub structure: Arc<DependencyStructure>,
     /// The layer that each decode target shows.
     pub targets: Vec<LayerId>,
-    /// For each decode target the set of those that need all of its frames, as bits.
-    contained_in: Vec<u32>,
+    /// For each decode target the set of those whose frames it needs all, itself among them, as bits.
+    contained: Vec<u32>,
 }
 
 impl Sequence {
@@ -31,18 +31,23 @@ impl Sequence {
         };
         let contains =
             |outer: usize, inner: usize| needs(inner).zip(needs(outer)).all(|(inner, outer)| outer || !inner);
-        let contained_in = (0..targets.len())
-            .map(|inner| {
-                let outer = (0..targets.len()).filter(|&outer| contains(outer, inner));
-                outer.fold(0, |bits, outer| bits | 1 << outer)
+        let contained = (0..targets.len())
+            .map(|outer| {
+                let inner = (0..targets.len()).filter(|&inner| contains(outer, inner));
+                inner.fold(0, |bits, inner| bits | 1 << inner)
             })
             .collect();
-        Self { structure, targets, contained_in }
+        Self { structure, targets, contained }
     }
 
     /// Whether every frame that decode target `inner` needs is one that `outer` needs too.
     pub fn contains(&self, outer: usize, inner: usize) -> bool {
-        self.contained_in.get(inner).is_some_and(|outers| outers >> outer & 1 != 0)
+        self.contained(outer) >> inner & 1 != 0
+    }
+
+    /// The decode targets whose frames `target` needs all, as bits: they can be decoded of what is forwarded for it.
+    pub fn contained(&self, target: usize) -> u32 {
+        self.contained.get(target).copied().unwrap_or(0)
     }
 
     /// The decode target to forward for a receiver that wants a layer: the best of those that are active and of no
@@ -80,6 +85,8 @@ impl Sequence {
 pub struct RelayFrame {
     /// The frame number, counted on beyond the descriptor's 16 bits.
     pub number: u64,
+    /// Whether the packet is the first of its frame.
+    pub start_of_frame: bool,
     /// Whether the packet is the last of its frame.
     pub end_of_frame: bool,
     /// What the frame means.
@@ -133,6 +140,11 @@ impl FrameReader {
         self.sequence.as_ref().map(|sequence| &sequence.structure)
     }
 
+    /// What is looked up in it.
+    pub(super) fn sequence(&self) -> Option<&Arc<Sequence>> {
+        self.sequence.as_ref()
+    }
+
     /// Reads the descriptor of a packet, which is the content of its header extension.
     ///
     /// # Errors
@@ -182,6 +194,7 @@ impl FrameReader {
         }
         Ok(RelayFrame {
             number,
+            start_of_frame: descriptor.start_of_frame,
             end_of_frame: descriptor.end_of_frame,
             dependencies,
             key,

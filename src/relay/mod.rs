@@ -36,16 +36,34 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod cache;
+mod chains;
+mod conduct;
+mod config;
+mod downlink;
 mod forwarder;
 mod frames;
+mod missing;
+mod rates;
+mod receiver;
 mod requests;
 mod rewrite;
+mod room;
+mod statistics;
 mod subscription;
 #[cfg(test)]
 mod tests;
+mod upstream;
+mod variants;
 
+pub use conduct::{Allowance, Misconduct};
+pub use config::{ParticipantId, RoomConfig, StreamConfig, StreamKind};
+pub use downlink::Rtx;
 pub use forwarder::{Forward, Forwarder, ForwarderConfig};
 pub use frames::{FrameReader, RelayFrame};
 pub use requests::RefreshRequests;
 pub use rewrite::SequenceMap;
-pub use subscription::Subscription;
+pub use room::{Room, RoomError, RoomOutput};
+pub use statistics::{ParticipantStatistics, RoomStatistics};
+pub use subscription::{Forwarded, Subscription};
+pub use upstream::StreamStatistics;

@@ -20,6 +20,8 @@ pub struct SequenceMap {
     dropped: [u64; WORDS],
     /// The number after one that was far behind the others.
     jump: Option<u16>,
+    /// Whether nothing is forwarded, so that the sender's numbers need not be told.
+    paused: bool,
 }
 
 impl SequenceMap {
@@ -38,9 +40,18 @@ impl SequenceMap {
         self.forwarded_as(number)
     }
 
+    /// Nothing is forwarded until [`forward`](Self::forward) is called again, which goes on without a gap, however many of
+    /// the sender's packets there were meanwhile.
+    pub fn pause(&mut self) {
+        self.paused = true;
+    }
+
     /// Leaves out the sender's packet `number`. `false` if the receiver misses a packet all the same, since later ones
     /// have been forwarded: then it is better to forward this one too.
     pub fn drop(&mut self, number: u16) -> bool {
+        if self.paused {
+            return true;
+        }
         if let Some(forwarded) = self.advance(number) {
             self.newest = Some((number, forwarded.wrapping_sub(1)));
             let place = number % WINDOW;
@@ -82,7 +93,10 @@ impl SequenceMap {
             return Some(number);
         };
         let passed = number.wrapping_sub(newest);
-        let forwarded = if (1..1 << 15).contains(&passed) {
+        let forwarded = if std::mem::take(&mut self.paused) {
+            self.begin_anew(number);
+            forwarded.wrapping_add(1)
+        } else if (1..1 << 15).contains(&passed) {
             for (word, mask) in places(newest.wrapping_add(1), passed.min(WINDOW)) {
                 self.dropped[word] &= !mask;
             }
@@ -90,10 +104,7 @@ impl SequenceMap {
         } else if newest.wrapping_sub(number) < WINDOW {
             return None;
         } else if self.jump == Some(number) {
-            // What came before has no number any more.
-            self.dropped = [u64::MAX; WORDS];
-            let place = number % WINDOW;
-            self.dropped[usize::from(place / 64)] &= !(1 << (place % 64));
+            self.begin_anew(number);
             forwarded.wrapping_add(1)
         } else {
             self.jump = Some(number.wrapping_add(1));
@@ -102,6 +113,13 @@ impl SequenceMap {
         self.jump = None;
         self.newest = Some((number, forwarded));
         Some(forwarded)
+    }
+
+    /// What came before `number` has no number any more.
+    fn begin_anew(&mut self, number: u16) {
+        self.dropped = [u64::MAX; WORDS];
+        let place = number % WINDOW;
+        self.dropped[usize::from(place / 64)] &= !(1 << (place % 64));
     }
 
     fn is_dropped(&self, number: u16) -> bool {
@@ -172,6 +190,18 @@ mod tests {
         );
         assert_eq!((map.original(40_001), map.original(40_003)), (None, Some(10_002)));
         assert_eq!(map.forward(9_999), None);
+    }
+
+    #[test]
+    fn a_stream_that_was_paused_goes_on_without_a_gap() {
+        let mut map = SequenceMap::new();
+        map.forward(100);
+        map.pause();
+        assert!(map.drop(101));
+        assert_eq!(map.forward(9000), Some(101));
+        assert_eq!((map.original(100), map.original(101), map.forward(9001)), (None, Some(9000), Some(102)));
+        // A packet of before the pause that comes late has no number.
+        assert_eq!(map.forward(8999), None);
     }
 
     /// What each number became, in a plain table.

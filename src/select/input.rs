@@ -263,3 +263,22 @@ pub struct Cap {
     /// The most bit/s: of the stream, or of all streams together if the cap is for all.
     pub max_bitrate: Option<u64>,
 }
+
+impl Cap {
+    /// What both caps allow.
+    pub fn and(self, other: Self) -> Self {
+        fn least<T: PartialOrd>(one: Option<T>, other: Option<T>) -> Option<T> {
+            match (one, other) {
+                (Some(one), Some(other)) => Some(if other < one { other } else { one }),
+                (one, other) => one.or(other),
+            }
+        }
+        Self {
+            max_spatial_id: least(self.max_spatial_id, other.max_spatial_id),
+            max_temporal_id: least(self.max_temporal_id, other.max_temporal_id),
+            max_height: least(self.max_height, other.max_height),
+            max_frame_rate: least(self.max_frame_rate, other.max_frame_rate),
+            max_bitrate: least(self.max_bitrate, other.max_bitrate),
+        }
+    }
+}

@@ -131,6 +131,17 @@ impl Selector {
         self.streams.retain(|stream| stream.named != (false, false) || !stream.offer.layers.is_empty());
     }
 
+    /// The last decision.
+    pub fn decision(&self) -> &Decision {
+        &self.decision
+    }
+
+    /// Whether a stream has a window that can be seen.
+    pub fn shows(&self, stream: StreamId) -> bool {
+        let at = self.streams.binary_search_by_key(&stream, |stream| stream.id);
+        at.is_ok_and(|at| self.streams[at].window.visible)
+    }
+
     /// Forgets a stream.
     pub fn remove_stream(&mut self, stream: StreamId) {
         self.streams.retain(|known| known.id != stream);

@@ -1,0 +1,403 @@
+//! The path to one receiver, and its share of each stream.
+
+use std::time::Duration;
+
+use super::cache::{Packet, PacketCache};
+use super::forwarder::ForwarderConfig;
+use super::frames::RelayFrame;
+use super::subscription::{Forwarded, Subscription};
+use super::variants::{Variant, Variants, write_rtx};
+use crate::Time;
+use crate::congestion::{PacedPacket, PacedPath, PacketClass, PathOutput, PathState, Probe, SendPathConfig};
+use crate::rtp::packet::RtpPacketMut;
+use crate::rtp::rtcp::{Lost, RtcpMessage};
+use crate::structure::{DecodeTarget, LayerId, Refresh};
+
+/// Of the number of a frame on the path: a packet that is sent again.
+const AGAIN: u64 = 1 << 63;
+/// In place of a temporal layer: a packet that is not of a layer.
+const WHOLE: u64 = 0xf;
+/// Sequence numbers that a message can ask for: each costs a search.
+const MAX_ASKED: usize = 512;
+/// Packets that are remembered to have been sent again, a power of two.
+const REMEMBERED: usize = 256;
+/// From one time that a packet goes out again to the next, before the round trip is known.
+const INTERVAL: Duration = Duration::from_millis(50);
+/// Bytes that may be sent again at once, and for each byte that is sent again, bytes that have to be sent for the first
+/// time.
+const MAX_BURST: usize = 256 << 10;
+const SHARE: usize = 2;
+
+/// What is sent of a packet.
+#[derive(Debug)]
+struct Outgoing {
+    variant: Variant,
+    sequence_number: u16,
+    end_of_picture: bool,
+    /// The slot, if it is sent as RFC 4588 has it.
+    rtx: Option<u16>,
+}
+
+/// How a receiver gets retransmissions, if not as they were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "callers build it")]
+pub struct Rtx {
+    /// Synchronization source of the retransmissions (RFC 4588).
+    pub ssrc: u32,
+    /// Their RTP payload type, 0 to 127.
+    pub payload_type: u8,
+}
+
+/// What has been sent again, so that nobody gets a packet over and over.
+#[derive(Debug)]
+struct Again {
+    /// The packet of sequence number n is at n modulo the length. Made with the first request.
+    sent: Vec<Option<(u16, Time)>>,
+    budget: usize,
+}
+
+impl Again {
+    fn may_send(&mut self, now: Time, number: u16, bytes: usize, interval: Duration) -> bool {
+        if self.sent.is_empty() {
+            self.sent = vec![None; REMEMBERED];
+        }
+        let place = &mut self.sent[usize::from(number) % REMEMBERED];
+        let lately = place.is_some_and(|(sent, at)| sent == number && now - at < interval);
+        if lately || self.budget < bytes {
+            return false;
+        }
+        self.budget -= bytes;
+        *place = Some((number, now));
+        true
+    }
+}
+
+/// One stream of a receiver.
+#[derive(Debug)]
+pub(super) struct Slot {
+    /// The stream's place in the room.
+    pub stream: usize,
+    share: Share,
+    again: Again,
+    rtx: Option<(Rtx, u16)>,
+}
+
+#[derive(Debug)]
+enum Share {
+    Layers(Box<Subscription>),
+    /// Audio and data go on as they are.
+    Whole,
+}
+
+/// The path to a receiver.
+#[derive(Debug)]
+pub(super) struct Downlink {
+    path: PacedPath<Outgoing>,
+    slots: Vec<Option<Slot>>,
+    has_send_time: bool,
+    pub sent: Sent,
+}
+
+/// What was sent to a receiver.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Sent {
+    pub packets: u64,
+    pub bytes: u64,
+    pub again: u64,
+    pub padding: u64,
+    /// Frames that waited for too long.
+    pub frames_dropped: u64,
+}
+
+impl Downlink {
+    pub fn new(config: SendPathConfig, transport_id: u8, has_send_time: bool) -> Self {
+        Self {
+            path: PacedPath::new(config, Some(transport_id)),
+            slots: Vec::new(),
+            has_send_time,
+            sent: Sent::default(),
+        }
+    }
+
+    /// Adds a stream, of which layers are chosen or not.
+    pub fn add(&mut self, stream: usize, layers: Option<ForwarderConfig>) -> usize {
+        let share = match layers {
+            Some(config) => Share::Layers(Box::new(Subscription::new(config))),
+            None => Share::Whole,
+        };
+        let again = Again { sent: Vec::new(), budget: MAX_BURST };
+        let slot = Some(Slot { stream, share, again, rtx: None });
+        match self.slots.iter().position(Option::is_none) {
+            Some(free) => {
+                self.slots[free] = slot;
+                free
+            }
+            None => {
+                self.slots.push(slot);
+                self.slots.len() - 1
+            }
+        }
+    }
+
+    pub fn remove(&mut self, slot: usize) {
+        self.slots[slot] = None;
+    }
+
+    pub fn slots(&self) -> impl Iterator<Item = (usize, &Slot)> {
+        self.slots.iter().enumerate().filter_map(|(at, slot)| Some((at, slot.as_ref()?)))
+    }
+
+    /// The slot of a stream.
+    pub fn slot_of(&self, stream: usize) -> Option<usize> {
+        self.slots().find(|(_, slot)| slot.stream == stream).map(|(at, _)| at)
+    }
+
+    pub fn set_rtx(&mut self, slot: usize, rtx: Option<Rtx>) {
+        if let Some(slot) = &mut self.slots[slot] {
+            slot.rtx = rtx.map(|rtx| (rtx, 0));
+        }
+    }
+
+    pub fn subscription(&self, slot: usize) -> Option<&Subscription> {
+        match &self.slots.get(slot)?.as_ref()?.share {
+            Share::Layers(subscription) => Some(subscription),
+            Share::Whole => None,
+        }
+    }
+
+    pub fn set_target(&mut self, now: Time, slot: usize, target: Option<DecodeTarget>) {
+        if let Some(Slot { share: Share::Layers(subscription), .. }) = &mut self.slots[slot] {
+            subscription.set_target(now, target);
+        }
+    }
+
+    /// Takes a packet of a slot's stream. `false` if the receiver does not get it.
+    pub fn handle_packet(
+        &mut self,
+        now: Time,
+        at: usize,
+        packet: &Packet,
+        frame: Option<&RelayFrame>,
+        class: Option<PacketClass>,
+        variants: &mut Variants,
+    ) -> bool {
+        let Some(Some(slot)) = self.slots.get_mut(at) else { return false };
+        let number = packet.sequence_number;
+        let forwarded = match (&mut slot.share, frame) {
+            (Share::Layers(subscription), Some(frame)) => subscription.handle_frame(now, frame, number),
+            (Share::Layers(subscription), None) => subscription.handle_whole(number),
+            (Share::Whole, _) => Some(Forwarded {
+                sequence_number: number,
+                end_of_picture: false,
+                active_decode_targets: None,
+            }),
+        };
+        let Some(forwarded) = forwarded else { return false };
+        let Forwarded { sequence_number, end_of_picture, active_decode_targets } = forwarded;
+        let variant = variants.get(packet, active_decode_targets).clone();
+        let bytes = variant.bytes.len();
+        slot.again.budget = MAX_BURST.min(slot.again.budget + bytes / SHARE);
+        let layer = frame.map(|frame| frame.dependencies.layer);
+        let class = class.unwrap_or(match layer {
+            Some(LayerId { spatial_id: 0, temporal_id: 0 }) => PacketClass::Base,
+            _ => PacketClass::Media,
+        });
+        let frame = path_frame(at, frame, number);
+        let packet = Outgoing { variant, sequence_number, end_of_picture, rtx: None };
+        self.path.handle_packet(now, PacedPacket { class, frame, bytes, packet });
+        true
+    }
+
+    /// Takes a receiver's request for packets of a slot.
+    pub fn handle_nack(
+        &mut self,
+        now: Time,
+        at: usize,
+        lost: &[Lost],
+        cache: &PacketCache,
+        variants: &mut Variants,
+    ) {
+        let interval = self.path.state(now).round_trip.map_or(INTERVAL, |round_trip| round_trip / 2);
+        let Some(Some(slot)) = self.slots.get_mut(at) else { return };
+        for number in lost.iter().flat_map(|lost| lost.sequence_numbers()).take(MAX_ASKED) {
+            let original = match &slot.share {
+                Share::Layers(subscription) => subscription.original(number),
+                Share::Whole => Some(number),
+            };
+            let Some(packet) = original.and_then(|original| cache.get(original)) else { continue };
+            let frame = packet.frame.as_ref().map(|(number, end, _)| (*number, *end));
+            let forwarded = match &slot.share {
+                Share::Layers(subscription) => subscription.again(packet.sequence_number, frame),
+                Share::Whole => Some(Forwarded {
+                    sequence_number: number,
+                    end_of_picture: false,
+                    active_decode_targets: None,
+                }),
+            };
+            let Some(forwarded) = forwarded else { continue };
+            if !slot.again.may_send(now, number, packet.bytes.len(), interval) {
+                continue;
+            }
+            variants.clear();
+            let variant = variants.get(packet, forwarded.active_decode_targets).clone();
+            let bytes = variant.bytes.len();
+            let rtx = slot.rtx.map(|_| at as u16);
+            let Forwarded { sequence_number, end_of_picture, .. } = forwarded;
+            let packet = Outgoing { variant, sequence_number, end_of_picture, rtx };
+            let frame = AGAIN | (at as u64) << 48 | u64::from(number);
+            let class = PacketClass::Retransmission;
+            self.path.handle_packet(now, PacedPacket { class, frame, bytes, packet });
+        }
+        variants.clear();
+    }
+
+    /// Takes a message about the path; others say nothing to it.
+    pub fn handle_feedback(&mut self, now: Time, message: &RtcpMessage) -> bool {
+        self.path.handle_feedback(now, message).is_ok()
+    }
+
+    /// The next packet to be sent at `now`, which it appends to `out`; or when to poll again.
+    pub fn poll(&mut self, now: Time, out: &mut Vec<u8>) -> DownlinkOutput {
+        loop {
+            match self.path.poll(now) {
+                PathOutput::Packet { packet, probe } => {
+                    let start = out.len();
+                    if self.write(now, packet, probe, out).is_none() {
+                        out.truncate(start);
+                        continue;
+                    }
+                    self.sent.packets += 1;
+                    self.sent.bytes += (out.len() - start) as u64;
+                    return DownlinkOutput::Packet(out.len() - start);
+                }
+                PathOutput::Padding(padding) => {
+                    let start = out.len();
+                    if padding.write(out).is_err() {
+                        continue;
+                    }
+                    self.sent.padding += (out.len() - start) as u64;
+                    return DownlinkOutput::Packet(out.len() - start);
+                }
+                PathOutput::Dropped { frame, .. } => {
+                    self.sent.frames_dropped += 1;
+                    self.handle_dropped(now, frame);
+                }
+                PathOutput::Bitrate(_) => return DownlinkOutput::Bitrate,
+                PathOutput::Timeout(at) => return DownlinkOutput::Timeout(at),
+            }
+        }
+    }
+
+    fn write(
+        &mut self,
+        now: Time,
+        packet: PacedPacket<Outgoing>,
+        probe: Option<u32>,
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
+        let PacedPacket { class, bytes, packet, .. } = packet;
+        let Outgoing { variant, sequence_number, end_of_picture, rtx } = packet;
+        let start = out.len();
+        out.extend_from_slice(&variant.bytes);
+        let written = &mut out[start..];
+        let mut rtp = RtpPacketMut::new(written).ok()?;
+        rtp.set_sequence_number(sequence_number);
+        if end_of_picture {
+            rtp.set_marker(true);
+        }
+        self.sent.again += u64::from(class == PacketClass::Retransmission);
+        let number_at = usize::from(variant.number_at);
+        if number_at > 0 {
+            let number = self.path.number(now, bytes, probe);
+            written[number_at..number_at + 2].copy_from_slice(&number.to_be_bytes());
+        }
+        let send_time_at = usize::from(variant.send_time_at);
+        if self.has_send_time && send_time_at > 0 {
+            written[send_time_at..send_time_at + 3].copy_from_slice(&send_time(now));
+        }
+        if let Some((rtx, number)) =
+            rtx.and_then(|at| self.slots.get_mut(usize::from(at))?.as_mut()?.rtx.as_mut())
+        {
+            let plain = out.split_off(start);
+            write_rtx(&plain, (rtx.ssrc, rtx.payload_type), *number, out)?;
+            *number = number.wrapping_add(1);
+        }
+        Some(())
+    }
+
+    /// A frame waited for too long.
+    fn handle_dropped(&mut self, now: Time, frame: u64) {
+        let temporal_id = frame >> 40 & 0xf;
+        if frame & AGAIN != 0 || temporal_id == WHOLE {
+            return;
+        }
+        let layer = LayerId::new((frame >> 44 & 0xf) as u8, temporal_id as u8);
+        if let Some(Some(Slot { share: Share::Layers(subscription), .. })) =
+            self.slots.get_mut((frame >> 48) as usize)
+        {
+            subscription.handle_loss(now, frame & 0xff_ffff_ffff, layer);
+        }
+    }
+
+    /// The refreshes that are needed at `now`, by stream.
+    pub fn poll_refreshes(&mut self, now: Time) -> impl Iterator<Item = (usize, Refresh)> {
+        self.slots.iter_mut().flatten().filter_map(move |slot| match &mut slot.share {
+            Share::Layers(subscription) => Some((slot.stream, subscription.poll(now)?)),
+            Share::Whole => None,
+        })
+    }
+
+    /// When a refresh is to be asked for.
+    pub fn next_refresh(&self) -> Option<Time> {
+        let timeouts = self.slots.iter().flatten().filter_map(|slot| match &slot.share {
+            Share::Layers(subscription) => subscription.next_timeout(),
+            Share::Whole => None,
+        });
+        timeouts.min()
+    }
+
+    pub fn set_wanted(&mut self, bitrate: u64) {
+        self.path.set_wanted(bitrate);
+    }
+
+    pub fn start_probe(&mut self, now: Time, probe: Probe) {
+        self.path.start_probe(now, probe);
+    }
+
+    pub fn state(&mut self, now: Time) -> PathState {
+        self.path.state(now)
+    }
+
+    /// Bytes of the packets that wait.
+    pub fn queued_bytes(&self) -> usize {
+        self.path.queued_bytes()
+    }
+}
+
+/// What a downlink has at a time.
+pub(super) enum DownlinkOutput {
+    /// A packet of so many bytes.
+    Packet(usize),
+    /// The estimate has changed.
+    Bitrate,
+    Timeout(Option<Time>),
+}
+
+/// The number of a frame on the path: slot, layer and frame number. The path drops whole frames.
+fn path_frame(slot: usize, frame: Option<&RelayFrame>, sequence_number: u16) -> u64 {
+    let (layer, number) = match frame {
+        Some(RelayFrame { number, dependencies, .. }) => {
+            let LayerId { spatial_id, temporal_id } = dependencies.layer;
+            (u64::from(spatial_id) << 4 | u64::from(temporal_id), number & 0xff_ffff_ffff)
+        }
+        None => (WHOLE, sequence_number.into()),
+    };
+    (slot as u64) << 48 | layer << 40 | number
+}
+
+/// abs-send-time: seconds in 24 bits, of which 18 are a fraction.
+fn send_time(now: Time) -> [u8; 3] {
+    let units = (now.since_start().as_micros() << 18) / 1_000_000;
+    let [.., high, middle, low] = (units as u32).to_be_bytes();
+    [high, middle, low]
+}

@@ -1,0 +1,299 @@
+//! What each layer of a stream costs, as the relay sees it pass.
+
+use std::time::Duration;
+
+use super::frames::Sequence;
+use crate::Time;
+use crate::picture::Size;
+use crate::select::{LayerOffer, Offer, Switch};
+use crate::structure::{DecodeTarget, LayerId};
+
+/// Bits are counted over this time.
+const WINDOW: Duration = Duration::from_secs(1);
+/// How much of the last rates stays when a window is over.
+const KEPT: f64 = 0.5;
+/// Of a structure without resolutions: the size of its highest spatial layer, and pictures a second before any came.
+const GUESSED_SIZE: Size = Size::new(1280, 720);
+const GUESSED_RATE: f32 = 30.0;
+/// Bits for each sample of a layer that was never coded, if nothing else is known.
+const GUESSED_BITS: f64 = 0.06;
+
+const SPATIAL: usize = 4;
+const TEMPORAL: usize = 8;
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Layer {
+    /// Of the window that runs.
+    bits: u64,
+    frames: u32,
+    /// Bit/s and frames a second, as measured last; `None` before.
+    rate: Option<(f64, f64)>,
+}
+
+/// Measures the bitrate of each layer.
+///
+/// A layer that is not coded now keeps its last rate: it would cost that much again. If it looked free, a selector would
+/// choose it.
+#[derive(Debug)]
+pub(super) struct LayerRates {
+    layers: [[Layer; TEMPORAL]; SPATIAL],
+    since: Option<Time>,
+}
+
+impl LayerRates {
+    pub fn new() -> Self {
+        Self { layers: [[Layer::default(); TEMPORAL]; SPATIAL], since: None }
+    }
+
+    /// Counts a packet with its bytes on the wire.
+    pub fn handle_packet(&mut self, now: Time, layer: LayerId, bytes: usize, ends_frame: bool) {
+        self.since.get_or_insert(now);
+        let LayerId { spatial_id, temporal_id } = layer;
+        let layer = &mut self.layers[usize::from(spatial_id) % SPATIAL][usize::from(temporal_id) % TEMPORAL];
+        layer.bits += bytes as u64 * 8;
+        layer.frames += u32::from(ends_frame);
+    }
+
+    /// Measures, if it is time. Says whether there is anything new.
+    pub fn poll(&mut self, now: Time) -> bool {
+        let Some(passed) = self.since.map(|since| now - since).filter(|passed| *passed >= WINDOW) else {
+            return false;
+        };
+        self.since = None;
+        let seconds = passed.as_secs_f64();
+        for layer in self.layers.iter_mut().flatten().filter(|layer| layer.frames > 0) {
+            let (bits, frames) = (layer.bits as f64 / seconds, f64::from(layer.frames) / seconds);
+            let smooth = |before: f64, new: f64| before * KEPT + new * (1.0 - KEPT);
+            layer.rate = Some(match layer.rate {
+                None => (bits, frames),
+                Some((before, frames_before)) => (smooth(before, bits), smooth(frames_before, frames)),
+            });
+        }
+        for layer in self.layers.iter_mut().flatten() {
+            (layer.bits, layer.frames) = (0, 0);
+        }
+        true
+    }
+
+    /// When the next measurement is due.
+    pub fn next_timeout(&self) -> Option<Time> {
+        self.since.map(|since| since + WINDOW)
+    }
+
+    /// The bit/s of all layers that were measured.
+    fn total(&self, is_needed: impl Fn(u8, u8) -> bool) -> Option<u64> {
+        let mut total = 0.0;
+        for (spatial_id, layers) in (0..).zip(&self.layers) {
+            for (temporal_id, layer) in (0..).zip(layers) {
+                if is_needed(spatial_id, temporal_id) {
+                    total += layer.rate?.0;
+                }
+            }
+        }
+        Some(total as u64)
+    }
+
+    /// Pictures a second of all temporal layers up to one, by the spatial layer that has most.
+    fn frame_rate(&self, temporal_id: u8) -> Option<f32> {
+        let of_layer = |layers: &[Layer; TEMPORAL]| -> f64 {
+            layers[..=usize::from(temporal_id) % TEMPORAL]
+                .iter()
+                .filter_map(|layer| layer.rate.map(|(_, frames)| frames))
+                .sum()
+        };
+        let most = self.layers.iter().map(of_layer).fold(0.0, f64::max);
+        (most > 0.0).then_some(most as f32)
+    }
+
+    /// Writes what was measured into an offer, whose figures are taken to be true in proportion otherwise.
+    pub fn update(&self, sequence: &Sequence, offer: &mut Offer) {
+        let measured = |target: DecodeTarget| {
+            let at = sequence.targets.iter().position(|layer| *layer == target)?;
+            self.total(|spatial_id, temporal_id| sequence.needs(at, LayerId::new(spatial_id, temporal_id)))
+        };
+        let (mut known, mut scale, mut highest) = ([None; crate::select::MAX_LAYERS], 1.0, 0);
+        for (layer, known) in offer.layers().iter().zip(&mut known) {
+            *known = measured(layer.target);
+            if let Some(bitrate) = known.filter(|bitrate| *bitrate >= highest && layer.bitrate > 0) {
+                (highest, scale) = (bitrate, bitrate as f64 / layer.bitrate as f64);
+            }
+        }
+        for (layer, known) in offer.layers_mut().iter_mut().zip(known) {
+            layer.bitrate = known.unwrap_or((layer.bitrate as f64 * scale) as u64).max(1);
+        }
+    }
+
+    /// The offer of a stream without descriptors: all or nothing.
+    pub fn whole(&self) -> Offer {
+        let (bitrate, frame_rate) = self.layers[0][0].rate.unwrap_or((1_000_000.0, GUESSED_RATE.into()));
+        let layer = LayerOffer {
+            target: LayerId::default(),
+            bitrate: bitrate as u64,
+            size: GUESSED_SIZE,
+            frame_rate: (frame_rate as f32).clamp(1.0, 240.0),
+            luma_samples: (GUESSED_SIZE.samples() as f64 * frame_rate) as u64,
+            quality: None,
+        };
+        Offer::from_layers([layer], Switch::Free, Switch::Free)
+    }
+
+    /// The offer of a stream of which nothing is known but its descriptors.
+    pub fn offer(&self, sequence: &Sequence) -> Offer {
+        let structure = &sequence.structure;
+        let highest = sequence.targets.iter().map(|layer| layer.spatial_id).max().unwrap_or(0);
+        let size = |spatial_id: u8| {
+            let told = structure.resolutions.get(usize::from(spatial_id)).copied();
+            let halved = |length: u32| (length >> (highest - spatial_id).min(3)).max(1);
+            told.unwrap_or(Size::new(halved(GUESSED_SIZE.width), halved(GUESSED_SIZE.height)))
+        };
+        let temporal_ids = sequence.targets.iter().map(|layer| layer.temporal_id).max().unwrap_or(0);
+        let layers = sequence.targets.iter().map(|&target| {
+            let LayerId { spatial_id, temporal_id } = target;
+            // A structure does not tell times. Each temporal layer doubles the rate in all modes of the standard.
+            let guessed = GUESSED_RATE / f32::from(1u16 << (temporal_ids - temporal_id).min(7));
+            let frame_rate = self.frame_rate(temporal_id).unwrap_or(guessed);
+            let samples: u64 = (0..=spatial_id)
+                .filter(|below| *below == spatial_id || sequence.builds_on_lower_layers())
+                .map(|spatial_id| (size(spatial_id).samples() as f64 * f64::from(frame_rate)) as u64)
+                .sum();
+            LayerOffer {
+                target,
+                bitrate: (samples as f64 * GUESSED_BITS) as u64,
+                size: size(spatial_id),
+                frame_rate,
+                luma_samples: samples,
+                quality: None,
+            }
+        });
+        let (up, down) = sequence.switches();
+        let mut offer = Offer::from_layers(layers, up, down);
+        self.update(sequence, &mut offer);
+        offer
+    }
+}
+
+impl Sequence {
+    /// Whether a decode target needs frames of a layer, other than in key pictures.
+    pub fn needs(&self, target: usize, layer: LayerId) -> bool {
+        use crate::rtp::descriptor::DecodeTargetIndication::NotPresent;
+        self.structure.templates.iter().any(|template| {
+            let indication = template.decode_target_indications.get(target);
+            template.layer == layer
+                && !template.frame_diffs.is_empty()
+                && indication.is_some_and(|indication| *indication != NotPresent)
+        })
+    }
+
+    /// Whether a target of a higher spatial layer needs all that one of a lower layer needs.
+    fn builds_on_lower_layers(&self) -> bool {
+        self.switches().1 == Switch::Free
+    }
+
+    /// What a switch to a higher spatial layer needs, and one to a lower layer.
+    pub fn switches(&self) -> (Switch, Switch) {
+        let below = |outer: usize, inner: usize| {
+            self.targets[inner].spatial_id < self.targets[outer].spatial_id
+                && self.targets[inner].temporal_id <= self.targets[outer].temporal_id
+        };
+        let pairs = || {
+            (0..self.targets.len()).flat_map(|outer| (0..self.targets.len()).map(move |inner| (outer, inner)))
+        };
+        if pairs()
+            .filter(|&(outer, inner)| below(outer, inner))
+            .all(|(outer, inner)| self.contains(outer, inner))
+        {
+            return (Switch::LayerRefresh, Switch::Free);
+        }
+        // In simulcast no target needs a frame of another spatial layer, not even of the key picture.
+        let crosses = self.structure.templates.iter().any(|template| {
+            let needed = template.decode_target_indications.iter().zip(&self.targets);
+            needed.into_iter().any(|(indication, target)| {
+                *indication != crate::rtp::descriptor::DecodeTargetIndication::NotPresent
+                    && target.spatial_id != template.layer.spatial_id
+            })
+        });
+        match crosses {
+            true => (Switch::KeyFrame, Switch::KeyFrame),
+            false => (Switch::LayerRefresh, Switch::LayerRefresh),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relay::FrameReader;
+    use crate::rtp::descriptor::Describer;
+    use crate::structure::{DecodeTargets, PictureRequest, Planner, ScalabilityMode};
+
+    fn sequence(mode: ScalabilityMode) -> std::sync::Arc<Sequence> {
+        let mut planner = Planner::new(mode, Size::new(1280, 720));
+        let wanted = DecodeTargets::all(mode.structure());
+        let plan = planner.next(PictureRequest { wanted, ..Default::default() });
+        let descriptors = Describer::new().describe(&plan).unwrap();
+        FrameReader::new().handle_descriptor(&descriptors[0]).unwrap().sequence
+    }
+
+    #[test]
+    fn an_offer_made_of_descriptors_is_that_of_the_mode() {
+        for mode in ScalabilityMode::all() {
+            let own = Offer::new(mode, Size::new(1280, 720), 30.0, |_| 1);
+            let sequence = sequence(mode);
+            let made = LayerRates::new().offer(&sequence);
+            assert_eq!(made.layers().len(), own.layers().len(), "{mode:?}");
+            for (made, own) in made.layers().iter().zip(own.layers()) {
+                assert_eq!((made.target, made.size), (own.target, own.size), "{mode:?}");
+                assert!((made.frame_rate - own.frame_rate).abs() < 0.1, "{mode:?} {made:?} {own:?}");
+            }
+            // A stream of one spatial layer has nothing to switch to.
+            if own.layers().iter().any(|layer| layer.target.spatial_id > 0) {
+                assert_eq!((made.up, made.down), (own.up, own.down), "{mode:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_layer_that_is_not_coded_keeps_its_rate() {
+        let sequence = sequence(ScalabilityMode::L2T1);
+        let mut rates = LayerRates::new();
+        let bitrates = |rates: &LayerRates| -> Vec<u64> {
+            rates.offer(&sequence).layers().iter().map(|layer| layer.bitrate).collect()
+        };
+        let guessed = bitrates(&rates);
+        assert!(guessed[1] > guessed[0] && guessed[0] > 0);
+        let mut now = Time::ZERO;
+        for n in 0..150 {
+            now = Time::from_millis(20 * n);
+            rates.handle_packet(now, LayerId::new(0, 0), 250, true);
+            if n < 75 {
+                rates.handle_packet(now, LayerId::new(1, 0), 500, true);
+            }
+            rates.poll(now);
+        }
+        rates.poll(now + WINDOW);
+        let measured = bitrates(&rates);
+        assert!(measured[0].abs_diff(100_000) < 5_000, "{measured:?}");
+        assert!(measured[1] > 240_000, "{measured:?}");
+    }
+
+    #[test]
+    fn layers_that_were_never_coded_cost_in_proportion() {
+        let sequence = sequence(ScalabilityMode::L2T1);
+        let mut rates = LayerRates::new();
+        for n in 0..60 {
+            rates.handle_packet(Time::from_millis(20 * n), LayerId::new(0, 0), 500, true);
+            rates.poll(Time::from_millis(20 * n));
+        }
+        let mut offer =
+            Offer::new(ScalabilityMode::L2T1, Size::new(1280, 720), 50.0, |target| match target.spatial_id {
+                0 => 100_000,
+                _ => 400_000,
+            });
+        rates.update(&sequence, &mut offer);
+        let bitrates: Vec<u64> = offer.layers().iter().map(|layer| layer.bitrate).collect();
+        assert!(
+            bitrates[0].abs_diff(200_000) < 10_000 && bitrates[1].abs_diff(800_000) < 40_000,
+            "{bitrates:?}"
+        );
+    }
+}

@@ -1,0 +1,799 @@
+//! A room: participants, the streams that they send, and what each of them gets.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::time::Duration;
+
+use bytes::BytesMut;
+
+use super::conduct::{Conduct, Misconduct};
+use super::config::{ParticipantId, RoomConfig, StreamConfig, StreamKind};
+use super::downlink::{DownlinkOutput, Rtx};
+use super::receiver::Receiver;
+use super::statistics::{ParticipantStatistics, RoomStatistics};
+use super::upstream::{Incoming, StreamStatistics, Unfit, Upstream};
+use super::variants::{ExtensionIds, Variants};
+use crate::Time;
+use crate::congestion::{FeedbackConfig, PacketClass, PathState, ReceivePath};
+use crate::rtp::rtcp::{self, RtcpMessage};
+use crate::rtp::{PacketError, RtpPacket};
+use crate::select::{Cap, Decision, DemandMessage, Offer, ReceiverReport, StreamId};
+use crate::structure::{DecodeTarget, Refresh};
+
+/// Load of the processor above which everybody gets less, and below which everybody gets more again.
+const OVERLOADED: f32 = 0.85;
+const RELAXED: f32 = 0.7;
+/// How much more, and how much less at once at most.
+const RELAX: f32 = 1.1;
+const LEAST_SHARE: f32 = 0.1;
+
+/// Why a room refuses something that the app asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RoomError {
+    /// A participant of this number is in the room.
+    #[error("the participant is in the room already")]
+    Joined,
+    /// No participant of this number is in the room.
+    #[error("no such participant is in the room")]
+    NotJoined,
+    /// [`RoomConfig::max_participants`] are in the room.
+    #[error("the room is full")]
+    Full,
+    /// The participant has [`RoomConfig::max_streams`].
+    #[error("the participant has too many streams")]
+    TooManyStreams,
+    /// The room has a stream of this number or SSRC.
+    #[error("a stream has this number or SSRC already")]
+    Published,
+}
+
+/// What a room has for its caller.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum RoomOutput {
+    /// A packet to be sent now: RTP or RTCP.
+    Transmit {
+        /// Whom to.
+        to: ParticipantId,
+        /// It is the last so many bytes of the buffer that was handed in.
+        length: usize,
+    },
+    /// What a sender is to code of one of its streams. The app brings it by a channel that keeps the order.
+    Demand {
+        /// The sender.
+        to: ParticipantId,
+        /// What it is to code.
+        message: DemandMessage,
+    },
+    /// A participant was put out. Nothing is forwarded to it or from it any more.
+    Expelled {
+        /// Who.
+        participant: ParticipantId,
+        /// Why.
+        reason: Misconduct,
+    },
+    /// Nothing until then, or until something is handed in if there is no time.
+    Timeout(Option<Time>),
+}
+
+#[derive(Debug)]
+enum Output {
+    Packet(usize, BytesMut),
+    Demand(usize, DemandMessage),
+    Expelled(ParticipantId, Misconduct),
+}
+
+#[derive(Debug)]
+struct Participant {
+    id: ParticipantId,
+    receiver: Receiver,
+    /// Answers what it sends; made with its first packet.
+    uplink: Option<ReceivePath>,
+    /// Places of the streams that it sends.
+    streams: Vec<usize>,
+    conduct: Conduct,
+    /// Whether it waits to be served, and the earliest timer that it has.
+    is_ready: bool,
+    wakes: Option<Time>,
+}
+
+/// Forwards what the participants of one meeting send to those who want it, and asks the senders for what that needs.
+///
+/// A program gives the room each packet as it comes from a participant ([`handle_packet`](Self::handle_packet)) and each
+/// report about windows and processors ([`handle_report`](Self::handle_report)), polls it until it is told to wait, and
+/// sends what comes out. The room holds no key, and the payloads stay sealed: it decides by the Dependency Descriptor.
+///
+/// - Each receiver has a path with a pacer and an estimate ([`PacedPath`](crate::congestion::PacedPath)), and a
+///   [`Selector`](crate::select::Selector) that chooses a decode target for each window. A
+///   [`Subscription`](super::Subscription) makes packets of that.
+/// - Packets that are lost on the way to the relay are asked for once for all. Those that a receiver misses come from a
+///   cache of ciphertext that all receivers of the stream share.
+/// - What receivers need to switch, or to join, is combined: a sender is asked for one refresh in an interval. The room
+///   also notices by itself that a chain is broken.
+/// - What all receivers want of a stream is told to its sender, who codes nothing else.
+/// - Whoever floods the room, forges an SSRC or sends what cannot be read is put out ([`RoomOutput::Expelled`]).
+///
+/// A room belongs to one thread, and rooms share nothing. All calls cost little and none waits.
+#[derive(Debug)]
+pub struct Room {
+    config: RoomConfig,
+    participants: Vec<Option<Participant>>,
+    places: HashMap<ParticipantId, usize>,
+    streams: Vec<Option<Upstream>>,
+    stream_places: HashMap<StreamId, usize>,
+    ssrcs: HashMap<u32, usize>,
+    variants: Variants,
+    ready: VecDeque<usize>,
+    timers: BinaryHeap<Reverse<(Time, usize)>>,
+    outputs: VecDeque<Output>,
+    speaker: Option<ParticipantId>,
+    /// Share of what each receiver had that it may have, since the relay's processor cannot do more.
+    share: f32,
+    loaded: Option<Time>,
+    /// Kept so that serving does not allocate: messages, and participants that something is to be done for.
+    messages: Vec<RtcpMessage>,
+    touched: Vec<usize>,
+    statistics: RoomStatistics,
+}
+
+impl Room {
+    /// An empty room.
+    pub fn new(config: RoomConfig) -> Self {
+        let ids = ExtensionIds {
+            descriptor: config.descriptor_id,
+            transport: config.transport_id,
+            send_time: config.send_time_id,
+        };
+        Self {
+            config,
+            participants: Vec::new(),
+            places: HashMap::new(),
+            streams: Vec::new(),
+            stream_places: HashMap::new(),
+            ssrcs: HashMap::new(),
+            variants: Variants::new(ids),
+            ready: VecDeque::new(),
+            timers: BinaryHeap::new(),
+            outputs: VecDeque::new(),
+            speaker: None,
+            share: 1.0,
+            loaded: None,
+            messages: Vec::new(),
+            touched: Vec::new(),
+            statistics: RoomStatistics::default(),
+        }
+    }
+
+    /// Lets a participant in. It gets the audio and the data of all others at once, and video once it reports windows.
+    ///
+    /// # Errors
+    /// [`RoomError::Joined`] and [`RoomError::Full`].
+    pub fn join(&mut self, now: Time, participant: ParticipantId) -> Result<(), RoomError> {
+        if self.places.contains_key(&participant) {
+            return Err(RoomError::Joined);
+        }
+        if self.places.len() >= self.config.max_participants {
+            return Err(RoomError::Full);
+        }
+        let at = self.participants.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.participants.push(None);
+            self.participants.len() - 1
+        });
+        let mut receiver = Receiver::new(&self.config);
+        for (place, stream) in self.streams.iter_mut().enumerate() {
+            if let Some(stream) = stream.as_mut().filter(|stream| !stream.is_video()) {
+                let slot = receiver.downlink.add(place, None);
+                stream.watchers.push((at, slot));
+            }
+        }
+        self.participants[at] = Some(Participant {
+            id: participant,
+            receiver,
+            uplink: None,
+            streams: Vec::new(),
+            conduct: Conduct::new(self.config.allowance),
+            is_ready: false,
+            wakes: None,
+        });
+        self.places.insert(participant, at);
+        self.statistics.participants += 1;
+        self.mark_ready(at);
+        let _ = now;
+        Ok(())
+    }
+
+    /// Puts a participant out, with all its streams. Nothing goes to it any more, not even what waits.
+    pub fn leave(&mut self, now: Time, participant: ParticipantId) {
+        let Some(at) = self.places.remove(&participant) else { return };
+        let Some(gone) = self.participants[at].take() else { return };
+        self.statistics.participants -= 1;
+        for place in gone.streams {
+            self.remove_stream(now, place);
+        }
+        for stream in self.streams.iter_mut().flatten() {
+            stream.remove_receiver(now, at);
+        }
+        self.ready.retain(|ready| *ready != at);
+        self.outputs.retain(|output| match output {
+            Output::Packet(to, _) | Output::Demand(to, _) => *to != at,
+            Output::Expelled(..) => true,
+        });
+        // Senders hear that somebody watches no more.
+        for at in 0..self.participants.len() {
+            if self.participants[at].as_ref().is_some_and(|participant| !participant.streams.is_empty()) {
+                self.mark_ready(at);
+            }
+        }
+    }
+
+    /// Adds a stream that a participant sends from now on.
+    ///
+    /// # Errors
+    /// [`RoomError`], but for [`Joined`](RoomError::Joined) and [`Full`](RoomError::Full).
+    pub fn publish(
+        &mut self,
+        now: Time,
+        owner: ParticipantId,
+        stream: StreamConfig,
+    ) -> Result<(), RoomError> {
+        let at = *self.places.get(&owner).ok_or(RoomError::NotJoined)?;
+        if self.ssrcs.contains_key(&stream.ssrc) || self.stream_places.contains_key(&stream.id) {
+            return Err(RoomError::Published);
+        }
+        let participant = self.participants[at].as_mut().ok_or(RoomError::NotJoined)?;
+        if participant.streams.len() >= self.config.max_streams {
+            return Err(RoomError::TooManyStreams);
+        }
+        let place = self.streams.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.streams.push(None);
+            self.streams.len() - 1
+        });
+        participant.streams.push(place);
+        self.ssrcs.insert(stream.ssrc, place);
+        self.stream_places.insert(stream.id, place);
+        let id = stream.id;
+        let mut upstream = Upstream::new(&self.config, stream, at);
+        let is_video = upstream.is_video();
+        if !is_video {
+            for (other, participant) in self.participants.iter_mut().enumerate() {
+                if let Some(participant) = participant.as_mut().filter(|_| other != at) {
+                    upstream.watchers.push((other, participant.receiver.downlink.add(place, None)));
+                }
+            }
+        }
+        self.streams[place] = Some(upstream);
+        self.statistics.streams += 1;
+        if is_video {
+            // Receivers may have reported a window for it already.
+            for other in 0..self.participants.len() {
+                let named = self.participants[other]
+                    .as_ref()
+                    .is_some_and(|participant| participant.receiver.shows(id));
+                if named {
+                    self.apply_report(now, other);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a stream out of the room.
+    pub fn unpublish(&mut self, now: Time, stream: StreamId) {
+        if let Some(&place) = self.stream_places.get(&stream) {
+            self.remove_stream(now, place);
+        }
+    }
+
+    fn remove_stream(&mut self, now: Time, place: usize) {
+        let Some(stream) = self.streams[place].take() else { return };
+        self.ssrcs.remove(&stream.config.ssrc);
+        self.stream_places.remove(&stream.config.id);
+        self.statistics.streams -= 1;
+        if let Some(owner) = &mut self.participants[stream.owner] {
+            owner.streams.retain(|streams| *streams != place);
+        }
+        for at in 0..self.participants.len() {
+            let Some(participant) = &mut self.participants[at] else { continue };
+            if participant.receiver.remove_stream(now, place, stream.config.id) {
+                self.mark_ready(at);
+            }
+        }
+    }
+
+    /// Forwards nothing of a stream, or all that is wanted again: an organizer's right.
+    pub fn set_muted(&mut self, stream: StreamId, muted: bool) {
+        let place = self.stream_places.get(&stream);
+        if let Some(stream) = place.and_then(|&place| self.streams[place].as_mut()) {
+            stream.muted = muted;
+            if !muted && stream.is_video() {
+                stream.requests.handle_request(Refresh::KEY);
+                let owner = stream.owner;
+                self.mark_ready(owner);
+            }
+        }
+    }
+
+    /// Limits what a participant gets of a stream, or of each stream and of all together, besides the caps that it sets
+    /// itself.
+    pub fn set_cap(&mut self, now: Time, participant: ParticipantId, stream: Option<StreamId>, cap: Cap) {
+        if let Some(&at) = self.places.get(&participant)
+            && let Some(participant) = &mut self.participants[at]
+        {
+            participant.receiver.set_cap(stream, cap);
+            self.apply_report(now, at);
+        }
+    }
+
+    /// Has a receiver get retransmissions of a stream as RFC 4588 has it; `None` as they were.
+    pub fn set_rtx(&mut self, participant: ParticipantId, stream: StreamId, rtx: Option<Rtx>) {
+        let places = self.places.get(&participant).zip(self.stream_places.get(&stream));
+        if let Some((&at, &place)) = places
+            && let Some(participant) = &mut self.participants[at]
+        {
+            participant.receiver.set_rtx(place, rtx);
+        }
+    }
+
+    /// Says who speaks: their thumbnails become more important for everybody. Sealed streams do not tell, so that the
+    /// senders have to, through the app.
+    pub fn set_speaker(&mut self, now: Time, speaker: Option<ParticipantId>) {
+        if self.speaker != speaker {
+            self.speaker = speaker;
+            for at in 0..self.participants.len() {
+                self.apply_report(now, at);
+            }
+        }
+    }
+
+    /// Takes the load of the processor that the room runs on, 0 to 1, about once a second. If it is high, everybody gets
+    /// less, and each selector leaves out what is worth least.
+    pub fn handle_load(&mut self, now: Time, load: f32) {
+        if self.loaded.is_some_and(|at| now - at < Duration::from_millis(500)) {
+            return;
+        }
+        self.loaded = Some(now);
+        let before = self.share;
+        if load > OVERLOADED {
+            self.share = (self.share * OVERLOADED / load.min(2.0)).max(LEAST_SHARE);
+        } else if load < RELAXED {
+            self.share = (self.share * RELAX).min(1.0);
+        }
+        if self.share != before {
+            for at in 0..self.participants.len() {
+                let Some(participant) = &mut self.participants[at] else { continue };
+                participant.receiver.set_share(now, self.share);
+                self.mark_ready(at);
+            }
+        }
+    }
+
+    /// Takes a participant's report of its windows, its processor and its caps. It replaces the one before.
+    pub fn handle_report(&mut self, now: Time, from: ParticipantId, report: &ReceiverReport) {
+        let Some(&at) = self.places.get(&from) else { return };
+        let Some(participant) = &mut self.participants[at] else { return };
+        // A window takes about as much as this on the wire.
+        let bytes = 10 * (report.windows.len() + report.caps.len());
+        if let Err(misconduct) = participant.conduct.admits(now, bytes, true) {
+            return self.strike(now, at, misconduct);
+        }
+        participant.receiver.set_report(report);
+        self.apply_report(now, at);
+    }
+
+    /// Gives a receiver's selector its windows, and its downlink the streams in them.
+    fn apply_report(&mut self, now: Time, at: usize) {
+        let Some(participant) = &mut self.participants[at] else { return };
+        let (streams, places) = (&mut self.streams, &self.stream_places);
+        let speaks =
+            |owner: usize| self.speaker.is_some_and(|speaker| self.places.get(&speaker) == Some(&owner));
+        let config = &self.config;
+        participant.receiver.apply(now, config, |stream| {
+            let place = *places.get(&stream)?;
+            let upstream =
+                streams[place].as_ref().filter(|stream| stream.is_video() && stream.owner != at)?;
+            Some((place, upstream.offer.as_ref(), speaks(upstream.owner)))
+        });
+        self.mark_ready(at);
+    }
+
+    /// Takes a packet that came from a participant: RTP or RTCP (RFC 5761 tells them apart).
+    pub fn handle_packet(&mut self, now: Time, from: ParticipantId, packet: &[u8]) {
+        let Some(&at) = self.places.get(&from) else { return };
+        let Some(participant) = &mut self.participants[at] else { return };
+        let is_report = rtcp::is_rtcp(packet);
+        if let Err(misconduct) = participant.conduct.admits(now, packet.len(), is_report) {
+            return self.strike(now, at, misconduct);
+        }
+        if is_report {
+            return self.handle_rtcp(now, at, packet);
+        }
+        let read: Result<RtpPacket<'_>, PacketError> = RtpPacket::read(packet);
+        let Ok(rtp) = read else { return self.strike(now, at, Misconduct::Malformed) };
+        let transport_id = self.config.transport_id;
+        let own_ssrc = self.config.ssrc;
+        let new_path = || ReceivePath::new(transport_id, FeedbackConfig::new(own_ssrc, rtp.header.ssrc));
+        participant.uplink.get_or_insert_with(new_path).handle_packet(now, packet);
+        // A new path has a timeout now; others have theirs already.
+        if participant.wakes.is_none() {
+            self.mark_ready(at);
+        }
+        // Padding has an SSRC that is no stream's.
+        let Some(&place) = self.ssrcs.get(&rtp.header.ssrc) else {
+            self.statistics.unknown += 1;
+            return;
+        };
+        let Some(stream) = &mut self.streams[place] else { return };
+        if stream.owner != at {
+            return self.strike(now, at, Misconduct::ForgedSsrc);
+        }
+        let before = stream.next_timeout();
+        let incoming = stream.handle_packet(now, &rtp, packet);
+        if stream.next_timeout() != before {
+            self.mark_ready(at);
+        }
+        match incoming {
+            Ok(incoming) => self.forward(now, place, &incoming),
+            Err(Unfit::Malformed) => self.strike(now, at, Misconduct::Malformed),
+            Err(Unfit::Old | Unfit::Early) => {}
+        }
+    }
+
+    /// Hands a packet of a stream to its receivers.
+    fn forward(&mut self, now: Time, place: usize, incoming: &Incoming) {
+        let Some(stream) = &self.streams[place] else { return };
+        if stream.muted {
+            return;
+        }
+        let class = match stream.config.kind {
+            StreamKind::Audio => Some(PacketClass::Audio),
+            StreamKind::Data => Some(PacketClass::Base),
+            StreamKind::Video { .. } => None,
+        };
+        let Incoming { packet, frame } = incoming;
+        self.variants.clear();
+        self.statistics.packets += 1;
+        for &(watcher, slot) in &stream.watchers {
+            let Some(participant) = &mut self.participants[watcher] else { continue };
+            let downlink = &mut participant.receiver.downlink;
+            let forwarded =
+                downlink.handle_packet(now, slot, packet, frame.as_ref(), class, &mut self.variants);
+            self.statistics.forwarded += u64::from(forwarded);
+            self.statistics.dropped += u64::from(!forwarded);
+            // What is asked for by a forwarder is asked for when its receiver is served.
+            if !participant.is_ready {
+                participant.is_ready = true;
+                self.ready.push_back(watcher);
+            }
+        }
+        self.variants.clear();
+    }
+
+    /// Takes what a participant reports of the streams that it gets, and of those that it sends.
+    fn handle_rtcp(&mut self, now: Time, at: usize, packet: &[u8]) {
+        for message in rtcp::read(packet) {
+            let Ok(message) = message else { return self.strike(now, at, Misconduct::Malformed) };
+            match message {
+                RtcpMessage::Nack { media_ssrc, lost, .. } => {
+                    let Some((place, slot)) = self.watched(at, media_ssrc) else { continue };
+                    let (Some(participant), Some(stream)) =
+                        (&mut self.participants[at], &self.streams[place])
+                    else {
+                        continue;
+                    };
+                    let downlink = &mut participant.receiver.downlink;
+                    downlink.handle_nack(now, slot, &lost, &stream.cache, &mut self.variants);
+                }
+                RtcpMessage::Pli { media_ssrc, .. } => self.request(at, media_ssrc, Refresh::KEY),
+                RtcpMessage::Fir { requests, .. } => {
+                    for request in requests {
+                        self.request(at, request.ssrc, Refresh::KEY);
+                    }
+                }
+                RtcpMessage::Lrr { requests, .. } => {
+                    for request in requests {
+                        self.request(at, request.ssrc, request.refresh());
+                    }
+                }
+                RtcpMessage::SenderReport { ssrc, info, .. } => {
+                    let Some(&place) = self.ssrcs.get(&ssrc) else { continue };
+                    let Some(stream) = self.streams[place].as_mut().filter(|stream| stream.owner == at)
+                    else {
+                        continue;
+                    };
+                    stream.handle_report(now, &info);
+                    let watchers = stream.watchers.clone();
+                    let report = RtcpMessage::SenderReport { ssrc, info, blocks: vec![] };
+                    // Sound and picture are brought together by them.
+                    for (watcher, _) in watchers {
+                        self.push(watcher, std::slice::from_ref(&report));
+                    }
+                }
+                message => {
+                    if let Some(participant) = &mut self.participants[at] {
+                        // What is no transport-wide feedback says nothing to the path.
+                        participant.receiver.downlink.handle_feedback(now, &message);
+                    }
+                }
+            }
+        }
+        self.mark_ready(at);
+    }
+
+    /// The place and the slot of a stream that a participant gets.
+    fn watched(&self, at: usize, ssrc: u32) -> Option<(usize, usize)> {
+        let place = *self.ssrcs.get(&ssrc)?;
+        let slot = self.participants[at].as_ref()?.receiver.downlink.slot_of(place)?;
+        Some((place, slot))
+    }
+
+    /// Takes a receiver's request for a refresh of a stream that it gets.
+    fn request(&mut self, at: usize, ssrc: u32, refresh: Refresh) {
+        let Some((place, _)) = self.watched(at, ssrc) else { return };
+        if let Some(stream) = &mut self.streams[place] {
+            stream.requests.handle_request(refresh);
+            let owner = stream.owner;
+            self.mark_ready(owner);
+        }
+    }
+
+    /// Counts a case of misconduct, and puts the participant out if it was one too many.
+    fn strike(&mut self, now: Time, at: usize, misconduct: Misconduct) {
+        let Some(participant) = &mut self.participants[at] else { return };
+        self.statistics.refused += 1;
+        if participant.conduct.strike(now, misconduct) {
+            let id = participant.id;
+            self.leave(now, id);
+            self.statistics.expelled += 1;
+            self.outputs.push_back(Output::Expelled(id, misconduct));
+        }
+    }
+
+    fn mark_ready(&mut self, at: usize) {
+        if let Some(participant) = self.participants[at].as_mut().filter(|participant| !participant.is_ready)
+        {
+            participant.is_ready = true;
+            self.ready.push_back(at);
+        }
+    }
+
+    /// Puts messages to a participant among the outputs.
+    fn push(&mut self, to: usize, messages: &[RtcpMessage]) {
+        let mut packet = BytesMut::new();
+        match rtcp::write(messages, &mut packet) {
+            Ok(()) => self.outputs.push_back(Output::Packet(to, packet)),
+            // The relay makes no message that cannot be written; a sender's report can be read, so it can be written.
+            Err(_) => self.statistics.unknown += 1,
+        }
+    }
+
+    /// What there is to send or to tell at `now`. Packets are appended to `out`. The program polls until it is told to
+    /// wait.
+    pub fn poll(&mut self, now: Time, out: &mut Vec<u8>) -> RoomOutput {
+        loop {
+            if let Some(output) = self.outputs.pop_front() {
+                match output {
+                    Output::Expelled(participant, reason) => {
+                        return RoomOutput::Expelled { participant, reason };
+                    }
+                    Output::Packet(to, packet) => {
+                        let Some(to) = self.id(to) else { continue };
+                        out.extend_from_slice(&packet);
+                        return RoomOutput::Transmit { to, length: packet.len() };
+                    }
+                    Output::Demand(to, message) => {
+                        let Some(to) = self.id(to) else { continue };
+                        return RoomOutput::Demand { to, message };
+                    }
+                }
+            }
+            if let Some(&at) = self.ready.front() {
+                match self.serve(now, at, out) {
+                    Some((to, length)) => return RoomOutput::Transmit { to, length },
+                    None => {
+                        self.ready.pop_front();
+                        if let Some(participant) = &mut self.participants[at] {
+                            participant.is_ready = false;
+                        }
+                    }
+                }
+                continue;
+            }
+            match self.timers.peek() {
+                Some(&Reverse((time, at))) if time <= now => {
+                    self.timers.pop();
+                    if let Some(participant) = &mut self.participants[at]
+                        && participant.wakes == Some(time)
+                    {
+                        participant.wakes = None;
+                        self.mark_ready(at);
+                    }
+                }
+                next => return RoomOutput::Timeout(next.map(|Reverse((time, _))| *time)),
+            }
+        }
+    }
+
+    fn id(&self, at: usize) -> Option<ParticipantId> {
+        Some(self.participants[at].as_ref()?.id)
+    }
+
+    /// Does what is due for a participant: gives its next packet, or does all else and sets its timer.
+    fn serve(&mut self, now: Time, at: usize, out: &mut Vec<u8>) -> Option<(ParticipantId, usize)> {
+        let participant = self.participants[at].as_mut()?;
+        let path_timeout = loop {
+            match participant.receiver.downlink.poll(now, out) {
+                DownlinkOutput::Packet(length) => return Some((participant.id, length)),
+                DownlinkOutput::Bitrate => participant.receiver.handle_bitrate(now),
+                DownlinkOutput::Timeout(at) => break at,
+            }
+        };
+        if participant.receiver.is_due(now) {
+            self.decide(now, at);
+        }
+        self.ask(now, at);
+        self.look_after_streams(now, at);
+        let participant = self.participants[at].as_mut()?;
+        if let Some(uplink) = &mut participant.uplink {
+            while let Some(packet) = uplink.poll(now) {
+                self.outputs.push_back(Output::Packet(at, BytesMut::from(&packet[..])));
+            }
+        }
+        let streams =
+            participant.streams.iter().filter_map(|&place| self.streams[place].as_ref()?.next_timeout());
+        let uplink = participant.uplink.as_ref().and_then(ReceivePath::next_timeout);
+        let timeouts = [path_timeout, uplink, participant.receiver.next_timeout()];
+        let next = timeouts.into_iter().flatten().chain(streams).min()?;
+        // What is due already is done the next time that somebody polls: nothing may keep the room from its end.
+        let next = next.max(now + Duration::from_micros(1));
+        if participant.wakes.is_none_or(|wakes| next < wakes) {
+            participant.wakes = Some(next);
+            self.timers.push(Reverse((next, at)));
+        }
+        None
+    }
+
+    /// Decides anew what a receiver gets, and tells the streams.
+    fn decide(&mut self, now: Time, at: usize) {
+        let Some(participant) = &mut self.participants[at] else { return };
+        let receiver = &mut participant.receiver;
+        receiver.decide(now);
+        for index in 0..receiver.decided().len() {
+            let decision = receiver.decided()[index];
+            let Some(&place) = self.stream_places.get(&decision.stream) else { continue };
+            let Some(stream) = &mut self.streams[place] else { continue };
+            let Some(slot) = receiver.downlink.slot_of(place) else { continue };
+            let Some(subscription) = receiver.downlink.subscription(slot) else { continue };
+            let before = subscription.target();
+            // It has nothing to go on from, and what comes next is of no use to it.
+            let is_new = !subscription.has_begun() && stream.is_running();
+            receiver.downlink.set_target(now, slot, decision.target);
+            match (before, decision.target) {
+                (None, Some(_)) => {
+                    stream.watchers.push((at, slot));
+                    if is_new {
+                        stream.requests.handle_request(Refresh::KEY);
+                    }
+                }
+                (Some(_), None) => stream.watchers.retain(|(watcher, _)| *watcher != at),
+                _ => {}
+            }
+            stream.set_receiver(now, at, &decision);
+            self.touched.push(stream.owner);
+        }
+        self.mark_touched();
+    }
+
+    fn mark_touched(&mut self) {
+        while let Some(owner) = self.touched.pop() {
+            self.mark_ready(owner);
+        }
+    }
+
+    /// Hands on the refreshes that a receiver needs.
+    fn ask(&mut self, now: Time, at: usize) {
+        let Some(participant) = &mut self.participants[at] else { return };
+        for (place, refresh) in participant.receiver.downlink.poll_refreshes(now) {
+            if let Some(stream) = &mut self.streams[place] {
+                stream.requests.handle_request(refresh);
+                self.touched.push(stream.owner);
+            }
+        }
+        self.mark_touched();
+    }
+
+    /// Does what is due for the streams of a sender: asks for packets and refreshes, tells the demand, measures layers.
+    fn look_after_streams(&mut self, now: Time, at: usize) {
+        let count = self.participants[at].as_ref().map_or(0, |participant| participant.streams.len());
+        let mut messages = std::mem::take(&mut self.messages);
+        for index in 0..count {
+            let Some(participant) = &self.participants[at] else { break };
+            let Some(&place) = participant.streams.get(index) else { break };
+            let Some(stream) = &mut self.streams[place] else { continue };
+            stream.poll_requests(now, &mut messages);
+            if stream.poll_offer(now) {
+                self.spread_offer(now, place);
+            }
+            let Some(stream) = &mut self.streams[place] else { continue };
+            if let Some(message) = stream.poll_demand(now) {
+                self.outputs.push_back(Output::Demand(at, message));
+            }
+        }
+        if !messages.is_empty() {
+            self.push(at, &messages);
+            messages.clear();
+        }
+        self.messages = messages;
+    }
+
+    /// Tells the selectors what the layers of a stream cost now.
+    fn spread_offer(&mut self, now: Time, place: usize) {
+        let Some(stream) = &self.streams[place] else { return };
+        let Some(offer) = &stream.offer else { return };
+        for other in 0..self.participants.len() {
+            let Some(participant) = self.participants[other].as_mut() else { continue };
+            if participant.receiver.handle_offer(now, place, offer) {
+                self.touched.push(other);
+            }
+        }
+        while let Some(other) = self.touched.pop() {
+            self.apply_report(now, other);
+        }
+    }
+
+    /// The counts of the room.
+    pub fn statistics(&self) -> RoomStatistics {
+        self.statistics
+    }
+
+    /// What goes to a participant, and how its path is at `now`.
+    pub fn participant_statistics(
+        &mut self,
+        now: Time,
+        participant: ParticipantId,
+    ) -> Option<ParticipantStatistics> {
+        let at = *self.places.get(&participant)?;
+        let participant = self.participants[at].as_mut()?;
+        let downlink = &mut participant.receiver.downlink;
+        let sent = downlink.sent;
+        Some(ParticipantStatistics {
+            packets: sent.packets,
+            bytes: sent.bytes,
+            retransmissions: sent.again,
+            padding: sent.padding,
+            frames_dropped: sent.frames_dropped,
+            queued: downlink.queued_bytes(),
+            refused: participant.conduct.refused,
+            path: downlink.state(now),
+        })
+    }
+
+    /// What came of a stream.
+    pub fn stream_statistics(&self, stream: StreamId) -> Option<StreamStatistics> {
+        Some(self.streams[*self.stream_places.get(&stream)?].as_ref()?.statistics)
+    }
+
+    /// The layers of a stream, with their bitrates as they pass.
+    pub fn offer(&self, stream: StreamId) -> Option<&Offer> {
+        self.streams[*self.stream_places.get(&stream)?].as_ref()?.offer.as_ref()
+    }
+
+    /// The last decision about a participant.
+    pub fn decision(&self, participant: ParticipantId) -> Option<&Decision> {
+        let at = *self.places.get(&participant)?;
+        Some(self.participants[at].as_ref()?.receiver.decision())
+    }
+
+    /// What a participant gets of a stream now: another target than the decision's until that can be entered.
+    pub fn current(&self, participant: ParticipantId, stream: StreamId) -> Option<DecodeTarget> {
+        let (at, place) = (*self.places.get(&participant)?, *self.stream_places.get(&stream)?);
+        let downlink = &self.participants[at].as_ref()?.receiver.downlink;
+        downlink.subscription(downlink.slot_of(place)?)?.current()
+    }
+
+    /// The path to a participant at `now`.
+    pub fn path(&mut self, now: Time, participant: ParticipantId) -> Option<PathState> {
+        let at = *self.places.get(&participant)?;
+        Some(self.participants[at].as_mut()?.receiver.downlink.state(now))
+    }
+}

@@ -1,0 +1,291 @@
+//! A stream as it comes from its sender.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::cache::{Packet, PacketCache};
+use super::chains::Chains;
+use super::config::{RoomConfig, StreamConfig, StreamKind};
+use super::frames::{FrameReader, RelayFrame};
+use super::missing::{Arrival, Missing};
+use super::rates::LayerRates;
+use super::requests::RefreshRequests;
+use crate::Time;
+use crate::rtp::reporter::ReceiverReports;
+use crate::rtp::rtcp::RtcpMessage;
+use crate::rtp::{RtpPacket, SenderInfo};
+use crate::select::{Demand, DemandFold, DemandMessage, Offer, ReceiverId, StreamDecision};
+use crate::structure::{DecodeTarget, LayerId, Refresh};
+
+/// A demand is told again after this time, in case the message was lost, and a change of bitrates alone after that.
+const REPEAT: Duration = Duration::from_secs(5);
+const BITRATES: Duration = Duration::from_millis(500);
+/// A lingering layer is looked after in steps of this.
+const LINGER_STEP: Duration = Duration::from_millis(500);
+
+/// What came of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct StreamStatistics {
+    /// Packets that came, and came for the first time.
+    pub packets: u64,
+    /// Their bytes, from the RTP header on.
+    pub bytes: u64,
+    /// Packets that came twice or too late.
+    pub old: u64,
+    /// Packets whose descriptor could not be read.
+    pub unreadable: u64,
+    /// Packets that the relay asked the sender for.
+    pub asked: u64,
+    /// Refreshes that it asked the sender for, and those of them that were key pictures.
+    pub refreshes: u64,
+    /// Key pictures among them.
+    pub key_refreshes: u64,
+}
+
+/// A packet that is fit to be forwarded.
+pub(super) struct Incoming {
+    pub packet: Packet,
+    pub frame: Option<RelayFrame>,
+}
+
+/// Why a packet is not forwarded.
+pub(super) enum Unfit {
+    /// It came before.
+    Old,
+    /// Its descriptor cannot be read, and no lost packet explains that.
+    Malformed,
+    /// Its descriptor cannot be read yet.
+    Early,
+}
+
+/// A stream of a sender: what the relay knows of it, and what it asks for.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    pub config: StreamConfig,
+    /// The owner's place in the room.
+    pub owner: usize,
+    /// The receivers that get packets of it, and in which of their slots.
+    pub watchers: Vec<(usize, usize)>,
+    /// Whether the relay forwards nothing of it.
+    pub muted: bool,
+    pub offer: Option<Offer>,
+    pub requests: RefreshRequests,
+    pub cache: PacketCache,
+    pub statistics: StreamStatistics,
+    descriptor_id: u8,
+    own_ssrc: u32,
+    /// Bytes of a packet on the wire besides those that come in.
+    overhead: usize,
+    payload_type: u8,
+    reader: FrameReader,
+    missing: Missing,
+    chains: Chains,
+    rates: LayerRates,
+    reports: ReceiverReports,
+    fold: DemandFold,
+    /// The demand that was told last, and when.
+    told: Option<(Demand, Time)>,
+    /// When the demand is to be looked at.
+    demand_at: Option<Time>,
+    requested: u8,
+}
+
+impl Upstream {
+    pub fn new(room: &RoomConfig, config: StreamConfig, owner: usize) -> Self {
+        let offer = match &config.kind {
+            StreamKind::Video { offer } => offer.clone(),
+            _ => None,
+        };
+        Self {
+            owner,
+            watchers: Vec::new(),
+            muted: false,
+            offer,
+            requests: RefreshRequests::new(room.refresh_interval),
+            cache: PacketCache::new(room.cache_bytes, room.cache_time),
+            statistics: StreamStatistics::default(),
+            descriptor_id: room.descriptor_id,
+            own_ssrc: room.ssrc,
+            overhead: room.path.overhead,
+            payload_type: 0,
+            reader: FrameReader::new(),
+            missing: Missing::new(),
+            chains: Chains::new(),
+            rates: LayerRates::new(),
+            reports: ReceiverReports::default(),
+            fold: DemandFold::new(room.demand),
+            told: None,
+            demand_at: None,
+            requested: 0,
+            config,
+        }
+    }
+
+    pub fn is_video(&self) -> bool {
+        matches!(self.config.kind, StreamKind::Video { .. })
+    }
+
+    /// Whether frames have come, so that a new receiver needs a key picture.
+    pub fn is_running(&self) -> bool {
+        self.reader.structure().is_some() || self.statistics.packets > 0
+    }
+
+    /// Takes a packet of the stream.
+    pub fn handle_packet(&mut self, now: Time, rtp: &RtpPacket<'_>, bytes: &[u8]) -> Result<Incoming, Unfit> {
+        let sequence_number = rtp.header.sequence_number;
+        if self.missing.handle_packet(now, sequence_number) == Arrival::Old {
+            self.statistics.old += 1;
+            return Err(Unfit::Old);
+        }
+        self.reports.handle_packet(now, &rtp.header);
+        self.payload_type = rtp.header.payload_type;
+        let descriptor = match self.is_video() {
+            true => rtp.extension(self.descriptor_id).map_err(|_| Unfit::Malformed)?,
+            false => None,
+        };
+        let frame = match descriptor.map(|descriptor| self.reader.read(descriptor)) {
+            None => None,
+            Some(Ok(frame)) => Some(frame),
+            Some(Err(_)) => {
+                self.statistics.unreadable += 1;
+                // A packet before it may have brought the structure.
+                let explained = self.reader.structure().is_none() || self.missing.len() > 0;
+                self.requests.handle_request(Refresh::KEY);
+                return Err(if explained { Unfit::Early } else { Unfit::Malformed });
+            }
+        };
+        self.statistics.packets += 1;
+        self.statistics.bytes += bytes.len() as u64;
+        if let Some(frame) = &frame {
+            self.requests.handle_frame(frame);
+            self.chains.handle_packet(now, frame, sequence_number, self.missing.round_trip());
+        }
+        let layer = frame.as_ref().map_or(LayerId::default(), |frame| frame.dependencies.layer);
+        let ends_frame = frame.as_ref().map_or(rtp.header.marker, |frame| frame.end_of_frame);
+        self.rates.handle_packet(now, layer, bytes.len() + self.overhead, ends_frame);
+        let packet = Packet {
+            bytes: self.cache.copy(bytes),
+            sequence_number,
+            frame: frame
+                .as_ref()
+                .map(|frame| (frame.number, frame.end_of_frame, Arc::clone(&frame.sequence))),
+        };
+        self.cache.insert(now, packet.clone());
+        Ok(Incoming { packet, frame })
+    }
+
+    /// Takes a sender report of the stream.
+    pub fn handle_report(&mut self, now: Time, info: &SenderInfo) {
+        self.reports.handle_report(now, info);
+    }
+
+    /// Measures the layers, if it is time. Says whether there is a new offer.
+    pub fn poll_offer(&mut self, now: Time) -> bool {
+        let first = self.offer.is_none() && self.statistics.packets > 0;
+        if !self.is_video() || !self.rates.poll(now) && !first {
+            return false;
+        }
+        let Some(sequence) = self.reader.sequence() else {
+            self.offer = Some(self.rates.whole());
+            return true;
+        };
+        let agreed = matches!(&self.config.kind, StreamKind::Video { offer: Some(_) });
+        match (&mut self.offer, agreed) {
+            (Some(offer), true) => self.rates.update(sequence, offer),
+            (offer, _) => *offer = Some(self.rates.offer(sequence)),
+        }
+        true
+    }
+
+    /// Takes what was decided for a receiver.
+    pub fn set_receiver(&mut self, now: Time, receiver: usize, decision: &StreamDecision) {
+        self.fold.set_receiver(now, ReceiverId(receiver as u32), decision);
+        self.demand_at = Some(now);
+    }
+
+    pub fn remove_receiver(&mut self, now: Time, receiver: usize) {
+        self.watchers.retain(|(watcher, _)| *watcher != receiver);
+        self.fold.remove_receiver(now, ReceiverId(receiver as u32));
+        self.demand_at = Some(now);
+    }
+
+    /// The demand to tell the sender at `now`, if it is a new one or was told long ago.
+    pub fn poll_demand(&mut self, now: Time) -> Option<DemandMessage> {
+        // As long as nothing is known of a stream nobody can want it, and it has to come to be known.
+        if self.offer.is_none() || self.demand_at.is_none_or(|at| at > now) {
+            return None;
+        }
+        let demand = self.fold.demand(now);
+        let since = |told: &Time| now - *told;
+        let is_due = match &self.told {
+            None => true,
+            Some((told, _)) if told.wanted() != demand.wanted() => true,
+            Some((told, at)) => since(at) >= REPEAT || since(at) >= BITRATES && differs(told, demand),
+        };
+        self.demand_at = Some(now + LINGER_STEP);
+        if !is_due {
+            return None;
+        }
+        self.told = Some((demand.clone(), now));
+        Some(DemandMessage { stream: self.config.id, demand: demand.clone() })
+    }
+
+    /// Appends what the sender is to be told or asked for at `now`.
+    pub fn poll_requests(&mut self, now: Time, messages: &mut Vec<RtcpMessage>) {
+        let (sender_ssrc, media_ssrc) = (self.own_ssrc, self.config.ssrc);
+        if let Some(lost) = self.missing.poll(now) {
+            self.statistics.asked +=
+                lost.iter().map(|lost| lost.sequence_numbers().count() as u64).sum::<u64>();
+            messages.push(RtcpMessage::Nack { sender_ssrc, media_ssrc, lost });
+        }
+        let refresh = self.chains.poll(now);
+        if !refresh.is_none() {
+            self.requests.handle_request(refresh);
+        }
+        if let Some(refresh) = self.requests.poll(now) {
+            self.statistics.refreshes += 1;
+            self.statistics.key_refreshes += u64::from(refresh.is_key());
+            self.requested = self.requested.wrapping_add(1);
+            let highest = LayerId::new(refresh.spatial_ids().last().unwrap_or(0), 0);
+            messages.push(RtcpMessage::refresh(
+                refresh,
+                self.highest(highest),
+                sender_ssrc,
+                media_ssrc,
+                self.requested,
+                self.payload_type,
+            ));
+        }
+        messages.extend(self.reports.poll(now, sender_ssrc, media_ssrc));
+    }
+
+    /// The highest target that somebody wants, at least one.
+    fn highest(&self, least: DecodeTarget) -> DecodeTarget {
+        let told = self.told.iter().flat_map(|(demand, _)| demand.layers()).map(|layer| layer.target);
+        told.fold(least, |highest, target| LayerId {
+            spatial_id: highest.spatial_id.max(target.spatial_id),
+            temporal_id: highest.temporal_id.max(target.temporal_id),
+        })
+    }
+
+    /// When to poll again.
+    pub fn next_timeout(&self) -> Option<Time> {
+        let demand = self.demand_at.filter(|_| self.offer.is_some());
+        let all = [
+            self.missing.next_timeout(),
+            self.chains.next_timeout(),
+            self.requests.next_timeout(),
+            self.reports.next_timeout(),
+            self.rates.next_timeout(),
+            demand,
+        ];
+        all.into_iter().flatten().min()
+    }
+}
+
+/// Whether the bitrates differ by more than a tenth.
+fn differs(told: &Demand, demand: &Demand) -> bool {
+    let pairs = told.layers().iter().zip(demand.layers());
+    pairs.into_iter().any(|(told, now)| told.bitrate.abs_diff(now.bitrate) > told.bitrate / 10)
+}
