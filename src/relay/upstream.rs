@@ -247,10 +247,9 @@ impl Upstream {
             self.statistics.refreshes += 1;
             self.statistics.key_refreshes += u64::from(refresh.is_key());
             self.requested = self.requested.wrapping_add(1);
-            let highest = LayerId::new(refresh.spatial_ids().last().unwrap_or(0), 0);
             messages.push(RtcpMessage::refresh(
                 refresh,
-                self.highest(highest),
+                self.highest_of(refresh),
                 sender_ssrc,
                 media_ssrc,
                 self.requested,
@@ -260,13 +259,15 @@ impl Upstream {
         messages.extend(self.reports.poll(now, sender_ssrc, media_ssrc));
     }
 
-    /// The highest target that somebody wants, at least one.
-    fn highest(&self, least: DecodeTarget) -> DecodeTarget {
-        let told = self.told.iter().flat_map(|(demand, _)| demand.layers()).map(|layer| layer.target);
-        told.fold(least, |highest, target| LayerId {
+    /// The target to name in a request: the highest layer that is to be coded anew, at the highest frame rate that somebody
+    /// wants.
+    fn highest_of(&self, refresh: Refresh) -> DecodeTarget {
+        let wanted = self.told.iter().flat_map(|(demand, _)| demand.layers()).map(|layer| layer.target);
+        let highest = wanted.fold(LayerId::default(), |highest, target| LayerId {
             spatial_id: highest.spatial_id.max(target.spatial_id),
             temporal_id: highest.temporal_id.max(target.temporal_id),
-        })
+        });
+        LayerId { spatial_id: refresh.spatial_ids().next_back().unwrap_or(highest.spatial_id), ..highest }
     }
 
     /// When to poll again.

@@ -12,7 +12,7 @@ use layercast::relay::*;
 use layercast::rtp::DecodableUnit;
 use layercast::select::{Offer, Priority, ReceiverReport, StreamId, Window};
 use layercast::session::*;
-use layercast::structure::{DecodeTargets, LayerId, PictureRequest, Planner, ScalabilityMode};
+use layercast::structure::{DecodeTargets, FrameKind, LayerId, PictureRequest, Planner, ScalabilityMode};
 use layercast::{Size, Time};
 
 use crate::chance::Chance;
@@ -114,13 +114,14 @@ pub struct Person {
     pub up: Link,
     pub down: Link,
     pub expelled: Option<Misconduct>,
+    wakes: Option<Time>,
 }
 
 enum Event {
     Picture(usize, usize),
     ToRoom(ParticipantId, Bytes),
     ToPerson(ParticipantId, Bytes),
-    Wake,
+    Wake(usize, Time),
 }
 
 pub struct World {
@@ -165,7 +166,7 @@ impl World {
         self.room.join(self.now, id).unwrap();
         let path = ReceivePath::new(TRANSPORT_ID, FeedbackConfig::new(1000 + id.0, 0));
         let (cameras, screens) = (Vec::new(), Vec::new());
-        self.people.push(Person { id, cameras, screens, path, up, down, expelled: None });
+        self.people.push(Person { id, cameras, screens, path, up, down, expelled: None, wakes: None });
         self.people.len() - 1
     }
 
@@ -245,7 +246,12 @@ impl World {
                         self.poll_room();
                     }
                     Event::ToPerson(to, packet) => self.arrive(to, packet),
-                    Event::Wake => self.poll_screens(),
+                    Event::Wake(place, time) => {
+                        if self.people[place].wakes == Some(time) {
+                            self.people[place].wakes = None;
+                            self.poll_person(place);
+                        }
+                    }
                 }
             } else {
                 self.poll_room();
@@ -359,12 +365,6 @@ impl World {
         self.poll_person(place);
     }
 
-    fn poll_screens(&mut self) {
-        for place in 0..self.people.len() {
-            self.poll_person(place);
-        }
-    }
-
     fn poll_person(&mut self, place: usize) {
         let now = self.now;
         let person = &mut self.people[place];
@@ -401,8 +401,11 @@ impl World {
             }
         }
         self.people[place].up = up;
-        if let Some(wake) = wake {
-            self.at(wake.max(now + Duration::from_micros(10)), Event::Wake);
+        if let Some(wake) = wake.map(|wake| wake.max(now + Duration::from_micros(10)))
+            && self.people[place].wakes.is_none_or(|wakes| wake < wakes)
+        {
+            self.people[place].wakes = Some(wake);
+            self.at(wake, Event::Wake(place, wake));
         }
     }
 
@@ -420,7 +423,7 @@ fn toy(camera: &Camera, frame: &layercast::structure::FramePlan, key: bool, now:
     let mut payload = Vec::with_capacity(size.max(80));
     payload.extend(frame.frame_number.to_be_bytes());
     payload.extend((now.since_start().as_micros() as u64).to_be_bytes());
-    payload.push(frame.depends_on.len() as u8);
+    payload.push(frame.depends_on.len() as u8 | u8::from(frame.kind == FrameKind::Key) << 7);
     for number in &frame.depends_on {
         payload.extend(number.to_be_bytes());
     }
@@ -434,16 +437,19 @@ impl Screen {
         let mut captured = Time::ZERO;
         for frame in &unit.frames {
             let word = |at: usize| u64::from_be_bytes(frame.payload[at..at + 8].try_into().unwrap());
-            let (number, references) = (word(0), usize::from(frame.payload[16]));
+            let (number, references) = (word(0), usize::from(frame.payload[16] & 0x7f));
             captured = Time::from_micros(word(8));
-            if references == 0 {
+            if frame.payload[16] & 0x80 != 0 {
                 self.decoded.clear();
             }
             for reference in 0..references {
                 let reference = word(17 + 8 * reference);
                 assert!(
                     self.decoded.contains(&reference),
-                    "{number} refers to {reference}, which never came"
+                    "{now:?}: {number} ({:?}) refers to {reference}, which never came; last {:?}, {:?}",
+                    frame.layer,
+                    self.decoded.iter().rev().take(10).collect::<Vec<_>>(),
+                    unit.target,
                 );
             }
             self.decoded.insert(number);
