@@ -6,7 +6,8 @@ mod world;
 
 use std::time::Duration;
 
-use layercast::relay::{ParticipantId, RoomConfig};
+use layercast::relay::{Misconduct, ParticipantId, RoomConfig};
+use layercast::rtp::RtpHeader;
 use layercast::select::{Cap, StreamId};
 use layercast::structure::LayerId;
 use layercast::structure::ScalabilityMode::{self, *};
@@ -97,17 +98,172 @@ fn switch(mode: ScalabilityMode, from: LayerId, to: LayerId) {
     assert!(after.iter().all(|shown| shown.spatial_id == to.spatial_id), "{name}");
     let structure = mode.structure();
     let share = |target: LayerId| {
-        let of = structure.cycle.iter().filter(|picture| structure.needed_by(picture, target.spatial_id).contains(target));
+        let of = structure
+            .cycle
+            .iter()
+            .filter(|picture| structure.needed_by(picture, target.spatial_id).contains(target));
         of.count() as f64 / structure.cycle.len() as f64
     };
     let expected = share(to) * 1.8 * 30.0;
     assert!((after.len() as f64 - expected).abs() < 5.0, "{name}: {} pictures, not {expected}", after.len());
     // Freezes: a picture of the lower frame rate, and in the way up in time nothing at all.
     let longest = (1.0 / share(from).min(share(to)) * 34.0) as u64 + 70;
-    assert!(screen.gap(changed - Duration::from_secs(1), world.now) <= longest, "{name}: {} ms", screen.gap(changed, world.now));
+    assert!(
+        screen.gap(changed - Duration::from_secs(1), world.now) <= longest,
+        "{name}: {} ms",
+        screen.gap(changed, world.now)
+    );
     // In the KEY modes nothing else leads to another layer; and a layer refresh request cannot name S0 alone (RFC 9627).
     let other_layer = from.spatial_id != to.spatial_id;
     let is_key = other_layer && (mode.to_string().contains("KEY") || mode == S3T3 && to.spatial_id == 0);
     assert_eq!(world.keys(0) - keys, u64::from(is_key), "{name}");
     assert_eq!(screen.key_requests, 0, "{name}: the receiver asks for nothing");
+}
+
+/// Losses on the way to the relay and from it: nothing undecodable is handed on (`Screen::take`), and the picture moves.
+#[test]
+fn losses_on_either_side_are_made_good() {
+    for mode in [L1T3, L3T3, L3T3Key, L2T2KeyShift, S3T3] {
+        for loss in [0, 2, 5, 20] {
+            for (up, down) in [(loss, 0), (0, loss), (loss, loss)] {
+                let (up, down) = (Link::lossy(20, up), Link { reorder: 5, ..Link::lossy(20, down) });
+                let mut world = pair(11 + loss, mode, up, down);
+                world.people[1].up.loss = down.loss;
+                world.run(Duration::from_secs(20));
+                let screen = &world.people[1].screens[0];
+                let from = Time::from_secs(2);
+                let (gap, shown) = (screen.gap(from, world.now), screen.count_all(from));
+                let name =
+                    format!("{mode}, {} % up, {} % down: {shown} pictures, gap {gap} ms", up.loss, down.loss);
+                let (least, longest) = match loss {
+                    0 => (538, 100),
+                    2 => (530, 250),
+                    5 => (520, 450),
+                    // The estimate falls, and with it the frame rate.
+                    _ => (300, 1300),
+                };
+                assert!(shown >= least && gap <= longest, "{name}");
+            }
+        }
+    }
+}
+
+/// Today's SFUs ask for a key picture every two seconds.
+#[test]
+fn two_percent_of_loss_on_a_downlink_cost_no_key_picture_and_no_freeze() {
+    for seed in 1..9 {
+        let mut world = pair(seed, L3T3, Link::new(20), Link::lossy(20, 2));
+        world.run(Duration::from_secs(60));
+        let screen = &world.people[1].screens[0];
+        let gap = screen.gap(Time::from_secs(1), world.now);
+        assert!(gap <= 200, "seed {seed}: {gap} ms");
+        assert_eq!((screen.key_requests, world.keys(0)), (0, 1), "seed {seed}");
+        assert!(screen.count_all(Time::from_secs(1)) >= 1768, "seed {seed}");
+    }
+}
+
+#[test]
+fn those_who_join_together_share_a_key_picture() {
+    let mut world = World::new(5, RoomConfig::default());
+    let sender = world.join(1, Link::new(20), Link::new(20));
+    world.publish(sender, 7, L3T3);
+    let first = world.join(2, Link::new(20), Link::new(20));
+    world.show(first, 7);
+    world.report(first, &[(7, SIZE)]);
+    world.run(Duration::from_secs(5));
+    let keys = world.keys(sender);
+    for id in 10..30 {
+        let late = world.join(id, Link::new(20), Link::new(20));
+        world.show(late, 7);
+        world.report(late, &[(7, SIZE)]);
+        world.run(Duration::from_millis(20));
+    }
+    let joined = world.now;
+    world.run(Duration::from_secs(3));
+    assert!(world.keys(sender) - keys <= 2, "{} key pictures for 20 who join", world.keys(sender) - keys);
+    for person in &world.people[2..] {
+        let screen = &person.screens[0];
+        let first = screen.shown.first().unwrap().at;
+        assert!(first <= joined + Duration::from_millis(800), "{first:?} of {joined:?}");
+        assert!(screen.gap(joined + Duration::from_secs(1), world.now) < 100);
+    }
+}
+
+/// The link falls to a third and comes back.
+#[test]
+fn a_slow_link_gets_what_it_carries() {
+    let mut world = pair(3, L3T3, Link::new(20), Link::slow(20, 3_000_000));
+    world.run(Duration::from_secs(20));
+    let layer = |world: &World| world.room.current(ParticipantId(2), StreamId(7)).unwrap().spatial_id;
+    assert_eq!(layer(&world), 2);
+    world.people[1].down.capacity = Some(500_000);
+    let fell = world.now;
+    world.run(Duration::from_secs(10));
+    let screen = &world.people[1].screens[0];
+    assert!(layer(&world) < 2);
+    assert!(screen.gap(fell, world.now) <= 800, "{}", screen.gap(fell, world.now));
+    assert!(screen.gap(fell + Duration::from_secs(3), world.now) <= 200);
+    world.people[1].down.capacity = Some(3_000_000);
+    world.run(Duration::from_secs(40));
+    assert_eq!(layer(&world), 2);
+}
+
+#[test]
+fn nothing_goes_to_somebody_who_was_removed() {
+    let mut world = pair(3, L3T3, Link::new(20), Link::new(20));
+    world.run(Duration::from_secs(3));
+    let id = ParticipantId(2);
+    world.room.leave(world.now, id);
+    let left = world.left[&id];
+    world.run(Duration::from_secs(8));
+    assert_eq!(world.left[&id], left);
+    let pictures = world.people[0].cameras[0].pictures;
+    world.run(Duration::from_secs(2));
+    assert_eq!(world.people[0].cameras[0].pictures, pictures, "nobody watches");
+}
+
+/// Each of these is put out, and the others feel nothing.
+#[test]
+fn misconduct_is_bounded() {
+    let rtp = |ssrc: u32, number: u16, descriptor: &[u8]| {
+        let mut packet = vec![];
+        let header = RtpHeader { ssrc, sequence_number: number, payload_type: 45, ..RtpHeader::default() };
+        header.write(&[(4, descriptor), (3, &[0; 2])], &mut packet).unwrap();
+        packet.resize(packet.len() + 100, 1);
+        packet
+    };
+    let forged = 0x5eed_0000 + 7 * 16;
+    let own = 0x5eed_0000 + 9 * 16;
+    type Attack<'a> = (Misconduct, u64, Box<dyn Fn(u16) -> Vec<u8> + 'a>);
+    let attacks: [Attack<'_>; 5] = [
+        (Misconduct::Flood, 10, Box::new(|n| rtp(0xbad, n, &[0xc0, 0, 0]))),
+        (Misconduct::ForgedSsrc, 1000, Box::new(|n| rtp(forged, n, &[0xc0, 0, 0]))),
+        (Misconduct::Malformed, 1000, Box::new(|n| rtp(own, n, &[0xff, 0, 0, 0xff]))),
+        (Misconduct::Malformed, 1000, Box::new(|_| vec![0x80, 201, 0, 9, 1, 2, 3])),
+        (Misconduct::Reports, 1000, Box::new(|_| vec![0x80, 201, 0, 1, 0, 0, 0, 1])),
+    ];
+    for (reason, microseconds, attack) in &attacks {
+        let mut world = pair(3, L3T3, Link::new(20), Link::new(20));
+        let attacker = world.join(66, Link::new(20), Link::new(20));
+        world.publish(attacker, 9, L1T1);
+        world.run(Duration::from_secs(3));
+        let began = world.now;
+        for n in 0..200_000u32 {
+            if world.people[attacker].expelled.is_some() {
+                break;
+            }
+            world.inject(attacker, &attack(n as u16));
+            world.run(Duration::from_micros(*microseconds));
+        }
+        assert_eq!(world.people[attacker].expelled, Some(*reason), "{reason:?}");
+        assert!(world.now - began < Duration::from_secs(5), "{reason:?} took {:?}", world.now - began);
+        world.run(Duration::from_secs(2));
+        let screen = &world.people[1].screens[0];
+        assert!(screen.gap(began, world.now) < 100, "{reason:?}: {} ms", screen.gap(began, world.now));
+        assert_eq!(world.keys(0), 1, "{reason:?}");
+        // Whatever comes of them is not even read.
+        let refused = world.room.statistics();
+        world.inject(attacker, &attack(0));
+        assert_eq!(world.room.statistics(), refused);
+    }
 }

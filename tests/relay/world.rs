@@ -36,7 +36,7 @@ pub struct Link {
     pub queue: Duration,
     /// Nothing arrives.
     pub dead: bool,
-    free: Time,
+    pub free: Time,
 }
 
 impl Link {
@@ -87,7 +87,6 @@ pub struct Camera {
 /// A picture that was shown.
 #[derive(Debug, Clone, Copy)]
 pub struct Shown {
-    pub number: u64,
     pub captured: Time,
     pub at: Time,
     pub spatial_id: u8,
@@ -459,8 +458,7 @@ impl Screen {
             Some(last) if last.captured == captured => last.spatial_id = spatial_id,
             last => {
                 assert!(last.is_none_or(|last| last.captured < captured), "in order");
-                let number = captured.since_start().as_micros() as u64 / 33_333;
-                self.shown.push(Shown { number, captured, at: now, spatial_id });
+                self.shown.push(Shown { captured, at: now, spatial_id });
             }
         }
     }
@@ -470,6 +468,11 @@ impl Screen {
         let shown = self.shown.iter().map(|shown| shown.at).filter(|at| from <= *at && *at <= to);
         let all: Vec<Time> = [from].into_iter().chain(shown).chain([to]).collect();
         all.windows(2).map(|pair| (pair[1] - pair[0]).as_millis() as u64).max().unwrap_or(0)
+    }
+
+    /// Pictures shown since a time.
+    pub fn count_all(&self, from: Time) -> usize {
+        self.shown.iter().filter(|shown| shown.at >= from).count()
     }
 
     /// Pictures shown of a spatial layer since a time.
