@@ -98,7 +98,8 @@ pub enum Binding {
     /// The structure, decode target indications and chains are not bound: no page sees them. A relay that lies about them
     /// can stop the picture, which it can anyway, but cannot have frames decoded that do not belong together.
     Page,
-    /// The fields are not bound: for peers that know only RFC 9605. The spatial layer alone is, by its key.
+    /// The fields are not bound: for peers that know only RFC 9605. The spatial layer alone is, by its key. If packets are
+    /// sealed one by one, a relay can also join packets of several frames to one.
     None,
 }
 
