@@ -79,7 +79,9 @@ fuzz_target!(|data: &[u8]| {
                 for (at, packet) in sent.iter().enumerate().skip(forwarded).take(count) {
                     forwarded = at + 1;
                     if lost >> (at % 8) & 1 == 0 {
-                        receiver.handle(now, Some(packet.clone()), |frame| check(frame, &frames, binding, by_packet));
+                        receiver.handle(now, Some(packet.clone()), |frame| {
+                            check(frame, &frames, binding, by_packet)
+                        });
                     }
                 }
                 None

@@ -156,17 +156,25 @@ impl Forwarder {
             return;
         }
         self.dropped_layers |= 1 << layer.spatial_id;
-        let Some((sequence, current)) = self.sequence.clone().zip(self.current) else { return };
+        if let Some(sequence) = self.sequence.clone() {
+            self.lose(now, &sequence, layer);
+        }
+    }
+
+    /// A layer cannot go on before it is refreshed. Lower targets that do not need it go on.
+    fn lose(&mut self, now: Time, sequence: &Sequence, layer: LayerId) {
+        let Some(current) = self.current else { return };
+        if !sequence.needs_layer(current, layer.spatial_id) {
+            return;
+        }
         let unharmed = |target: &usize| {
             sequence.contains(current, *target) && !sequence.needs_layer(*target, layer.spatial_id)
         };
-        let below = (0..sequence.targets.len()).filter(unharmed);
-        if sequence.needs_layer(current, layer.spatial_id) {
-            self.current = below.max_by_key(|&target| sequence.targets[target]);
-            if let Some(wanted) = self.wanted {
-                self.approach(now, &sequence, wanted);
-                self.ask_at = now.max(self.free_at);
-            }
+        self.current =
+            (0..sequence.targets.len()).filter(unharmed).max_by_key(|&target| sequence.targets[target]);
+        if let Some(wanted) = self.wanted {
+            self.approach(now, sequence, wanted);
+            self.ask_at = now.max(self.free_at);
         }
     }
 
@@ -242,6 +250,12 @@ impl Forwarder {
         let at_target = frame.dependencies.layer.spatial_id == frame.sequence.targets[wanted].spatial_id;
         if enters && at_target && frame.indication(wanted) == DecodeTargetIndication::Switch {
             (self.current, self.needs) = (Some(wanted), Refresh::NONE);
+        }
+        // A frame that it refers to was dropped, such as one that came before a late key frame.
+        let is_lost = !goes_on && !enters && self.current.is_some_and(|current| frame.is_needed(current));
+        if is_lost && frame.dependencies.layer.temporal_id == 0 {
+            self.dropped_layers |= 1 << frame.dependencies.layer.spatial_id;
+            self.lose(now, &frame.sequence, frame.dependencies.layer);
         }
         goes_on || enters
     }

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use arrayvec::ArrayVec;
+
 use super::frames::Sequence;
 use crate::Time;
 use crate::picture::Size;
+use crate::rtp::descriptor::MAX_DECODE_TARGETS;
 use crate::select::{LayerOffer, Offer, Switch};
 use crate::structure::{DecodeTarget, LayerId};
 
@@ -12,6 +15,8 @@ use crate::structure::{DecodeTarget, LayerId};
 const WINDOW: Duration = Duration::from_secs(1);
 /// How much of the last rates stays when a window is over.
 const KEPT: f64 = 0.5;
+/// Of its frames a second a layer has this share at least in a window in which it was coded all the time.
+const WHOLE: f64 = 0.6;
 /// Of a structure without resolutions: the size of its highest spatial layer, and pictures a second before any came.
 const GUESSED_SIZE: Size = Size::new(1280, 720);
 const GUESSED_RATE: f32 = 30.0;
@@ -28,6 +33,8 @@ struct Layer {
     frames: u32,
     /// Bit/s and frames a second, as measured last; `None` before.
     rate: Option<(f64, f64)>,
+    /// Whether it was coded for a part of the last window only.
+    is_partial: bool,
 }
 
 /// Measures the bitrate of each layer.
@@ -63,6 +70,12 @@ impl LayerRates {
         let seconds = passed.as_secs_f64();
         for layer in self.layers.iter_mut().flatten().filter(|layer| layer.frames > 0) {
             let (bits, frames) = (layer.bits as f64 / seconds, f64::from(layer.frames) / seconds);
+            // It began or ended in the window; or has another frame rate from now on, as the next window will show.
+            let is_partial = layer.rate.is_some_and(|(_, before)| frames < before * WHOLE);
+            if is_partial && !std::mem::replace(&mut layer.is_partial, true) {
+                continue;
+            }
+            layer.is_partial = false;
             let smooth = |before: f64, new: f64| before * KEPT + new * (1.0 - KEPT);
             layer.rate = Some(match layer.rate {
                 None => (bits, frames),
@@ -165,6 +178,8 @@ impl LayerRates {
                 quality: None,
             }
         });
+        let mut layers: ArrayVec<LayerOffer, MAX_DECODE_TARGETS> = layers.collect();
+        layers.sort_unstable_by_key(|layer| layer.target);
         let (up, down) = sequence.switches();
         let mut offer = Offer::from_layers(layers, up, down);
         self.update(sequence, &mut offer);
@@ -204,7 +219,7 @@ impl Sequence {
         {
             return (Switch::LayerRefresh, Switch::Free);
         }
-        // In simulcast no target needs a frame of another spatial layer, not even of the key picture.
+        // If no target needs a frame of another spatial layer, not even of the key picture, they are streams of their own.
         let crosses = self.structure.templates.iter().any(|template| {
             let needed = template.decode_target_indications.iter().zip(&self.targets);
             needed.into_iter().any(|(indication, target)| {
@@ -245,8 +260,9 @@ mod tests {
                 assert_eq!((made.target, made.size), (own.target, own.size), "{mode:?}");
                 assert!((made.frame_rate - own.frame_rate).abs() < 0.1, "{mode:?} {made:?} {own:?}");
             }
-            // A stream of one spatial layer has nothing to switch to.
-            if own.layers().iter().any(|layer| layer.target.spatial_id > 0) {
+            // A stream of one spatial layer has nothing to switch to. The structures of the S and the KEY modes do not differ.
+            let has_layers = own.layers().iter().any(|layer| layer.target.spatial_id > 0);
+            if has_layers && !mode.to_string().starts_with('S') {
                 assert_eq!((made.up, made.down), (own.up, own.down), "{mode:?}");
             }
         }

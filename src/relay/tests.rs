@@ -280,6 +280,70 @@ fn a_frame_that_may_still_come_does_not_hold_up_those_after_it() {
     }
 }
 
+/// The frames after a key frame come before it: they are dropped, and so would be all that build on them.
+#[test]
+fn a_late_key_frame_leaves_nobody_behind() {
+    let mut sender = Sender::new(ScalabilityMode::L2T2);
+    let mut reader = FrameReader::new();
+    let (plan, sent) = sender.picture(Refresh::NONE);
+    frames(&mut reader, &plan, &sent);
+    let mut receiver = Receiver::new(Some(LayerId::new(1, 1)));
+    let pictures: Vec<_> = [Refresh::KEY, Refresh::NONE, Refresh::NONE]
+        .into_iter()
+        .map(|refresh| {
+            let (plan, sent) = sender.picture(refresh);
+            frames(&mut reader, &plan, &sent)
+        })
+        .collect();
+    for late in [1, 2, 0] {
+        let got = receiver.picture(sender.now, &pictures[late]);
+        assert_eq!(!got.is_empty(), late == 0, "{got:?}");
+    }
+    // The receiver has the key picture and not the one that the next refer to, so that a refresh is asked for.
+    let mut refresh = Refresh::NONE;
+    let mut last = vec![];
+    for _ in 0..20 {
+        let (plan, sent) = sender.picture(std::mem::take(&mut refresh));
+        last = receiver.picture(sender.now, &frames(&mut reader, &plan, &sent));
+        refresh = receiver.forwarder.poll(sender.now).unwrap_or_default();
+    }
+    assert_eq!(last.len(), 2, "{last:?}");
+}
+
+#[test]
+fn a_frame_that_waited_too_long_takes_its_layer_with_it_and_no_other() {
+    for (spatial_id, left) in [(1, vec!["S0T0", "S0T1."]), (0, vec![])] {
+        let mut sender = Sender::new(ScalabilityMode::L2T2);
+        let mut reader = FrameReader::new();
+        let mut receiver = Receiver::new(Some(LayerId::new(1, 1)));
+        for _ in 0..2 {
+            let (plan, sent) = sender.picture(Refresh::NONE);
+            receiver.picture(sender.now, &frames(&mut reader, &plan, &sent));
+        }
+        // The frame of temporal layer 0.
+        let (plan, sent) = sender.picture(Refresh::NONE);
+        let lost = frames(&mut reader, &plan, &sent);
+        receiver.picture(sender.now, &lost);
+        let lost = lost[usize::from(spatial_id)].1.number;
+        receiver.forwarder.handle_loss(sender.now, lost, LayerId::new(spatial_id, 0));
+        let mut got = vec![];
+        for _ in 0..2 {
+            let (plan, sent) = sender.picture(Refresh::NONE);
+            got.extend(receiver.picture(sender.now, &frames(&mut reader, &plan, &sent)));
+        }
+        got.sort();
+        assert!(got.iter().all(|frame| left.iter().any(|left| frame.starts_with(&left[..4]))), "{got:?}");
+        assert_eq!(got.len(), left.len(), "{got:?}");
+        let refresh = receiver.forwarder.poll(sender.now).unwrap();
+        assert!(refresh.contains(spatial_id));
+        // The next picture of temporal layer 0 is the one after the next, unless it is a key picture.
+        let (plan, sent) = sender.picture(refresh);
+        receiver.picture(sender.now, &frames(&mut reader, &plan, &sent));
+        let (plan, sent) = sender.picture(Refresh::NONE);
+        assert_eq!(receiver.picture(sender.now, &frames(&mut reader, &plan, &sent)).len(), 2, "{refresh:?}");
+    }
+}
+
 #[test]
 fn descriptors_without_their_structure_are_refused() {
     let (plan, mut sent) = Sender::new(ScalabilityMode::L2T1).picture(Refresh::NONE);

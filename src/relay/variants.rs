@@ -142,3 +142,88 @@ pub(super) fn write_rtx(
     written.set_sequence_number(number);
     Some(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relay::FrameReader;
+    use crate::relay::cache::PacketCache;
+    use crate::rtp::RtpHeader;
+    use crate::rtp::descriptor::Describer;
+    use crate::structure::{DecodeTargets, PictureRequest, Planner, ScalabilityMode::L3T3};
+    use crate::{Size, Time};
+    use std::time::Duration;
+
+    const IDS: ExtensionIds = ExtensionIds { descriptor: 4, transport: 3, send_time: Some(2) };
+
+    /// The packets of two pictures, each with its descriptor.
+    fn packets() -> Vec<(Packet, DependencyDescriptor)> {
+        let (mut planner, mut describer) = (Planner::new(L3T3, Size::new(640, 360)), Describer::new());
+        let (mut reader, mut cache) = (FrameReader::new(), PacketCache::new(100_000, Duration::from_secs(1)));
+        let mut packets = vec![];
+        for _ in 0..2 {
+            let wanted = DecodeTargets::all(planner.structure());
+            let plan = planner.next(PictureRequest { wanted, ..Default::default() });
+            for descriptor in describer.describe(&plan).unwrap() {
+                let frame = reader.handle_descriptor(&descriptor).unwrap();
+                let mut written = vec![];
+                descriptor.write(frame.structure(), &mut written).unwrap();
+                let sequence_number = packets.len() as u16;
+                let header = RtpHeader { ssrc: 7, sequence_number, payload_type: 45, ..RtpHeader::default() };
+                let mut packet = vec![];
+                header.write(&[(4, &written), (3, &[0; 2])], &mut packet).unwrap();
+                packet.extend_from_slice(&[9; 100]);
+                let frame = Some((frame.number, true, std::sync::Arc::clone(&frame.sequence)));
+                packets.push((Packet { bytes: cache.copy(&packet), sequence_number, frame }, descriptor));
+            }
+        }
+        packets
+    }
+
+    #[test]
+    fn a_mask_is_written_and_all_else_stays() {
+        let mut variants = Variants::new(ExtensionIds { send_time: None, ..IDS });
+        for (packet, descriptor) in packets() {
+            let known = std::sync::Arc::clone(&packet.frame.as_ref().unwrap().2.structure);
+            variants.clear();
+            let same = variants.get(&packet, None).clone();
+            assert_eq!(same.bytes.as_ptr(), packet.bytes.as_ptr(), "nothing is copied");
+            let masked = variants.get(&packet, Some(0b111)).clone();
+            let again = variants.get(&packet, Some(0b111)).clone();
+            assert_eq!(masked.bytes.as_ptr(), again.bytes.as_ptr(), "it is made once");
+            let (before, after) =
+                (RtpPacket::read(&packet.bytes).unwrap(), RtpPacket::read(&masked.bytes).unwrap());
+            assert_eq!((before.header, before.payload), (after.header.clone(), after.payload));
+            let read =
+                DependencyDescriptor::read(after.extension(4).unwrap().unwrap(), Some(&known)).unwrap();
+            assert_eq!(read, DependencyDescriptor { active_decode_targets: Some(0b111), ..descriptor });
+            let number_at = usize::from(masked.number_at);
+            assert_eq!(after.extension_range(3).unwrap(), Some(number_at..number_at + 2));
+        }
+    }
+
+    #[test]
+    fn extensions_that_the_sender_has_not_are_made() {
+        let mut variants = Variants::new(ExtensionIds { transport: 5, ..IDS });
+        let (packet, _) = packets().remove(0);
+        let variant = variants.get(&packet, None).clone();
+        let read = RtpPacket::read(&variant.bytes).unwrap();
+        let (number_at, send_time_at) = (usize::from(variant.number_at), usize::from(variant.send_time_at));
+        assert_eq!(read.extension_range(5).unwrap(), Some(number_at..number_at + 2));
+        assert_eq!(read.extension_range(2).unwrap(), Some(send_time_at..send_time_at + 3));
+        assert_eq!(read.payload, [9; 100]);
+    }
+
+    #[test]
+    fn a_retransmission_lies_as_rfc_4588_draws_it() {
+        let (packet, _) = packets().remove(3);
+        let mut out = vec![1, 2, 3];
+        write_rtx(&packet.bytes, (99, 46), 1234, &mut out).unwrap();
+        let (before, after) = (RtpPacket::read(&packet.bytes).unwrap(), RtpPacket::read(&out[3..]).unwrap());
+        let RtpHeader { ssrc, payload_type, sequence_number, timestamp, .. } = after.header;
+        assert_eq!((ssrc, payload_type, sequence_number), (99, 46, 1234));
+        assert_eq!(timestamp, before.header.timestamp);
+        assert_eq!(after.payload[..2], 3u16.to_be_bytes());
+        assert_eq!(&after.payload[2..], before.payload);
+    }
+}

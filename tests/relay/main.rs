@@ -2,6 +2,7 @@
 
 #[path = "../common/chance.rs"]
 mod chance;
+mod chaos;
 mod world;
 
 use std::time::Duration;

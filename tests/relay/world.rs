@@ -78,8 +78,9 @@ pub struct Camera {
     pub ssrc: u32,
     pub planner: Planner,
     pub sender: VideoSender,
-    /// Bytes of a T0 frame of the lowest layer.
+    /// Bytes of a T0 frame of the lowest layer, and the time from one picture to the next.
     pub frame_size: usize,
+    pub interval: Duration,
     keys: SenderKeys,
     pub pictures: u64,
 }
@@ -114,6 +115,10 @@ pub struct Person {
     pub down: Link,
     pub expelled: Option<Misconduct>,
     wakes: Option<Time>,
+    /// It is in the room no more: nothing comes from it, and nothing may go to it.
+    pub gone: bool,
+    /// How much faster its clock is than the room's, in parts per million.
+    pub drift: i64,
 }
 
 enum Event {
@@ -165,14 +170,25 @@ impl World {
         self.room.join(self.now, id).unwrap();
         let path = ReceivePath::new(TRANSPORT_ID, FeedbackConfig::new(1000 + id.0, 0));
         let (cameras, screens) = (Vec::new(), Vec::new());
-        self.people.push(Person { id, cameras, screens, path, up, down, expelled: None, wakes: None });
+        self.people.push(Person {
+            id,
+            cameras,
+            screens,
+            path,
+            up,
+            down,
+            expelled: None,
+            wakes: None,
+            gone: false,
+            drift: 0,
+        });
         self.people.len() - 1
     }
 
     /// A participant sends a stream from now on.
     pub fn publish(&mut self, person: usize, stream: u32, mode: ScalabilityMode) {
         let ssrc = 0x5eed_0000 + stream * 16;
-        let mut keys = SenderKeys::fresh(Agreement::default(), stream.into(), 0).unwrap();
+        let mut keys = SenderKeys::fresh(Agreement::default(), stream % 256, 0).unwrap();
         let mut config = VideoSenderConfig::new(ssrc);
         // Uplinks are not what is judged here, apart from their losses.
         config.path = None;
@@ -189,6 +205,7 @@ impl World {
             planner,
             sender,
             frame_size,
+            interval: PICTURE,
             keys,
             pictures: 0,
         });
@@ -205,7 +222,7 @@ impl World {
         config.own_ssrc = 1000 + self.people[person].id.0;
         let mut ring = KeyRing::new(Agreement::default(), Duration::from_secs(5));
         ring.add(Time::ZERO, camera.keys.grant().clone());
-        let opener = VideoOpener::new(Agreement::default(), stream.into(), 0);
+        let opener = VideoOpener::new(Agreement::default(), stream % 256, 0);
         let (ssrc, receiver) = (camera.ssrc, VideoReceiver::without_decoder(config, Some((opener, ring))));
         self.people[person].screens.push(Screen {
             ssrc,
@@ -265,6 +282,10 @@ impl World {
 
     fn picture(&mut self, person: usize, index: usize) {
         let now = self.now;
+        if self.people[person].gone {
+            return;
+        }
+        let drift = self.people[person].drift;
         let Some(camera) = self.people[person].cameras.get_mut(index) else { return };
         let refresh = camera.sender.next_refresh(now);
         let wanted = camera.sender.wanted().unwrap_or_else(|| DecodeTargets::all(camera.planner.structure()));
@@ -272,9 +293,21 @@ impl World {
         let payloads: Vec<Vec<u8>> =
             plan.frames.iter().map(|frame| toy(camera, frame, plan.key, now)).collect();
         camera.pictures += u64::from(!payloads.is_empty());
-        camera.sender.handle_coded(now, &plan, payloads.iter().map(Vec::as_slice)).unwrap();
+        let micros = now.since_start().as_micros() as i64;
+        let captured = Time::from_micros((micros + micros * drift / 1_000_000) as u64);
+        camera.sender.handle_coded(captured, &plan, payloads.iter().map(Vec::as_slice)).unwrap();
+        let interval = camera.interval;
         self.poll_camera(person, index);
-        self.at(now + PICTURE, Event::Picture(person, index));
+        self.at(now + interval, Event::Picture(person, index));
+    }
+
+    /// Somebody leaves, or is removed. What they sent before may still be on its way.
+    pub fn leave(&mut self, person: usize) {
+        let id = self.people[person].id;
+        self.room.leave(self.now, id);
+        self.people[person].gone = true;
+        self.people[person].screens.clear();
+        self.poll_room();
     }
 
     fn poll_camera(&mut self, person: usize, index: usize) {
