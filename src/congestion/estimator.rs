@@ -25,6 +25,8 @@
 //!   drop, since a path that has just become much worse is likely to change again. The queue that a probe makes itself is
 //!   not taken for congestion. It waits until that queue and the one before it are short enough together, which matters
 //!   below 500 kbit/s, where a probe needs more time.
+//! - A path that was silent may carry what it did before: it is probed for that with the first report that comes after the
+//!   silence.
 //! - Losses of 2 to 10 % hold the estimate where it is, but up to 5 % they do not keep it from being probed: packets that
 //!   get lost by chance say nothing of what the path carries.
 //! - At such bitrates 200 ms hold a few packets, so that it matters whether the first of them counts. Their rate is taken
@@ -98,6 +100,8 @@ const RECOVERY_QUEUE: f64 = 0.2;
 const LEAST_RECOVERY_PROBE: Duration = Duration::from_millis(15);
 const DROP_FORGOTTEN: Duration = Duration::from_secs(5);
 const RECOVERY_EVERY: Duration = Duration::from_secs(5);
+/// After silence no more than this multiple of the estimate is probed for at once.
+const RETURN_GROWTH: f64 = 6.0;
 /// If the streams want more than the estimate, the estimator probes this multiple of it so often, if the path was not
 /// over-used a while before, and again at once if the probe has raised the estimate.
 const GROWTH: f64 = 2.0;
@@ -172,6 +176,9 @@ pub struct Estimator {
     /// When the last large drop was, and the last probe for what it took.
     rough: Option<Time>,
     recovered: Option<Time>,
+    /// The estimate before the silence that lasts, and that before a silence from which the path has just returned.
+    silent_from: Option<f64>,
+    returned: Option<f64>,
     /// Bit/s that the streams would use, and when the last probe was asked for.
     wanted: f64,
     probed: Option<Time>,
@@ -222,6 +229,8 @@ impl Estimator {
             dropped: None,
             rough: None,
             recovered: None,
+            silent_from: None,
+            returned: None,
             wanted: 0.0,
             probed: None,
         }
@@ -277,6 +286,10 @@ impl Estimator {
     }
 
     fn recovery_probe(&mut self, now: Time) -> Option<f64> {
+        if let Some(from) = self.returned.take().filter(|from| self.delay_based < AFTER_DROP * from) {
+            (self.dropped, self.recovered) = (None, Some(now));
+            return Some((AFTER_DROP * from).min(RETURN_GROWTH * self.delay_based));
+        }
         let (_, from) = self.dropped?;
         let calm = self.over_used.is_none_or(|at| now >= at + CALM);
         let due = self.recovered.is_none_or(|at| now >= at + RECOVERY_EVERY);
@@ -353,6 +366,9 @@ impl Estimator {
             self.lowest_round_trip =
                 Some(self.lowest_round_trip.map_or(round_trip, |lowest| lowest.min(round_trip)));
         }
+        if most_waited.is_some() {
+            self.returned = self.silent_from.take().or(self.returned);
+        }
         // A mean over packets takes its time when they are few. A queue that none of them has met has gone.
         self.queueing = self.queueing.min(most_waited.unwrap_or(self.queueing));
         let queue = least_waited.unwrap_or_default();
@@ -402,6 +418,7 @@ impl Estimator {
         let Some(sent) = under_way else { return };
         if now - self.heard.max(sent) >= SILENCE + self.round_trip.unwrap_or_default() {
             self.heard = now;
+            self.silent_from.get_or_insert(self.delay_based);
             self.lower(now, 0.8 * self.delay_based);
         }
     }

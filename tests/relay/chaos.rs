@@ -188,11 +188,29 @@ impl Chaos {
                 let last = screen.shown.last().map(|shown| shown.at);
                 assert!(
                     last.is_some_and(|last| last + BACK >= now),
-                    "{name}: at {now:?} {person} has seen nothing of {stream} since {last:?}; both are well since {begins:?}"
+                    "{name}: at {now:?} {person} has seen nothing of {stream} since {last:?}; both are well since {begins:?}; {}",
+                    self.explain(person, sender),
                 );
                 self.checked += 1;
             }
         }
+    }
+
+    /// What room, sender and receiver know.
+    fn explain(&self, person: usize, sender: usize) -> String {
+        let World { room, people, .. } = &self.world;
+        let camera = &people[sender].cameras[0];
+        let (id, stream) = (people[person].id, camera.stream);
+        let decision = room.decision(id).and_then(|decision| decision.stream(stream));
+        let screen = people[person].screens.iter().find(|screen| screen.ssrc == camera.ssrc);
+        format!(
+            "{decision:?} {:?} {:?} {:?} {:?} {:?}",
+            room.current(id, stream),
+            room.stream_statistics(stream),
+            camera.sender.wanted(),
+            camera.sender.statistics(),
+            screen.map(|screen| (screen.receiver.statistics(), screen.refused)),
+        )
     }
 
     fn run(&mut self, time: Duration, name: &str) {

@@ -172,3 +172,28 @@ proptest! {
         }
     }
 }
+
+/// A path that was gone for five seconds and is as it was: it is probed for that at once, and no further than that is safe.
+#[test]
+fn a_path_that_returns_is_probed_at_once() {
+    let mut estimator = Estimator::new(800_000);
+    estimator.start = None;
+    let report = |at: u64| PacketReport {
+        sent: Time::from_millis(at - 60),
+        arrived: Some(Time::from_millis(at - 30)),
+        bytes: 1000,
+        probe: None,
+    };
+    estimator.report(Time::from_millis(1000), &[report(1000)]);
+    for at in 1000..6000 {
+        estimator.silence(Time::from_millis(at), Some(Time::from_millis(1001)));
+        assert_eq!(estimator.probe(Time::from_millis(at)), None, "while nothing arrives");
+    }
+    let low = estimator.bitrate();
+    assert!(low < 200_000, "{low}");
+    estimator.report(Time::from_millis(6000), &[report(6000)]);
+    let probe = estimator.probe(Time::from_millis(6001)).unwrap();
+    assert!((AFTER_DROP * 790_000.0..=AFTER_DROP * 810_000.0).contains(&(probe.bitrate as f64)), "{probe:?}");
+    assert!(probe.duration <= PROBE_FOR);
+    assert_eq!(estimator.probe(Time::from_millis(6500)), None, "once");
+}
