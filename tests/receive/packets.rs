@@ -322,6 +322,42 @@ fn a_packet_has_the_descriptor_and_no_more_than_its_size() {
     assert_eq!(packetizer.sequence_number(), sequence_number);
 }
 
+/// Somebody changed the frame number of one packet. Neither what was before it of its frame nor what comes behind it can be
+/// whole any more, and nothing waits for that.
+#[test]
+fn a_packet_of_another_frame_within_a_frame_holds_nothing_up() {
+    let mut chance = Chance(1);
+    let mode = ScalabilityMode::L1T1;
+    for (reverse, changed) in [(false, 1), (false, 2), (true, 1), (true, 2), (false, 0), (false, 3)] {
+        let (mut sender, mut packetizer) = (Sender::new(mode, 0), packetizer(100));
+        let mut reassembler = Reassembler::new(reassembler_config());
+        let mut whole = 0;
+        for n in 0..10 {
+            let mut sent = sender.picture(false, all(mode)).remove(0);
+            fill(&mut sent, 4000, &mut chance);
+            let mut packets = packetize(&mut packetizer, &sent);
+            assert_eq!(packets.len(), 4);
+            if n == 4 {
+                let mut packet = packets[changed].to_vec();
+                let at =
+                    RtpPacket::read(&packet).unwrap().extension_range(DESCRIPTOR_ID).unwrap().unwrap().start;
+                packet[at + 1] ^= 0x40;
+                packets[changed] = packet.into();
+            }
+            if reverse {
+                packets.reverse();
+            }
+            for packet in packets {
+                reassembler.push(at(n), packet).unwrap();
+                while let Some(event) = reassembler.poll(at(n)) {
+                    whole += u32::from(matches!(event, ReassemblerEvent::Frame(_)));
+                }
+            }
+        }
+        assert_eq!((whole, reassembler.len(), reassembler.bytes()), (9, 0, 0), "{reverse} {changed}");
+    }
+}
+
 #[test]
 fn what_a_packet_was_is_told() {
     let ms = Time::from_millis;

@@ -167,6 +167,8 @@ impl Chaos {
     fn check(&mut self, name: &str) {
         let now = self.world.now;
         for person in 0..self.parts.len() {
+            let id = self.world.people[person].id;
+            let path = self.world.room.path(now, id);
             let Part { healthy: Some(healthy), watches, attacks: false, .. } = &self.parts[person] else {
                 continue;
             };
@@ -188,7 +190,7 @@ impl Chaos {
                 let last = screen.shown.last().map(|shown| shown.at);
                 assert!(
                     last.is_some_and(|last| last + BACK >= now),
-                    "{name}: at {now:?} {person} has seen nothing of {stream} since {last:?}; both are well since {begins:?}; {}",
+                    "{name}: at {now:?} {person} has seen nothing of {stream} since {last:?}; both are well since {begins:?}; {path:?} {}",
                     self.explain(person, sender),
                 );
                 self.checked += 1;

@@ -268,3 +268,23 @@ fn misconduct_is_bounded() {
         assert_eq!(world.room.statistics(), refused);
     }
 }
+
+/// A hundred thousand packets are changed on their way to the relay, which cannot know. What a receiver hands on is as it
+/// was sent (`Screen::take`), and honest packets bring the picture back.
+#[test]
+fn none_of_100_000_tampered_packets_is_accepted() {
+    let mut world = pair(3, L3T3, Link::new(20), Link::new(20));
+    world.run(Duration::from_secs(1));
+    world.tampers = true;
+    while world.tampered < 100_000 {
+        world.run(Duration::from_secs(1));
+    }
+    let screen = &world.people[1].screens[0];
+    assert!(screen.refused > 10_000, "{}", screen.refused);
+    world.tampers = false;
+    let honest = world.now;
+    world.run(Duration::from_secs(5));
+    let screen = &world.people[1].screens[0];
+    assert!(screen.gap(honest + Duration::from_secs(2), world.now) < 150);
+    assert!(world.people.iter().all(|person| person.expelled.is_none()));
+}

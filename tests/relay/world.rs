@@ -9,7 +9,7 @@ use bytes::Bytes;
 use layercast::congestion::{FeedbackConfig, ReceivePath};
 use layercast::e2ee::{Agreement, KeyRing, SenderKeys, VideoOpener};
 use layercast::relay::*;
-use layercast::rtp::DecodableUnit;
+use layercast::rtp::{DecodableUnit, RtpPacket};
 use layercast::select::{Offer, Priority, ReceiverReport, StreamId, Window};
 use layercast::session::*;
 use layercast::structure::{DecodeTargets, FrameKind, LayerId, PictureRequest, Planner, ScalabilityMode};
@@ -139,8 +139,9 @@ pub struct World {
     room_wake: Option<Time>,
     /// RTP packets that left the room, and their bytes, by receiver.
     pub left: BTreeMap<ParticipantId, (u64, u64)>,
-    /// Demands that senders were told.
-    pub demands: u64,
+    /// Whether packets are changed on their way to the room, and how many were.
+    pub tampers: bool,
+    pub tampered: u64,
 }
 
 impl World {
@@ -155,7 +156,8 @@ impl World {
             buffer: Vec::new(),
             room_wake: None,
             left: BTreeMap::new(),
-            demands: 0,
+            tampers: false,
+            tampered: 0,
         }
     }
 
@@ -316,6 +318,11 @@ impl World {
             let Person { id, cameras, up, .. } = &mut self.people[person];
             let SenderOutput::Transmit(packet) = cameras[index].sender.poll(now) else { break };
             let id = *id;
+            let mut packet = packet;
+            if self.tampers && self.chance.below(2) == 0 && !layercast::rtp::rtcp::is_rtcp(&packet) {
+                packet = tamper(&packet, &mut self.chance);
+                self.tampered += 1;
+            }
             if let Some(arrives) = up.send(now, packet.len(), &mut self.chance) {
                 self.at(arrives, Event::ToRoom(id, packet));
             }
@@ -349,7 +356,6 @@ impl World {
                     }
                 }
                 RoomOutput::Demand { to, message } => {
-                    self.demands += 1;
                     let cameras = self.people.iter_mut().filter(|person| person.id == to);
                     for camera in cameras.flat_map(|person| &mut person.cameras) {
                         if camera.stream == message.stream {
@@ -447,6 +453,21 @@ impl World {
     }
 }
 
+/// A packet with a bit changed that a receiver is not to believe: in the payload, or in the descriptor but for its flags.
+fn tamper(packet: &[u8], chance: &mut Chance) -> Bytes {
+    let rtp = RtpPacket::read(packet).unwrap();
+    let (payload, descriptor) =
+        (rtp.payload_range.clone(), rtp.extension_range(DESCRIPTOR_ID).unwrap().unwrap());
+    let mut packet = packet.to_vec();
+    let at = match chance.below(3) {
+        // The numbers of the frame. All else in a descriptor of three bytes are flags and the template.
+        0 => descriptor.start + 1 + chance.below(2) as usize,
+        _ => payload.start + chance.below(payload.len() as u64) as usize,
+    };
+    packet[at] ^= 1 << chance.below(8);
+    packet.into()
+}
+
 /// A frame that names itself and those that it refers to.
 fn toy(camera: &Camera, frame: &layercast::structure::FramePlan, key: bool, now: Time) -> Vec<u8> {
     let LayerId { spatial_id, temporal_id } = frame.layer;
@@ -471,6 +492,11 @@ impl Screen {
             let word = |at: usize| u64::from_be_bytes(frame.payload[at..at + 8].try_into().unwrap());
             let (number, references) = (word(0), usize::from(frame.payload[16] & 0x7f));
             captured = Time::from_micros(word(8));
+            let (filled, spatial_id) = (17 + 8 * references, frame.layer.spatial_id);
+            assert!(
+                frame.payload[filled..].iter().all(|byte| *byte == spatial_id),
+                "{number} is not as it was sent"
+            );
             if frame.payload[16] & 0x80 != 0 {
                 self.decoded.clear();
             }

@@ -1,7 +1,7 @@
 //! The reassembler itself.
 
 use std::collections::VecDeque;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -613,9 +613,25 @@ impl Reassembler {
         self.events.push_back(ReassemblerEvent::Abandoned { frame_number, reason });
     }
 
-    /// Gives up the frame of the packet at `at`, as far as its packets are neighbours.
+    /// Gives up the frame of the packet at `at`, as far as its packets are neighbours, and what cannot be whole without it:
+    /// a frame before it that has not ended, and one behind it that has not begun.
     fn abandon(&mut self, at: usize, reason: Abandoned) {
-        let Some(Entry::Received(Received { frame_number, .. })) = self.entries.get(at) else { return };
+        let mut packets = self.abandon_frame(at, reason);
+        let unended = |entry: &Entry| matches!(entry, Entry::Received(received) if !received.end);
+        let unbegun = |entry: &Entry| matches!(entry, Entry::Received(received) if !received.start);
+        while packets.start > 0 && unended(&self.entries[packets.start - 1]) {
+            packets.start = self.abandon_frame(packets.start - 1, Abandoned::Mixed).start;
+        }
+        while self.entries.get(packets.end).is_some_and(unbegun) {
+            packets.end = self.abandon_frame(packets.end, Abandoned::Mixed).end;
+        }
+    }
+
+    /// Gives up the packets of a frame around the one at `at`. Says which these are.
+    fn abandon_frame(&mut self, at: usize, reason: Abandoned) -> Range<usize> {
+        let Some(Entry::Received(Received { frame_number, .. })) = self.entries.get(at) else {
+            return at..at;
+        };
         let frame_number = *frame_number;
         let of_frame = |entry: &Entry| matches!(entry, Entry::Received(received) if received.frame_number == frame_number);
         let before = self.entries.range(..at).rev().take_while(|entry| of_frame(entry)).count();
@@ -626,6 +642,7 @@ impl Reassembler {
             }
         }
         self.report(frame_number, reason);
+        at - before..at + after
     }
 
     /// Does everything that is due at `now`.
