@@ -60,6 +60,7 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("decoder", vec![[0x40 | 9, 3, 9, 10, 11].to_vec(), (0..18).flat_map(|unit| [unit, 0]).collect()]),
         ("selector", vec![selector()]),
         ("relay", (0..3).map(relay).collect()),
+        ("room", (0..4).map(room).collect()),
         ("session", sessions()),
         ("sealed_sender", sealed_senders()),
         ("mls", (0..28).map(|step| vec![(step << 1 & 0x38) | (step % 7), 4, 0, 0, 40, 1, 0]).collect()),
@@ -252,6 +253,24 @@ fn relay(mode: u8) -> Vec<u8> {
         input.extend([3, 4, 1, 0, 1, 1]);
     }
     input
+}
+
+/// A meeting: a report of a window, pictures, requests, damage and time, and people who come and go.
+fn room(mode: u8) -> Vec<u8> {
+    let window = ReceiverReport {
+        windows: vec![(StreamId(1), Window::new(Size::new(1280, 720), Priority::Pinned))],
+        ..ReceiverReport::default()
+    };
+    let mut report = vec![];
+    window.write(&mut report).unwrap();
+    let report = [&[5, report.len() as u8][..], &report].concat();
+    let mut steps = vec![mode];
+    for n in 0..12 {
+        steps.extend(if n % 4 == 0 { report.clone() } else { vec![6, 33] });
+        steps.extend([0, 0, 4, 1, 4, 0, n, 0, 255, 2, n, 2, 0, 40]);
+        steps.extend([[7, n * 16], [6, n], [8 | n << 6, 6], [9, n]].concat());
+    }
+    steps
 }
 
 /// Genuine streams: as they are sent, with losses, with damaged packets and replays, with other keys.
