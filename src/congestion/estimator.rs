@@ -179,6 +179,7 @@ pub struct Estimator {
     /// The estimate before the silence that lasts, and that before a silence from which the path has just returned.
     silent_from: Option<f64>,
     returned: Option<f64>,
+    returned_at: Time,
     /// Bit/s that the streams would use, and when the last probe was asked for.
     wanted: f64,
     probed: Option<Time>,
@@ -231,6 +232,7 @@ impl Estimator {
             recovered: None,
             silent_from: None,
             returned: None,
+            returned_at: Time::ZERO,
             wanted: 0.0,
             probed: None,
         }
@@ -340,12 +342,18 @@ impl Estimator {
         self.reported = now;
         let mut usage = Usage::Normal;
         let (mut least_waited, mut most_waited): (Option<Duration>, Option<Duration>) = (None, None);
+        if self.silent_from.is_some() && packets.iter().any(|packet| packet.arrived.is_some()) {
+            self.returned = self.silent_from.take();
+            self.returned_at = now;
+        }
         for packet in packets {
-            self.counted.0 += 1;
             let Some(arrived) = packet.arrived else {
-                self.counted.1 += 1;
+                // What was lost while nothing arrived has been taken for congestion already.
+                let counts = u64::from(packet.sent >= self.returned_at);
+                self.counted = (self.counted.0 + counts, self.counted.1 + counts);
                 continue;
             };
+            self.counted.0 += 1;
             let waited = self.arrived(now, packet, arrived);
             least_waited = Some(least_waited.map_or(waited, |least| least.min(waited)));
             most_waited = most_waited.max(Some(waited));
@@ -365,9 +373,6 @@ impl Estimator {
             self.round_trip = Some(round_trip);
             self.lowest_round_trip =
                 Some(self.lowest_round_trip.map_or(round_trip, |lowest| lowest.min(round_trip)));
-        }
-        if most_waited.is_some() {
-            self.returned = self.silent_from.take().or(self.returned);
         }
         // A mean over packets takes its time when they are few. A queue that none of them has met has gone.
         self.queueing = self.queueing.min(most_waited.unwrap_or(self.queueing));

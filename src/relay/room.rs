@@ -379,6 +379,8 @@ impl Room {
         }
         participant.receiver.set_report(report);
         self.apply_report(now, at);
+        // What comes next is forwarded already.
+        self.decide(now, at);
     }
 
     /// Gives a receiver's selector its windows, and its downlink the streams in them.
