@@ -2,7 +2,14 @@
 //! what a switch of layers needs.
 //!
 //! A relay holds no key and looks at no payload. All that it goes by is the Dependency Descriptor of each packet (AV1
-//! RTP specification, Appendix A):
+//! RTP specification, Appendix A).
+//!
+//! A [`Room`] is the whole of it: participants, the streams that they send, and what each of them gets. A program gives it
+//! what comes from each participant, and sends what comes out; the README has it in twenty lines.
+//!
+//! # The parts
+//!
+//! Programs that need it otherwise use the parts, which know nothing of paths and of windows:
 //!
 //! - A [`FrameReader`] stands where a sender's packets come in. It keeps the structure that the descriptors are read
 //!   by, and says of each packet which frame it belongs to ([`RelayFrame`]).

@@ -89,13 +89,15 @@ impl Receiver {
         }
     }
 
-    /// Takes the report anew. `lookup` gives the place of a stream, its layers, and whether its sender speaks.
+    /// Takes the report anew. `lookup` gives the place of a stream, its layers, and whether its sender speaks. Returns the
+    /// places of streams that had to make room, whose packets are not to be handed in any more.
     pub fn apply<'a>(
         &mut self,
         now: Time,
         config: &RoomConfig,
         lookup: impl Fn(StreamId) -> Option<(usize, Option<&'a Offer>, bool)>,
-    ) {
+    ) -> Vec<usize> {
+        let mut left = Vec::new();
         for shown in &mut self.shown {
             shown.window = Window::default();
         }
@@ -106,7 +108,7 @@ impl Receiver {
             if speaks && window.priority == Priority::Thumbnail {
                 window.priority = Priority::ActiveSpeaker;
             }
-            let Some(shown) = self.show(now, config, stream, place, window) else { continue };
+            let Some(shown) = self.show(config, stream, place, window, &mut left) else { continue };
             if let Some(offer) = offer {
                 self.set_offer(now, shown, offer);
             }
@@ -116,16 +118,17 @@ impl Receiver {
         report.caps.push((None, self.total_cap()));
         self.selector.set_report(now, &report);
         self.decide_at = Some(now);
+        left
     }
 
     /// The entry of a stream, which is made if the window can be seen and there is room.
     fn show(
         &mut self,
-        now: Time,
         config: &RoomConfig,
         stream: StreamId,
         place: usize,
         window: Window,
+        left: &mut Vec<usize>,
     ) -> Option<usize> {
         let known = self.shown.iter().position(|shown| shown.stream == stream);
         let at = match known {
@@ -133,11 +136,14 @@ impl Receiver {
             None if !window.visible => return None,
             None => {
                 if self.shown.len() >= config.max_windows {
-                    let hidden = self.shown.iter().position(|shown| !shown.window.visible)?;
+                    let is_seen = |stream: StreamId| {
+                        self.report.windows.iter().any(|(id, window)| *id == stream && window.visible)
+                    };
+                    let hidden = self.shown.iter().position(|shown| !is_seen(shown.stream))?;
                     let hidden = self.shown.swap_remove(hidden);
-                    self.downlink.set_target(now, hidden.slot, None);
                     self.downlink.remove(hidden.slot);
                     self.selector.remove_stream(hidden.stream);
+                    left.push(hidden.place);
                 }
                 let slot = self.downlink.add(place, Some(config.forwarder));
                 self.shown.push(Shown { stream, place, slot, window, wanted: 0 });

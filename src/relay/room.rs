@@ -390,12 +390,17 @@ impl Room {
         let speaks =
             |owner: usize| self.speaker.is_some_and(|speaker| self.places.get(&speaker) == Some(&owner));
         let config = &self.config;
-        participant.receiver.apply(now, config, |stream| {
+        let left = participant.receiver.apply(now, config, |stream| {
             let place = *places.get(&stream)?;
             let upstream =
                 streams[place].as_ref().filter(|stream| stream.is_video() && stream.owner != at)?;
             Some((place, upstream.offer.as_ref(), speaks(upstream.owner)))
         });
+        for place in left {
+            if let Some(stream) = &mut self.streams[place] {
+                stream.remove_receiver(now, at);
+            }
+        }
         self.mark_ready(at);
     }
 

@@ -7,9 +7,9 @@ mod world;
 
 use std::time::Duration;
 
-use layercast::relay::{Misconduct, ParticipantId, RoomConfig};
+use layercast::relay::*;
 use layercast::rtp::RtpHeader;
-use layercast::select::{Cap, StreamId};
+use layercast::select::{Cap, Offer, Priority, ReceiverReport, StreamId, Window};
 use layercast::structure::LayerId;
 use layercast::structure::ScalabilityMode::{self, *};
 use layercast::{Size, Time};
@@ -141,7 +141,7 @@ fn losses_on_either_side_are_made_good() {
                     2 => (530, 250),
                     5 => (520, 450),
                     // The estimate falls, and with it the frame rate.
-                    _ => (300, 1300),
+                    _ => (250, 1300),
                 };
                 assert!(shown >= least && gap <= longest, "{name}");
             }
@@ -190,7 +190,7 @@ fn those_who_join_together_share_a_key_picture() {
     }
 }
 
-/// The link falls to a third and comes back.
+/// The link falls to a sixth and comes back.
 #[test]
 fn a_slow_link_gets_what_it_carries() {
     let mut world = pair(3, L3T3, Link::new(20), Link::slow(20, 3_000_000));
@@ -202,8 +202,9 @@ fn a_slow_link_gets_what_it_carries() {
     world.run(Duration::from_secs(10));
     let screen = &world.people[1].screens[0];
     assert!(layer(&world) < 2);
-    assert!(screen.gap(fell, world.now) <= 800, "{}", screen.gap(fell, world.now));
-    assert!(screen.gap(fell + Duration::from_secs(3), world.now) <= 200);
+    assert!(screen.gap(fell, world.now) <= 1100, "{}", screen.gap(fell, world.now));
+    assert!(screen.gap(fell + Duration::from_secs(3), world.now) <= 400);
+    assert!(screen.gap(fell + Duration::from_secs(5), world.now) <= 150);
     world.people[1].down.capacity = Some(3_000_000);
     world.run(Duration::from_secs(40));
     assert_eq!(layer(&world), 2);
@@ -287,4 +288,114 @@ fn none_of_100_000_tampered_packets_is_accepted() {
     let screen = &world.people[1].screens[0];
     assert!(screen.gap(honest + Duration::from_secs(2), world.now) < 150);
     assert!(world.people.iter().all(|person| person.expelled.is_none()));
+}
+
+#[test]
+fn a_room_has_its_number_of_everything() {
+    let mut config = RoomConfig::default();
+    (config.max_participants, config.max_streams, config.max_windows) = (3, 2, 2);
+    let mut room = Room::new(config);
+    let now = Time::ZERO;
+    for id in 0..3 {
+        room.join(now, ParticipantId(id)).unwrap();
+    }
+    assert_eq!(room.join(now, ParticipantId(3)), Err(RoomError::Full));
+    assert_eq!(room.join(now, ParticipantId(2)), Err(RoomError::Joined));
+    let offer = Offer::new(L1T1, SIZE, 30.0, |_| 10_000);
+    let stream = |id: u32| StreamConfig {
+        id: StreamId(id),
+        ssrc: id,
+        kind: StreamKind::Video { offer: Some(offer.clone()) },
+    };
+    let publish = |room: &mut Room, owner: u32, id: u32| room.publish(now, ParticipantId(owner), stream(id));
+    assert_eq!(publish(&mut room, 9, 0), Err(RoomError::NotJoined));
+    for id in 0..4 {
+        publish(&mut room, id / 2, id).unwrap();
+    }
+    assert_eq!(publish(&mut room, 0, 9), Err(RoomError::TooManyStreams));
+    assert_eq!(publish(&mut room, 2, 3), Err(RoomError::Published));
+    // The windows beyond the second wait for a hidden one, whichever is named first.
+    let viewer = ParticipantId(2);
+    let mut report = |ids: &[u32]| -> Vec<u32> {
+        let window = Window::new(SIZE, Priority::Thumbnail);
+        let windows = ids.iter().map(|id| (StreamId(*id), window)).collect();
+        room.handle_report(now, viewer, &ReceiverReport { windows, ..ReceiverReport::default() });
+        let decided = room.decision(viewer).unwrap().streams.iter();
+        decided.filter(|stream| stream.target.is_some()).map(|stream| stream.stream.0).collect()
+    };
+    assert_eq!(report(&[0, 1, 2, 3]), [0, 1]);
+    assert_eq!(report(&[2, 1, 3]), [1, 2]);
+    // 2 makes room for 0, and no other does for 3.
+    assert_eq!(report(&[0, 3, 1]), [0, 1]);
+    assert!(report(&[]).is_empty());
+    assert_eq!(report(&[3]), [3]);
+    assert_eq!(room.statistics().participants, 3);
+}
+
+/// Who was heard and seen by nobody before is heard by all at once, and a muted stream by nobody.
+#[test]
+fn sound_goes_to_all_others_as_it_comes() {
+    let mut room = Room::new(RoomConfig::default());
+    let now = Time::ZERO;
+    room.join(now, ParticipantId(1)).unwrap();
+    room.join(now, ParticipantId(2)).unwrap();
+    let stream = StreamConfig { id: StreamId(5), ssrc: 55, kind: StreamKind::Audio };
+    room.publish(now, ParticipantId(1), stream).unwrap();
+    room.join(now, ParticipantId(3)).unwrap();
+    let mut send = |room: &mut Room, number: u16| -> Vec<(u32, Vec<u8>)> {
+        let mut packet = vec![];
+        let header =
+            RtpHeader { ssrc: 55, sequence_number: number, payload_type: 111, ..RtpHeader::default() };
+        header.write(&[(3, &[0; 2])], &mut packet).unwrap();
+        packet.extend([9; 80]);
+        room.handle_packet(now, ParticipantId(1), &packet);
+        let mut got = vec![];
+        loop {
+            let mut out = vec![];
+            match room.poll(now, &mut out) {
+                RoomOutput::Transmit { to, .. } if out[1] & 0x7f == 111 => got.push((to.0, out)),
+                RoomOutput::Timeout(_) => break,
+                _ => {}
+            }
+        }
+        got.sort();
+        got
+    };
+    let got = send(&mut room, 7);
+    assert!(got.iter().map(|(to, _)| *to).eq([2, 3]), "{got:?}");
+    assert!(got.iter().all(|(_, packet)| packet[2..4] == [0, 7] && packet[20..] == [9; 80]));
+    assert_eq!(send(&mut room, 7), [], "once");
+    room.set_muted(StreamId(5), true);
+    assert_eq!(send(&mut room, 8), []);
+    room.set_muted(StreamId(5), false);
+    assert_eq!(send(&mut room, 9).len(), 2);
+}
+
+/// The processor of the relay can do no more: everybody gets less, and the pinned stream goes last.
+#[test]
+fn an_overloaded_relay_lowers_what_is_worth_least() {
+    let mut world = World::new(5, RoomConfig::default());
+    for sender in [1, 2] {
+        let person = world.join(sender, Link::new(20), Link::new(20));
+        world.publish(person, sender, L3T3);
+    }
+    let viewer = world.join(3, Link::new(20), Link::new(20));
+    world.show(viewer, 1);
+    world.show(viewer, 2);
+    world.report(viewer, &[(1, SIZE), (2, SIZE)]);
+    world.run(Duration::from_secs(30));
+    let total = |world: &World| world.room.decision(ParticipantId(3)).unwrap().total_bitrate;
+    let before = total(&world);
+    for _ in 0..4 {
+        world.room.handle_load(world.now, 1.2);
+        world.run(Duration::from_secs(1));
+    }
+    assert!(total(&world) < before * 6 / 10, "{} of {before}", total(&world));
+    let screens = &world.people[viewer].screens;
+    assert!(screens.iter().all(|screen| screen.gap(world.now - Duration::from_secs(3), world.now) < 300));
+    for _ in 0..40 {
+        world.room.handle_load(world.now, 0.3);
+        world.run(Duration::from_secs(1));
+    }
+    assert!(total(&world) >= before * 9 / 10, "{} of {before}", total(&world));
 }
