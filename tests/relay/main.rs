@@ -7,8 +7,9 @@ mod world;
 
 use std::time::Duration;
 
+use layercast::congestion::SendPathConfig;
 use layercast::relay::*;
-use layercast::rtp::RtpHeader;
+use layercast::rtp::{RtpHeader, RtpPacket};
 use layercast::select::{Cap, Offer, Priority, ReceiverReport, StreamId, Window};
 use layercast::structure::LayerId;
 use layercast::structure::ScalabilityMode::{self, *};
@@ -398,4 +399,87 @@ fn an_overloaded_relay_lowers_what_is_worth_least() {
         world.run(Duration::from_secs(1));
     }
     assert!(total(&world) >= before * 9 / 10, "{} of {before}", total(&world));
+}
+
+/// What Chromium sends, sealed or not, with the relay's knowledge of it made of its descriptors alone: a receiver gets the
+/// layers that fill its window. Without descriptors it gets all.
+#[test]
+fn streams_of_others_are_forwarded_by_what_they_say() {
+    for (file, size, keeps) in [
+        ("chrome-L3T3-plain.rtp.hex", Size::new(4000, 3000), 3),
+        ("chrome-L3T3-plain.rtp.hex", Size::new(160, 90), 1),
+        ("chrome-L3T3_KEY-sealed.rtp.hex", Size::new(4000, 3000), 3),
+        ("chrome-L3T3_KEY-sealed.rtp.hex", Size::new(160, 90), 1),
+        ("no descriptors", Size::new(160, 90), 0),
+    ] {
+        let path = format!("{}/test-vectors/others/{file}", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(path);
+        let text = text.unwrap_or_else(|_| {
+            let plain =
+                format!("{}/test-vectors/others/chrome-L3T3-plain.rtp.hex", env!("CARGO_MANIFEST_DIR"));
+            std::fs::read_to_string(plain).unwrap()
+        });
+        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+        let packets =
+            text.lines().map(|line| line.trim().as_bytes().chunks(2).map(byte).collect::<Vec<u8>>());
+        let packets: Vec<Vec<u8>> = packets.collect();
+        let ssrc = u32::from_be_bytes(packets[0][8..12].try_into().unwrap());
+        let mut config = RoomConfig::default();
+        config.descriptor_id = if keeps == 0 { 99 } else { 13 };
+        config.path = SendPathConfig::new(20_000_000);
+        let mut room = Room::new(config);
+        let (sender, receiver) = (ParticipantId(1), ParticipantId(2));
+        room.join(Time::ZERO, sender).unwrap();
+        room.join(Time::ZERO, receiver).unwrap();
+        let kind = StreamKind::Video { offer: None };
+        room.publish(Time::ZERO, sender, StreamConfig { id: StreamId(1), ssrc, kind }).unwrap();
+        let windows = vec![(StreamId(1), Window::new(size, Priority::Pinned))];
+        room.handle_report(Time::ZERO, receiver, &ReceiverReport { windows, ..ReceiverReport::default() });
+        // The capture a second time, from its key picture on, once the relay has seen what the stream is.
+        let (mut got, mut asked) = (vec![], 0);
+        for round in 0..2u64 {
+            for (n, packet) in (0..).zip(&packets) {
+                let mut packet = packet.clone();
+                let number = n + 200 * round as u16;
+                packet[2..4].copy_from_slice(&number.to_be_bytes());
+                let descriptor =
+                    RtpPacket::read(&packet).unwrap().extension_range(13).unwrap().unwrap().start;
+                let frame = u16::from_be_bytes([packet[descriptor + 1], packet[descriptor + 2]]);
+                let frame = frame.wrapping_add(1000 * round as u16);
+                packet[descriptor + 1..descriptor + 3].copy_from_slice(&frame.to_be_bytes());
+                let now = Time::from_millis(10 * n as u64 + 2000 * round);
+                room.handle_packet(now, sender, &packet);
+                loop {
+                    let mut out = vec![];
+                    match room.poll(now, &mut out) {
+                        RoomOutput::Transmit { to, .. } if to == receiver && out[8..12] == packet[8..12] => {
+                            got.push((round, out));
+                        }
+                        RoomOutput::Transmit { to, .. } if to == sender => asked += u32::from(out[1] == 206),
+                        RoomOutput::Timeout(_) => break,
+                        _ => {}
+                    }
+                }
+            }
+        }
+        assert!(asked > 0 && room.statistics().expelled == 0, "{file}: a key picture is asked for");
+        let second: Vec<_> = got.iter().filter(|(round, _)| *round == 1).map(|(_, packet)| packet).collect();
+        if keeps == 0 {
+            assert_eq!(second.len(), 200, "{file}");
+            continue;
+        }
+        let mut layers = std::collections::BTreeSet::new();
+        let mut reader = FrameReader::new();
+        let numbers: Vec<u16> =
+            second.iter().map(|packet| u16::from_be_bytes([packet[2], packet[3]])).collect();
+        assert!(numbers.windows(2).all(|pair| pair[1] == pair[0].wrapping_add(1)), "{file}: {numbers:?}");
+        for packet in &second {
+            let packet = RtpPacket::read(packet).unwrap();
+            let frame = reader.read(packet.extension(13).unwrap().unwrap()).unwrap();
+            layers.insert(frame.dependencies.layer.spatial_id);
+        }
+        assert_eq!(layers.len(), keeps, "{file} {size:?}: {layers:?}");
+        // In a KEY mode nobody gets all: the highest layer does without the frames of the others.
+        assert_eq!(second.len() < 200, keeps < 3 || file.contains("KEY"), "{file} {size:?}");
+    }
 }
