@@ -15,8 +15,8 @@ use super::upstream::{Incoming, StreamStatistics, Unfit, Upstream};
 use super::variants::{ExtensionIds, Variants};
 use crate::Time;
 use crate::congestion::{FeedbackConfig, PacketClass, PathState, ReceivePath};
+use crate::rtp::RtpPacket;
 use crate::rtp::rtcp::{self, RtcpMessage};
-use crate::rtp::{PacketError, RtpPacket};
 use crate::select::{Cap, Decision, DemandMessage, Offer, ReceiverReport, StreamId};
 use crate::structure::{DecodeTarget, Refresh};
 
@@ -169,7 +169,7 @@ impl Room {
     ///
     /// # Errors
     /// [`RoomError::Joined`] and [`RoomError::Full`].
-    pub fn join(&mut self, now: Time, participant: ParticipantId) -> Result<(), RoomError> {
+    pub fn join(&mut self, _now: Time, participant: ParticipantId) -> Result<(), RoomError> {
         if self.places.contains_key(&participant) {
             return Err(RoomError::Joined);
         }
@@ -199,7 +199,6 @@ impl Room {
         self.places.insert(participant, at);
         self.statistics.participants += 1;
         self.mark_ready(at);
-        let _ = now;
         Ok(())
     }
 
@@ -415,14 +414,14 @@ impl Room {
         if is_report {
             return self.handle_rtcp(now, at, packet);
         }
-        let read: Result<RtpPacket<'_>, PacketError> = RtpPacket::read(packet);
-        let Ok(rtp) = read else { return self.strike(now, at, Misconduct::Malformed) };
-        let transport_id = self.config.transport_id;
-        let own_ssrc = self.config.ssrc;
-        let new_path = || ReceivePath::new(transport_id, FeedbackConfig::new(own_ssrc, rtp.header.ssrc));
-        participant.uplink.get_or_insert_with(new_path).handle_packet(now, packet);
-        // A new path has a timeout now; others have theirs already.
-        if participant.wakes.is_none() {
+        let Ok(rtp) = RtpPacket::read(packet) else { return self.strike(now, at, Misconduct::Malformed) };
+        let RoomConfig { transport_id, ssrc: own_ssrc, .. } = self.config;
+        let uplink = participant.uplink.get_or_insert_with(|| {
+            ReceivePath::new(transport_id, FeedbackConfig::new(own_ssrc, rtp.header.ssrc))
+        });
+        let had_timeout = uplink.next_timeout().is_some();
+        uplink.handle_packet(now, packet);
+        if !had_timeout {
             self.mark_ready(at);
         }
         // Padding has an SSRC that is no stream's.
