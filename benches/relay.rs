@@ -42,8 +42,15 @@ fn rooms(criterion: &mut Criterion, name: &str, mut rooms: Vec<Audience>) {
     };
     let mut group = criterion.benchmark_group(name);
     group.sample_size(20).measurement_time(Duration::from_secs(3));
-    group.bench_function("forward a packet", |b| b.iter_custom(|rounds| measure(rounds, |cost| cost.forwarding)));
-    group.bench_function("its share of a report", |b| b.iter_custom(|rounds| measure(rounds, |cost| cost.reports)));
+    group.bench_function("forward a packet", |b| {
+        b.iter_custom(|rounds| measure(rounds, |cost| cost.forwarding))
+    });
+    group.bench_function("its share of timers", |b| {
+        b.iter_custom(|rounds| measure(rounds, |cost| cost.timers))
+    });
+    group.bench_function("its share of a report", |b| {
+        b.iter_custom(|rounds| measure(rounds, |cost| cost.reports))
+    });
     group.finish();
 }
 

@@ -428,6 +428,20 @@ impl Estimator {
         }
     }
 
+    /// When [`silence`](Self::silence) or [`probe`](Self::probe) has something to do at the earliest, if no report comes
+    /// before; `None` if neither has. A time that is over means that it does not depend on the time.
+    pub(super) fn next_timeout(&self, under_way: Option<Time>) -> Option<Time> {
+        if self.start.is_some() || self.probe.is_some() || self.dropped.is_some() {
+            return Some(Time::ZERO);
+        }
+        let silence =
+            under_way.map(|sent| self.heard.max(sent) + SILENCE + self.round_trip.unwrap_or_default());
+        // Of a path that is rough the probes are more frequent.
+        let grows = self.estimate() < self.wanted;
+        let growth = grows.then(|| self.probed.map_or(Time::ZERO, |at| at + ROUGH_PROBE_EVERY));
+        silence.into_iter().chain(growth).min()
+    }
+
     /// How much the path carries, in bit/s.
     pub fn bitrate(&self) -> u64 {
         self.estimate() as u64

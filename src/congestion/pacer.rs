@@ -134,6 +134,8 @@ struct Probing {
 pub struct Pacer<T> {
     config: PacerConfig,
     bitrate: u64,
+    /// What is sent in a second of each byte that waits, so that all go within half of the longest wait.
+    drains: f64,
     /// By class.
     queues: [VecDeque<Waiting<T>>; 4],
     queued: usize,
@@ -157,6 +159,7 @@ impl<T> Pacer<T> {
         Self {
             config,
             bitrate,
+            drains: 2.0 / config.longest_wait.as_secs_f64().max(1e-3),
             queues: [const { VecDeque::new() }; 4],
             queued: 0,
             debt: 0.0,
@@ -239,6 +242,9 @@ impl<T> Pacer<T> {
         self.end_probe(now);
         let classes = self.held.map_or(self.queues.len(), |held| held as usize);
         let class = self.queues[..classes].iter().position(|queue| !queue.is_empty());
+        if class.is_none() && self.probing.is_none() {
+            return PacerOutput::Timeout(None);
+        }
         let rate = self.rate();
         // A probe below the rate at which packets that wait go out anyway does not hold them back.
         let probe = self.next_of_probe(now).filter(|(bitrate, _)| class.is_none() || *bitrate >= rate);
@@ -263,18 +269,23 @@ impl<T> Pacer<T> {
 
     /// Bytes a second.
     fn rate(&self) -> f64 {
-        let rate = self.config.factor.clamp(1.0, 2.5) * self.bitrate as f64 / 8.0;
+        let carried = self.bitrate as f64 / 8.0;
+        let rate = self.config.factor.clamp(1.0, 2.5) * carried;
         // A queue that could not be sent in half of the longest wait is sent faster, but no faster than that.
-        let drain = 2.0 * self.queued as f64 / self.config.longest_wait.as_secs_f64().max(1e-3);
-        let most = 2.5 * self.bitrate as f64 / 8.0;
-        rate.max(drain.min(most)).max(1.0)
+        let drain = self.queued as f64 * self.drains;
+        rate.max(drain.min(2.5 * carried)).max(1.0)
     }
 
     fn pay(&mut self, now: Time) {
-        let passed = (now - self.paid).as_secs_f64();
-        self.paid = self.paid.max(now);
-        let least = if self.queued > 0 { -self.rate() * MOST_LATE.as_secs_f64() } else { 0.0 };
-        self.debt = (self.debt - passed * self.rate()).max(least);
+        if now > self.paid {
+            let passed = (now - self.paid).as_secs_f64();
+            self.paid = now;
+            let rate = self.rate();
+            self.debt = (self.debt - passed * rate).max(-rate * MOST_LATE.as_secs_f64());
+        }
+        if self.queued == 0 {
+            self.debt = self.debt.max(0.0);
+        }
     }
 
     /// Bytes a second of a probe, and when its next packet is due.
@@ -328,6 +339,9 @@ impl<T> Pacer<T> {
     }
 
     fn drop_old(&mut self, now: Time) {
+        if self.queued == 0 {
+            return;
+        }
         for class in 1..4 {
             // All others need it, so that another one would have to be sent in its place.
             let is_base = class == PacketClass::Base as usize;

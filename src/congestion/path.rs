@@ -268,7 +268,9 @@ impl<T> PacedPath<T> {
             return PathOutput::Bitrate(bitrate);
         }
         loop {
-            self.hold(now);
+            if self.pacer.queued_bytes() > 0 {
+                self.hold(now);
+            }
             match self.pacer.poll(now) {
                 PacerOutput::Packet { packet, probe } => {
                     self.sent = Some(now);
@@ -282,8 +284,7 @@ impl<T> PacedPath<T> {
                 }
                 PacerOutput::Dropped { frame, class } => return PathOutput::Dropped { frame, class },
                 PacerOutput::Timeout(at) => {
-                    let step = self.looked.map(|looked| looked + STEP).filter(|_| self.listens(now));
-                    return PathOutput::Timeout(at.into_iter().chain(step).min());
+                    return PathOutput::Timeout(at.into_iter().chain(self.next_look(now)).min());
                 }
             }
         }
@@ -301,14 +302,17 @@ impl<T> PacedPath<T> {
     /// long, since the slowest ones carry less than five packets a second.
     fn hold(&mut self, now: Time) {
         let (away, window) = (self.log.bytes_under_way(), self.window());
+        if away <= window || self.pacer.is_probing() {
+            self.pacer.set_held(None);
+            return;
+        }
         let longest = HELD_FOR.max(self.estimator.round_trip().unwrap_or_default() / 2);
         let due = self.sent.is_none_or(|sent| now >= sent + longest);
         // The base layer is what is shown at all: it waits only behind a queue that is long in any case.
         let oldest = self.log.under_way().map(|sent| now - sent);
         let is_long = away > WINDOWS_OF_ALL * window && oldest.is_some_and(|age| age > LONG_QUEUE);
         let held = if is_long { PacketClass::Retransmission } else { PacketClass::Media };
-        let goes = due || self.pacer.is_probing() || away <= window;
-        self.pacer.set_held((!goes).then_some(held));
+        self.pacer.set_held((!due).then_some(held));
     }
 
     /// Bytes that are under way at most if the path carries the estimate.
@@ -323,6 +327,15 @@ impl<T> PacedPath<T> {
 
     fn listens(&self, now: Time) -> bool {
         self.transport_id.is_some() && self.sent.is_some_and(|sent| now < sent + LISTENS)
+    }
+
+    /// When silence and probes are to be looked after, and packets that are held back.
+    fn next_look(&self, now: Time) -> Option<Time> {
+        let step = self.looked.filter(|_| self.listens(now))? + STEP;
+        if self.pacer.queued_bytes() > 0 || self.pacer.is_probing() {
+            return Some(step);
+        }
+        Some(self.estimator.next_timeout(self.log.under_way())?.max(step))
     }
 
     /// Looks after silence and probes.

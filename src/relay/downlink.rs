@@ -165,6 +165,11 @@ impl Downlink {
         }
     }
 
+    /// Whether a refresh of a slot's stream is to be asked for.
+    pub fn asks(&self, slot: usize) -> bool {
+        self.subscription(slot).is_some_and(|subscription| subscription.next_timeout().is_some())
+    }
+
     pub fn set_target(&mut self, now: Time, slot: usize, target: Option<DecodeTarget>) {
         if let Some(Slot { share: Share::Layers(subscription), .. }) = &mut self.slots[slot] {
             subscription.set_target(now, target);
@@ -281,6 +286,7 @@ impl Downlink {
                 PathOutput::Dropped { frame, .. } => {
                     self.sent.frames_dropped += 1;
                     self.handle_dropped(now, frame);
+                    return DownlinkOutput::Dropped;
                 }
                 PathOutput::Bitrate(_) => return DownlinkOutput::Bitrate,
                 PathOutput::Timeout(at) => return DownlinkOutput::Timeout(at),
@@ -380,6 +386,8 @@ pub(super) enum DownlinkOutput {
     Packet(usize),
     /// The estimate has changed.
     Bitrate,
+    /// A frame waited for too long. A refresh may be needed.
+    Dropped,
     Timeout(Option<Time>),
 }
 

@@ -9,6 +9,7 @@ use bytes::BytesMut;
 use super::conduct::{Conduct, Misconduct};
 use super::config::{ParticipantId, RoomConfig, StreamConfig, StreamKind};
 use super::downlink::{DownlinkOutput, Rtx};
+use super::outputs::{RoomError, RoomOutput};
 use super::receiver::Receiver;
 use super::statistics::{ParticipantStatistics, RoomStatistics};
 use super::upstream::{Incoming, StreamStatistics, Unfit, Upstream};
@@ -27,56 +28,6 @@ const RELAXED: f32 = 0.7;
 const RELAX: f32 = 1.1;
 const LEAST_SHARE: f32 = 0.1;
 
-/// Why a room refuses something that the app asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RoomError {
-    /// A participant of this number is in the room.
-    #[error("the participant is in the room already")]
-    Joined,
-    /// No participant of this number is in the room.
-    #[error("no such participant is in the room")]
-    NotJoined,
-    /// [`RoomConfig::max_participants`] are in the room.
-    #[error("the room is full")]
-    Full,
-    /// The participant has [`RoomConfig::max_streams`].
-    #[error("the participant has too many streams")]
-    TooManyStreams,
-    /// The room has a stream of this number or SSRC.
-    #[error("a stream has this number or SSRC already")]
-    Published,
-}
-
-/// What a room has for its caller.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum RoomOutput {
-    /// A packet to be sent now: RTP or RTCP.
-    Transmit {
-        /// Whom to.
-        to: ParticipantId,
-        /// It is the last so many bytes of the buffer that was handed in.
-        length: usize,
-    },
-    /// What a sender is to code of one of its streams. The app brings it by a channel that keeps the order.
-    Demand {
-        /// The sender.
-        to: ParticipantId,
-        /// What it is to code.
-        message: DemandMessage,
-    },
-    /// A participant was put out. Nothing is forwarded to it or from it any more.
-    Expelled {
-        /// Who.
-        participant: ParticipantId,
-        /// Why.
-        reason: Misconduct,
-    },
-    /// Nothing until then, or until something is handed in if there is no time.
-    Timeout(Option<Time>),
-}
-
 #[derive(Debug)]
 enum Output {
     Packet(usize, BytesMut),
@@ -93,8 +44,9 @@ struct Participant {
     /// Places of the streams that it sends.
     streams: Vec<usize>,
     conduct: Conduct,
-    /// Whether it waits to be served, and the earliest timer that it has.
+    /// Whether it waits to be served, with packets alone or with anything else, and the earliest timer that it has.
     is_ready: bool,
+    is_due: bool,
     wakes: Option<Time>,
 }
 
@@ -194,6 +146,7 @@ impl Room {
             streams: Vec::new(),
             conduct: Conduct::new(self.config.allowance),
             is_ready: false,
+            is_due: false,
             wakes: None,
         });
         self.places.insert(participant, at);
@@ -467,7 +420,9 @@ impl Room {
             self.statistics.forwarded += u64::from(forwarded);
             self.statistics.dropped += u64::from(!forwarded);
             // What is asked for by a forwarder is asked for when its receiver is served.
-            if !participant.is_ready {
+            let asks = downlink.asks(slot);
+            participant.is_due |= asks;
+            if (forwarded || asks) && !participant.is_ready {
                 participant.is_ready = true;
                 self.ready.push_back(watcher);
             }
@@ -556,8 +511,9 @@ impl Room {
     }
 
     fn mark_ready(&mut self, at: usize) {
-        if let Some(participant) = self.participants[at].as_mut().filter(|participant| !participant.is_ready)
-        {
+        let Some(participant) = &mut self.participants[at] else { return };
+        participant.is_due = true;
+        if !participant.is_ready {
             participant.is_ready = true;
             self.ready.push_back(at);
         }
@@ -630,10 +586,18 @@ impl Room {
         let path_timeout = loop {
             match participant.receiver.downlink.poll(now, out) {
                 DownlinkOutput::Packet(length) => return Some((participant.id, length)),
-                DownlinkOutput::Bitrate => participant.receiver.handle_bitrate(now),
+                DownlinkOutput::Bitrate => {
+                    participant.receiver.handle_bitrate(now);
+                    participant.is_due = true;
+                }
+                DownlinkOutput::Dropped => participant.is_due = true,
                 DownlinkOutput::Timeout(at) => break at,
             }
         };
+        if !std::mem::take(&mut participant.is_due) {
+            self.set_timer(now, at, path_timeout);
+            return None;
+        }
         if participant.receiver.is_due(now) {
             self.decide(now, at);
         }
@@ -649,14 +613,20 @@ impl Room {
             participant.streams.iter().filter_map(|&place| self.streams[place].as_ref()?.next_timeout());
         let uplink = participant.uplink.as_ref().and_then(ReceivePath::next_timeout);
         let timeouts = [path_timeout, uplink, participant.receiver.next_timeout()];
-        let next = timeouts.into_iter().flatten().chain(streams).min()?;
+        let next = timeouts.into_iter().flatten().chain(streams).min();
+        self.set_timer(now, at, next);
+        None
+    }
+
+    /// Has a participant served again at a time, if it is not served earlier.
+    fn set_timer(&mut self, now: Time, at: usize, next: Option<Time>) {
+        let (Some(participant), Some(next)) = (&mut self.participants[at], next) else { return };
         // What is due already is done the next time that somebody polls: nothing may keep the room from its end.
         let next = next.max(now + Duration::from_micros(1));
         if participant.wakes.is_none_or(|wakes| next < wakes) {
             participant.wakes = Some(next);
             self.timers.push(Reverse((next, at)));
         }
-        None
     }
 
     /// Decides anew what a receiver gets, and tells the streams.

@@ -200,8 +200,12 @@ impl Upstream {
 
     /// Takes what was decided for a receiver.
     pub fn set_receiver(&mut self, now: Time, receiver: usize, decision: &StreamDecision) {
-        self.fold.set_receiver(now, ReceiverId(receiver as u32), decision);
-        self.demand_at = Some(now);
+        // Each look at the demand is one at all receivers, who are decided about one after the other.
+        let is_new = self.fold.set_receiver(now, ReceiverId(receiver as u32), decision);
+        self.demand_at = match self.demand_at {
+            Some(at) if !is_new => Some(at),
+            _ => Some(now),
+        };
     }
 
     pub fn remove_receiver(&mut self, now: Time, receiver: usize) {

@@ -105,12 +105,14 @@ impl DemandFold {
         Self { config, ..Self::default() }
     }
 
-    /// Takes the decision about this stream for one of its receivers.
-    pub fn set_receiver(&mut self, now: Time, receiver: ReceiverId, decision: &StreamDecision) {
+    /// Takes the decision about this stream for one of its receivers. Says whether it wants another target than before;
+    /// its bitrate may be another one in any case.
+    pub fn set_receiver(&mut self, now: Time, receiver: ReceiverId, decision: &StreamDecision) -> bool {
         let wish = decision.target.map(|target| LayerDemand { target, bitrate: decision.room });
         let at = self.wishes.binary_search_by_key(&receiver, |wish| wish.receiver);
-        if let Ok(at) = at {
-            self.leave(now, self.wishes[at].layer);
+        let before = at.ok().map(|at| self.wishes[at].layer);
+        if let Some(layer) = before {
+            self.leave(now, layer);
         }
         match (at, wish) {
             (Ok(at), None) => {
@@ -120,6 +122,7 @@ impl DemandFold {
             (Err(at), Some(layer)) => self.wishes.insert(at, Wish { receiver, layer }),
             (Err(_), None) => {}
         }
+        before.map(|layer| layer.target) != decision.target
     }
 
     /// Forgets a receiver that left.

@@ -4,12 +4,12 @@
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use layercast::Size;
 use layercast::Time;
 use layercast::congestion::{FeedbackConfig, FeedbackGenerator};
 use layercast::relay::{ParticipantId, Room, RoomConfig, RoomOutput};
 use layercast::rtp::rtcp;
 use layercast::select::{Priority, ReceiverReport, StreamId, Window};
-use layercast::Size;
 
 use super::camera::{Camera, FRAME_RATE};
 
@@ -28,8 +28,10 @@ pub struct Cost {
     pub bytes: u64,
     /// Packets that came in.
     pub came: u64,
-    /// For media, from the packet that comes in to the packets that go out.
+    /// For a packet that comes in, and for those that go out at once.
     pub forwarding: Duration,
+    /// For all that is due between packets: pacing, probes, decisions of the selectors, demand.
+    pub timers: Duration,
     /// For feedback.
     pub reports: Duration,
 }
@@ -113,15 +115,17 @@ impl Audience {
             cost.came += packets.len() as u64;
             let began = Instant::now();
             self.run_until(at);
+            let came = Instant::now();
             for packet in packets {
                 self.room.handle_packet(at, id, &packet);
                 self.poll();
             }
-            cost.forwarding += began.elapsed();
+            cost.timers += came - began;
+            cost.forwarding += came.elapsed();
         }
         let began = Instant::now();
         self.run_until(end);
-        cost.forwarding += began.elapsed();
+        cost.timers += began.elapsed();
         self.answer(end, cost);
     }
 

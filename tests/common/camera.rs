@@ -48,7 +48,9 @@ impl Camera {
                 (0..=target.temporal_id).map(move |temporal_id| (spatial_id, temporal_id))
             });
             let bits = layers.map(|(spatial_id, temporal_id): (u8, u8)| {
-                BYTES[usize::from(spatial_id)][usize::from(temporal_id)] as f64 * 8.0 * rates[usize::from(temporal_id)]
+                BYTES[usize::from(spatial_id)][usize::from(temporal_id)] as f64
+                    * 8.0
+                    * rates[usize::from(temporal_id)]
             });
             bits.sum::<f64>() as u64
         };
