@@ -61,6 +61,8 @@ pub struct Forwarder {
     /// The decode target that goes on now, and the one that is to.
     current: Option<usize>,
     wanted: Option<usize>,
+    /// For which target and active decode targets the sequence has `wanted`.
+    wanted_of: Option<(DecodeTarget, u32)>,
     /// The decode targets that are active, as the last frame had it.
     active: u32,
     decided: Decided,
@@ -84,6 +86,7 @@ impl Forwarder {
             started: None,
             current: None,
             wanted: None,
+            wanted_of: None,
             active: u32::MAX,
             decided: Decided::default(),
             dropped_layers: 0,
@@ -227,8 +230,11 @@ impl Forwarder {
         }
         self.active = frame.active_decode_targets;
         let Some(target) = self.target else { return false };
-        let Some(wanted) = frame.sequence.target(target, frame.active_decode_targets) else { return false };
-        self.wanted = Some(wanted);
+        // The search for it is most of the work on a frame, and seldom finds anything new.
+        let key = Some((target, self.active)).filter(|_| is_known);
+        let found = self.wanted.filter(|_| key.is_some() && key == self.wanted_of);
+        let Some(wanted) = found.or_else(|| frame.sequence.target(target, self.active)) else { return false };
+        (self.wanted, self.wanted_of) = (Some(wanted), key);
         if frame.key && self.started.is_none() {
             self.started = Some(frame.number);
             (self.current, self.needs) = (Some(wanted), Refresh::NONE);

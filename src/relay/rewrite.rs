@@ -36,8 +36,7 @@ impl SequenceMap {
     /// Two packets in a row that are farther behind are taken for a stream that begins anew (RFC 3550, A.1), from the
     /// second on. The receiver's numbers go on without a gap.
     pub fn forward(&mut self, number: u16) -> Option<u16> {
-        self.advance(number);
-        self.forwarded_as(number)
+        self.advance(number).or_else(|| self.forwarded_as(number))
     }
 
     /// Nothing is forwarded until [`forward`](Self::forward) is called again, which goes on without a gap, however many of
