@@ -34,6 +34,8 @@ pub struct Cost {
     pub timers: Duration,
     /// For feedback.
     pub reports: Duration,
+    /// Allocations for packets that came in and for those that went out at once, and for what is due between them.
+    pub allocations: [u64; 2],
 }
 
 struct Person {
@@ -55,13 +57,16 @@ pub struct Audience {
     /// When which participant was sent an RTP packet.
     sent: Vec<(Time, u32)>,
     sent_bytes: u64,
+    /// The allocations of this process, if somebody counts them.
+    pub allocations: fn() -> u64,
     /// What came out for senders.
     asked: Vec<(u32, Vec<u8>)>,
 }
 
 impl Audience {
     /// A room of `people`, of whom the first `senders` have a camera of 600 kbit/s, and who all have windows of a size
-    /// for all cameras but their own. Their paths carry `bitrate`.
+    /// for all cameras but their own. Their paths carry `bitrate`. A single camera codes all layers, as if somebody
+    /// watched each of them; others code what is wanted.
     pub fn new(people: u32, senders: u32, window: Size, bitrate: u64) -> Self {
         let mut config = RoomConfig::default();
         config.max_participants = people as usize;
@@ -70,7 +75,7 @@ impl Audience {
         let mut audience = Vec::new();
         for id in 0..people {
             room.join(Time::ZERO, ParticipantId(id)).unwrap();
-            let camera = (id < senders).then(|| Camera::new(id, true));
+            let camera = (id < senders).then(|| Camera::new(id, senders > 1));
             if let Some(camera) = &camera {
                 room.publish(Time::ZERO, ParticipantId(id), camera.config()).unwrap();
             }
@@ -96,6 +101,7 @@ impl Audience {
             pictures: 0,
             sent: Vec::with_capacity(1 << 16),
             sent_bytes: 0,
+            allocations: || 0,
             asked: Vec::new(),
         }
     }
@@ -113,19 +119,16 @@ impl Audience {
             camera.take_picture(at);
             let (id, packets) = (*id, std::iter::from_fn(|| camera.poll(at)).collect::<Vec<_>>());
             cost.came += packets.len() as u64;
-            let began = Instant::now();
-            self.run_until(at);
-            let came = Instant::now();
+            self.pass(at, cost);
+            let (came, allocated) = (Instant::now(), (self.allocations)());
             for packet in packets {
                 self.room.handle_packet(at, id, &packet);
                 self.poll();
             }
-            cost.timers += came - began;
             cost.forwarding += came.elapsed();
+            cost.allocations[0] += (self.allocations)() - allocated;
         }
-        let began = Instant::now();
-        self.run_until(end);
-        cost.timers += began.elapsed();
+        self.pass(end, cost);
         self.answer(end, cost);
     }
 
@@ -138,12 +141,16 @@ impl Audience {
         cost
     }
 
-    fn run_until(&mut self, end: Time) {
+    /// Does what is due until a time.
+    fn pass(&mut self, end: Time, cost: &mut Cost) {
+        let (began, allocated) = (Instant::now(), (self.allocations)());
         while let Some(wake) = self.wake.filter(|wake| *wake <= end) {
             self.now = self.now.max(wake);
             self.poll();
         }
         self.now = end;
+        cost.timers += began.elapsed();
+        cost.allocations[1] += (self.allocations)() - allocated;
     }
 
     fn poll(&mut self) {
