@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use layercast::Size;
 use layercast::Time;
 use layercast::congestion::{FeedbackConfig, FeedbackGenerator};
@@ -119,7 +119,11 @@ impl Audience {
             camera.take_picture(at);
             let (id, packets) = (*id, std::iter::from_fn(|| camera.poll(at)).collect::<Vec<_>>());
             cost.came += packets.len() as u64;
+            // Reports of senders are not media.
+            let (reports, packets): (Vec<_>, Vec<_>) =
+                packets.into_iter().partition(|packet| rtcp::is_rtcp(packet));
             self.pass(at, cost);
+            self.hear(at, reports.into_iter().map(|report| (id, report)), cost);
             let (came, allocated) = (Instant::now(), (self.allocations)());
             for packet in packets {
                 self.room.handle_packet(at, id, &packet);
@@ -202,12 +206,17 @@ impl Audience {
             while let Some(message) = person.feedback.poll(now) {
                 let mut packet = BytesMut::new();
                 rtcp::write(&[message], &mut packet).unwrap();
-                packets.push((person.id, packet));
+                packets.push((person.id, packet.freeze()));
             }
         }
+        self.hear(now, packets.into_iter(), cost);
+    }
+
+    /// Gives the room reports.
+    fn hear(&mut self, now: Time, reports: impl Iterator<Item = (ParticipantId, Bytes)>, cost: &mut Cost) {
         let began = Instant::now();
-        for (id, packet) in packets {
-            self.room.handle_packet(now, id, &packet);
+        for (id, report) in reports {
+            self.room.handle_packet(now, id, &report);
             self.poll();
         }
         cost.reports += began.elapsed();
