@@ -144,6 +144,15 @@ impl CodedVideo {
         &fits.unwrap_or(&ssim[ssim.len() - 1]).1
     }
 
+    /// Mean SSIM of a decode target in a window of `rows`, each of whose pictures is shown until the next one.
+    pub(super) fn ssim_at(&self, target: DecodeTarget, rows: u32) -> f64 {
+        let structure = self.mode.structure();
+        let needs = |picture: &&&[_]| structure.needed_by(picture, target.spatial_id).contains(target);
+        let shown = structure.cycle.iter().filter(needs).count().max(1);
+        let ages = &self.ssim(target.spatial_id, rows)[..(structure.cycle.len() / shown).clamp(1, AGES)];
+        ages.iter().map(|ssim| f64::from(*ssim)).sum::<f64>() / ages.len() as f64
+    }
+
     /// Mean bit/s of a decode target, all that it needs and the packets' [`HEADERS`] included, key pictures
     /// apart.
     pub fn bitrate(&self, target: DecodeTarget) -> u64 {
@@ -270,7 +279,7 @@ impl FromStr for CodedVideo {
 }
 
 /// Bytes of a frame with the headers of its packets.
-fn wire_bytes(bytes: u32) -> u64 {
+pub(super) fn wire_bytes(bytes: u32) -> u64 {
     let bytes = bytes as usize;
     (bytes + bytes.div_ceil(PAYLOAD) * HEADERS) as u64
 }

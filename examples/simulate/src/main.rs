@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use layercast::Time;
-use layercast::simulate::{Call, CodedVideo, Flow, LinkConfig, Outcome, Policy, Report, Trace};
+use layercast::simulate::{Call, CodedVideo, Flow, LinkConfig, Outcome, Policy, Report, Scale, Trace, View};
 use layercast_examples::{Result, at, exit_code};
 
 /// Simulates a call in virtual time, under the crate's selector and the policies it is compared with, and prints
@@ -67,6 +67,9 @@ enum Scenario {
     /// One sender that uses all that the link carries, to judge congestion control: over the trace, or over links that
     /// stay as they are, halve and double.
     Flow,
+    /// Calls of 12, 49 and 500 people, in a gallery and with a speaker: what senders and the relay are spared by layers on
+    /// demand. It is computed from decisions, and not simulated packet by packet.
+    Scale,
 }
 
 fn main() -> ExitCode {
@@ -84,6 +87,9 @@ fn run(args: &Args) -> Result<()> {
     if args.scenario == Some(Scenario::Flow) {
         flows(args, recorded);
         return Ok(());
+    }
+    if args.scenario == Some(Scenario::Scale) {
+        return scale(args);
     }
     let longest = recorded.as_ref().map_or(Duration::from_secs(120), Trace::period);
     let duration = args.seconds.map_or(longest.min(Duration::from_secs(300)), Duration::from_secs);
@@ -185,6 +191,35 @@ fn flows(args: &Args, recorded: Option<Trace>) {
     }
     let drawn = Duration::from_secs(120);
     row("drawn LTE", &Flow::new(Trace::lte(args.seed, args.bitrate, drawn), link), 0, 120, None);
+}
+
+/// Prints what calls of several sizes take, by what their senders code.
+fn scale(args: &Args) -> Result<()> {
+    let link = LinkConfig::default();
+    // The streams of a call, for their tables alone.
+    let call = with_tables(args, Call::gallery(Trace::constant(args.bitrate), link, Duration::ZERO, 1))?;
+    println!(
+        "| people, view | senders code | uplink kbit/s | coding ms/s | into the relay Mbit/s | out of it | SSIM | dark % |"
+    );
+    println!("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |");
+    for people in [12, 49, 500] {
+        for (name, view) in [("gallery", View::Gallery), ("speaker", View::Speaker)] {
+            let scale = Scale { people, view, bitrate: args.bitrate };
+            for (scheme, outcome) in scale.run(&call.video, &call.simulcast) {
+                println!(
+                    "| {people}, {name} | {} | {:.0} | {:.0} | {:.1} | {:.1} | {:.4} | {:.1} |",
+                    scheme.name(),
+                    outcome.uplink / 1e3,
+                    outcome.coding * 1e3,
+                    outcome.relay_in / 1e6,
+                    outcome.relay_out / 1e6,
+                    outcome.ssim,
+                    100.0 * outcome.dark,
+                );
+            }
+        }
+    }
+    Ok(())
 }
 
 fn with_tables(args: &Args, mut call: Call) -> Result<Call> {
