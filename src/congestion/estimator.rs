@@ -431,7 +431,7 @@ impl Estimator {
     /// When [`silence`](Self::silence) or [`probe`](Self::probe) has something to do at the earliest, if no report comes
     /// before; `None` if neither has. A time that is over means that it does not depend on the time.
     pub(super) fn next_timeout(&self, under_way: Option<Time>) -> Option<Time> {
-        if self.start.is_some() || self.probe.is_some() || self.dropped.is_some() {
+        if self.start.is_some() || self.probe.is_some() || self.dropped.is_some() || self.returned.is_some() {
             return Some(Time::ZERO);
         }
         let silence =
