@@ -159,10 +159,10 @@ fn measure(args: &Args, load: Load) -> Result<Row> {
         let socket = net::socket(RELAY_BUFFER)?;
         let address = net::address(&socket)?;
         let relay = Relay { socket, start, commands: commanded, counts, demands: to_studio.clone() };
-        let thread = thread::spawn(move || {
+        let thread = thread::Builder::new().name(format!("relay {core}")).spawn(move || {
             stay(core..core + 1);
             relay.run();
-        });
+        })?;
         relays.push((commands, counted, address, thread));
     }
     let (mut seats, mut cameras) = (Vec::new(), Vec::new());
@@ -288,6 +288,7 @@ impl Count {
             refused: self.refused + other.refused,
             expelled: self.expelled + other.expelled,
             processor: self.processor + other.processor,
+            waited: self.waited + other.waited,
             time: self.time.max(other.time),
         }
     }
@@ -307,15 +308,15 @@ impl Row {
 
 fn print(rows: &[Row]) {
     println!(
-        "| rooms, senders to receivers | packets/s in, out | cores | ns a packet | bare | bare / relay | streams a core | added ms p50 | p99 | whole p50 | kB a receiver |"
+        "| rooms, senders to receivers | packets/s in, out | cores | ns a packet | bare | bare / relay | streams a core | added ms p50 | p99 | whole p50 | waited % | kB a receiver |"
     );
-    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
     for row in rows {
         let Row { load, count, bare, added, whole, memory } = row;
         let seconds = count.time.as_secs_f64();
         let delay = |delays: &Delays, share: f64| delays.quantile(share).as_secs_f64() * 1e3;
         println!(
-            "| {}, {} to {} | {:.0}, {:.0} | {:.3} | {:.0} | {:.0} | {:.2} | {:.0} | {:.2} | {:.2} | {:.2} | {:.0} |",
+            "| {}, {} to {} | {:.0}, {:.0} | {:.3} | {:.0} | {:.0} | {:.2} | {:.0} | {:.2} | {:.2} | {:.2} | {:.1} | {:.0} |",
             load.rooms,
             load.senders,
             load.people - 1,
@@ -329,6 +330,7 @@ fn print(rows: &[Row]) {
             delay(added, 0.5),
             delay(added, 0.99),
             delay(whole, 0.5),
+            100.0 * count.waited.as_secs_f64() / seconds,
             *memory as f64 / 1e3,
         );
         if count.refused + count.expelled > 0 {

@@ -44,6 +44,13 @@ pub fn processor_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
+/// How long this thread could have run and had to wait for a core.
+pub fn waited() -> Duration {
+    let fields = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = fields.split_whitespace().nth(1).and_then(|field| field.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or(0))
+}
+
 /// The time of the system's clock, which the kernel stamps packets with.
 pub fn wall_clock() -> Duration {
     clock_gettime(ClockId::CLOCK_REALTIME).map_or(Duration::ZERO, Duration::from)

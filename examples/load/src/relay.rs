@@ -12,7 +12,7 @@ use layercast::select::DemandMessage;
 use nix::sys::socket::SockaddrIn;
 
 use crate::delays::Delays;
-use crate::net::{Inbox, Outbox, SENT, processor_time, wait, wall_clock};
+use crate::net::{Inbox, Outbox, SENT, processor_time, wait, waited, wall_clock};
 
 /// Packets that are remembered, to be sent once more by a bare loop.
 const REMEMBERED: usize = 1 << 20;
@@ -46,8 +46,9 @@ pub struct Count {
     pub received: u64,
     pub refused: u64,
     pub expelled: u64,
-    /// Processor time and time.
+    /// Processor time, time in which other threads had the core, and time.
     pub processor: Duration,
+    pub waited: Duration,
     pub time: Duration,
 }
 
@@ -78,7 +79,7 @@ impl Relay {
         let (mut inbox, mut outbox) = (Inbox::new(), Outbox::new());
         let mut seated: Vec<Seated> = Vec::new();
         let mut known: HashMap<SocketAddrV4, (usize, ParticipantId)> = HashMap::new();
-        let (mut count, mut from) = (Count::default(), (Instant::now(), processor_time()));
+        let (mut count, mut from) = (Count::default(), (Instant::now(), processor_time(), waited()));
         let mut log: Option<Log> = None;
         // Of the packets in the outbox: since when they were due.
         let (mut due, mut delays) = (ArrayVec::<Time, SENT>::new(), Delays::new());
@@ -95,10 +96,11 @@ impl Relay {
                 }
                 Ok(Command::Count) => {
                     (log, delays) = (Some(Log::new()), Delays::new());
-                    (count, from) = (Count::default(), (Instant::now(), processor_time()));
+                    (count, from) = (Count::default(), (Instant::now(), processor_time(), waited()));
                 }
                 Ok(Command::Tell) => {
                     (count.time, count.processor) = (from.0.elapsed(), processor_time() - from.1);
+                    count.waited = waited() - from.2;
                     count.refused = outbox.refused;
                     if self.counts.send((count, delays.clone())).is_err() {
                         return;
