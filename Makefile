@@ -12,9 +12,12 @@ export SECONDS_EACH SANITIZER
 # Arguments of the comparison, as in: make bench-peer COMPARE="--only L3T3 --repeat 5"
 COMPARE ?=
 
+# Arguments of the measurement of the relay, as in: make load LOAD="--threads 2 --rooms 200"
+LOAD ?=
+
 FEATURES := encoder decoder rtp congestion relay e2ee select session simulate
 
-.PHONY: help setup demo test test-features fuzz bless bench bench-peer lint targets msrv deny doc ci clean
+.PHONY: help setup demo test test-features fuzz bless bench bench-peer load lint targets msrv deny doc ci clean
 
 help: ## Lists these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -42,13 +45,16 @@ bless: setup ## Writes test-vectors anew, after a change of the encoder that alt
 	LAYERCAST_BLESS=1 $(CARGO) test --locked --test vectors
 
 bench: setup ## Measures packets, decisions, and the encoder beside rav1e; writes target/bench
-	$(CARGO) bench --locked --bench packets --bench select
+	$(CARGO) bench --locked --bench packets --bench select --bench relay
 	$(CARGO) bench --locked -p layercast-compare --bench encode
 	$(CARGO) run --release --locked -p layercast-compare -- $(COMPARE)
 
 bench-peer: ## Compares the encoder with rav1e and with libaom's real-time mode, which this builds
 	@./.ci/setup peer
 	$(CARGO) run --release --locked -p layercast-compare --features libaom -- $(COMPARE)
+
+load: setup ## Measures the relay over real sockets of this machine, beside a bare loop that sends the same bytes
+	$(CARGO) run --release --locked -p layercast-load -- $(LOAD)
 
 lint: ## Checks the formatting, runs clippy with each feature, and checks what a relay links
 	@./.ci/setup c++
