@@ -97,6 +97,7 @@ fn bench(criterion: &mut Criterion) {
         rooms(criterion, &name, vec![Audience::new(receivers + 1, 1, FULL, BITRATE)]);
     }
     let of_twelve = || Audience::new(12, 12, TILE, BITRATE);
+    rooms(criterion, "a room of 12", vec![of_twelve()]);
     rooms(criterion, "20 rooms of 12", (0..20).map(|_| of_twelve()).collect());
 }
 
