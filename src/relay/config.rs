@@ -16,6 +16,7 @@ pub struct ParticipantId(pub u32);
 /// What a stream carries.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant, reason = "few are made")]
 pub enum StreamKind {
     /// A camera or a screen, in layers that are chosen for each receiver. A stream without descriptors is forwarded whole.
     Video {

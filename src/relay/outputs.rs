@@ -29,6 +29,7 @@ pub enum RoomError {
 /// What a room has for its caller.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant, reason = "one at a time is given out, and none is kept")]
 pub enum RoomOutput {
     /// A packet to be sent now: RTP or RTCP.
     Transmit {

@@ -31,7 +31,7 @@ const LEAST_SHARE: f32 = 0.1;
 #[derive(Debug)]
 enum Output {
     Packet(usize, BytesMut),
-    Demand(usize, DemandMessage),
+    Demand(usize, Box<DemandMessage>),
     Expelled(ParticipantId, Misconduct),
 }
 
@@ -545,7 +545,7 @@ impl Room {
                     }
                     Output::Demand(to, message) => {
                         let Some(to) = self.id(to) else { continue };
-                        return RoomOutput::Demand { to, message };
+                        return RoomOutput::Demand { to, message: *message };
                     }
                 }
             }
@@ -692,7 +692,7 @@ impl Room {
             }
             let Some(stream) = &mut self.streams[place] else { continue };
             if let Some(message) = stream.poll_demand(now) {
-                self.outputs.push_back(Output::Demand(at, message));
+                self.outputs.push_back(Output::Demand(at, Box::new(message)));
             }
         }
         if !messages.is_empty() {

@@ -151,7 +151,7 @@ mod tests {
     use crate::rtp::RtpHeader;
     use crate::rtp::descriptor::Describer;
     use crate::structure::{DecodeTargets, PictureRequest, Planner, ScalabilityMode::L3T3};
-    use crate::{Size, Time};
+    use crate::Size;
     use std::time::Duration;
 
     const IDS: ExtensionIds = ExtensionIds { descriptor: 4, transport: 3, send_time: Some(2) };

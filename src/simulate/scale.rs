@@ -143,7 +143,7 @@ impl Scale {
     }
 
     fn carries(&self, receiver: u32) -> u64 {
-        if receiver / 2 % 2 == 0 { self.bitrate } else { self.bitrate * 4 }
+        if (receiver / 2).is_multiple_of(2) { self.bitrate } else { self.bitrate * 4 }
     }
 
     /// What each receiver gets in the end.
