@@ -146,12 +146,12 @@ pub(super) fn write_rtx(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Size;
     use crate::relay::FrameReader;
     use crate::relay::cache::PacketCache;
     use crate::rtp::RtpHeader;
     use crate::rtp::descriptor::Describer;
     use crate::structure::{DecodeTargets, PictureRequest, Planner, ScalabilityMode::L3T3};
-    use crate::Size;
     use std::time::Duration;
 
     const IDS: ExtensionIds = ExtensionIds { descriptor: 4, transport: 3, send_time: Some(2) };
