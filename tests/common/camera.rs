@@ -31,7 +31,7 @@ impl Camera {
     /// The camera of a stream. It codes what is wanted alone, or everything.
     pub fn new(stream: u32, on_demand: bool) -> Self {
         let ssrc = 0x5eed_0000 + stream * 16;
-        let mut keys = SenderKeys::fresh(Agreement::default(), stream.into(), 0).unwrap();
+        let mut keys = SenderKeys::fresh(Agreement::default(), stream, 0).unwrap();
         let mut config = VideoSenderConfig::new(ssrc);
         // Packets of a picture come at once: how an uplink spreads them is not what is measured.
         config.path = None;
