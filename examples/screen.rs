@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use layercast::decoder::{DecodedPicture, Decoder, DecoderConfig};
-use layercast::encoder::{EncodeOptions, SvcConfig, SvcEncoder};
+use layercast::encoder::{Content, EncodeOptions, SvcConfig, SvcEncoder};
 use layercast::picture::{Colours, PictureView};
 use layercast::structure::ScalabilityMode;
 use layercast::{Size, Time};
@@ -40,6 +40,7 @@ fn run(args: &Args) -> Result<()> {
     let mut config = SvcConfig::new(SIZE, ScalabilityMode::L1T3);
     config.quantizer = args.qp;
     config.colours = Colours::SRGB;
+    config.content = Content::Screen;
     let (mut encoder, mut decoder) = (SvcEncoder::new(config)?, Decoder::new(DecoderConfig::default())?);
     let (mut bytes, mut error, mut samples) = (0, 0, 0);
     for n in 0..args.pictures {

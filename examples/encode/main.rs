@@ -14,7 +14,7 @@ use std::time::Instant;
 use clap::Parser;
 use layercast::Time;
 use layercast::bitstream::{IvfHeader, IvfWriter};
-use layercast::encoder::{Bitrate, DEFAULT_SPEED, RateConfig, SvcConfig, SvcEncoder, TemporalUnit};
+use layercast::encoder::{Bitrate, Content, DEFAULT_SPEED, RateConfig, SvcConfig, SvcEncoder, TemporalUnit};
 use layercast::picture::Picture;
 use layercast::quality::Quality;
 use layercast::structure::ScalabilityMode;
@@ -72,6 +72,9 @@ struct Args {
     /// 0 takes the fewest bits, 7 the least time.
     #[arg(long, default_value_t = DEFAULT_SPEED)]
     speed: u8,
+    /// The pictures show a screen, not what a camera sees.
+    #[arg(long)]
+    screen: bool,
     /// Also decodes every decode target with the layers above it dropped. The exit code is 1 where a sample
     /// differs from the coder's own reconstruction.
     #[arg(long)]
@@ -183,6 +186,9 @@ impl Session {
         let mut config = SvcConfig::new(size, args.mode);
         config.quantizer = args.qp;
         config.speed = args.speed;
+        if args.screen {
+            config.content = Content::Screen;
+        }
         let bitrate = match (args.bitrate, &args.layer_bitrates) {
             (Some(kbps), _) => Some(Bitrate::Total(script::bits(kbps))),
             (None, Some(layers)) => Some(Bitrate::Layers(script::layer_bitrates(layers)?)),

@@ -13,6 +13,17 @@ pub const MAX_SPEED: u8 = 7;
 /// The speed that most calls want.
 pub const DEFAULT_SPEED: u8 = 2;
 
+/// What the pictures show, by which the encoder selects its tools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Content {
+    /// What a camera sees.
+    #[default]
+    Camera,
+    /// A shared screen or window: text, lines and areas of one colour, with sharp edges.
+    Screen,
+}
+
 /// The configuration of an encoder: [`SvcConfig::new`], with the fields that differ changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -40,11 +51,13 @@ pub struct SvcConfig {
     pub threads: usize,
     /// What the samples of the pictures mean, for the sequence header.
     pub colours: Colours,
+    /// What the pictures show.
+    pub content: Content,
 }
 
 impl SvcConfig {
     /// Pictures of this size at a middling quantizer and [`DEFAULT_SPEED`], in rayon's thread pool, whose colours are
-    /// not told.
+    /// not told; a camera takes them.
     pub fn new(size: Size, mode: ScalabilityMode) -> Self {
         Self {
             size,
@@ -55,6 +68,7 @@ impl SvcConfig {
             speed: DEFAULT_SPEED,
             threads: 0,
             colours: Colours::default(),
+            content: Content::default(),
         }
     }
 }

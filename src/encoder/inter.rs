@@ -73,13 +73,14 @@ impl TileCoder<'_, '_> {
                 consider(mode, TEMPORAL, candidate.this_mv, base_bits + mode_bits, difference);
             }
             if !still_enough {
-                let mut starts = ArrayVec::<MotionVector, 7>::new();
+                let mut starts = ArrayVec::<MotionVector, 10>::new();
                 starts.extend(stack.iter().take(3).map(|c| c.this_mv));
                 starts.extend(parent);
                 let field = frame.below.as_ref().and_then(|b| b.motion);
                 let (centre_x, centre_y) = (x + bsize.width() / 2, y + bsize.height() / 2);
                 starts.extend(field.and_then(|m| m.doubled(centre_x, centre_y)));
                 starts.extend(frame.earlier.and_then(|m| m.stretched(centre_x, centre_y, frame.distance)));
+                starts.extend(frame.displacements.iter().flat_map(|d| d.at(centre_x, centre_y)));
                 let whole = target.search_whole(reference, &starts, predicted, frame.effort.first_step);
                 // If the vector of the block around is still the best, its halves need not be tried again;
                 // and if the best vector of whole samples is far off, fractions will not save the block.

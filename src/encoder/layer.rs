@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::config::Content;
 use super::deblock::{self, Levels};
+use super::displaced::{Anchors, Displacements, anchors};
 use super::effort::Effort;
 use super::interlayer::{self, Upsampled};
 use super::kernels::*;
@@ -26,6 +28,8 @@ pub(crate) struct Reference {
     pub(crate) cdfs: Box<CDFContext>,
     /// Some samples of its source, to tell how much the next one differs.
     pub(crate) sampled: Arc<[u8]>,
+    /// The anchors of its source, if that shows a screen.
+    pub(crate) anchors: Option<Arc<Anchors>>,
     /// Number of the picture that it is a frame of.
     pub(crate) picture_number: u64,
     /// Its vectors, if it has a temporal reference.
@@ -86,6 +90,7 @@ pub(crate) struct Job<'a> {
 pub(crate) struct LayerCoder {
     size: (usize, usize),
     effort: &'static Effort,
+    content: Content,
     fi: FrameInvariants<u8>,
     fs: FrameState<u8>,
     blocks: FrameBlocks,
@@ -100,6 +105,8 @@ pub(crate) struct LayerCoder {
     last_motion: Option<Arc<MotionField>>,
     /// Every fourth sample of every fourth row of the source's luma.
     sampled: Arc<[u8]>,
+    /// The anchors of the source, if it shows a screen.
+    anchors: Option<Arc<Anchors>>,
 }
 
 fn new_frame(size: (usize, usize)) -> Frame<u8> {
@@ -130,6 +137,7 @@ impl LayerCoder {
         Self {
             size,
             effort,
+            content: Content::Camera,
             blocks: FrameBlocks::new(fi.w_in_b, fi.h_in_b),
             fs,
             fi,
@@ -139,12 +147,18 @@ impl LayerCoder {
             directions: Vec::new(),
             last_motion: None,
             sampled: Arc::default(),
+            anchors: None,
         }
     }
 
     /// Sets the effort for the frames that follow.
     pub(crate) fn set_effort(&mut self, effort: &'static Effort) {
         self.effort = effort;
+    }
+
+    /// Sets what the frames that follow show.
+    pub(crate) fn set_content(&mut self, content: Content) {
+        self.content = content;
     }
 
     /// The tiles of the layer's frames.
@@ -180,6 +194,8 @@ impl LayerCoder {
         );
         let rows = picture.luma().rows().step_by(4);
         self.sampled = rows.flat_map(|row| row.iter().copied().step_by(4)).collect();
+        let screen = self.content == Content::Screen;
+        self.anchors = screen.then(|| Arc::new(anchors(&self.fs.input.planes[0], size)));
     }
 
     /// Codes one frame of the samples that were set last.
@@ -197,13 +213,21 @@ impl LayerCoder {
             let upsampled = self.upsampled.get_or_insert_with(|| Upsampled::new(width, height));
             upsampled.fill(&below.frame, below.size);
         }
+        let before = job.temporal.and_then(|reference| reference.anchors.as_deref());
+        let displacements = self
+            .anchors
+            .as_deref()
+            .zip(before)
+            .map(|(now, before)| Displacements::new(now, before, self.size));
         let context = FrameContext {
             fi: &self.fi,
             q,
             effort: self.effort,
+            screen: self.content == Content::Screen,
             intra: job.intra,
             temporal: job.temporal.map(|r| &*r.frame),
             distance,
+            displacements: displacements.as_ref(),
             earlier: self.last_motion.as_deref(),
             below: job.below.map(|b| Below {
                 frame: &b.frame,
@@ -260,6 +284,7 @@ impl LayerCoder {
                 frame: Arc::clone(&self.fs.rec),
                 cdfs: adapted,
                 sampled: Arc::clone(&self.sampled),
+                anchors: self.anchors.clone(),
                 motion,
                 picture_number: job.picture_number,
             }),

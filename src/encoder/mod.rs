@@ -10,6 +10,7 @@
 //! | `layer` | one layer frame: its tiles, its loop filters, what later frames need of it |
 //! | `tile` | superblocks: the partition into blocks |
 //! | `block`, `inter`, `intra` | what a block is predicted from |
+//! | `displaced` | where parts of a screen were before |
 //! | `motion`, `interlayer` | prediction from an earlier picture, and from the layer below |
 //! | `effort` | how many predictions and partitions are tried, by the speed of the frame |
 //! | `residual`, `quantizer` | the difference that is left to code |
@@ -24,6 +25,7 @@
 mod block;
 mod config;
 mod deblock;
+mod displaced;
 mod downscale;
 mod effort;
 mod error;
@@ -43,7 +45,7 @@ mod symbols;
 mod tile;
 mod unit;
 
-pub use config::{DEFAULT_SPEED, EncodeOptions, MAX_SIZE, MAX_SPEED, MIN_SIZE, SvcConfig};
+pub use config::{Content, DEFAULT_SPEED, EncodeOptions, MAX_SIZE, MAX_SPEED, MIN_SIZE, SvcConfig};
 pub use effort::Speeds;
 pub use error::EncodeError;
 pub use governor::EffortGovernor;

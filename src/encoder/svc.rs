@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::config::{EncodeOptions, MAX_SIZE, MIN_SIZE, SvcConfig};
+use super::config::{Content, EncodeOptions, MAX_SIZE, MIN_SIZE, SvcConfig};
 use super::downscale::Downscaler;
 use super::effort::{Speeds, effort};
 use super::error::EncodeError;
@@ -185,6 +185,11 @@ impl SvcEncoder {
         self.go_on(SvcConfig { colours, ..self.config.clone() })
     }
 
+    /// Says what the pictures that follow show. The stream goes on without a key picture.
+    pub fn set_content(&mut self, content: Content) {
+        self.config.content = content;
+    }
+
     /// Goes on as an encoder of another configuration, with a key picture and with picture and frame numbers that go on.
     /// The memory of the layers and of their references is released.
     fn go_on(&mut self, config: SvcConfig) -> Result<(), EncodeError> {
@@ -262,8 +267,8 @@ impl SvcEncoder {
         };
         let wanted = wanted.iter().filter(|target| target.temporal_id <= highest).collect();
         let plan = self.planner.next(PictureRequest { refresh: options.refresh, wanted });
+        self.set_tools(&plan);
         self.set_sources(picture, &plan.frames);
-        self.set_efforts(&plan);
         let (layers, slots) = (&self.layers, &self.slots);
         let novelty = |frame: &FramePlan| {
             let coder = &layers[usize::from(frame.layer.spatial_id)].coder;
@@ -337,12 +342,13 @@ impl SvcEncoder {
         }
     }
 
-    /// Tells the layers how much effort their frames of this picture are worth.
-    fn set_efforts(&mut self, picture: &PicturePlan) {
+    /// Tells the layers how much effort their frames of this picture are worth, and what they show.
+    fn set_tools(&mut self, picture: &PicturePlan) {
         for frame in &picture.frames {
             let layer = &mut self.layers[usize::from(frame.layer.spatial_id)];
             let size = plane_size(layer.size, 0);
             let effort = effort(self.speeds.of_frame(picture, frame), size);
+            layer.coder.set_content(self.config.content);
             layer.coder.set_effort(effort.expect("speeds are checked when they are set"));
         }
     }

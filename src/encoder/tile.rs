@@ -1,6 +1,7 @@
 //! One tile of a layer frame: the coder first decides and reconstructs each superblock, then writes its
 //! symbols.
 
+use super::displaced::Displacements;
 use super::effort::Effort;
 use super::interlayer::Upsampled;
 use super::kernels::*;
@@ -23,12 +24,16 @@ pub(crate) struct FrameContext<'a> {
     pub(crate) fi: &'a FrameInvariants<u8>,
     pub(crate) q: Quantizer,
     pub(crate) effort: &'static Effort,
+    /// Whether the frame shows a screen.
+    pub(crate) screen: bool,
     /// Whether no block may refer to another picture, as in key frames and intra-only frames.
     pub(crate) intra: bool,
     pub(crate) temporal: Option<&'a Frame<u8>>,
     pub(crate) below: Option<Below<'a>>,
     /// How many pictures ago the temporal reference was; 0 if there is none.
     pub(crate) distance: u64,
+    /// Where parts of a screen were in the temporal reference.
+    pub(crate) displacements: Option<&'a Displacements>,
     /// Vectors of the last frame of this layer that has any.
     pub(crate) earlier: Option<&'a MotionField>,
 }
@@ -79,6 +84,18 @@ pub(super) enum Tried {
     Hopeless(Option<MotionVector>),
 }
 
+/// One of two ways to code the luma of a block.
+pub(super) struct Other {
+    pub(super) samples: Vec<u8>,
+    pub(super) coefficients: Vec<i16>,
+}
+
+impl Other {
+    fn new() -> Self {
+        Self { samples: vec![0; 2 * 32 * 32], coefficients: vec![0; 32 * 32] }
+    }
+}
+
 /// The coder of one tile.
 pub(super) struct TileCoder<'a, 'f> {
     pub(super) frame: &'f FrameContext<'f>,
@@ -86,6 +103,8 @@ pub(super) struct TileCoder<'a, 'f> {
     pub(super) scratch: residual::Scratch,
     /// A block's prediction while it is compared with others.
     pub(super) prediction: Plane<u8>,
+    /// What coding a block's luma in one way gave, while it is coded in another.
+    pub(super) other: Other,
     /// The blocks of a superblock in coding order.
     pub(super) leaves: Vec<Leaf>,
     pub(super) coefficients: Vec<i16>,
@@ -109,6 +128,7 @@ pub(crate) fn code_tile<'a>(
         ts,
         scratch: residual::Scratch::new(),
         prediction: Plane::new(64, 64, 0, 0, 0, 0),
+        other: Other::new(),
         leaves: Vec::with_capacity(64),
         coefficients: Vec::with_capacity(4 * 64 * 64 * 3 / 2),
         saved: Default::default(),

@@ -1,16 +1,21 @@
-//! A moving scene drawn by code: a person in a video call, who talks with their hands.
+//! Moving scenes drawn by code: [`Scene`], a person in a video call, who talks with their hands; and [`Screen`], a
+//! shared screen.
 //!
-//! It stands in for a camera in tests, benchmarks and examples, which then need no video files. A textured wall
+//! `Scene` stands in for a camera in tests, benchmarks and examples, which then need no video files. A textured wall
 //! with a picture and a bookshelf stays still; the head sways and nods, the eyes blink, the mouth talks, the
 //! hands gesture with motion blur. The noise of a sensor lies over everything, new in each picture.
 //!
 //! A picture depends on its size and number alone and is the same on every machine, bit for bit: the code uses only
 //! operations that IEEE 754 defines exactly, and no `sin` of the platform's library.
 
+mod screen;
+
 use std::time::Duration;
 
 use crate::Time;
 use crate::picture::{Picture, Size, plane_size};
+
+pub use screen::Screen;
 
 /// Pictures per second at which the motion looks natural.
 pub const FRAME_RATE: u32 = 30;

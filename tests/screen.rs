@@ -1,0 +1,122 @@
+//! Screens: the tools that the encoder selects for them, and that receivers see what it made.
+
+mod common;
+
+use common::receivers::Receivers;
+use layercast::Size;
+use layercast::encoder::{Content, EncodeOptions, SvcConfig, SvcEncoder};
+use layercast::picture::Picture;
+use layercast::quality::Quality;
+use layercast::scene::{Scene, Screen};
+use layercast::structure::ScalabilityMode;
+use md5::{Digest, Md5};
+
+const SIZE: Size = Size::new(400, 304);
+
+fn encoder(mode: ScalabilityMode, content: Content) -> SvcEncoder {
+    let mut config = SvcConfig::new(SIZE, mode);
+    config.content = content;
+    config.quantizer = 80;
+    SvcEncoder::new(config).unwrap()
+}
+
+/// Bits of pictures of the screen in one layer, and their mean Y-PSNR and SSIM.
+fn code(content: Content, pictures: impl Iterator<Item = u64>) -> (Vec<usize>, f64, f64) {
+    let mut encoder = encoder(ScalabilityMode::L1T1, content);
+    let (screen, mut quality, mut bits) = (Screen::new(SIZE), Quality::default(), Vec::new());
+    for n in pictures {
+        let picture = screen.picture(n);
+        let unit = encoder.encode(&picture.view(), Screen::time(n), EncodeOptions::default()).unwrap();
+        bits.push(8 * unit.to_bytes().len());
+        quality.add(picture.view(), encoder.reconstruction(0).unwrap().view()).unwrap();
+    }
+    (bits, quality.y_psnr(), quality.y_ssim())
+}
+
+#[test]
+fn receivers_see_what_was_made_of_a_screen_and_of_a_camera_in_one_stream() {
+    for mode in
+        [ScalabilityMode::L1T3, ScalabilityMode::L3T3, ScalabilityMode::L2T1Key, ScalabilityMode::S2T1]
+    {
+        let mut encoder = encoder(mode, Content::Camera);
+        let mut receivers = Receivers::new(mode).unwrap();
+        let size = Size::new(274, 150);
+        let (camera, screen) = (Scene::new(size), Screen::new(size));
+        for n in 0..8 {
+            // The size stays, and no key picture comes with the change.
+            let content = if (2..6).contains(&n) { Content::Screen } else { Content::Camera };
+            encoder.set_content(content);
+            assert_eq!(encoder.config().content, content);
+            let picture = if content == Content::Screen { screen.picture(6 * n) } else { camera.picture(n) };
+            let unit = encoder.encode(&picture.view(), Screen::time(n), EncodeOptions::default()).unwrap();
+            assert_eq!(unit.plan.key, n == 0, "{mode}: picture {n}");
+            receivers.receive(&encoder, &unit, &unit.to_bytes()).unwrap();
+        }
+        receivers.verdict().unwrap_or_else(|error| panic!("{mode}: {error}"));
+    }
+}
+
+#[test]
+fn what_was_scrolled_and_dragged_far_is_not_coded_again() {
+    // Between these two pictures the text was scrolled by 276 rows, and a window was dragged by 130 columns and 70 rows.
+    let [(camera, ..), (screen, ..)] =
+        [Content::Camera, Content::Screen].map(|c| code(c, [0, 29].into_iter()));
+    assert!(screen[1] * 2 < camera[1], "{screen:?} bits, {camera:?} as of a camera");
+}
+
+#[test]
+fn glyphs_take_fewer_bits_and_are_sharper() {
+    let [(camera_bits, _, camera), (bits, _, screen)] =
+        [Content::Camera, Content::Screen].map(|c| code(c, [0].into_iter()));
+    assert!(bits[0] < camera_bits[0] && screen > camera, "{bits:?} {screen}, {camera_bits:?} {camera}");
+}
+
+#[test]
+fn a_still_screen_takes_next_to_nothing() {
+    let (bits, ..) = code(Content::Screen, [0; 6].into_iter());
+    assert!(bits[3..].iter().all(|&bits| bits < 800), "{bits:?}");
+}
+
+#[test]
+fn the_stream_is_the_same_with_any_number_of_threads() {
+    let stream = |threads: usize| -> Vec<u8> {
+        let mut config = SvcConfig::new(Size::new(700, 160), ScalabilityMode::L2T2);
+        config.content = Content::Screen;
+        config.threads = threads;
+        config.tile_columns_log2 = Some(1);
+        let (mut encoder, screen) = (SvcEncoder::new(config).unwrap(), Screen::new(Size::new(700, 160)));
+        let unit =
+            |n| encoder.encode(&screen.picture(9 * n).view(), Screen::time(n), EncodeOptions::default());
+        (0..4).map(unit).flat_map(|unit| unit.unwrap().to_bytes().to_vec()).collect()
+    };
+    assert_eq!(stream(1), stream(3));
+}
+
+#[test]
+fn a_screen_is_the_same_everywhere() {
+    for (width, height, n, expected) in [
+        (320, 180, 0, "220815488179f3abad0c3e5a40215e3b"),
+        (318, 182, 75, "5242047e80c23bf44f63598719036784"),
+        (1, 1, 7, "7ade4c06d86528e0dc89b2625c1f8d13"),
+    ] {
+        let screen = Screen::new(Size::new(width, height));
+        assert_eq!(screen.size(), Size::new(width, height));
+        let (picture, mut md5) = (screen.picture(n), Md5::new());
+        (0..3).for_each(|plane| md5.update(picture.plane(plane)));
+        let md5: String = md5.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(md5, expected, "{width}x{height}, picture {n}");
+    }
+}
+
+#[test]
+fn a_screen_scrolls_by_whole_rows_and_then_stands_still() {
+    let (size, width) = (Size::new(640, 360), 640);
+    let screen = Screen::new(size);
+    let [first, scrolled, late, later] = [0, 4, 26, 28].map(|n| screen.picture(n));
+    // In the left half, above the window and away from the cursor.
+    let text = |picture: &Picture, y: usize| picture.plane(0)[y * width + 30..y * width + 150].to_vec();
+    assert!((40..80).all(|y| text(&first, y + 92) == text(&scrolled, y)));
+    assert!((40..80).any(|y| text(&first, y) != text(&scrolled, y)));
+    let differ = late.plane(0).iter().zip(later.plane(0)).filter(|(a, b)| a != b).count();
+    assert!(differ < 2 * 16 * 12, "{differ} samples: the cursor alone moves");
+}
