@@ -1,0 +1,245 @@
+//! One page with everything: no file, script or font from elsewhere.
+
+mod timeline;
+
+use std::time::Duration;
+
+use layercast::Time;
+use layercast::structure::LayerId;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use crate::outcome::{Moment, Outcome, StreamOutcome};
+use crate::summary::{self, Row};
+use timeline::Axis;
+
+const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("page.js");
+
+/// Fields that the relay reads, and what for.
+const KNOWN: [(&str, &str); 9] = [
+    ("RTP header", "SSRC, sequence number, time of capture, payload type, end of a picture"),
+    ("Dependency Descriptor", "frame number, spatial and temporal layer, which frames a frame refers to, chains"),
+    ("Structure of a stream", "its decode targets, and the sizes of its layers"),
+    ("Sizes and times", "of each packet, and so the bitrate of each layer"),
+    ("Transport-wide feedback", "which packets arrived, and when: the estimate of each path"),
+    ("NACK, PLI, LRR", "which packets are missing, which layers are to be coded anew"),
+    ("Sender and receiver reports", "round trips, losses, jitter"),
+    ("Windows", "which stream each participant shows, how large, and how important it is"),
+    ("Processors", "how long decoding takes, if a participant tells it"),
+];
+
+/// What it does not know.
+const UNKNOWN: [&str; 5] = [
+    "pictures: it holds no key, and no decoder is linked into it",
+    "keys: MLS messages go through the app's service, sealed to the members",
+    "names: to the relay participants are numbers",
+    "quantizers, motion, textures: they are inside the sealed frames",
+    "who looks at the display, and whether anybody does",
+];
+
+/// The page.
+pub fn page(outcome: &Outcome) -> String {
+    let failures = outcome.failures();
+    let axis = Axis::new(outcome);
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { "A call over a relay without keys" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                header {
+                    h1 { "A call over a relay without keys" }
+                    p { (lead(outcome)) }
+                    (verdict(outcome, &failures))
+                }
+                main {
+                    section { h2 { "What became of it" } (table(outcome)) }
+                    section { h2 { "What each saw, and why" } (timeline::legend()) (axis.script(outcome)) @for (at, _) in outcome.people.iter().enumerate().filter(|(_, person)| !person.windows.is_empty()) { (axis.person(outcome, at)) } }
+                    section { h2 { "The same moment on each display" }
+                        p { "All pictures are drawn equally wide, so that it shows how much detail each has." }
+                        @for at in &outcome.moments { (moment(outcome, at)) } }
+                    section { h2 { "What the senders did not code" } (demand(outcome, &axis)) }
+                    section { h2 { "What could be read of all that reached the relay" } (taps(outcome)) }
+                    section { h2 { "What the relay knew" } (relay(outcome)) }
+                }
+                footer { p { "Written by " code { "make demo" } ", the example " code { "conference" } " of layercast. " (time_note(outcome)) } }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn time_note(outcome: &Outcome) -> String {
+    match outcome.behind {
+        Some(behind) => format!(
+            "Time was that of the machine, which was behind it by {} ms at most.",
+            behind.as_millis()
+        ),
+        None => "Time was virtual: links take as long as they are told to, coding takes no time, and decoding takes \
+                 time on the phone alone."
+            .into(),
+    }
+}
+
+fn lead(outcome: &Outcome) -> String {
+    let observers = outcome.people.iter().filter(|person| person.observer).count();
+    format!(
+        "{} members and {observers} observer, {} streams, {} seconds. The senders code with layercast's encoder under \
+         rate control and seal each layer with keys agreed by MLS. The relay has no key: it drops layers for each \
+         receiver by what packets say on their outside.",
+        outcome.people.len() - observers,
+        outcome.streams.len(),
+        outcome.duration.as_secs(),
+    )
+}
+
+fn verdict(outcome: &Outcome, failures: &[String]) -> Markup {
+    let shown: usize = outcome.people.iter().flat_map(|person| &person.windows).map(|it| it.shown.len()).sum();
+    let wrong: u64 = outcome.people.iter().flat_map(|person| &person.windows).map(|it| it.wrong).sum();
+    html! {
+        ul.verdict {
+            li.(if wrong == 0 { "good" } else { "bad" }) {
+                (summary::grouped(shown as u64)) " pictures were shown, " (wrong)
+                " of them other than the encoder made them, sample for sample"
+            }
+            @if failures.is_empty() {
+                @for person in outcome.people.iter().filter(|person| person.removed.is_some()) {
+                    li.good { (person.name) " was removed and could read no picture captured later" }
+                }
+                @for person in outcome.people.iter().filter(|person| person.observer) {
+                    li.good { (person.name) " could read the base layers alone" }
+                }
+                li.good { "nobody's picture froze for longer than the script explains" }
+            }
+            @for failure in failures { li.bad { (failure) } }
+        }
+    }
+}
+
+fn table(outcome: &Outcome) -> Markup {
+    html! {
+        div.scroll {
+            table {
+                thead { tr { @for heading in summary::HEADINGS { th { (heading) } } } }
+                tbody {
+                    @for Row { name, cells } in summary::rows(outcome) {
+                        tr { th scope="row" { (name) } @for cell in cells { td { (cell) } } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn moment(outcome: &Outcome, moment: &Moment) -> Markup {
+    let stream = &outcome.streams[moment.stream];
+    html! {
+        h3 { (seconds(moment.at)) ": " (stream.name) }
+        div.pictures {
+            @for view in &moment.views {
+                figure {
+                    img.(if view.noise { "noise" } else { "" }) src=(view.picture) alt={ (view.title) ": " (view.caption) }
+                        width=(view.size.width) height=(view.size.height) loading="lazy";
+                    figcaption { b { (view.title) } " " (view.caption) }
+                }
+            }
+        }
+    }
+}
+
+fn demand(outcome: &Outcome, axis: &Axis) -> Markup {
+    let saved = |stream: &StreamOutcome| {
+        let sent = &stream.sent;
+        (share(sent.bytes, sent.all_bytes), share(sent.samples, sent.all_samples))
+    };
+    let kilobytes = |bytes: u64| summary::grouped(bytes / 1000);
+    html! {
+        p { "A sender codes the layers that somebody shows, and no others. Beside it stands a sender that was given the \
+             same pictures and the same bitrate, and coded all layers always." }
+        div.scroll {
+            table {
+                thead { tr { th { "stream" } th { "kB sent" } th { "kB of all layers" } th { "sent" } th { "samples coded" } th { "key pictures" } } }
+                tbody {
+                    @for stream in &outcome.streams {
+                        @let (bytes, samples) = saved(stream);
+                        tr { th scope="row" { (stream.name) } td { (kilobytes(stream.sent.bytes)) } td { (kilobytes(stream.sent.all_bytes)) } td { (bytes) } td { (samples) } td { (stream.sent.key_pictures) } }
+                    }
+                }
+            }
+        }
+        div.card { h3 { "Layers that were wanted" } @for stream in &outcome.streams { (axis.wanted(stream)) } (axis.ticks()) }
+    }
+}
+
+fn share(part: u64, whole: u64) -> String {
+    format!("{:.0} %", part as f64 * 100.0 / whole.max(1) as f64)
+}
+
+fn taps(outcome: &Outcome) -> Markup {
+    html! {
+        p { "These two kept a copy of every packet that came to the relay, as a relay could that helps them. They tried to \
+             open it with the keys that they had." }
+        div.scroll {
+            table {
+                thead { tr { th { "who" } th { "stream" } th { "opened S0 only" } th { "S0 and S1" } th { "S0, S1 and S2" } th { "the last one was captured" } } }
+                tbody {
+                    @for tap in &outcome.taps {
+                        @let person = &outcome.people[tap.person];
+                        tr {
+                            th scope="row" { (person.name) }
+                            td { (outcome.streams[tap.stream].name) }
+                            @for opened in tap.opened { td { (summary::grouped(opened)) } }
+                            td {
+                                @match (tap.last, person.removed) {
+                                    (Some(last), Some(removed)) if last >= removed => { ((last - removed).as_millis()) " ms after the removal, with the keys before it" }
+                                    (Some(last), Some(removed)) => { ((removed - last).as_millis()) " ms before the removal" }
+                                    (Some(last), None) => { "at " (seconds(last)) }
+                                    _ => { "never" }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn relay(outcome: &Outcome) -> Markup {
+    let relay = &outcome.relay;
+    let mega = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
+    html! {
+        p {
+            (summary::grouped(relay.packets_in)) " packets came in (" (mega(relay.bytes_in)) "), " (summary::grouped(relay.packets_out))
+            " went out (" (mega(relay.bytes_out)) "). " (summary::grouped(relay.dropped)) " times it dropped a packet that a receiver \
+            had no use for. It asked senders for " (relay.refreshes) " refreshes, " (relay.key_refreshes) " of them key pictures. The "
+            (mega(relay.payload_bytes)) " of payload have " (format!("{:.4}", relay.entropy)) " bits of information a byte by how often each value comes: to the relay they are noise."
+        }
+        div.scroll { table.known { thead { tr { th { "it reads" } th { "which tells" } } } tbody { @for (field, tells) in KNOWN { tr { th scope="row" { (field) } td { (tells) } } } } } }
+        h3 { "It does not know" }
+        ul { @for unknown in UNKNOWN { li { (unknown) } } }
+    }
+}
+
+/// A time of the call.
+fn seconds(time: Time) -> String {
+    format!("{:.1} s", time.since_start().as_secs_f64())
+}
+
+fn milliseconds(duration: Duration) -> String {
+    format!("{} ms", duration.as_millis())
+}
+
+/// A layer by its size and its frame rate.
+fn layer(stream: &StreamOutcome, layer: LayerId) -> String {
+    let structure = stream.mode.structure();
+    let size = structure.layer_size(stream.size, layer.spatial_id);
+    let shift = structure.temporal_layers.saturating_sub(1 + layer.temporal_id);
+    format!("{layer} {size} {:.1}/s", f64::from(stream.fps) / f64::from(1_u32 << shift))
+}
