@@ -114,7 +114,7 @@ impl Call {
             }
             if line.is_some_and(|at| at <= self.now) {
                 let Some(line) = std::mem::replace(&mut self.line, self.lines.next()) else { break };
-                if line.action == Action::End {
+                if line.action == (Action::End {}) {
                     break;
                 }
                 self.act(line)?;
@@ -195,7 +195,7 @@ impl Call {
                 self.look(stream)?;
                 None
             }
-            Action::End => None,
+            Action::End {} => None,
         };
         if let Some((who, freeze)) = who.zip(freeze) {
             self.people[who].outcome.explained.push((now, freeze));
@@ -205,7 +205,7 @@ impl Call {
 
     fn join(&mut self, action: &Action) -> Result<()> {
         let (now, place) = (self.now, self.people.len());
-        let mut person = Person::new(now, place as u32 + 1, action)?;
+        let mut person = Person::new(place as u32 + 1, action)?;
         if self.people.iter().any(|other| other.name == person.name) {
             return Err(format!("{} is in the call already", person.name).into());
         }
@@ -301,7 +301,7 @@ impl Call {
         };
         let epoch = group.merge()?;
         self.removal = Some(epoch);
-        self.deliver(&commit.commit, None)
+        self.deliver(&commit.commit)
     }
 
     // ---- Keys ----
@@ -312,13 +312,13 @@ impl Call {
         self.at(self.now + delay, Event::Signal(to, signal));
     }
 
-    /// Brings a commit of the first one to all others, who were members before.
-    fn deliver(&mut self, commit: &[u8], newcomer: Option<usize>) -> Result<()> {
+    /// Brings a commit of the first one to all others who are members by then.
+    fn deliver(&mut self, commit: &[u8]) -> Result<()> {
         let now = self.now;
         self.people[0].enter(now)?;
         self.people[0].rekey(&mut self.streams, now)?;
         for other in 1..self.people.len() {
-            if self.people[other].group.is_some() && Some(other) != newcomer {
+            if self.people[other].invited {
                 self.signal(0, other, Signal::Commit(commit.to_vec()));
             }
         }
@@ -354,7 +354,8 @@ impl Call {
                 let group = self.people[0].group.as_mut().ok_or("the one who made the group is gone")?;
                 let invitation = group.add(&[&key_package])?;
                 group.merge()?;
-                self.deliver(&invitation.commit, Some(newcomer))?;
+                self.deliver(&invitation.commit)?;
+                self.people[newcomer].invited = true;
                 self.signal(0, newcomer, Signal::Welcome(invitation.welcome));
             }
             Signal::Welcome(welcome) => {
@@ -626,15 +627,13 @@ impl Call {
     fn finish(mut self) -> Result<Outcome> {
         let total: u64 = self.histogram.iter().sum();
         let shares = self.histogram.iter().filter(|count| **count > 0).map(|count| *count as f64 / total as f64);
-        let statistics = self.room.statistics();
         let of_streams = (0..self.streams.len())
             .filter_map(|at| self.room.stream_statistics(layercast::select::StreamId(at as u32)));
         let (refreshes, key_refreshes) = of_streams
             .fold((0, 0), |(all, key), stream| (all + stream.refreshes, key + stream.key_refreshes));
         self.outcome.relay = RelayOutcome {
             entropy: -shares.map(|share| share * share.log2()).sum::<f64>(),
-            forwarded: statistics.forwarded,
-            dropped: statistics.dropped,
+            dropped: self.room.statistics().dropped,
             refreshes,
             key_refreshes,
             ..self.outcome.relay
@@ -659,12 +658,9 @@ impl Call {
             stream.sent.all_bytes = everything.finish()?;
             self.outcome.streams.push(StreamOutcome {
                 name: stream.name,
-                owner: stream.owner,
                 mode: stream.mode,
                 size: stream.size,
                 fps: stream.fps,
-                captured: stream.captured,
-                published: stream.published,
                 sent: stream.sent,
             });
         }

@@ -12,22 +12,87 @@ mod person;
 mod script;
 mod stream;
 mod summary;
+mod terminal;
+#[cfg(test)]
+mod tests;
 
-use layercast_examples::Result;
-fn main() -> Result<()> {
-    let started = std::time::Instant::now();
-    let call = call::Call::new(script::parse(script::BUILT_IN)?, Default::default());
-    let outcome = call.run(|_| Ok(true))?;
-    for failure in outcome.failures() { println!("FAIL {failure}"); }
-    for p in &outcome.people {
-        println!("{} {:?} delay {:?} {:?}", p.name, p.freezes().collect::<Vec<_>>(), p.delay(0.5), p.delay(0.95));
-        for w in &p.windows { println!("  {} shown {} wrong {} decisions {}", w.stream, w.shown.len(), w.wrong, w.decisions.len());
-          for d in &w.decisions { println!("     {:.1} {:?} {:?} {}", d.at.since_start().as_secs_f64(), d.target.map(|t|t.to_string()), d.reason, d.bitrate/1000); } }
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use layercast_examples::{Result, at, exit_code, warn_of_debug_build};
+
+use call::{Call, Options};
+use outcome::Outcome;
+
+/// Holds a call: cameras and a shared screen, coded under rate control and sealed with keys agreed by MLS; a relay
+/// without keys; links whose capacity changes; receivers that join, resize, lose bandwidth and are removed.
+///
+/// Every picture that anybody sees is compared with the encoder's reconstruction, sample for sample. Fails if one
+/// differs, if somebody could read what they hold no key for, or if a picture froze for longer than the script explains.
+/// Time is virtual: links take as long as they are told to, and coding takes none.
+#[derive(Parser)]
+struct Args {
+    /// What happens, and when: a line of JSON for each event. `examples/conference/src/script.jsonl` is the built-in one.
+    #[arg(long, value_name = "FILE")]
+    script: Option<PathBuf>,
+    /// Goes by the clock. Senders are told how long coding takes, and spare effort if the machine is too slow.
+    #[arg(long)]
+    real_time: bool,
+    /// Where the page is written to.
+    #[arg(long, value_name = "FILE", default_value = "target/demo/conference.html")]
+    page: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let mut failed = false;
+    let code = exit_code(run(&Args::parse(), &mut failed));
+    if failed { ExitCode::FAILURE } else { code }
+}
+
+fn run(args: &Args, failed: &mut bool) -> Result<()> {
+    warn_of_debug_build();
+    let lines = match &args.script {
+        Some(path) => at(path, script::parse(&at(path, std::fs::read_to_string(path))?))?,
+        None => script::parse(script::BUILT_IN)?,
+    };
+    let started = Instant::now();
+    let call = Call::new(lines, Options { real_time: args.real_time });
+    let outcome = match std::io::stdout().is_terminal() {
+        true => terminal::run(call)?,
+        false => terminal::run_with_bar(call)?,
+    };
+    if let Some(folder) = args.page.parent() {
+        at(folder, std::fs::create_dir_all(folder))?;
     }
-    println!("{:?}", outcome.taps);
-    println!("{:?}", outcome.relay);
-    for s in &outcome.streams { println!("{} {} {:?}", s.name, s.captured, s.sent); }
-    summary::print(&outcome); std::fs::create_dir_all("target/demo")?; std::fs::write("target/demo/conference.html", page::page(&outcome))?;
-    println!("{:?}", started.elapsed());
+    at(&args.page, std::fs::write(&args.page, page::page(&outcome)))?;
+    let failures = outcome.failures();
+    tell(&outcome, &failures);
+    println!("{:.0} s. The page: {}", started.elapsed().as_secs_f64(), args.page.display());
+    *failed = !failures.is_empty();
     Ok(())
+}
+
+fn tell(outcome: &Outcome, failures: &[String]) {
+    summary::print(outcome);
+    println!();
+    for stream in &outcome.streams {
+        let (sent, all) = (stream.sent.bytes, stream.sent.all_bytes.max(1));
+        println!(
+            "{}: {} kB sent, {:.0} % of what all layers always take",
+            stream.name,
+            summary::grouped(sent / 1000),
+            sent as f64 * 100.0 / all as f64
+        );
+    }
+    if let Some(behind) = outcome.behind {
+        println!("The machine was behind the clock by {} ms at most.", behind.as_millis());
+    }
+    println!();
+    match failures {
+        [] => println!("Every picture was right, nobody read what they had no key for, and all freezes are explained."),
+        _ => failures.iter().for_each(|failure| println!("FAILED: {failure}")),
+    }
 }

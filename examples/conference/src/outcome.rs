@@ -35,12 +35,9 @@ pub struct Outcome {
 #[derive(Debug, Clone)]
 pub struct StreamOutcome {
     pub name: String,
-    pub owner: usize,
     pub mode: ScalabilityMode,
     pub size: Size,
     pub fps: u32,
-    pub captured: u64,
-    pub published: Time,
     pub sent: Sent,
 }
 
@@ -50,7 +47,6 @@ pub struct PersonOutcome {
     pub name: String,
     pub device: String,
     pub observer: bool,
-    pub joined: Time,
     pub removed: Option<Time>,
     pub samples: Vec<Sample>,
     pub windows: Vec<WindowOutcome>,
@@ -149,8 +145,7 @@ pub struct RelayOutcome {
     pub bytes_in: u64,
     pub packets_out: u64,
     pub bytes_out: u64,
-    /// Packets that went on and that did not, for each receiver.
-    pub forwarded: u64,
+    /// Packets that a receiver had no use for, once for each receiver.
     pub dropped: u64,
     /// Bits of information in a byte of payload, by how often each value came.
     pub entropy: f64,
@@ -162,12 +157,11 @@ pub struct RelayOutcome {
 }
 
 impl PersonOutcome {
-    pub fn new(joined: Time, name: &str, device: &str, observer: bool) -> Self {
+    pub fn new(name: &str, device: &str, observer: bool) -> Self {
         Self {
             name: name.into(),
             device: device.into(),
             observer,
-            joined,
             removed: None,
             samples: Vec::new(),
             windows: Vec::new(),

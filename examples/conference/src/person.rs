@@ -37,6 +37,8 @@ pub struct Person {
     /// Observers have none, and who was removed has none any more.
     pub group: Option<Group>,
     pub keys: Option<SenderKeys>,
+    /// Whether they are to hear of commits, though the welcome may still be on its way.
+    pub invited: bool,
     pub observer: bool,
     /// Of an observer: the last grant of each stream.
     pub grants: HashMap<usize, Grant>,
@@ -84,7 +86,7 @@ pub struct Ear {
 }
 
 impl Person {
-    pub fn new(now: Time, id: u32, action: &Action) -> Result<Self> {
+    pub fn new(id: u32, action: &Action) -> Result<Self> {
         let Action::Join { who, device, up, down, decode_ns, observer, taps } = action else {
             return Err("nobody joins".into());
         };
@@ -95,6 +97,7 @@ impl Person {
             login: (!observer).then_some(login),
             group: None,
             keys: None,
+            invited: false,
             observer: *observer,
             grants: HashMap::new(),
             pending: Vec::new(),
@@ -109,7 +112,7 @@ impl Person {
             measured: false,
             left: None,
             wake: None,
-            outcome: PersonOutcome::new(now, who, device, *observer),
+            outcome: PersonOutcome::new(who, device, *observer),
         })
     }
 

@@ -63,7 +63,7 @@ pub enum Action {
     /// The pictures that everybody sees of a stream are kept for the page.
     Look { stream: String },
     /// The call is over.
-    End,
+    End {},
 }
 
 /// What a stream shows.
@@ -139,7 +139,7 @@ pub fn parse(text: &str) -> Result<Vec<Line>> {
         let line = line(text).and_then(|line| check(line, lines.last()));
         lines.push(line.map_err(|error| format!("line {number} of the script: {error}"))?);
     }
-    if !matches!(lines.last(), Some(Line { action: Action::End, .. })) {
+    if !matches!(lines.last(), Some(Line { action: Action::End {}, .. })) {
         return Err("the script has no end: {\"at\": 10, \"do\": \"end\"}".into());
     }
     Ok(lines)
