@@ -1,11 +1,13 @@
 //! The call: all participants, the relay and the links between them, event by event.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use layercast::e2ee::mls::{Outcome as Accepted, Processed};
 use layercast::e2ee::{Agreement, Context, Grant};
+use layercast::picture::Picture;
 use layercast::relay::{Room, RoomConfig, RoomOutput};
 use layercast::rtp::RtpPacket;
 use layercast::rtp::rtcp::is_rtcp;
@@ -13,6 +15,7 @@ use layercast::select::{DemandMessage, ReceiverReport, Window};
 use layercast::{Size, Time};
 use layercast_examples::Result;
 
+use crate::content::Pictures;
 use crate::everything::Everything;
 use crate::moments::views;
 use crate::outcome::{Decided, Moment, Outcome, RelayOutcome, Sample, Shown, StreamOutcome, TapOutcome};
@@ -65,7 +68,10 @@ pub struct Call {
     buffer: Vec<u8>,
     pub people: Vec<Person>,
     pub streams: Vec<Stream>,
+    /// One for each stream, if the machine has time for it.
     everything: Vec<Everything>,
+    /// Pictures of cameras, by their size.
+    drawn: HashMap<Size, Arc<Vec<Picture>>>,
     /// The last epoch that began with a removal.
     removal: Option<u64>,
     samples: u64,
@@ -92,6 +98,7 @@ impl Call {
             people: Vec::new(),
             streams: Vec::new(),
             everything: Vec::new(),
+            drawn: HashMap::new(),
             removal: None,
             samples: 0,
             histogram: vec![0; 256],
@@ -101,6 +108,7 @@ impl Call {
 
     /// Holds the call. `watch` sees it ten times a second, and ends it by `false`.
     pub fn run(mut self, mut watch: impl FnMut(&Self) -> Result<bool>) -> Result<Outcome> {
+        self.draw_ahead();
         let started = Instant::now();
         loop {
             let line = self.line.as_ref().map(|line| line.at);
@@ -110,7 +118,7 @@ impl Call {
             let Some(next) = next.filter(|next| *next <= self.end) else { break };
             self.now = self.now.max(next);
             if self.options.real_time {
-                self.wait(started);
+                self.wait(started, next);
             }
             if line.is_some_and(|at| at <= self.now) {
                 let Some(line) = std::mem::replace(&mut self.line, self.lines.next()) else { break };
@@ -133,11 +141,21 @@ impl Call {
     }
 
     /// Waits for the clock, or notes how far behind it the call is.
-    fn wait(&mut self, started: Instant) {
-        let (due, passed) = (self.now - Time::ZERO, started.elapsed());
+    fn wait(&mut self, started: Instant, next: Time) {
+        let (due, passed) = (next - Time::ZERO, started.elapsed());
         match due.checked_sub(passed) {
             Some(early) => std::thread::sleep(early),
             None => self.outcome.behind = self.outcome.behind.max(Some(passed - due)),
+        }
+        self.now = self.now.max(Time::ZERO + started.elapsed());
+    }
+
+    /// Draws the cameras' pictures, which takes a while.
+    fn draw_ahead(&mut self) {
+        for line in self.line.iter().chain(self.lines.as_slice()) {
+            if let Action::Publish { content, width, height, .. } = &line.action {
+                Pictures::new(*content, Size::new(*width, *height), &mut self.drawn);
+            }
         }
     }
 
@@ -244,12 +262,15 @@ impl Call {
         let of = (place, member, person.sources.len() as u16);
         let (ssrc, size) = (0x5eed_0000 + 16 * at as u32, Size::new(*width, *height));
         let mode = mode.parse()?;
-        let stream = Stream::new(name, of, ssrc, mode, size, *fps, *content, max_kbps * 1000, now);
+        let content = (*content, Pictures::new(*content, size, &mut self.drawn));
+        let stream = Stream::new(name, of, ssrc, mode, size, *fps, content, max_kbps * 1000, now);
         let has_path = person.sources.is_empty();
         let sender = stream.sender(person.sender_keys()?, has_path)?;
         person.sources.push((at, sender));
         self.room.publish(now, person.id, stream.config(at))?;
-        self.everything.push(Everything::start(stream.encoder())?);
+        if !self.options.real_time {
+            self.everything.push(Everything::start(stream.encoder())?);
+        }
         self.streams.push(stream);
         self.at(now, Event::Capture(at));
         self.hand_out_grants(now)?;
@@ -467,12 +488,17 @@ impl Call {
                 let layers = (0..structure.spatial_layers).filter_map(|layer| encoder.reconstruction(layer));
                 stream.keep(now, layers.collect());
             }
-            if let Some(rate) = &encoder.config().rate {
-                self.everything[at].encode(now, picture, rate.bitrate)?;
+            if let Some((everything, rate)) = self.everything.get(at).zip(encoder.config().rate.as_ref()) {
+                everything.encode(now, picture, rate.bitrate)?;
             }
         }
         person.wake = Some(now);
-        let next = stream.published + Duration::from_secs(stream.captured) / stream.fps;
+        let mut next = stream.published + Duration::from_secs(stream.captured) / stream.fps;
+        while next + stream.interval < now {
+            // The machine is too slow: the camera goes on.
+            stream.captured += 1;
+            next = next + stream.interval;
+        }
         self.at(next, Event::Capture(at));
         Ok(())
     }
@@ -654,8 +680,9 @@ impl Call {
             }
             self.outcome.people.push(person.outcome.clone());
         }
-        for (mut stream, everything) in self.streams.into_iter().zip(self.everything) {
-            stream.sent.all_bytes = everything.finish()?;
+        let mut everything = self.everything.into_iter();
+        for mut stream in self.streams {
+            stream.sent.all_bytes = everything.next().map(Everything::finish).transpose()?;
             self.outcome.streams.push(StreamOutcome {
                 name: stream.name,
                 mode: stream.mode,

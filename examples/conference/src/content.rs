@@ -1,5 +1,8 @@
 //! What the cameras and the screen show.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use embedded_graphics::mono_font::MonoTextStyle;
 use embedded_graphics::mono_font::ascii::{FONT_6X10, FONT_9X18_BOLD, FONT_10X20};
 use embedded_graphics::pixelcolor::Rgb888;
@@ -24,37 +27,35 @@ const SLIDE: u64 = 4;
 
 /// Gives the pictures of one stream.
 pub enum Pictures {
-    Camera { drawn: std::sync::Arc<Vec<Picture>>, offset: u64 },
+    /// Pictures of the scene, and whether it is the other camera's.
+    Camera(Arc<Vec<Picture>>, bool),
     Screen(Size),
 }
 
 impl Pictures {
-    /// Draws all that can be drawn ahead.
-    pub fn new(content: Content, size: Size) -> Self {
-        let scene = Scene::new(size);
-        let draw = |n: u64| match content {
-            Content::OtherCamera => other(&scene.picture(n)),
-            _ => scene.picture(n),
-        };
-        let offset = if content == Content::OtherCamera { OFFSET } else { 0 };
-        match content {
-            Content::Screen => Self::Screen(size),
-            _ => {
-                let drawn: Vec<Picture> = (0..DRAWN).into_par_iter().map(draw).collect();
-                Self::Camera { drawn: drawn.into(), offset }
-            }
+    /// Draws all that can be drawn ahead, unless another camera of this size has.
+    pub fn new(content: Content, size: Size, drawn: &mut HashMap<Size, Arc<Vec<Picture>>>) -> Self {
+        if content == Content::Screen {
+            return Self::Screen(size);
         }
+        let draw = || {
+            let scene = Scene::new(size);
+            Arc::new((0..DRAWN).into_par_iter().map(|n| scene.picture(n)).collect())
+        };
+        Self::Camera(Arc::clone(drawn.entry(size).or_insert_with(draw)), content == Content::OtherCamera)
     }
 
     /// The picture of a time.
     pub fn at(&self, time: Time) -> Result<Picture> {
         let micros = time.since_start().as_micros() as u64;
         match self {
-            Self::Camera { drawn, offset } => {
+            Self::Camera(drawn, is_other) => {
+                let offset = if *is_other { OFFSET } else { 0 };
                 let n = (micros * u64::from(FRAME_RATE) + 500_000) / 1_000_000 + offset;
                 let last = DRAWN - 1;
                 let at = n % (2 * last);
-                Ok(drawn[at.min(2 * last - at) as usize].clone())
+                let picture = &drawn[at.min(2 * last - at) as usize];
+                Ok(if *is_other { other(picture) } else { picture.clone() })
             }
             Self::Screen(size) => screen(*size, micros),
         }

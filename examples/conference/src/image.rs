@@ -52,8 +52,8 @@ pub fn data_uri(picture: &Picture) -> Result<String> {
 }
 
 /// Bytes as grey pixels, as the address of a PNG. What is missing stays black.
-pub fn noise_uri(width: u32, height: u32, bytes: impl Iterator<Item = u8>) -> Result<String> {
-    let mut pixels: Vec<u8> = bytes.take((width * height) as usize).collect();
+pub fn noise_uri(Size { width, height }: Size, bytes: &[u8]) -> Result<String> {
+    let mut pixels = bytes.to_vec();
     pixels.resize((width * height) as usize, 0);
     encode(width, height, png::ColorType::Grayscale, &pixels)
 }

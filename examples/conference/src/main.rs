@@ -67,7 +67,7 @@ fn run(args: &Args, failed: &mut bool) -> Result<()> {
     if let Some(folder) = args.page.parent() {
         at(folder, std::fs::create_dir_all(folder))?;
     }
-    at(&args.page, std::fs::write(&args.page, page::page(&outcome)))?;
+    at(&args.page, std::fs::write(&args.page, page::page(&outcome)?))?;
     let failures = outcome.failures();
     tell(&outcome, &failures);
     println!("{:.0} s. The page: {}", started.elapsed().as_secs_f64(), args.page.display());
@@ -79,16 +79,17 @@ fn tell(outcome: &Outcome, failures: &[String]) {
     summary::print(outcome);
     println!();
     for stream in &outcome.streams {
-        let (sent, all) = (stream.sent.bytes, stream.sent.all_bytes.max(1));
-        println!(
-            "{}: {} kB sent, {:.0} % of what all layers always take",
-            stream.name,
-            summary::grouped(sent / 1000),
-            sent as f64 * 100.0 / all as f64
-        );
+        let (sent, all) = (stream.sent.bytes, stream.sent.all_bytes);
+        let share = all.map_or(String::new(), |all| {
+            format!(", {:.0} % of what all layers always take", sent as f64 * 100.0 / all.max(1) as f64)
+        });
+        println!("{}: {} kB sent{share}", stream.name, summary::grouped(sent / 1000));
     }
     if let Some(behind) = outcome.behind {
         println!("The machine was behind the clock by {} ms at most.", behind.as_millis());
+        if outcome.is_too_slow() {
+            println!("That is too much to hold the call in real time: its freezes do not count.");
+        }
     }
     println!();
     match failures {

@@ -4,8 +4,7 @@ use layercast::picture::Picture;
 use layercast::{Size, Time};
 use layercast_examples::Result;
 
-use crate::image::{data_uri, noise_uri};
-use crate::outcome::View;
+use crate::outcome::{Seen, View};
 use crate::person::Person;
 use crate::stream::Stream;
 
@@ -14,41 +13,34 @@ pub const NOISE: Size = Size::new(160, 90);
 
 /// The views of a stream, first those of the sender and of the relay.
 pub fn views(now: Time, stream: &Stream, people: &[Person], stream_at: usize) -> Result<Vec<View>> {
-    let noise = || noise_uri(NOISE.width, NOISE.height, stream.ciphertext.iter().copied());
-    let sealed = |title: &str, caption: String| -> Result<View> {
-        Ok(View { title: title.into(), caption, picture: noise()?, size: NOISE, noise: true })
+    let sealed = |title: &str, caption: String| {
+        let seen = Seen::Ciphertext(NOISE, stream.ciphertext.iter().copied().collect());
+        View { title: title.into(), caption, seen }
     };
     let source = stream.pictures.at(now)?;
     let mut views = vec![
-        shown(&people[stream.owner].name, format!("what is sent: {}", stream.size), &source)?,
-        sealed("The relay", "the last 14 kB of it that came, a byte a pixel".into())?,
+        shown(&people[stream.owner].name, format!("what is sent: {}", stream.size), &source),
+        sealed("The relay", "the last 14 kB of it that came, a byte a pixel".into()),
     ];
     for person in people {
         let screens = person.screens.iter().filter(|screen| screen.stream == stream_at);
         for screen in screens {
             if let Some(left) = person.left {
                 let caption = format!("removed at {:.0} s", left.since_start().as_secs_f64());
-                views.push(sealed(&person.name, caption)?);
+                views.push(sealed(&person.name, caption));
             } else if let Some((captured, picture)) =
                 screen.last.as_ref().filter(|_| screen.window.visible)
             {
                 let age = (now - *captured).as_millis();
                 let (size, window) = (picture.size(), screen.window.size);
                 let caption = format!("{size} in a window of {window}, {age} ms old");
-                views.push(shown(&person.name, caption, picture)?);
+                views.push(shown(&person.name, caption, picture));
             }
         }
     }
     Ok(views)
 }
 
-fn shown(title: &str, caption: String, picture: &Picture) -> Result<View> {
-    let picture = View {
-        title: title.into(),
-        caption,
-        picture: data_uri(picture)?,
-        size: picture.size(),
-        noise: false,
-    };
-    Ok(picture)
+fn shown(title: &str, caption: String, picture: &Picture) -> View {
+    View { title: title.into(), caption, seen: Seen::Picture(picture.clone()) }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use layercast::picture::Picture;
 use layercast::select::Reason;
 use layercast::structure::{LayerId, ScalabilityMode};
 use layercast::{Size, Time};
@@ -12,6 +13,8 @@ use crate::stream::Sent;
 pub const FREEZE: Duration = Duration::from_millis(400);
 /// So long it may take until a window that appears shows its first picture.
 const START: Duration = Duration::from_secs(1);
+/// In real time freezes prove nothing on a machine that is farther behind the clock than this.
+const TOO_SLOW: Duration = Duration::from_millis(150);
 /// So long after an event of the script freezes may begin that it explains, and so long before: a picture that was shown
 /// before it stays.
 const EXPLAINED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(300));
@@ -118,11 +121,15 @@ pub struct Moment {
 pub struct View {
     pub title: String,
     pub caption: String,
-    /// The address of the picture's data.
-    pub picture: String,
-    pub size: Size,
-    /// Of ciphertext: pixels are to stay sharp.
-    pub noise: bool,
+    pub seen: Seen,
+}
+
+/// A picture on a display, or none.
+#[derive(Debug, Clone)]
+pub enum Seen {
+    Picture(Picture),
+    /// Bytes, each of which is a grey pixel.
+    Ciphertext(Size, Vec<u8>),
 }
 
 /// What somebody could read of all that reached the relay.
@@ -261,9 +268,14 @@ impl Outcome {
         self.people.iter_mut().for_each(|person| person.finish(end));
     }
 
+    /// Whether the machine was too slow to hold the call in real time without freezes of its own.
+    pub fn is_too_slow(&self) -> bool {
+        self.behind.is_some_and(|behind| behind > TOO_SLOW)
+    }
+
     /// Everything that should not be.
     pub fn failures(&self) -> Vec<String> {
-        let mut failures = Vec::new();
+        let (mut failures, counts) = (Vec::new(), !self.is_too_slow());
         for person in &self.people {
             for window in &person.windows {
                 let stream = &self.streams[window.stream].name;
@@ -275,7 +287,7 @@ impl Outcome {
                 if window.shown.is_empty() && was_long {
                     failures.push(format!("{} saw nothing of {stream}", person.name));
                 }
-                for freeze in window.freezes.iter().filter(|freeze| !freeze.explained) {
+                for freeze in window.freezes.iter().filter(|freeze| counts && !freeze.explained) {
                     failures.push(format!(
                         "{} saw {stream} frozen for {} ms at {:.1} s, which the script does not explain",
                         person.name,

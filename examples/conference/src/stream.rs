@@ -22,7 +22,7 @@ const KEPT: usize = 75;
 /// Bytes of ciphertext that are kept, to show what the relay sees.
 const CIPHERTEXT: usize = 160 * 90;
 /// The speed of the encoder.
-const SPEED: u8 = 4;
+const SPEED: u8 = 6;
 /// What senders take their paths to carry at first.
 const START: u64 = 1_000_000;
 
@@ -73,8 +73,9 @@ pub struct Sent {
     /// Luma samples of the frames, and of all frames that the mode has.
     pub samples: u64,
     pub all_samples: u64,
-    /// Bytes of the packets of a sender that codes all layers always, of the same pictures at the same bitrate.
-    pub all_bytes: u64,
+    /// Bytes of the packets of a sender that codes all layers always, of the same pictures at the same bitrate;
+    /// in real time there is no time for it.
+    pub all_bytes: Option<u64>,
     /// When it was decided which layers are coded, as their sizes in use: `None` for nothing.
     pub wanted: Vec<(Time, Option<LayerId>)>,
     pub key_pictures: u64,
@@ -179,7 +180,7 @@ impl Stream {
         mode: ScalabilityMode,
         size: Size,
         fps: u32,
-        content: Content,
+        (content, pictures): (Content, Pictures),
         max_bitrate: u64,
         published: Time,
     ) -> Self {
@@ -194,7 +195,7 @@ impl Stream {
             fps,
             content,
             max_bitrate,
-            pictures: Pictures::new(content, size),
+            pictures,
             interval: Duration::from_secs(1) / fps,
             published,
             captured: 0,

@@ -10,7 +10,7 @@ use ratatui::crossterm::event::{self, Event, KeyCode, KeyModifiers};
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, Gauge, Paragraph, Sparkline};
+use ratatui::widgets::{Block, Borders, Gauge, Paragraph, Sparkline};
 
 use crate::call::{Call, SAMPLE};
 use crate::outcome::{Outcome, PersonOutcome, WindowOutcome, explain};
@@ -60,7 +60,7 @@ fn is_ended() -> Result<bool> {
 }
 
 fn draw(frame: &mut Frame<'_>, call: &Call) {
-    let rows = call.people.iter().map(|person| Constraint::Length(2 + visible(&person.outcome).count().max(1) as u16));
+    let rows = call.people.iter().map(|person| Constraint::Length(1 + visible(&person.outcome).count().max(1) as u16));
     let heights: Vec<Constraint> =
         [Constraint::Length(1), Constraint::Length(1 + call.streams.len() as u16)].into_iter().chain(rows).collect();
     let areas = Layout::vertical(heights).split(frame.area());
@@ -105,7 +105,7 @@ fn draw_person(frame: &mut Frame<'_>, call: &Call, person: &Person, area: Rect) 
         Some(_) => format!(" {} was removed ", outcome.name),
         None => format!(" {}, {} ", outcome.name, outcome.device),
     };
-    let block = Block::bordered().title(title);
+    let block = Block::new().borders(Borders::TOP).title(title);
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let [left, right] = Layout::horizontal([Constraint::Fill(3), Constraint::Fill(2)]).areas(inner);

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use layercast::Time;
 use layercast::structure::LayerId;
+use layercast_examples::Result;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::outcome::{Moment, Outcome, StreamOutcome};
+use crate::image::{data_uri, noise_uri};
+use crate::outcome::{Moment, Outcome, Seen, StreamOutcome, View};
 use crate::summary::{self, Row};
 use timeline::Axis;
 
@@ -38,9 +40,10 @@ const UNKNOWN: [&str; 5] = [
 ];
 
 /// The page.
-pub fn page(outcome: &Outcome) -> String {
+pub fn page(outcome: &Outcome) -> Result<String> {
     let failures = outcome.failures();
     let axis = Axis::new(outcome);
+    let moments: Vec<Markup> = outcome.moments.iter().map(|it| moment(outcome, it)).collect::<Result<_>>()?;
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -62,7 +65,7 @@ pub fn page(outcome: &Outcome) -> String {
                     section { h2 { "What each saw, and why" } (timeline::legend()) (axis.script(outcome)) @for (at, _) in outcome.people.iter().enumerate().filter(|(_, person)| !person.windows.is_empty()) { (axis.person(outcome, at)) } }
                     section { h2 { "The same moment on each display" }
                         p { "All pictures are drawn equally wide, so that it shows how much detail each has." }
-                        @for at in &outcome.moments { (moment(outcome, at)) } }
+                        @for moment in moments { (moment) } }
                     section { h2 { "What the senders did not code" } (demand(outcome, &axis)) }
                     section { h2 { "What could be read of all that reached the relay" } (taps(outcome)) }
                     section { h2 { "What the relay knew" } (relay(outcome)) }
@@ -72,7 +75,7 @@ pub fn page(outcome: &Outcome) -> String {
             }
         }
     };
-    page.into_string()
+    Ok(page.into_string())
 }
 
 fn time_note(outcome: &Outcome) -> String {
@@ -137,38 +140,45 @@ fn table(outcome: &Outcome) -> Markup {
     }
 }
 
-fn moment(outcome: &Outcome, moment: &Moment) -> Markup {
-    let stream = &outcome.streams[moment.stream];
-    html! {
-        h3 { (seconds(moment.at)) ": " (stream.name) }
-        div.pictures {
-            @for view in &moment.views {
-                figure {
-                    img.(if view.noise { "noise" } else { "" }) src=(view.picture) alt={ (view.title) ": " (view.caption) }
-                        width=(view.size.width) height=(view.size.height) loading="lazy";
-                    figcaption { b { (view.title) } " " (view.caption) }
-                }
+fn moment(outcome: &Outcome, moment: &Moment) -> Result<Markup> {
+    let mut figures = Vec::new();
+    for View { title, caption, seen } in &moment.views {
+        let (data, size, class) = match seen {
+            Seen::Picture(picture) => (data_uri(picture)?, picture.size(), "seen"),
+            Seen::Ciphertext(size, bytes) => (noise_uri(*size, bytes)?, *size, "noise"),
+        };
+        figures.push(html! {
+            figure {
+                img.(class) src=(data) alt={ (title) ": " (caption) } width=(size.width) height=(size.height) loading="lazy";
+                figcaption { b { (title) } " " (caption) }
             }
-        }
+        });
     }
+    let stream = &outcome.streams[moment.stream];
+    Ok(html! {
+        h3 { (seconds(moment.at)) ": " (stream.name) }
+        div.pictures { @for figure in figures { (figure) } }
+    })
 }
 
 fn demand(outcome: &Outcome, axis: &Axis) -> Markup {
     let saved = |stream: &StreamOutcome| {
         let sent = &stream.sent;
-        (share(sent.bytes, sent.all_bytes), share(sent.samples, sent.all_samples))
+        let bytes = sent.all_bytes.map_or("-".into(), |all| share(sent.bytes, all));
+        (bytes, share(sent.samples, sent.all_samples))
     };
     let kilobytes = |bytes: u64| summary::grouped(bytes / 1000);
     html! {
         p { "A sender codes the layers that somebody shows, and no others. Beside it stands a sender that was given the \
-             same pictures and the same bitrate, and coded all layers always." }
+             same pictures and the same bitrate, and coded all layers always"
+             @if outcome.behind.is_some() { "; in real time the machine has no time for it" } "." }
         div.scroll {
             table {
                 thead { tr { th { "stream" } th { "kB sent" } th { "kB of all layers" } th { "sent" } th { "samples coded" } th { "key pictures" } } }
                 tbody {
                     @for stream in &outcome.streams {
                         @let (bytes, samples) = saved(stream);
-                        tr { th scope="row" { (stream.name) } td { (kilobytes(stream.sent.bytes)) } td { (kilobytes(stream.sent.all_bytes)) } td { (bytes) } td { (samples) } td { (stream.sent.key_pictures) } }
+                        tr { th scope="row" { (stream.name) } td { (kilobytes(stream.sent.bytes)) } td { (stream.sent.all_bytes.map_or("-".into(), kilobytes)) } td { (bytes) } td { (samples) } td { (stream.sent.key_pictures) } }
                     }
                 }
             }
@@ -197,7 +207,7 @@ fn taps(outcome: &Outcome) -> Markup {
                             @for opened in tap.opened { td { (summary::grouped(opened)) } }
                             td {
                                 @match (tap.last, person.removed) {
-                                    (Some(last), Some(removed)) if last >= removed => { ((last - removed).as_millis()) " ms after the removal, with the keys before it" }
+                                    (Some(last), Some(removed)) if last >= removed => { ((last - removed).as_millis()) " ms after the removal, before the sender had new keys" }
                                     (Some(last), Some(removed)) => { ((removed - last).as_millis()) " ms before the removal" }
                                     (Some(last), None) => { "at " (seconds(last)) }
                                     _ => { "never" }

@@ -108,7 +108,7 @@ impl Axis {
         html! {
             article.card.person data-facts=(self.facts(outcome, person)) {
                 h3 { (person.name) " " small { (person.device) } }
-                output { "" }
+                output { "Point at a time to read what was then." }
                 @for window in person.windows.iter().filter(|window| !window.visible.is_empty()) {
                     (self.lane(window, &outcome.streams[window.stream], end))
                 }
@@ -200,7 +200,7 @@ impl Axis {
         });
         html! {
             div.row {
-                div.name { "delay, ms" }
+                div.name { "ms late" }
                 div.track.chart.low {
                     span.scale { (format!("{most:.0}")) }
                     svg viewBox={ "0 0 100 " (HEIGHT) } preserveAspectRatio="none" aria-hidden="true" { polyline.delay points=(self.line(points)) {} }
