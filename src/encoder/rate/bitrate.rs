@@ -55,6 +55,13 @@ struct Target {
     buffer: Buffer,
 }
 
+impl Target {
+    /// Whether it needs all that another one needs, and more.
+    fn includes(&self, other: &Self) -> bool {
+        self.layers.len() > other.layers.len() && other.layers.iter().all(|layer| self.layers.contains(layer))
+    }
+}
+
 /// Keeps a bitrate.
 pub(in crate::encoder) struct BitrateController {
     config: RateConfig,
@@ -156,9 +163,13 @@ impl BitrateController {
             return Some(highest);
         }
         let size = self.config.buffer.as_secs_f64();
-        let levels =
-            self.targets.iter().filter(|target| wanted.contains(target.target) && target.bitrate > 0.0);
-        let lowest = levels.map(|target| target.buffer.level()).fold(size, f64::min);
+        let counts = || {
+            self.targets.iter().filter(|target| wanted.contains(target.target) && target.bitrate > 0.0)
+        };
+        // Whoever can take little gets less of the stream from the relay. Those who get more lose no pictures by that.
+        let best = |target: &&Target| !counts().any(|other| other.includes(target));
+        let levels = counts().filter(best).map(|target| target.buffer.level());
+        let lowest = levels.fold(size, f64::min);
         let share = (lowest + self.elapsed(captured)) / size.max(f64::MIN_POSITIVE);
         match DROP.map(|least| share < least) {
             [_, _, true] => None,

@@ -225,6 +225,22 @@ fn pictures_are_left_out_highest_temporal_layer_first_and_only_if_that_is_allowe
 }
 
 #[test]
+fn a_receiver_who_can_take_little_costs_the_others_no_pictures() {
+    // Less than the layer takes at the largest quantizer.
+    let limits = vec![(LayerId::new(0, 2), 5_000), (LayerId::new(1, 2), 1_000_000)];
+    let config = RateConfig { limits, drop_pictures: true, ..RateConfig::new(Bitrate::Total(1_000_000)) };
+    let mut coder = Coder::new(ScalabilityMode::L2T3, config);
+    coder.complexity = 9.0;
+    let wanted = DecodeTargets::only(&[LayerId::new(0, 2), LayerId::new(1, 2)]);
+    (0..300).for_each(|_| coder.picture(wanted, Refresh::NONE));
+    assert!(coder.rate.buffer(LayerId::new(0, 2)).is_some_and(|level| level < 0.0));
+    assert!(coder.left_out.is_empty(), "{:?}", coder.left_out);
+    // Alone it is the one whose bitrate is kept.
+    (0..60).for_each(|_| coder.picture(DecodeTargets::only(&[LayerId::new(0, 2)]), Refresh::NONE));
+    assert!(!coder.left_out.is_empty());
+}
+
+#[test]
 fn pictures_may_come_at_any_time() {
     let mut coder = Coder::new(ScalabilityMode::L1T2, RateConfig::new(Bitrate::Total(400_000)));
     coder.run(3);
