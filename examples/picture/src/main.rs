@@ -34,7 +34,7 @@ struct Args {
     #[arg(long, default_value_t = 100)]
     qp: u8,
     /// Where to write to.
-    #[arg(long, default_value = "target/demo")]
+    #[arg(long, default_value = "target/picture")]
     output: PathBuf,
 }
 
@@ -47,27 +47,27 @@ fn run(args: &Args) -> Result<()> {
     warn_of_debug_build();
     let mut source = Source::open(args.input.as_deref())?;
     let stream = args.output.join("L3T3.ivf");
-    let mut demo = Demo::new(args, &source, &stream)?;
+    let mut coded = Coded::new(args, &source, &stream)?;
     let bar = progress("coding and decoding", Some(args.frames));
     for picture in source.pictures.by_ref().take(usize::try_from(args.frames)?) {
-        demo.picture(&picture?)?;
+        coded.picture(&picture?)?;
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let duration = Duration { pictures: demo.pictures, frame_rate: source.frame_rate };
+    let duration = Duration { pictures: coded.pictures, frame_rate: source.frame_rate };
     let size = source.size;
-    println!("{} pictures of {size}, coded once as L3T3, and what each decode target is:\n", demo.pictures);
-    report::print(&demo.rows, duration);
-    println!("\n{}", demo.receivers.verdict()?);
+    println!("{} pictures of {size}, coded once as L3T3, and what each decode target is:\n", coded.pictures);
+    report::print(&coded.rows, duration);
+    println!("\n{}", coded.receivers.verdict()?);
     let picture = args.output.join("L3T3.png");
-    at(&picture, sheet(&demo, duration, source.size).save(&picture))?;
-    at(&stream, demo.file.finish())?;
+    at(&picture, sheet(&coded, duration, source.size).save(&picture))?;
+    at(&stream, coded.file.finish())?;
     println!("wrote {} and {}", stream.display(), picture.display());
     Ok(())
 }
 
 /// The video being coded, and what came of it so far.
-struct Demo {
+struct Coded {
     encoder: SvcEncoder,
     file: IvfWriter<BufWriter<File>>,
     receivers: Receivers,
@@ -77,7 +77,7 @@ struct Demo {
     pictures: u64,
 }
 
-impl Demo {
+impl Coded {
     fn new(args: &Args, source: &Source, stream: &Path) -> Result<Self> {
         let mode = ScalabilityMode::L3T3;
         let size = source.size;
@@ -128,17 +128,17 @@ const TEXT: Rgb<u8> = Rgb([235, 235, 235]);
 
 /// All decode targets at their true sizes: a column for each temporal layer, a row for each spatial layer, the
 /// largest on top.
-fn sheet(demo: &Demo, duration: Duration, size: layercast::Size) -> RgbImage {
+fn sheet(coded: &Coded, duration: Duration, size: layercast::Size) -> RgbImage {
     let zoom = (size.width / 420).max(1);
     let (gap, label) = (12 * zoom, 28 * zoom);
-    let structure = demo.encoder.config().mode.structure();
+    let structure = coded.encoder.config().mode.structure();
     let columns = u32::from(structure.temporal_layers);
-    let heights = demo.rows.iter().filter(|row| row.target.temporal_id == 0).map(|row| row.size.height);
+    let heights = coded.rows.iter().filter(|row| row.target.temporal_id == 0).map(|row| row.size.height);
     let height = heights.map(|height| label + height + gap).sum::<u32>() + gap;
     let mut image = RgbImage::from_pixel(columns * (size.width + gap) + gap, height, BACKGROUND);
     let mut top = gap;
     for spatial_id in (0..structure.spatial_layers).rev() {
-        let row = demo.rows.iter().zip(&demo.shown).filter(|(row, _)| row.target.spatial_id == spatial_id);
+        let row = coded.rows.iter().zip(&coded.shown).filter(|(row, _)| row.target.spatial_id == spatial_id);
         let mut bottom = top;
         for (row, picture) in row {
             let left = gap + u32::from(row.target.temporal_id) * (size.width + gap);
