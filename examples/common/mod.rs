@@ -8,6 +8,7 @@ pub mod receiver;
 #[path = "../../tests/common/receivers.rs"]
 pub mod receivers;
 pub mod report;
+pub mod rgb;
 pub mod stream;
 pub mod video;
 

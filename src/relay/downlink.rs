@@ -1,5 +1,6 @@
 //! The path to one receiver, and its share of each stream.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::cache::{Packet, PacketCache};
@@ -23,6 +24,8 @@ const MAX_ASKED: usize = 512;
 const REMEMBERED: usize = 256;
 /// From one time that a packet goes out again to the next, before the round trip is known.
 const INTERVAL: Duration = Duration::from_millis(50);
+/// Packets that waited to be sent are remembered for this long afterwards.
+const OVERTAKEN: Duration = Duration::from_secs(1);
 /// Bytes that may be sent again at once, and for each byte that is sent again, bytes that have to be sent for the first
 /// time.
 const MAX_BURST: usize = 256 << 10;
@@ -34,8 +37,9 @@ struct Outgoing {
     variant: Variant,
     sequence_number: u16,
     end_of_picture: bool,
-    /// The slot, if it is sent as RFC 4588 has it.
-    rtx: Option<u16>,
+    slot: u16,
+    /// Whether it is sent as RFC 4588 has it.
+    rtx: bool,
 }
 
 /// How a receiver gets retransmissions, if not as they were.
@@ -80,6 +84,46 @@ pub(super) struct Slot {
     share: Share,
     again: Again,
     rtx: Option<(Rtx, u16)>,
+    /// Packets that wait to be sent for the first time, and those that have waited.
+    waiting: VecDeque<Waiting>,
+}
+
+/// A packet that others of another class may have overtaken.
+#[derive(Debug)]
+struct Waiting {
+    /// Its frame on the path.
+    frame: u64,
+    sequence_number: u16,
+    since: Time,
+    sent: Option<Time>,
+}
+
+impl Slot {
+    fn handle_queued(&mut self, now: Time, frame: u64, sequence_number: u16) {
+        let is_over = |first: &Waiting| first.sent.is_some_and(|sent| now - sent > OVERTAKEN);
+        while self.waiting.front().is_some_and(is_over) {
+            self.waiting.pop_front();
+        }
+        self.waiting.push_back(Waiting { frame, sequence_number, since: now, sent: None });
+    }
+
+    fn handle_sent(&mut self, now: Time, sequence_number: u16) {
+        let found = self.waiting.iter().rposition(|waiting| waiting.sequence_number == sequence_number);
+        let Some(at) = found else { return };
+        if self.waiting[at].since == now {
+            // Nothing has overtaken it.
+            self.waiting.remove(at);
+        } else {
+            self.waiting[at].sent = Some(now);
+        }
+    }
+
+    /// Whether a receiver that misses a packet gets it anyway: the packet waits behind others that came later, or was sent
+    /// a moment ago.
+    fn is_coming(&self, now: Time, sequence_number: u16, moment: Duration) -> bool {
+        let found = self.waiting.iter().rev().find(|waiting| waiting.sequence_number == sequence_number);
+        found.is_some_and(|waiting| waiting.sent.is_none_or(|sent| now - sent < moment))
+    }
 }
 
 #[derive(Debug)]
@@ -126,7 +170,7 @@ impl Downlink {
             None => Share::Whole,
         };
         let again = Again { sent: Vec::new(), budget: MAX_BURST };
-        let slot = Some(Slot { stream, share, again, rtx: None });
+        let slot = Some(Slot { stream, share, again, rtx: None, waiting: VecDeque::new() });
         match self.slots.iter().position(Option::is_none) {
             Some(free) => {
                 self.slots[free] = slot;
@@ -208,7 +252,8 @@ impl Downlink {
             _ => PacketClass::Media,
         });
         let frame = path_frame(at, frame, number);
-        let packet = Outgoing { variant, sequence_number, end_of_picture, rtx: None };
+        slot.handle_queued(now, frame, sequence_number);
+        let packet = Outgoing { variant, sequence_number, end_of_picture, slot: at as u16, rtx: false };
         self.path.handle_packet(now, PacedPacket { class, frame, bytes, packet });
         true
     }
@@ -240,15 +285,17 @@ impl Downlink {
                 }),
             };
             let Some(forwarded) = forwarded else { continue };
-            if !slot.again.may_send(now, number, packet.bytes.len(), interval) {
+            if slot.is_coming(now, number, interval)
+                || !slot.again.may_send(now, number, packet.bytes.len(), interval)
+            {
                 continue;
             }
             variants.clear();
             let variant = variants.get(packet, forwarded.active_decode_targets).clone();
             let bytes = variant.bytes.len();
-            let rtx = slot.rtx.map(|_| at as u16);
+            let rtx = slot.rtx.is_some();
             let Forwarded { sequence_number, end_of_picture, .. } = forwarded;
-            let packet = Outgoing { variant, sequence_number, end_of_picture, rtx };
+            let packet = Outgoing { variant, sequence_number, end_of_picture, slot: at as u16, rtx };
             let frame = AGAIN | (at as u64) << 48 | u64::from(number);
             let class = PacketClass::Retransmission;
             self.path.handle_packet(now, PacedPacket { class, frame, bytes, packet });
@@ -302,7 +349,11 @@ impl Downlink {
         out: &mut Vec<u8>,
     ) -> Option<()> {
         let PacedPacket { class, bytes, packet, .. } = packet;
-        let Outgoing { variant, sequence_number, end_of_picture, rtx } = packet;
+        let Outgoing { variant, sequence_number, end_of_picture, slot, rtx } = packet;
+        let mut slot = self.slots.get_mut(usize::from(slot)).and_then(Option::as_mut);
+        if let Some(slot) = slot.as_mut().filter(|_| class != PacketClass::Retransmission) {
+            slot.handle_sent(now, sequence_number);
+        }
         let start = out.len();
         out.extend_from_slice(&variant.bytes);
         let written = &mut out[start..];
@@ -321,9 +372,7 @@ impl Downlink {
         if self.has_send_time && send_time_at > 0 {
             written[send_time_at..send_time_at + 3].copy_from_slice(&send_time(now));
         }
-        if let Some((rtx, number)) =
-            rtx.and_then(|at| self.slots.get_mut(usize::from(at))?.as_mut()?.rtx.as_mut())
-        {
+        if let Some((rtx, number)) = slot.and_then(|slot| slot.rtx.as_mut()).filter(|_| rtx) {
             let plain = out.split_off(start);
             write_rtx(&plain, (rtx.ssrc, rtx.payload_type), *number, out)?;
             *number = number.wrapping_add(1);
@@ -333,14 +382,16 @@ impl Downlink {
 
     /// A frame waited for too long.
     fn handle_dropped(&mut self, now: Time, frame: u64) {
-        let temporal_id = frame >> 40 & 0xf;
-        if frame & AGAIN != 0 || temporal_id == WHOLE {
+        if frame & AGAIN != 0 {
             return;
         }
-        let layer = LayerId::new((frame >> 44 & 0xf) as u8, temporal_id as u8);
-        if let Some(Some(Slot { share: Share::Layers(subscription), .. })) =
-            self.slots.get_mut((frame >> 48) as usize)
+        let Some(Some(slot)) = self.slots.get_mut((frame >> 48) as usize) else { return };
+        slot.waiting.retain(|waiting| waiting.frame != frame);
+        let temporal_id = frame >> 40 & 0xf;
+        if let Share::Layers(subscription) = &mut slot.share
+            && temporal_id != WHOLE
         {
+            let layer = LayerId::new((frame >> 44 & 0xf) as u8, temporal_id as u8);
             subscription.handle_loss(now, frame & 0xff_ffff_ffff, layer);
         }
     }

@@ -210,7 +210,7 @@ impl Call {
             }
             Action::Look { stream } => {
                 let stream = self.stream(stream)?;
-                self.look(stream)?;
+                self.look(stream);
                 None
             }
             Action::End {} => None,
@@ -471,7 +471,7 @@ impl Call {
         let layers = 0..structure.spatial_layers;
         let samples = layers.map(|layer| structure.layer_size(stream.size, layer).samples());
         stream.sent.all_samples += samples.sum::<u64>();
-        let picture = stream.pictures.at(now)?;
+        let picture = stream.pictures.at(now);
         let Some((_, sender)) = person.sources.iter_mut().find(|(source, _)| *source == at) else {
             return Ok(());
         };
@@ -644,10 +644,9 @@ impl Call {
     }
 
     /// Keeps what everybody sees of a stream.
-    fn look(&mut self, at: usize) -> Result<()> {
-        let views = views(self.now, &self.streams[at], &self.people, at)?;
+    fn look(&mut self, at: usize) {
+        let views = views(self.now, &self.streams[at], &self.people, at);
         self.outcome.moments.push(Moment { at: self.now, stream: at, views });
-        Ok(())
     }
 
     fn finish(mut self) -> Result<Outcome> {

@@ -12,10 +12,9 @@ use embedded_graphics::text::{Baseline, Text};
 use layercast::picture::{Picture, plane_size};
 use layercast::scene::{FRAME_RATE, Scene};
 use layercast::{Size, Time};
-use layercast_examples::Result;
+use layercast_examples::rgb;
 use rayon::prelude::*;
 
-use crate::image;
 use crate::script::Content;
 
 /// Pictures of the scene that are drawn. They are played forth and back.
@@ -46,7 +45,7 @@ impl Pictures {
     }
 
     /// The picture of a time.
-    pub fn at(&self, time: Time) -> Result<Picture> {
+    pub fn at(&self, time: Time) -> Picture {
         let micros = time.since_start().as_micros() as u64;
         match self {
             Self::Camera(drawn, is_other) => {
@@ -55,7 +54,7 @@ impl Pictures {
                 let last = DRAWN - 1;
                 let at = n % (2 * last);
                 let picture = &drawn[at.min(2 * last - at) as usize];
-                Ok(if *is_other { other(picture) } else { picture.clone() })
+                if *is_other { other(picture) } else { picture.clone() }
             }
             Self::Screen(size) => screen(*size, micros),
         }
@@ -84,7 +83,7 @@ fn other(picture: &Picture) -> Picture {
 /// Pixels that embedded-graphics draws on.
 struct Canvas {
     size: Size,
-    rgb: Vec<u8>,
+    pixels: Vec<[u8; 3]>,
 }
 
 impl OriginDimensions for Canvas {
@@ -104,8 +103,8 @@ impl DrawTarget for Canvas {
         let bounds = self.bounding_box();
         for Pixel(point, colour) in pixels {
             if bounds.contains(point) {
-                let at = 3 * (point.y as usize * self.size.width as usize + point.x as usize);
-                self.rgb[at..at + 3].copy_from_slice(&[colour.r(), colour.g(), colour.b()]);
+                let at = point.y as usize * self.size.width as usize + point.x as usize;
+                self.pixels[at] = [colour.r(), colour.g(), colour.b()];
             }
         }
         Ok(())
@@ -161,8 +160,8 @@ const SLIDES: [(&str, [&str; 6]); 4] = [
 ];
 
 /// A desktop with a slide, a pointer that moves, and a clock.
-fn screen(size: Size, micros: u64) -> Result<Picture> {
-    let mut canvas = Canvas { size, rgb: vec![0; 3 * size.samples() as usize] };
+fn screen(size: Size, micros: u64) -> Picture {
+    let mut canvas = Canvas { size, pixels: vec![[0; 3]; size.samples() as usize] };
     let seconds = micros / 1_000_000;
     let (title, lines) = SLIDES[(seconds / SLIDE) as usize % SLIDES.len()];
     let (width, height) = (size.width as i32, size.height as i32);
@@ -197,5 +196,5 @@ fn screen(size: Size, micros: u64) -> Result<Picture> {
     let step = (micros / 10_000) as i32;
     let pointer = Point::new(60 + step * 2 % 400, 90 + step / 200 * 34 % 200);
     let Ok(()) = Circle::new(pointer, 12).draw_styled(&fill((244, 162, 97)), &mut canvas);
-    image::from_rgb(size, &canvas.rgb)
+    rgb::picture(size, &canvas.pixels)
 }

@@ -18,6 +18,7 @@ use layercast::scene::Scene;
 use layercast::structure::ScalabilityMode;
 use layercast_examples::receivers::Receivers;
 use layercast_examples::report::{self, Duration, Row};
+use layercast_examples::rgb;
 use layercast_examples::video::Source;
 use layercast_examples::{Result, at, exit_code, progress, warn_of_debug_build};
 
@@ -157,18 +158,11 @@ fn caption(row: &Row, duration: Duration) -> String {
     format!("{} {} {rate:.1} fps {kbps:.0} kbit/s", row.target, row.size)
 }
 
-/// Draws a picture (ITU-R BT.601, limited range) at the place of its upper left corner.
+/// Draws a picture at the place of its upper left corner.
 fn draw(image: &mut RgbImage, origin: (u32, u32), picture: &Picture) {
-    let [luma, cb, cr] = picture.planes();
-    for y in 0..picture.size().height as usize {
-        let (luma, cb, cr) = (luma.row(y), cb.row(y / 2), cr.row(y / 2));
-        for (x, &luma) in luma.iter().enumerate() {
-            let luma = (f32::from(luma) - 16.0) * 1.164;
-            let (cb, cr) = (f32::from(cb[x / 2]) - 128.0, f32::from(cr[x / 2]) - 128.0);
-            let rgb = [luma + 1.596 * cr, luma - 0.392 * cb - 0.813 * cr, luma + 2.017 * cb];
-            let rgb = rgb.map(|value| value.round().clamp(0.0, 255.0) as u8);
-            image.put_pixel(origin.0 + x as u32, origin.1 + y as u32, Rgb(rgb));
-        }
+    for (at, pixel) in (0..).zip(rgb::pixels(picture)) {
+        let width = picture.size().width;
+        image.put_pixel(origin.0 + at % width, origin.1 + at / width, Rgb(pixel));
     }
 }
 
