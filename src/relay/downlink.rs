@@ -24,8 +24,6 @@ const MAX_ASKED: usize = 512;
 const REMEMBERED: usize = 256;
 /// From one time that a packet goes out again to the next, before the round trip is known.
 const INTERVAL: Duration = Duration::from_millis(50);
-/// Packets that waited to be sent are remembered for this long afterwards.
-const OVERTAKEN: Duration = Duration::from_secs(1);
 /// Bytes that may be sent again at once, and for each byte that is sent again, bytes that have to be sent for the first
 /// time.
 const MAX_BURST: usize = 256 << 10;
@@ -84,45 +82,34 @@ pub(super) struct Slot {
     share: Share,
     again: Again,
     rtx: Option<(Rtx, u16)>,
-    /// Packets that wait to be sent for the first time, and those that have waited.
+    /// Packets that wait to be sent for the first time.
     waiting: VecDeque<Waiting>,
 }
 
-/// A packet that others of another class may have overtaken.
+/// A packet that others of another class may overtake.
 #[derive(Debug)]
 struct Waiting {
     /// Its frame on the path.
     frame: u64,
     sequence_number: u16,
-    since: Time,
-    sent: Option<Time>,
+    /// Whether it has been sent since, as its receiver has asked for it.
+    overtook: bool,
 }
 
 impl Slot {
-    fn handle_queued(&mut self, now: Time, frame: u64, sequence_number: u16) {
-        let is_over = |first: &Waiting| first.sent.is_some_and(|sent| now - sent > OVERTAKEN);
-        while self.waiting.front().is_some_and(is_over) {
-            self.waiting.pop_front();
-        }
-        self.waiting.push_back(Waiting { frame, sequence_number, since: now, sent: None });
-    }
-
-    fn handle_sent(&mut self, now: Time, sequence_number: u16) {
-        let found = self.waiting.iter().rposition(|waiting| waiting.sequence_number == sequence_number);
-        let Some(at) = found else { return };
-        if self.waiting[at].since == now {
-            // Nothing has overtaken it.
-            self.waiting.remove(at);
-        } else {
-            self.waiting[at].sent = Some(now);
+    /// The receiver asked for a packet. If that still waits, it is not sent a second time when its turn comes.
+    fn handle_asked(&mut self, sequence_number: u16) {
+        let waiting = self.waiting.iter_mut().find(|waiting| waiting.sequence_number == sequence_number);
+        if let Some(waiting) = waiting {
+            waiting.overtook = true;
         }
     }
 
-    /// Whether a receiver that misses a packet gets it anyway: the packet waits behind others that came later, or was sent
-    /// a moment ago.
-    fn is_coming(&self, now: Time, sequence_number: u16, moment: Duration) -> bool {
-        let found = self.waiting.iter().rev().find(|waiting| waiting.sequence_number == sequence_number);
-        found.is_some_and(|waiting| waiting.sent.is_none_or(|sent| now - sent < moment))
+    /// It is a packet's turn. Whether it is still to be sent.
+    fn handle_turn(&mut self, sequence_number: u16) -> bool {
+        let found = self.waiting.iter().position(|waiting| waiting.sequence_number == sequence_number);
+        let waiting = found.and_then(|at| self.waiting.remove(at));
+        waiting.is_none_or(|waiting| !waiting.overtook)
     }
 }
 
@@ -252,7 +239,7 @@ impl Downlink {
             _ => PacketClass::Media,
         });
         let frame = path_frame(at, frame, number);
-        slot.handle_queued(now, frame, sequence_number);
+        slot.waiting.push_back(Waiting { frame, sequence_number, overtook: false });
         let packet = Outgoing { variant, sequence_number, end_of_picture, slot: at as u16, rtx: false };
         self.path.handle_packet(now, PacedPacket { class, frame, bytes, packet });
         true
@@ -285,11 +272,10 @@ impl Downlink {
                 }),
             };
             let Some(forwarded) = forwarded else { continue };
-            if slot.is_coming(now, number, interval)
-                || !slot.again.may_send(now, number, packet.bytes.len(), interval)
-            {
+            if !slot.again.may_send(now, number, packet.bytes.len(), interval) {
                 continue;
             }
+            slot.handle_asked(number);
             variants.clear();
             let variant = variants.get(packet, forwarded.active_decode_targets).clone();
             let bytes = variant.bytes.len();
@@ -351,8 +337,10 @@ impl Downlink {
         let PacedPacket { class, bytes, packet, .. } = packet;
         let Outgoing { variant, sequence_number, end_of_picture, slot, rtx } = packet;
         let mut slot = self.slots.get_mut(usize::from(slot)).and_then(Option::as_mut);
-        if let Some(slot) = slot.as_mut().filter(|_| class != PacketClass::Retransmission) {
-            slot.handle_sent(now, sequence_number);
+        if let Some(slot) = slot.as_mut().filter(|_| class != PacketClass::Retransmission)
+            && !slot.handle_turn(sequence_number)
+        {
+            return None;
         }
         let start = out.len();
         out.extend_from_slice(&variant.bytes);

@@ -211,18 +211,6 @@ fn a_slow_link_gets_what_it_carries() {
     assert_eq!(layer(&world), 2);
 }
 
-/// The pacer lets the base layer overtake the others, so that receivers see gaps that fill by themselves.
-#[test]
-fn what_waits_for_the_pacer_is_not_sent_again() {
-    let mut world = pair(4, L2T3, Link::new(20), Link::new(60));
-    world.people[0].cameras[0].frame_size = 3000;
-    world.run(Duration::from_secs(10));
-    let now = world.now;
-    let statistics = world.room.participant_statistics(now, ParticipantId(2)).unwrap();
-    assert!(statistics.packets > 500, "{statistics:?}");
-    assert_eq!(statistics.retransmissions, 0, "nothing was lost");
-}
-
 #[test]
 fn nothing_goes_to_somebody_who_was_removed() {
     let mut world = pair(3, L3T3, Link::new(20), Link::new(20));

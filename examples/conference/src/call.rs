@@ -651,7 +651,8 @@ impl Call {
 
     fn finish(mut self) -> Result<Outcome> {
         let total: u64 = self.histogram.iter().sum();
-        let shares = self.histogram.iter().filter(|count| **count > 0).map(|count| *count as f64 / total as f64);
+        let shares =
+            self.histogram.iter().filter(|count| **count > 0).map(|count| *count as f64 / total as f64);
         let of_streams = (0..self.streams.len())
             .filter_map(|at| self.room.stream_statistics(layercast::select::StreamId(at as u32)));
         let (refreshes, key_refreshes) = of_streams

@@ -93,7 +93,9 @@ fn tell(outcome: &Outcome, failures: &[String]) {
     }
     println!();
     match failures {
-        [] => println!("Every picture was right, nobody read what they had no key for, and all freezes are explained."),
+        [] => println!(
+            "Every picture was right, nobody read what they had no key for, and all freezes are explained."
+        ),
         _ => failures.iter().for_each(|failure| println!("FAILED: {failure}")),
     }
 }

@@ -27,9 +27,7 @@ pub fn views(now: Time, stream: &Stream, people: &[Person], stream_at: usize) ->
             if let Some(left) = person.left {
                 let caption = format!("removed at {:.0} s", left.since_start().as_secs_f64());
                 views.push(sealed(&person.name, caption));
-            } else if let Some((captured, picture)) =
-                screen.last.as_ref().filter(|_| screen.window.visible)
-            {
+            } else if let Some((captured, picture)) = screen.last.as_ref().filter(|_| screen.window.visible) {
                 let age = (now - *captured).as_millis();
                 let (size, window) = (picture.size(), screen.window.size);
                 let caption = format!("{size} in a window of {window}, {age} ms old");

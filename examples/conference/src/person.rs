@@ -10,8 +10,8 @@ use layercast::e2ee::mls::{Group, Login};
 use layercast::e2ee::{Agreement, Grant, KeyRing, SenderKeys, VideoOpener};
 use layercast::picture::Picture;
 use layercast::relay::ParticipantId;
-use layercast::rtp::rtcp::is_rtcp;
 use layercast::rtp::RtpPacket;
+use layercast::rtp::rtcp::is_rtcp;
 use layercast::select::{Cap, Cpu, DecodeTime, ReceiverReport, StreamId, Window};
 use layercast::session::{
     ReceiverOutput, SenderOutput, ShownPicture, TRANSPORT_ID, VideoReceiver, VideoReceiverConfig, VideoSender,
@@ -195,7 +195,8 @@ impl Person {
     /// Of an observer: the key of a base layer.
     pub fn grant(&mut self, now: Time, at: usize, grant: &Grant, removal: Option<u64>) {
         self.grants.insert(at, grant.clone());
-        let ears = self.tap.iter_mut().flat_map(|tap| &mut tap.ears).map(|ear| (ear.stream, &mut ear.receiver));
+        let ears =
+            self.tap.iter_mut().flat_map(|tap| &mut tap.ears).map(|ear| (ear.stream, &mut ear.receiver));
         let screens = self.screens.iter_mut().map(|screen| (screen.stream, &mut screen.receiver));
         for (_, receiver) in screens.chain(ears).filter(|(stream, _)| *stream == at) {
             if let Some(ring) = receiver.keys_mut() {

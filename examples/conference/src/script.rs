@@ -188,7 +188,10 @@ mod tests {
         assert!(error("{\"at\": 1}").starts_with("line 1"), "{}", error("{\"at\": 1}"));
         let unknown = "\n{\"at\": 1, \"do\": \"end\", \"what\": 2}";
         assert!(error(unknown).starts_with("line 2"), "{}", error(unknown));
-        assert!(error("{\"at\": 2, \"do\": \"look\", \"stream\": \"a\"}\n{\"at\": 1, \"do\": \"end\"}").contains("earlier"));
+        assert!(
+            error("{\"at\": 2, \"do\": \"look\", \"stream\": \"a\"}\n{\"at\": 1, \"do\": \"end\"}")
+                .contains("earlier")
+        );
         assert!(error("").contains("no end"));
     }
 }

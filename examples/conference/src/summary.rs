@@ -56,9 +56,11 @@ pub fn print(outcome: &Outcome) {
     let widths: Vec<usize> = (0..HEADINGS.len()).map(wide).collect();
     for (number, line) in lines.iter().enumerate() {
         let cells: Vec<String> = (line.iter().zip(&widths).enumerate())
-            .map(|(column, (cell, &width))| {
-                if column < 2 { format!("{cell:width$}") } else { format!("{cell:>width$}") }
-            })
+            .map(
+                |(column, (cell, &width))| {
+                    if column < 2 { format!("{cell:width$}") } else { format!("{cell:>width$}") }
+                },
+            )
             .collect();
         println!("| {} |", cells.join(" | "));
         if number == 0 {

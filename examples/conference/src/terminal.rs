@@ -60,9 +60,14 @@ fn is_ended() -> Result<bool> {
 }
 
 fn draw(frame: &mut Frame<'_>, call: &Call) {
-    let rows = call.people.iter().map(|person| Constraint::Length(1 + visible(&person.outcome).count().max(1) as u16));
-    let heights: Vec<Constraint> =
-        [Constraint::Length(1), Constraint::Length(1 + call.streams.len() as u16)].into_iter().chain(rows).collect();
+    let rows = call
+        .people
+        .iter()
+        .map(|person| Constraint::Length(1 + visible(&person.outcome).count().max(1) as u16));
+    let heights: Vec<Constraint> = [Constraint::Length(1), Constraint::Length(1 + call.streams.len() as u16)]
+        .into_iter()
+        .chain(rows)
+        .collect();
     let areas = Layout::vertical(heights).split(frame.area());
     let (now, end) = (call.now.since_start().as_secs_f64(), call.end.since_start().as_secs_f64());
     let note = call.outcome.notes.last().map_or("", |(_, note)| note);
@@ -87,8 +92,12 @@ fn senders(call: &Call) -> Vec<Line<'static>> {
         };
         Line::from(vec![
             format!("  {:10}", stream.name).bold(),
-            format!("codes {wanted}, {} kB sent, {} key pictures", stream.sent.bytes / 1000, stream.sent.key_pictures)
-                .into(),
+            format!(
+                "codes {wanted}, {} kB sent, {} key pictures",
+                stream.sent.bytes / 1000,
+                stream.sent.key_pictures
+            )
+            .into(),
         ])
     });
     lines.collect()

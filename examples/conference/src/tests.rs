@@ -102,7 +102,11 @@ fn a_freeze_is_a_failure_unless_the_script_explains_it() {
         hold(&events, 5.0)
     };
     let outcome = dead("");
-    assert!(outcome.failures().iter().any(|it| it.starts_with("Wide saw Cam frozen")), "{:?}", outcome.failures());
+    assert!(
+        outcome.failures().iter().any(|it| it.starts_with("Wide saw Cam frozen")),
+        "{:?}",
+        outcome.failures()
+    );
     assert!(outcome.failures().iter().all(|failure| failure.starts_with("Wide")), "{:?}", outcome.failures());
     assert_eq!(dead(r#", "freeze_ms": 3000"#).failures(), Vec::<String>::new());
 }

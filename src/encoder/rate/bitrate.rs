@@ -163,9 +163,8 @@ impl BitrateController {
             return Some(highest);
         }
         let size = self.config.buffer.as_secs_f64();
-        let counts = || {
-            self.targets.iter().filter(|target| wanted.contains(target.target) && target.bitrate > 0.0)
-        };
+        let counts =
+            || self.targets.iter().filter(|target| wanted.contains(target.target) && target.bitrate > 0.0);
         // Whoever can take little gets less of the stream from the relay. Those who get more lose no pictures by that.
         let best = |target: &&Target| !counts().any(|other| other.includes(target));
         let levels = counts().filter(best).map(|target| target.buffer.level());

@@ -20,7 +20,10 @@ const SCRIPT: &str = include_str!("page.js");
 /// Fields that the relay reads, and what for.
 const KNOWN: [(&str, &str); 9] = [
     ("RTP header", "SSRC, sequence number, time of capture, payload type, end of a picture"),
-    ("Dependency Descriptor", "frame number, spatial and temporal layer, which frames a frame refers to, chains"),
+    (
+        "Dependency Descriptor",
+        "frame number, spatial and temporal layer, which frames a frame refers to, chains",
+    ),
     ("Structure of a stream", "its decode targets, and the sizes of its layers"),
     ("Sizes and times", "of each packet, and so the bitrate of each layer"),
     ("Transport-wide feedback", "which packets arrived, and when: the estimate of each path"),
@@ -103,7 +106,8 @@ fn lead(outcome: &Outcome) -> String {
 }
 
 fn verdict(outcome: &Outcome, failures: &[String]) -> Markup {
-    let shown: usize = outcome.people.iter().flat_map(|person| &person.windows).map(|it| it.shown.len()).sum();
+    let shown: usize =
+        outcome.people.iter().flat_map(|person| &person.windows).map(|it| it.shown.len()).sum();
     let wrong: u64 = outcome.people.iter().flat_map(|person| &person.windows).map(|it| it.wrong).sum();
     html! {
         ul.verdict {

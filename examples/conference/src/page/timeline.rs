@@ -237,16 +237,24 @@ impl Axis {
     /// What the page's script tells of each time.
     fn facts(&self, outcome: &Outcome, person: &PersonOutcome) -> String {
         let at = |time: Time| (time.since_start().as_secs_f64() * 100.0).round() / 100.0;
-        let windows: Vec<_> = person.windows.iter().filter(|window| !window.visible.is_empty()).map(|window| {
-            let stream = &outcome.streams[window.stream];
-            let runs: Vec<_> = runs(&window.shown)
-                .iter()
-                .map(|run| json!([at(run.from), at(run.to), format!("{} {}", run.layer, run.size)]))
-                .collect();
-            let why: Vec<_> =
-                window.decisions.iter().map(|decided| json!([at(decided.at), explain(decided.reason)])).collect();
-            json!({ "name": stream.name, "runs": runs, "why": why })
-        }).collect();
+        let windows: Vec<_> = person
+            .windows
+            .iter()
+            .filter(|window| !window.visible.is_empty())
+            .map(|window| {
+                let stream = &outcome.streams[window.stream];
+                let runs: Vec<_> = runs(&window.shown)
+                    .iter()
+                    .map(|run| json!([at(run.from), at(run.to), format!("{} {}", run.layer, run.size)]))
+                    .collect();
+                let why: Vec<_> = window
+                    .decisions
+                    .iter()
+                    .map(|decided| json!([at(decided.at), explain(decided.reason)]))
+                    .collect();
+                json!({ "name": stream.name, "runs": runs, "why": why })
+            })
+            .collect();
         let samples: Vec<_> = (person.samples.iter())
             .map(|it| json!([at(it.at), it.received / 1000, it.capacity / 1000, it.estimate / 1000]))
             .collect();
