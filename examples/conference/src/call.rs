@@ -40,7 +40,7 @@ enum Event {
     ToRoom(usize, Bytes),
     ToPerson(usize, Bytes),
     Report(usize, Vec<u8>),
-    Signal(usize, Signal),
+    Signal(usize, Box<Signal>),
     Sample,
 }
 
@@ -330,7 +330,7 @@ impl Call {
     /// From one participant's app to another's, by way of the service.
     fn signal(&mut self, from: usize, to: usize, signal: Signal) {
         let delay = self.people[from].up.delay() + self.people[to].down.delay();
-        self.at(self.now + delay, Event::Signal(to, signal));
+        self.at(self.now + delay, Event::Signal(to, Box::new(signal)));
     }
 
     /// Brings a commit of the first one to all others who are members by then.
@@ -362,7 +362,7 @@ impl Call {
                 let context = Context::video(*number, 0);
                 let part = grant.part(&agreement, *member, context)?.ok_or("the group's key has parts")?;
                 let delay = self.people[0].up.delay() + self.people[to].down.delay();
-                self.at(now + delay, Event::Signal(to, Signal::Grant(at, part, self.removal)));
+                self.at(now + delay, Event::Signal(to, Box::new(Signal::Grant(at, part, self.removal))));
             }
         }
         Ok(())
@@ -453,7 +453,7 @@ impl Call {
             }
             Event::Signal(to, signal) => {
                 self.people[to].wake = Some(now);
-                self.handle_signal(to, signal)
+                self.handle_signal(to, *signal)
             }
             Event::Sample => self.sample(),
         }
@@ -497,7 +497,7 @@ impl Call {
         while next + stream.interval < now {
             // The machine is too slow: the camera goes on.
             stream.captured += 1;
-            next = next + stream.interval;
+            next += stream.interval;
         }
         self.at(next, Event::Capture(at));
         Ok(())
@@ -586,7 +586,7 @@ impl Call {
                 RoomOutput::Demand { to, message } => {
                     let place = to.0 as usize - 1;
                     let delay = self.people[place].down.delay();
-                    self.at(now + delay, Event::Signal(place, Signal::Demand(message)));
+                    self.at(now + delay, Event::Signal(place, Box::new(Signal::Demand(message))));
                 }
                 RoomOutput::Expelled { participant, reason } => {
                     let name = &self.people[participant.0 as usize - 1].name;
