@@ -20,6 +20,8 @@ const AGAIN: u64 = 1 << 63;
 const WHOLE: u64 = 0xf;
 /// Sequence numbers that a message can ask for: each costs a search.
 const MAX_ASKED: usize = 512;
+/// Packets of a slot at most that are known to wait. The pacer drops what comes late of a frame without a word.
+const MAX_WAITING: usize = 512;
 /// Packets that are remembered to have been sent again, a power of two.
 const REMEMBERED: usize = 256;
 /// From one time that a packet goes out again to the next, before the round trip is known.
@@ -239,6 +241,9 @@ impl Downlink {
             _ => PacketClass::Media,
         });
         let frame = path_frame(at, frame, number);
+        if slot.waiting.len() >= MAX_WAITING {
+            slot.waiting.pop_front();
+        }
         slot.waiting.push_back(Waiting { frame, sequence_number, overtook: false });
         let packet = Outgoing { variant, sequence_number, end_of_picture, slot: at as u16, rtx: false };
         self.path.handle_packet(now, PacedPacket { class, frame, bytes, packet });
