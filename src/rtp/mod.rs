@@ -31,6 +31,7 @@ pub mod packetizer;
 pub mod payload;
 pub mod reassembler;
 #[cfg(any(feature = "relay", feature = "session"))]
+#[cfg_attr(not(feature = "session"), allow(dead_code, reason = "a relay makes no sender reports"))]
 pub(crate) mod reporter;
 pub mod reports;
 #[cfg(any(feature = "relay", feature = "session"))]
