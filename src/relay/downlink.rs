@@ -453,3 +453,72 @@ fn send_time(now: Time) -> [u8; 3] {
     let [.., high, middle, low] = (units as u32).to_be_bytes();
     [high, middle, low]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::variants::ExtensionIds;
+    use super::*;
+    use crate::rtp::{RtpHeader, RtpPacket};
+
+    const IDS: ExtensionIds = ExtensionIds { descriptor: 4, transport: 3, send_time: None };
+
+    /// Thirty packets that a slow path takes a second for, of which the receiver asks for the last.
+    fn sent(rtx: Option<Rtx>) -> Vec<(u32, u16)> {
+        let (mut variants, mut cache) =
+            (Variants::new(IDS), PacketCache::new(100_000, Duration::from_secs(2)));
+        let mut downlink = Downlink::new(SendPathConfig::new(200_000), IDS.transport, false);
+        let slot = downlink.add(0, None);
+        downlink.set_rtx(slot, rtx);
+        for sequence_number in 0..30 {
+            let header = RtpHeader { ssrc: 7, sequence_number, payload_type: 45, ..RtpHeader::default() };
+            let mut packet = vec![];
+            header.write(&[(3, &[0; 2])], &mut packet).unwrap();
+            packet.resize(900, 1);
+            let packet = Packet { bytes: cache.copy(&packet), sequence_number, frame: None };
+            cache.insert(Time::ZERO, packet.clone());
+            variants.clear();
+            assert!(downlink.handle_packet(Time::ZERO, slot, &packet, None, None, &mut variants));
+        }
+        let lost = Lost { sequence_number: 29, following: 0 };
+        let mut sent = vec![];
+        for ms in 0..300 {
+            let (now, mut out) = (Time::from_millis(ms), vec![]);
+            if ms == 20 {
+                downlink.handle_nack(now, slot, &[lost], &cache, &mut variants);
+            }
+            loop {
+                match downlink.poll(now, &mut out) {
+                    DownlinkOutput::Packet(length) => {
+                        let packet = RtpPacket::read(&out[out.len() - length..]).unwrap();
+                        sent.push((packet.header.ssrc, packet.header.sequence_number));
+                    }
+                    DownlinkOutput::Bitrate | DownlinkOutput::Dropped => {}
+                    DownlinkOutput::Timeout(_) => break,
+                }
+            }
+        }
+        sent
+    }
+
+    /// The receiver saw others that had overtaken it.
+    #[test]
+    fn a_packet_that_is_asked_for_while_it_waits_goes_at_once_and_once() {
+        for rtx in [None, Some(Rtx { ssrc: 99, payload_type: 46 })] {
+            let sent = sent(rtx);
+            let of_stream: Vec<u16> =
+                sent.iter().filter(|(ssrc, _)| *ssrc == 7).map(|(_, number)| *number).collect();
+            let again = sent.iter().filter(|(ssrc, _)| *ssrc == 99).count();
+            assert_eq!(again, usize::from(rtx.is_some()));
+            let asked = of_stream.iter().filter(|number| **number == 29).count();
+            assert_eq!(asked, usize::from(rtx.is_none()), "{of_stream:?}");
+            // Before most of those that came before it.
+            let at =
+                sent.iter().position(|(ssrc, number)| *ssrc == 99 || (*ssrc, *number) == (7, 29)).unwrap();
+            assert!(at < 15, "{at}: {sent:?}");
+            let mut others: Vec<u16> = of_stream.iter().copied().filter(|number| *number != 29).collect();
+            let count = others.len();
+            others.dedup();
+            assert!(others.is_sorted() && others.len() == count && count > 5, "{others:?}");
+        }
+    }
+}
