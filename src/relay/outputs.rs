@@ -15,10 +15,10 @@ pub enum RoomError {
     /// No participant of this number is in the room.
     #[error("no such participant is in the room")]
     NotJoined,
-    /// [`RoomConfig::max_participants`] are in the room.
+    /// [`RoomConfig::max_participants`](super::RoomConfig::max_participants) are in the room.
     #[error("the room is full")]
     Full,
-    /// The participant has [`RoomConfig::max_streams`].
+    /// The participant has [`RoomConfig::max_streams`](super::RoomConfig::max_streams).
     #[error("the participant has too many streams")]
     TooManyStreams,
     /// The room has a stream of this number or SSRC.
