@@ -10,6 +10,8 @@ use super::subscription::{Forwarded, Subscription};
 use super::variants::{Variant, Variants, write_rtx};
 use crate::Time;
 use crate::congestion::{PacedPacket, PacedPath, PacketClass, PathOutput, PathState, Probe, SendPathConfig};
+use crate::rtp::SentPackets;
+use crate::rtp::history::ResendBudget;
 use crate::rtp::packet::RtpPacketMut;
 use crate::rtp::rtcp::{Lost, RtcpMessage};
 use crate::structure::{DecodeTarget, LayerId, Refresh};
@@ -24,12 +26,6 @@ const MAX_ASKED: usize = 512;
 const MAX_WAITING: usize = 512;
 /// Packets that are remembered to have been sent again, a power of two.
 const REMEMBERED: usize = 256;
-/// From one time that a packet goes out again to the next, before the round trip is known.
-const INTERVAL: Duration = Duration::from_millis(50);
-/// Bytes that may be sent again at once, and for each byte that is sent again, bytes that have to be sent for the first
-/// time.
-const MAX_BURST: usize = 256 << 10;
-const SHARE: usize = 2;
 
 /// What is sent of a packet.
 #[derive(Debug)]
@@ -57,7 +53,7 @@ pub struct Rtx {
 struct Again {
     /// The packet of sequence number n is at n modulo the length. Made with the first request.
     sent: Vec<Option<(u16, Time)>>,
-    budget: usize,
+    budget: ResendBudget,
 }
 
 impl Again {
@@ -67,10 +63,9 @@ impl Again {
         }
         let place = &mut self.sent[usize::from(number) % REMEMBERED];
         let lately = place.is_some_and(|(sent, at)| sent == number && now - at < interval);
-        if lately || self.budget < bytes {
+        if lately || self.budget.take(bytes).is_none() {
             return false;
         }
-        self.budget -= bytes;
         *place = Some((number, now));
         true
     }
@@ -158,7 +153,7 @@ impl Downlink {
             Some(config) => Share::Layers(Box::new(Subscription::new(config))),
             None => Share::Whole,
         };
-        let again = Again { sent: Vec::new(), budget: MAX_BURST };
+        let again = Again { sent: Vec::new(), budget: ResendBudget::default() };
         let slot = Some(Slot { stream, share, again, rtx: None, waiting: VecDeque::new() });
         match self.slots.iter().position(Option::is_none) {
             Some(free) => {
@@ -224,17 +219,13 @@ impl Downlink {
         let forwarded = match (&mut slot.share, frame) {
             (Share::Layers(subscription), Some(frame)) => subscription.handle_frame(now, frame, number),
             (Share::Layers(subscription), None) => subscription.handle_whole(number),
-            (Share::Whole, _) => Some(Forwarded {
-                sequence_number: number,
-                end_of_picture: false,
-                active_decode_targets: None,
-            }),
+            (Share::Whole, _) => Some(Forwarded::as_is(number)),
         };
         let Some(forwarded) = forwarded else { return false };
         let Forwarded { sequence_number, end_of_picture, active_decode_targets } = forwarded;
         let variant = variants.get(packet, active_decode_targets).clone();
         let bytes = variant.bytes.len();
-        slot.again.budget = MAX_BURST.min(slot.again.budget + bytes / SHARE);
+        slot.again.budget.grow(bytes);
         let layer = frame.map(|frame| frame.dependencies.layer);
         let class = class.unwrap_or(match layer {
             Some(LayerId { spatial_id: 0, temporal_id: 0 }) => PacketClass::Base,
@@ -259,7 +250,8 @@ impl Downlink {
         cache: &PacketCache,
         variants: &mut Variants,
     ) {
-        let interval = self.path.state(now).round_trip.map_or(INTERVAL, |round_trip| round_trip / 2);
+        let interval =
+            self.path.state(now).round_trip.map_or(SentPackets::INTERVAL, |round_trip| round_trip / 2);
         let Some(Some(slot)) = self.slots.get_mut(at) else { return };
         for number in lost.iter().flat_map(|lost| lost.sequence_numbers()).take(MAX_ASKED) {
             let original = match &slot.share {
@@ -270,11 +262,7 @@ impl Downlink {
             let frame = packet.frame.as_ref().map(|(number, end, _)| (*number, *end));
             let forwarded = match &slot.share {
                 Share::Layers(subscription) => subscription.again(packet.sequence_number, frame),
-                Share::Whole => Some(Forwarded {
-                    sequence_number: number,
-                    end_of_picture: false,
-                    active_decode_targets: None,
-                }),
+                Share::Whole => Some(Forwarded::as_is(number)),
             };
             let Some(forwarded) = forwarded else { continue };
             if !slot.again.may_send(now, number, packet.bytes.len(), interval) {
@@ -295,8 +283,9 @@ impl Downlink {
     }
 
     /// Takes a message about the path; others say nothing to it.
-    pub fn handle_feedback(&mut self, now: Time, message: &RtcpMessage) -> bool {
-        self.path.handle_feedback(now, message).is_ok()
+    pub fn handle_feedback(&mut self, now: Time, message: &RtcpMessage) {
+        // What is no transport-wide feedback about packets of this path says nothing.
+        let _ = self.path.handle_feedback(now, message);
     }
 
     /// The next packet to be sent at `now`, which it appends to `out`; or when to poll again.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::rtp::descriptor::{
     DecodeTargetIndication, DependencyDescriptor, DependencyStructure, DescriptorError, FrameDependencies,
+    Template,
 };
 use crate::rtp::numbers::{MAX_FRAME_DIFF, unwrap};
 use crate::structure::LayerId;
@@ -66,16 +67,24 @@ impl Sequence {
         target.map(|(at, _)| at)
     }
 
+    /// The layers of which a decode target needs frames, other than in key pictures; some of them several times.
+    fn layers_of(&self, target: usize) -> impl Iterator<Item = LayerId> {
+        let needed = move |template: &&Template| {
+            let indication = template.decode_target_indications.get(target);
+            !template.frame_diffs.is_empty()
+                && indication.is_some_and(|&indication| indication != DecodeTargetIndication::NotPresent)
+        };
+        self.structure.templates.iter().filter(needed).map(|template| template.layer)
+    }
+
     /// Whether a decode target needs frames of a spatial layer besides the key frame.
     pub fn needs_layer(&self, target: usize, spatial_id: u8) -> bool {
-        self.structure.templates.iter().any(|template| {
-            template.layer.spatial_id == spatial_id
-                && !template.frame_diffs.is_empty()
-                && template
-                    .decode_target_indications
-                    .get(target)
-                    .is_some_and(|&indication| indication != DecodeTargetIndication::NotPresent)
-        })
+        self.layers_of(target).any(|layer| layer.spatial_id == spatial_id)
+    }
+
+    /// Whether a decode target needs frames of a layer, other than in key pictures.
+    pub fn needs(&self, target: usize, layer: LayerId) -> bool {
+        self.layers_of(target).any(|needed| needed == layer)
     }
 }
 

@@ -70,6 +70,8 @@ pub use downlink::Rtx;
 pub use forwarder::{Forward, Forwarder, ForwarderConfig};
 pub use frames::{FrameReader, RelayFrame};
 pub use outputs::{RoomError, RoomOutput};
+#[cfg(feature = "simulate")]
+pub(crate) use receiver::network;
 pub use requests::RefreshRequests;
 pub use rewrite::SequenceMap;
 pub use room::Room;

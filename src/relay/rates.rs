@@ -188,17 +188,6 @@ impl LayerRates {
 }
 
 impl Sequence {
-    /// Whether a decode target needs frames of a layer, other than in key pictures.
-    pub fn needs(&self, target: usize, layer: LayerId) -> bool {
-        use crate::rtp::descriptor::DecodeTargetIndication::NotPresent;
-        self.structure.templates.iter().any(|template| {
-            let indication = template.decode_target_indications.get(target);
-            template.layer == layer
-                && !template.frame_diffs.is_empty()
-                && indication.is_some_and(|indication| *indication != NotPresent)
-        })
-    }
-
     /// Whether a target of a higher spatial layer needs all that one of a lower layer needs.
     fn builds_on_lower_layers(&self) -> bool {
         self.switches().1 == Switch::Free

@@ -6,9 +6,7 @@ use super::config::RoomConfig;
 use super::downlink::{Downlink, Rtx};
 use crate::Time;
 use crate::congestion::{PathState, Probe};
-use crate::select::{
-    Cap, Decision, Network, Offer, Priority, ReceiverReport, Selector, StreamDecision, StreamId, Window,
-};
+use crate::select::{Cap, Decision, Network, Offer, Priority, ReceiverReport, Selector, StreamId, Window};
 
 /// A path is probed for no more than this.
 const MOST_WANTED: u64 = 50_000_000;
@@ -37,7 +35,6 @@ pub(super) struct Receiver {
     share: f32,
     total: u64,
     shown: Vec<Shown>,
-    decided: Vec<StreamDecision>,
     interval: Duration,
     decide_at: Option<Time>,
     estimate: u64,
@@ -54,7 +51,6 @@ impl Receiver {
             share: 1.0,
             total: 0,
             shown: Vec::new(),
-            decided: Vec::new(),
             interval: config.decide_interval,
             decide_at: None,
             estimate: config.path.start,
@@ -217,12 +213,8 @@ impl Receiver {
     }
 
     pub fn decide(&mut self, now: Time) {
-        let PathState { bitrate, round_trip, loss, queueing_delay, .. } = self.downlink.state(now);
-        let network = Network { available_bitrate: Some(bitrate), round_trip, loss, queueing_delay };
-        self.selector.set_network(now, network);
-        let Decision { streams, total_bitrate, probe, .. } = self.selector.decide(now);
-        self.decided.clear();
-        self.decided.extend_from_slice(streams);
+        self.selector.set_network(now, network(self.downlink.state(now)));
+        let Decision { total_bitrate, probe, .. } = self.selector.decide(now);
         if self.share == 1.0 {
             self.total = *total_bitrate;
         }
@@ -233,11 +225,7 @@ impl Receiver {
         self.decide_at = (!self.shown.is_empty()).then_some(now + self.interval);
     }
 
-    /// The last decision, stream by stream.
-    pub fn decided(&self) -> &[StreamDecision] {
-        &self.decided
-    }
-
+    /// The last decision.
     pub fn decision(&self) -> &Decision {
         self.selector.decision()
     }
@@ -246,6 +234,12 @@ impl Receiver {
     pub fn next_timeout(&self) -> Option<Time> {
         [self.decide_at, self.downlink.next_refresh()].into_iter().flatten().min()
     }
+}
+
+/// The state of a path, as selectors take it.
+pub(crate) fn network(path: PathState) -> Network {
+    let PathState { bitrate, round_trip, loss, queueing_delay } = path;
+    Network { available_bitrate: Some(bitrate), round_trip, loss, queueing_delay }
 }
 
 /// Bit/s of the smallest layer that fills a window, or of the largest.

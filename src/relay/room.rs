@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::conduct::{Conduct, Misconduct};
 use super::config::{ParticipantId, RoomConfig, StreamConfig, StreamKind};
@@ -30,7 +30,7 @@ const LEAST_SHARE: f32 = 0.1;
 
 #[derive(Debug)]
 enum Output {
-    Packet(usize, BytesMut),
+    Packet(usize, Bytes),
     Demand(usize, Box<DemandMessage>),
     Expelled(ParticipantId, Misconduct),
 }
@@ -472,7 +472,6 @@ impl Room {
                 }
                 message => {
                     if let Some(participant) = &mut self.participants[at] {
-                        // What is no transport-wide feedback says nothing to the path.
                         participant.receiver.downlink.handle_feedback(now, &message);
                     }
                 }
@@ -523,7 +522,7 @@ impl Room {
     fn push(&mut self, to: usize, messages: &[RtcpMessage]) {
         let mut packet = BytesMut::new();
         match rtcp::write(messages, &mut packet) {
-            Ok(()) => self.outputs.push_back(Output::Packet(to, packet)),
+            Ok(()) => self.outputs.push_back(Output::Packet(to, packet.freeze())),
             // The relay makes no message that cannot be written; a sender's report can be read, so it can be written.
             Err(_) => self.statistics.unknown += 1,
         }
@@ -606,7 +605,7 @@ impl Room {
         let participant = self.participants[at].as_mut()?;
         if let Some(uplink) = &mut participant.uplink {
             while let Some(packet) = uplink.poll(now) {
-                self.outputs.push_back(Output::Packet(at, BytesMut::from(&packet[..])));
+                self.outputs.push_back(Output::Packet(at, packet));
             }
         }
         let streams =
@@ -634,8 +633,8 @@ impl Room {
         let Some(participant) = &mut self.participants[at] else { return };
         let receiver = &mut participant.receiver;
         receiver.decide(now);
-        for index in 0..receiver.decided().len() {
-            let decision = receiver.decided()[index];
+        for index in 0..receiver.decision().streams.len() {
+            let decision = receiver.decision().streams[index];
             let Some(&place) = self.stream_places.get(&decision.stream) else { continue };
             let Some(stream) = &mut self.streams[place] else { continue };
             let Some(slot) = receiver.downlink.slot_of(place) else { continue };

@@ -26,6 +26,13 @@ pub struct Forwarded {
     pub active_decode_targets: Option<u32>,
 }
 
+impl Forwarded {
+    /// The packet as the sender has it, under this number.
+    pub(super) fn as_is(sequence_number: u16) -> Self {
+        Self { sequence_number, end_of_picture: false, active_decode_targets: None }
+    }
+}
+
 /// What one receiver gets of one stream: a [`Forwarder`] decides on each packet, and a [`SequenceMap`] numbers what is
 /// forwarded.
 ///
@@ -90,8 +97,7 @@ impl Subscription {
     /// paused.
     pub fn handle_whole(&mut self, sequence_number: u16) -> Option<Forwarded> {
         self.forwarder.target()?;
-        let sequence_number = self.numbers.forward(sequence_number)?;
-        Some(Forwarded { sequence_number, end_of_picture: false, active_decode_targets: None })
+        self.numbers.forward(sequence_number).map(Forwarded::as_is)
     }
 
     /// What a receiver that asks for a packet again gets, which is what it was to get before; `None` if it was not to get

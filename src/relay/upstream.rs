@@ -37,7 +37,7 @@ pub struct StreamStatistics {
     pub unreadable: u64,
     /// Packets that the relay asked the sender for.
     pub asked: u64,
-    /// Refreshes that it asked the sender for, and those of them that were key pictures.
+    /// Refreshes that it asked the sender for.
     pub refreshes: u64,
     /// Key pictures among them.
     pub key_refreshes: u64,

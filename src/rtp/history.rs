@@ -22,8 +22,33 @@ pub struct SentPackets {
     packets: Vec<Sent>,
     /// From one time that a packet goes out again to the next.
     interval: Duration,
-    budget: usize,
-    max_budget: usize,
+    budget: ResendBudget,
+}
+
+/// Bytes that may be sent again: half of what is sent for the first time, up to what may be sent again at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ResendBudget {
+    left: usize,
+    most: usize,
+}
+
+impl Default for ResendBudget {
+    fn default() -> Self {
+        Self { left: SentPackets::MAX_BURST, most: SentPackets::MAX_BURST }
+    }
+}
+
+impl ResendBudget {
+    /// So many bytes are sent for the first time.
+    pub(crate) fn grow(&mut self, bytes: usize) {
+        self.left = self.most.min(self.left.saturating_add(bytes / SHARE));
+    }
+
+    /// Takes the bytes of a packet that is sent again; `None` if there are not as many.
+    pub(crate) fn take(&mut self, bytes: usize) -> Option<()> {
+        self.left = self.left.checked_sub(bytes)?;
+        Some(())
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -47,8 +72,7 @@ impl SentPackets {
         Self {
             packets: vec![Sent::default(); count.clamp(1, 1 << 15).next_power_of_two()],
             interval: Self::INTERVAL,
-            budget: Self::MAX_BURST,
-            max_budget: Self::MAX_BURST,
+            budget: ResendBudget::default(),
         }
     }
 
@@ -60,15 +84,15 @@ impl SentPackets {
 
     /// Sets how many bytes may be sent again at once: as many as may be lost in a round trip.
     pub fn set_max_burst(&mut self, bytes: usize) {
-        self.max_budget = bytes;
-        self.budget = self.budget.min(bytes);
+        self.budget.most = bytes;
+        self.budget.left = self.budget.left.min(bytes);
     }
 
     /// Keeps a packet that is sent for the first time. It takes the place of one long sent. Bytes that are no RTP packet
     /// are not kept.
     pub fn insert(&mut self, packet: Bytes) {
         if let Some(sequence_number) = sequence_number(&packet) {
-            self.budget = self.max_budget.min(self.budget.saturating_add(packet.len() / SHARE));
+            self.budget.grow(packet.len());
             let at = usize::from(sequence_number) % self.packets.len();
             self.packets[at] = Sent { packet, again: None };
         }
@@ -84,7 +108,7 @@ impl SentPackets {
         {
             return None;
         }
-        self.budget = self.budget.checked_sub(sent.packet.len())?;
+        self.budget.take(sent.packet.len())?;
         sent.again = Some(now);
         Some(&sent.packet)
     }

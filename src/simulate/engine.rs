@@ -18,10 +18,10 @@ use super::policies::{Decider, Policy, Watched};
 use super::receiver::WindowReceiver;
 use super::sender::{Sender, ssrc_of};
 use crate::Time;
-use crate::congestion::{FeedbackConfig, PathState, ReceivePath};
-use crate::relay::{FrameReader, RefreshRequests};
+use crate::congestion::{FeedbackConfig, ReceivePath};
+use crate::relay::{FrameReader, RefreshRequests, network};
 use crate::rtp::RtpPacket;
-use crate::select::{DemandFold, Network, ReceiverId, Window};
+use crate::select::{DemandFold, ReceiverId, Window};
 use crate::session::{DESCRIPTOR_ID, TRANSPORT_ID};
 use crate::structure::{DecodeTarget, DecodeTargets, Refresh};
 
@@ -386,15 +386,5 @@ impl<'a> Simulation<'a> {
             sent_bytes: self.senders.iter().map(|sender| sender.bytes).collect(),
             encode_time: self.senders.iter().map(|s| Duration::from_micros(s.encode_us)).collect(),
         }
-    }
-}
-
-/// The state of a path, as selectors take it.
-fn network(path: PathState) -> Network {
-    Network {
-        available_bitrate: Some(path.bitrate),
-        round_trip: path.round_trip,
-        loss: path.loss,
-        queueing_delay: path.queueing_delay,
     }
 }
