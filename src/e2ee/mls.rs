@@ -1,6 +1,6 @@
 //! The keys of a call, agreed by Messaging Layer Security (RFC 9420, crate `openmls`).
 //!
-//! Everybody makes a [`Login`], with a key pair for this one call. One creates the [`Group`], the others send
+//! Everybody makes a [`Login`], with a key pair for this one call or one that the app keeps ([`Identity`]). One creates the [`Group`], the others send
 //! a key package to a member, who adds them: the commit goes to all members, the welcome to the newcomers, by
 //! the service that delivers the app's messages. That service sees no secret. It has to deliver commits to all
 //! members in the same order, and decides which of two commits counts if they cross.
@@ -28,8 +28,8 @@
 //! added or removed any more, and those who are left need another group. A newcomer is invited by the organizer alone,
 //! and compares its fingerprint: nothing else proves whose group it is ([`Group::organizer`]).
 //!
-//! [`Member::fingerprint`] lasts for as long as a login does: two people who compared it once know each other's
-//! signature keys for the call. The [`Code`] of an epoch proves that all who read the same digits have the same
+//! [`Member::fingerprint`] lasts for as long as a login does, or the identity that it was made with: two people who
+//! compared it once know each other's signature keys for the call, or for every call. The [`Code`] of an epoch proves that all who read the same digits have the same
 //! members and keys.
 //!
 //! The lifetimes of key packages are checked against the system's clock when they are made and added; nothing else in
@@ -96,6 +96,7 @@ use super::keys::KeyRing;
 pub use super::roster::{Breach, Change, Fingerprint, Member, Rules};
 use super::roster::{digits, write_digits};
 use super::secret::{BaseKey, Grant, Scope};
+pub use super::secret::{Identity, IdentityError};
 use crate::Time;
 pub use error::MlsError;
 use error::refused;

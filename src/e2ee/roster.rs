@@ -32,7 +32,7 @@ pub(super) fn write_digits(blocks: &[u32; BLOCKS], f: &mut fmt::Formatter<'_>) -
 }
 
 /// Sixty digits of one login: of its name and its signature key. They last for as long as the login does, over all
-/// epochs, and are no secret. A person can publish them before the call, and the others compare.
+/// epochs, or as long as its [`Identity`](super::mls::Identity), over all calls, and are no secret. A person can publish them before the call, and the others compare.
 ///
 /// Nobody can make another login with the same digits: that takes 2^199 tries.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -13,6 +13,7 @@ use super::error::{MlsError, refused};
 use super::organizer::EXTENSION;
 use crate::e2ee::attest::{LABEL, Sign};
 use crate::e2ee::roster::Fingerprint;
+use crate::e2ee::secret::Identity;
 
 /// The suite that every implementation of MLS has: X25519, AES-128-GCM, SHA-256, Ed25519.
 pub(super) const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
@@ -25,9 +26,9 @@ pub(super) fn capabilities() -> Capabilities {
     Capabilities::new(None, Some(&[SUITE]), Some(&[EXTENSION]), None, None)
 }
 
-/// A person about to take part in one call: a name, and a key pair made for the call.
+/// A person about to take part in one call: a name, and a key pair, made for the call or kept by the app.
 ///
-/// It cannot be copied or stored, and the group uses it up: a member who comes back needs another, with other keys.
+/// It cannot be copied or stored, and the group uses it up: a member who comes back needs another.
 pub struct Login {
     pub(super) provider: OpenMlsRustCrypto,
     /// Shared with attesters.
@@ -37,19 +38,30 @@ pub struct Login {
 }
 
 impl Login {
-    /// A new identity under a name, which the others see and the app has to vouch for. It can be used to join
+    /// A new key pair under a name, which the others see and the app has to vouch for. It can be used to join
     /// for `lifetime`, to the second and [`MAX_LIFETIME`] at most, by the system's clock. A call may last longer.
     ///
     /// # Errors
     /// If the system has no random numbers.
     pub fn new(name: &[u8], lifetime: Duration) -> Result<Self, MlsError> {
-        let signer =
-            SignatureKeyPair::new(SUITE.signature_algorithm()).map_err(refused("making a key pair"))?;
+        let identity = Identity::new().map_err(refused("making a key pair"))?;
+        Ok(Self::with_identity(name, lifetime, &identity))
+    }
+
+    /// As [`new`](Self::new), with a key pair that the app keeps: under the same name the person has the same
+    /// [`fingerprint`](Self::fingerprint) in every call.
+    ///
+    /// A group has one member of an identity at most: who comes back can be added once it was removed. An identity may be
+    /// in several groups at a time.
+    pub fn with_identity(name: &[u8], lifetime: Duration, identity: &Identity) -> Self {
+        let (private, public) = identity.keys();
+        let scheme = SUITE.signature_algorithm();
+        let signer = SignatureKeyPair::from_raw(scheme, private.to_vec(), public.to_vec());
         let credential = CredentialWithKey {
             credential: BasicCredential::new(name.to_vec()).into(),
             signature_key: signer.public().into(),
         };
-        Ok(Self { provider: OpenMlsRustCrypto::default(), signer: signer.into(), credential, lifetime })
+        Self { provider: OpenMlsRustCrypto::default(), signer: signer.into(), credential, lifetime }
     }
 
     /// The digits of this login, which the others see as [`Member::fingerprint`].
