@@ -1,3 +1,2 @@
 //! To come.
-
 fn main() {}
