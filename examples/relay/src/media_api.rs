@@ -100,6 +100,23 @@ pub enum MediaCommand {
     },
 }
 
+impl MediaCommand {
+    /// The meeting that it is about.
+    pub fn meeting(&self) -> MeetingKey {
+        let (Self::OpenMeeting { meeting }
+        | Self::CloseMeeting { meeting }
+        | Self::Join { meeting, .. }
+        | Self::Leave { meeting, .. }
+        | Self::Link { meeting, .. }
+        | Self::Publish { meeting, .. }
+        | Self::Unpublish { meeting, .. }
+        | Self::SetMuted { meeting, .. }
+        | Self::Cap { meeting, .. }
+        | Self::Report { meeting, .. }) = self;
+        *meeting
+    }
+}
+
 /// The longest report that the desk passes on, in bytes.
 pub const MAX_REPORT: usize = 16 * 1024;
 

@@ -9,7 +9,10 @@ use layercast::Time;
 use layercast::relay::{ParticipantId as SeatId, Room, RoomConfig, RoomOutput, StreamConfig, StreamKind};
 use layercast::rtp::rtcp;
 use layercast::select::{Cap, ReceiverReport, StreamId};
-use layercast_link::{Certificate, Link, LinkOutput, ufrag_of};
+use layercast_link::{Certificate, Description, Link, Media, Output as LinkOutput, Rtx, ufrag_of};
+use layercast_meeting::wire::{
+    FEEDBACK_SSRC, PADDING_SSRC, RELAY_SSRC, RTX_PAYLOAD_TYPE, payload_type, rtx_ssrc,
+};
 use layercast_meeting::{Bytes, Kind, LinkDescription, ParticipantId};
 
 use super::describe;
@@ -72,14 +75,85 @@ struct Seat {
     wake: Option<Instant>,
 }
 
+/// A stream of a meeting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stream {
+    id: u32,
+    owner: SeatId,
+    ssrc: u32,
+    kind: Kind,
+}
+
+impl Stream {
+    fn rtx(self) -> Rtx {
+        Rtx { ssrc: rtx_ssrc(self.ssrc), payload_type: RTX_PAYLOAD_TYPE }
+    }
+
+    fn original(self) -> Rtx {
+        Rtx { ssrc: self.ssrc, payload_type: payload_type(self.kind) }
+    }
+}
+
+impl Seat {
+    /// Has the link take a stream from its sender, or bring it to somebody else.
+    fn add_stream(&mut self, own: SeatId, stream: Stream) {
+        let Some(link) = &mut self.link else { return };
+        if stream.owner != own {
+            return link.send_rtx(stream.ssrc, stream.rtx());
+        }
+        let added = link
+            .expect_ssrc(stream.ssrc)
+            .and_then(|()| link.expect_rtx(stream.rtx().ssrc, stream.original()));
+        if let Err(error) = added {
+            tracing::warn!(participant = own.0, %error, "a stream of a link that had too many");
+        }
+    }
+
+    fn remove_stream(&mut self, own: SeatId, stream: Stream) {
+        if let Some(link) = self.link.as_mut().filter(|_| stream.owner == own) {
+            link.forget_ssrc(stream.ssrc);
+            link.forget_ssrc(stream.rtx().ssrc);
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Hall {
     meeting: MeetingKey,
     room: Room,
     seats: HashMap<SeatId, Seat>,
+    streams: Vec<Stream>,
     /// Something was handed to the room that it was not polled after.
     is_ready: bool,
     wake: Option<Instant>,
+}
+
+impl Hall {
+    fn publish(&mut self, now: Time, stream: Stream) {
+        let kind = match stream.kind {
+            Kind::Camera | Kind::Screen => StreamKind::Video { offer: None },
+            Kind::Audio => StreamKind::Audio,
+            Kind::Data => StreamKind::Data,
+        };
+        let config = StreamConfig { id: StreamId(stream.id), ssrc: stream.ssrc, kind };
+        if let Err(error) = self.room.publish(now, stream.owner, config) {
+            tracing::warn!(participant = stream.owner.0, %error, "a stream has no place in the room");
+            return;
+        }
+        self.streams.push(stream);
+        for (id, seat) in &mut self.seats {
+            seat.add_stream(*id, stream);
+        }
+    }
+
+    fn unpublish(&mut self, now: Time, id: u32) {
+        self.room.unpublish(now, StreamId(id));
+        let Some(at) = self.streams.iter().position(|stream| stream.id == id) else { return };
+        let stream = self.streams.swap_remove(at);
+        if let Some(seat) = self.seats.get_mut(&stream.owner) {
+            seat.remove_stream(stream.owner, stream);
+        }
+    }
 }
 
 /// The meetings of one thread.
@@ -100,7 +174,7 @@ pub struct Switchboard {
     link_timers: BinaryHeap<Reverse<(Instant, usize, SeatId)>>,
     outputs: VecDeque<Output>,
     /// Datagrams of links that wait in `outputs`: ICE and DTLS, which are few.
-    waiting: VecDeque<Vec<u8>>,
+    waiting: VecDeque<bytes::Bytes>,
     /// Kept so that a packet does not allocate.
     packet: Vec<u8>,
     statistics: Statistics,
@@ -114,8 +188,10 @@ impl Switchboard {
         start: Instant,
         certificate: Certificate,
         addresses: Vec<SocketAddr>,
-        config: RoomConfig,
+        mut config: RoomConfig,
     ) -> Self {
+        config.ssrc = RELAY_SSRC;
+        config.path.padding_ssrc = PADDING_SSRC;
         Self {
             thread,
             start,
@@ -187,25 +263,18 @@ impl Switchboard {
                 }
             }
             MediaCommand::Leave { participant, .. } => {
-                hall.room.leave(time, SeatId(participant.0));
-                self.unseat(at, SeatId(participant.0));
+                let id = SeatId(participant.0);
+                hall.room.leave(time, id);
+                self.unseat(at, id);
             }
             MediaCommand::Link { participant, description, reply, .. } => {
                 let result = self.link(now, at, SeatId(participant.0), &description).ok_or(LinkFailed);
                 self.outputs.push_back(Output::Event(MediaEvent::Link { reply, result }));
             }
             MediaCommand::Publish { participant, stream, ssrc, kind, .. } => {
-                let kind = match kind {
-                    Kind::Camera | Kind::Screen => StreamKind::Video { offer: None },
-                    Kind::Audio => StreamKind::Audio,
-                    Kind::Data => StreamKind::Data,
-                };
-                let stream = StreamConfig { id: StreamId(stream), ssrc, kind };
-                if let Err(error) = hall.room.publish(time, SeatId(participant.0), stream) {
-                    tracing::warn!(participant = participant.0, %error, "a stream has no place in the room");
-                }
+                hall.publish(time, Stream { id: stream, owner: SeatId(participant.0), ssrc, kind });
             }
-            MediaCommand::Unpublish { stream, .. } => hall.room.unpublish(time, StreamId(stream)),
+            MediaCommand::Unpublish { stream, .. } => hall.unpublish(time, stream),
             MediaCommand::SetMuted { stream, muted, .. } => hall.room.set_muted(StreamId(stream), muted),
             MediaCommand::Cap { participant, stream, max_spatial_id, .. } => {
                 let cap = Cap { max_spatial_id, ..Cap::default() };
@@ -227,8 +296,15 @@ impl Switchboard {
             self.halls.push(None);
             self.halls.len() - 1
         });
-        let room = Room::new(self.config.clone());
-        self.halls[at] = Some(Hall { meeting, room, seats: HashMap::new(), is_ready: false, wake: None });
+        let hall = Hall {
+            meeting,
+            room: Room::new(self.config.clone()),
+            seats: HashMap::new(),
+            streams: Vec::new(),
+            is_ready: false,
+            wake: None,
+        };
+        self.halls[at] = Some(hall);
         self.meetings.insert(meeting, at);
     }
 
@@ -245,8 +321,11 @@ impl Switchboard {
 
     /// Forgets a participant and its link.
     fn unseat(&mut self, at: usize, id: SeatId) {
-        let Some(seat) = self.halls[at].as_mut().and_then(|hall| hall.seats.remove(&id)) else { return };
-        self.unlink(&seat);
+        let Some(hall) = &mut self.halls[at] else { return };
+        hall.streams.retain(|stream| stream.owner != id);
+        if let Some(seat) = hall.seats.remove(&id) {
+            self.unlink(&seat);
+        }
     }
 
     fn unlink(&mut self, seat: &Seat) {
@@ -267,13 +346,19 @@ impl Switchboard {
     ) -> Option<LinkDescription> {
         let remote = describe::read(description)?;
         self.halls[at].as_ref()?.seats.get(&id)?;
-        let link = Link::relay(now, &self.certificate, Some(self.thread), remote, &self.addresses).ok()?;
-        let local = describe::write(link.description(), &self.addresses);
-        let seat = Seat {
-            ufrag: local.ufrag.clone(),
-            link: Some(link),
-            ..Seat::default()
-        };
+        let ufrag = describe::ufrag(self.thread)
+            .inspect_err(|error| tracing::error!(%error, "the system has no random numbers"))
+            .ok()?;
+        let local = Description::with_ufrag(ufrag, &self.certificate).ok()?;
+        let mut link = Link::relay(now, &self.certificate, &local, &remote).ok()?;
+        for ssrc in [FEEDBACK_SSRC, PADDING_SSRC] {
+            link.expect_ssrc(ssrc).ok()?;
+        }
+        let local = describe::write(&local, &self.addresses);
+        let mut seat = Seat { ufrag: local.ufrag.clone(), link: Some(link), ..Seat::default() };
+        for stream in &self.halls[at].as_ref()?.streams {
+            seat.add_stream(id, *stream);
+        }
         self.ufrags.insert(seat.ufrag.clone(), (at, id));
         let before = self.halls[at].as_mut()?.seats.insert(id, seat);
         if let Some(before) = before {
@@ -300,50 +385,47 @@ impl Switchboard {
         };
         let (at, id) = place;
         let link = self.halls[at].as_mut().and_then(|hall| hall.seats.get_mut(&id)?.link.as_mut());
-        if let Some(link) = link {
-            link.handle_datagram(now, from, datagram);
-            self.serve_link(now, place);
+        let Some(link) = link else { return };
+        match link.handle_datagram(now, from, datagram) {
+            Some(Media::Rtp(packet) | Media::Rtcp(packet)) => {
+                self.statistics.received += 1;
+                let time = self.time(now);
+                if let Some(hall) = &mut self.halls[at] {
+                    hall.room.handle_packet(time, id, &packet);
+                }
+                self.mark_ready(at);
+            }
+            None => self.serve_link(now, place),
         }
     }
 
     /// Hands on what a link has to say.
     fn serve_link(&mut self, now: Instant, place: Place) {
-        let time = self.time(now);
         let (at, id) = place;
-        let Some(hall) = &mut self.halls[at] else { return };
-        let Some(seat) = hall.seats.get_mut(&id) else { return };
+        let Some(seat) = self.halls[at].as_mut().and_then(|hall| hall.seats.get_mut(&id)) else { return };
         let Some(link) = &mut seat.link else { return };
         let mut fails = false;
         loop {
             match link.poll(now) {
-                LinkOutput::Transmit { to, datagram } => {
-                    let length = datagram.len();
-                    self.waiting.push_back(datagram.to_vec());
+                LinkOutput::Transmit(transmit) => {
+                    let (to, length) = (transmit.to, transmit.datagram.len());
+                    self.waiting.push_back(transmit.datagram);
                     self.outputs.push_back(Output::Transmit { to, length });
                 }
-                LinkOutput::Rtp(packet) | LinkOutput::Rtcp(packet) => {
-                    self.statistics.received += 1;
-                    hall.room.handle_packet(time, id, &packet);
-                    if !hall.is_ready {
-                        hall.is_ready = true;
-                        self.ready.push_back(at);
-                    }
-                }
                 LinkOutput::Connected => seat.is_connected = true,
-                LinkOutput::Disconnected => seat.is_connected = false,
-                LinkOutput::Failed(reason) => {
-                    tracing::debug!(participant = id.0, %reason, "a link failed");
+                LinkOutput::Closed(reason) => {
+                    tracing::debug!(participant = id.0, %reason, "a link closed");
                     fails = true;
-                }
-                LinkOutput::Timeout(wake) => {
-                    if wake != seat.wake
-                        && let Some(wake) = wake
-                    {
-                        self.link_timers.push(Reverse((wake, at, id)));
-                    }
-                    seat.wake = wake;
                     break;
                 }
+                LinkOutput::Timeout(wake) => {
+                    if seat.wake != Some(wake) {
+                        self.link_timers.push(Reverse((wake, at, id)));
+                        seat.wake = Some(wake);
+                    }
+                    break;
+                }
+                _ => {}
             }
         }
         let address = link.address().filter(|_| !fails);
@@ -383,10 +465,7 @@ impl Switchboard {
             // What was put off since is not due.
             let Some(seat) = seat.filter(|seat| seat.wake == Some(wake)) else { continue };
             seat.wake = None;
-            if let Some(link) = &mut seat.link {
-                link.handle_timeout(now);
-                self.serve_link(now, (at, id));
-            }
+            self.serve_link(now, (at, id));
         }
         while let Some(&Reverse((wake, at))) = self.hall_timers.peek().filter(|timer| timer.0.0 <= now) {
             self.hall_timers.pop();
@@ -435,17 +514,15 @@ impl Switchboard {
                     // Those who are away for a moment get nothing.
                     let Some(seat) = hall.seats.get_mut(&to) else { continue };
                     let (Some(link), Some(address)) = (&mut seat.link, seat.address) else { continue };
-                    let before = out.len();
                     let protected = if rtcp::is_rtcp(&self.packet) {
-                        link.protect_rtcp(&self.packet, out)
+                        link.protect_rtcp(&self.packet)
                     } else {
-                        link.protect_rtp(&self.packet, out)
+                        link.protect_rtp(&self.packet)
                     };
-                    if protected.is_err() {
-                        out.truncate(before);
-                        continue;
-                    }
-                    let length = out.len() - before;
+                    // A link that is not connected yet loses what is sent, as any path may.
+                    let Ok(datagram) = protected else { continue };
+                    out.extend_from_slice(&datagram);
+                    let length = datagram.len();
                     self.statistics.sent += 1;
                     self.statistics.sent_bytes += length as u64;
                     return Some(Output::Transmit { to: address, length });
