@@ -1,6 +1,7 @@
-//! An SFrame header that can be read means the same once it is written anew; so does a grant.
+//! An SFrame header that can be read means the same once it is written anew; so do a grant and an identity.
 #![no_main]
 
+use layercast::e2ee::mls::Identity;
 use layercast::e2ee::{Grant, Header};
 use libfuzzer_sys::fuzz_target;
 
@@ -12,5 +13,8 @@ fuzz_target!(|data: &[u8]| {
     }
     if let Ok(grant) = Grant::from_bytes(data) {
         assert_eq!(&grant.to_bytes()[..], data);
+    }
+    if let Ok(identity) = Identity::from_bytes(data) {
+        assert_eq!(identity.as_bytes(), data);
     }
 });

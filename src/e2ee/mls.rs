@@ -1,6 +1,6 @@
 //! The keys of a call, agreed by Messaging Layer Security (RFC 9420, crate `openmls`).
 //!
-//! Everybody makes a [`Login`], with a key pair for this one call. One creates the [`Group`], the others send
+//! Everybody makes a [`Login`], with a key pair for this one call or one that the app keeps ([`Identity`]). One creates the [`Group`], the others send
 //! a key package to a member, who adds them: the commit goes to all members, the welcome to the newcomers, by
 //! the service that delivers the app's messages. That service sees no secret. It has to deliver commits to all
 //! members in the same order, and decides which of two commits counts if they cross.
@@ -16,8 +16,20 @@
 //!
 //! A member that refuses a commit that the others accept stays behind in the old epoch, by itself.
 //!
-//! [`Member::fingerprint`] lasts for as long as a login does: two people who compared it once know each other's
-//! signature keys for the call. The [`Code`] of an epoch proves that all who read the same digits have the same
+//! # An organizer
+//! A group may have an organizer, at first its creator ([`Login::create_as_organizer`]). Then only the organizer adds
+//! members, removes others and [hands over](Group::hand_over) its role; everybody may renew its own keys, and commit
+//! that others leave who want to. Every member refuses a commit that does more ([`Breach`]), so that neither the
+//! service nor a member can appoint itself or anybody else. The service cannot tell such a commit from another: it must
+//! not count a commit that members refuse, or a member could keep the group in its epoch by one.
+//!
+//! The organizer stands in the group's context, which is part of the keys of each epoch. It is always a member: it
+//! cannot leave before it has handed over, and who has it from then on can remove it. If its device is lost, nobody can be
+//! added or removed any more, and those who are left need another group. A newcomer is invited by the organizer alone,
+//! and compares its fingerprint: nothing else proves whose group it is ([`Group::organizer`]).
+//!
+//! [`Member::fingerprint`] lasts for as long as a login does, or the identity that it was made with: two people who
+//! compared it once know each other's signature keys for the call, or for every call. The [`Code`] of an epoch proves that all who read the same digits have the same
 //! members and keys.
 //!
 //! The lifetimes of key packages are checked against the system's clock when they are made and added; nothing else in
@@ -66,141 +78,64 @@
 //! # }
 //! ```
 
+mod error;
+mod login;
+mod organizer;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openmls::prelude::tls_codec::{Deserialize as _, Serialize as _};
 use openmls::prelude::*;
-use openmls_basic_credential::SignatureKeyPair;
-use openmls_rust_crypto::OpenMlsRustCrypto;
 use subtle::ConstantTimeEq;
 
 use super::agreement::{Agreement, CipherSuite};
-use super::attest::{Attester, LABEL, SenderIdentity, Sign};
+use super::attest::{Attester, SenderIdentity};
 use super::issue::SenderKeys;
 use super::keys::KeyRing;
 pub use super::roster::{Breach, Change, Fingerprint, Member, Rules};
 use super::roster::{digits, write_digits};
 use super::secret::{BaseKey, Grant, Scope};
+pub use super::secret::{Identity, IdentityError};
 use crate::Time;
-
-/// The suite that every implementation of MLS has: X25519, AES-128-GCM, SHA-256, Ed25519.
-const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
+pub use error::MlsError;
+use error::refused;
+pub use login::{Login, MAX_LIFETIME};
+use login::{SUITE, capabilities, decode, encode};
 
 /// The shortest time for which a key package has to last when [`Group::add`] takes it, so that its owner has time to
 /// join: a minute.
 pub const MIN_LIFETIME: Duration = Duration::from_secs(60);
 
-/// The longest lifetime of a [`Login`], and of a key package that [`Group::add`] takes: 84 days.
-pub const MAX_LIFETIME: Duration = Duration::from_secs(84 * 24 * 60 * 60);
-
-/// Why an operation of MLS failed. The group is as it was.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum MlsError {
-    /// The bytes are no such message of MLS.
-    #[error("not a {0} of MLS")]
-    Malformed(&'static str),
-    /// It is a message of MLS that has no place in a call, or that no member sent.
-    #[error("a message of MLS that has no place here")]
-    Unexpected,
-    /// The keys of this epoch are in use already: one sender, one set of keys.
-    #[error("the sender keys of epoch {epoch} are in use")]
-    InUse {
-        /// The epoch.
-        epoch: u64,
-    },
-    /// A member did what has no place in a call, or what the [`Rules`] forbid.
-    #[error("member {member} {breach}")]
-    Forbidden {
-        /// The member's index: our own, if we were about to do it.
-        member: u32,
-        /// What it did.
-        breach: Breach,
-    },
-    /// A key package is over within [`MIN_LIFETIME`], or has not begun, or lasts for longer than [`MAX_LIFETIME`].
-    #[error("the key package of {} is not in time: it is over, or lasts too long", name.escape_ascii())]
-    Lifetime {
-        /// The name in it.
-        name: Vec<u8>,
-    },
-    /// A commit of our own waits for [`Group::merge`] or [`Group::discard`].
-    #[error("a commit of our own is not merged yet")]
-    Pending,
-    /// The protocol does not allow it: say the message is of another epoch, or its signature is wrong.
-    #[error("{what}: {source}")]
-    Refused {
-        /// The operation.
-        what: &'static str,
-        /// The reason.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-}
-
-/// Names what failed.
-fn refused<E: std::error::Error + Send + Sync + 'static>(what: &'static str) -> impl FnOnce(E) -> MlsError {
-    move |source| MlsError::Refused { what, source: Box::new(source) }
-}
-
-/// A person about to take part in one call: a name, and a key pair made for the call.
-///
-/// It cannot be copied or stored, and the group uses it up: a member who comes back needs another, with other keys.
-pub struct Login {
-    provider: OpenMlsRustCrypto,
-    /// Shared with attesters.
-    signer: Arc<SignatureKeyPair>,
-    credential: CredentialWithKey,
-    lifetime: Duration,
-}
-
 impl Login {
-    /// A new identity under a name, which the others see and the app has to vouch for. It can be used to join
-    /// for `lifetime`, to the second and [`MAX_LIFETIME`] at most, by the system's clock. A call may last longer.
-    ///
-    /// # Errors
-    /// If the system has no random numbers.
-    pub fn new(name: &[u8], lifetime: Duration) -> Result<Self, MlsError> {
-        let signer =
-            SignatureKeyPair::new(SUITE.signature_algorithm()).map_err(refused("making a key pair"))?;
-        let credential = CredentialWithKey {
-            credential: BasicCredential::new(name.to_vec()).into(),
-            signature_key: signer.public().into(),
-        };
-        Ok(Self { provider: OpenMlsRustCrypto::default(), signer: signer.into(), credential, lifetime })
-    }
-
-    /// The digits of this login, which the others see as [`Member::fingerprint`].
-    pub fn fingerprint(&self) -> Fingerprint {
-        let CredentialWithKey { credential, signature_key } = &self.credential;
-        Fingerprint::new(signature_key.as_slice(), credential.serialized_content())
-    }
-
-    /// A KeyPackage as an MLSMessage: a member needs it to add us, and can use it once.
-    ///
-    /// # Errors
-    /// If the system has no random numbers.
-    pub fn key_package(&self) -> Result<Vec<u8>, MlsError> {
-        self.key_package_lasting(self.lifetime())
-    }
-
-    fn key_package_lasting(&self, lifetime: Lifetime) -> Result<Vec<u8>, MlsError> {
-        let bundle = KeyPackage::builder()
-            .key_package_lifetime(lifetime)
-            .build(SUITE, &self.provider, &*self.signer, self.credential.clone())
-            .map_err(refused("making a key package"))?;
-        encode(&MlsMessageOut::from(bundle.into_key_package()))
-    }
-
     /// Creates a group, with us as its only member.
     ///
     /// # Errors
     /// If the system has no random numbers.
     pub fn create(self, agreement: Agreement) -> Result<Group, MlsError> {
+        self.create_with(agreement, Extensions::empty())
+    }
+
+    /// Creates a group, with us as its only member and its [organizer](Group::organizer).
+    ///
+    /// # Errors
+    /// If the system has no random numbers.
+    pub fn create_as_organizer(self, agreement: Agreement) -> Result<Group, MlsError> {
+        let extensions = organizer::naming(self.signer.public());
+        self.create_with(agreement, extensions)
+    }
+
+    fn create_with(
+        self,
+        agreement: Agreement,
+        extensions: Extensions<GroupContext>,
+    ) -> Result<Group, MlsError> {
         let config = MlsGroupCreateConfig::builder()
             .ciphersuite(SUITE)
             .use_ratchet_tree_extension(true)
             .lifetime(self.lifetime())
+            .capabilities(capabilities())
+            .with_group_context_extensions(extensions)
             .build();
         let group = MlsGroup::new(&self.provider, &*self.signer, &config, self.credential.clone())
             .map_err(refused("making a group"))?;
@@ -208,41 +143,27 @@ impl Login {
     }
 
     /// Joins the group of a member who added our key package. Nobody but that member vouches for the others: the app
-    /// looks at [`Group::members`]. Their lifetimes are not checked, since they are in the group.
+    /// looks at [`Group::members`], and at the [`Group::organizer`] if it is to have one. Their lifetimes are not checked,
+    /// since they are in the group.
     ///
     /// # Errors
-    /// If the welcome is not for us, or not sound.
+    /// If the welcome is not for us, or not sound. [`MlsError::NotOrganizers`] if the group has an organizer, and the
+    /// welcome is another member's.
     pub fn join(self, agreement: Agreement, welcome: &[u8]) -> Result<Group, MlsError> {
         let MlsMessageBodyIn::Welcome(welcome) = decode(welcome, "welcome")?.extract() else {
             return Err(MlsError::Malformed("welcome"));
         };
         let config = MlsGroupJoinConfig::builder().use_ratchet_tree_extension(true).build();
-        let group = StagedWelcome::build_from_welcome(&self.provider, &config, welcome)
+        let staged = StagedWelcome::build_from_welcome(&self.provider, &config, welcome)
             .and_then(|builder| builder.skip_lifetime_validation().build())
-            .and_then(|staged| staged.into_group(&self.provider))
             .map_err(refused("joining"))?;
+        let organizer = organizer::named_by(staged.group_context().extensions());
+        let sender = staged.welcome_sender().map_err(refused("joining"))?;
+        if organizer.is_some_and(|organizer| organizer != sender.signature_key().as_slice()) {
+            return Err(MlsError::NotOrganizers);
+        }
+        let group = staged.into_group(&self.provider).map_err(refused("joining"))?;
         Ok(Group::new(self, group, agreement))
-    }
-
-    #[cfg(test)]
-    pub(super) fn key_package_for(&self, lifetime: Lifetime) -> Vec<u8> {
-        self.key_package_lasting(lifetime).unwrap()
-    }
-
-    #[cfg(test)]
-    pub(super) fn parts(&self) -> (&CredentialWithKey, &SignatureKeyPair) {
-        (&self.credential, &self.signer)
-    }
-
-    /// From now on. openmls adds to the seconds since 1970 without a check.
-    fn lifetime(&self) -> Lifetime {
-        Lifetime::new(self.lifetime.min(MAX_LIFETIME).as_secs())
-    }
-}
-
-impl fmt::Debug for Login {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Login").field("credential", &self.credential.credential).finish_non_exhaustive()
     }
 }
 
@@ -345,6 +266,17 @@ impl Group {
         })
     }
 
+    /// The organizer, if the group was [created with one](Login::create_as_organizer): the one member who may add members,
+    /// remove others and name another organizer. It stands in the group's context (RFC 9420, section 8.1), on which all
+    /// members of an epoch agree.
+    ///
+    /// Nobody but its founder vouches for a group: the app of a joiner compares the organizer's
+    /// [`fingerprint`](Member::fingerprint) to one that it knows.
+    pub fn organizer(&self) -> Option<Member> {
+        let key = organizer::named_by(self.group.extensions())?;
+        self.members().find(|member| member.signature_key == key)
+    }
+
     /// Adds the owners of key packages, and removes the members who want to leave. It takes effect with
     /// [`merge`](Self::merge).
     ///
@@ -376,7 +308,7 @@ impl Group {
                 Ok(key_package)
             })
             .collect::<Result<Vec<_>, _>>()?;
-        self.stage(|builder| builder.propose_adds(key_packages.iter().cloned()))
+        self.stage(|builder| Ok(builder.propose_adds(key_packages.iter().cloned())))
     }
 
     /// Removes members, and those who want to leave. It takes effect with [`merge`](Self::merge).
@@ -385,7 +317,7 @@ impl Group {
     /// If there is no such member, or a commit of ours waits for `merge`.
     pub fn remove(&mut self, members: &[u32]) -> Result<Commit, MlsError> {
         let members = members.iter().copied().map(LeafNodeIndex::new);
-        self.stage(|builder| builder.propose_removals(members.clone()))
+        self.stage(|builder| Ok(builder.propose_removals(members.clone())))
     }
 
     /// Removes the members who want to leave. It takes effect with [`merge`](Self::merge).
@@ -393,7 +325,7 @@ impl Group {
     /// # Errors
     /// If a commit of ours waits for `merge`.
     pub fn commit(&mut self) -> Result<Commit, MlsError> {
-        self.stage(|builder| builder)
+        self.stage(|builder| Ok(builder))
     }
 
     /// Begins a new epoch with new keys of our own, so that a thief of the old ones is shut out, and removes the
@@ -402,13 +334,29 @@ impl Group {
     /// # Errors
     /// If a commit of ours waits for `merge`.
     pub fn update(&mut self) -> Result<Commit, MlsError> {
-        self.stage(|builder| builder.force_self_update(true))
+        self.stage(|builder| Ok(builder.force_self_update(true)))
+    }
+
+    /// Makes another member the [organizer](Self::organizer), and removes the members who want to leave. It takes effect
+    /// with [`merge`](Self::merge).
+    ///
+    /// # Errors
+    /// [`MlsError::Forbidden`] if we are not the organizer, or if there is no such member or it wants to leave; or if a
+    /// commit of ours waits for `merge`.
+    pub fn hand_over(&mut self, member: u32) -> Result<Commit, MlsError> {
+        let next = self.group.member_at(LeafNodeIndex::new(member));
+        let Some(next) = next.filter(|_| self.organizer().is_some()) else {
+            let breach = if self.organizer().is_some() { Breach::NoOrganizer } else { Breach::Appoints };
+            return Err(MlsError::Forbidden { member: self.member(), breach });
+        };
+        let extensions = organizer::naming(&next.signature_key);
+        self.stage(|builder| builder.propose_group_context_extensions(extensions.clone()))
     }
 
     /// Builds a commit with the proposals to leave, and without them if they are what it fails by.
     fn stage(
         &mut self,
-        what: impl Fn(CommitBuilder<'_, Initial>) -> CommitBuilder<'_, Initial>,
+        what: impl Fn(CommitBuilder<'_, Initial>) -> Result<CommitBuilder<'_, Initial>, CreateCommitError>,
     ) -> Result<Commit, MlsError> {
         if self.group.pending_commit().is_some() {
             return Err(MlsError::Pending);
@@ -423,11 +371,12 @@ impl Group {
 
     fn stage_once(
         &mut self,
-        what: impl Fn(CommitBuilder<'_, Initial>) -> CommitBuilder<'_, Initial>,
+        what: impl Fn(CommitBuilder<'_, Initial>) -> Result<CommitBuilder<'_, Initial>, CreateCommitError>,
         with_proposals: bool,
     ) -> Result<Commit, MlsError> {
         let (provider, failed) = (&self.login.provider, "committing");
         let bundle = what(self.group.commit_builder().consume_proposal_store(with_proposals))
+            .map_err(refused(failed))?
             .load_psks(provider.storage())
             .map_err(refused(failed))?
             .build(provider.rand(), provider.crypto(), &*self.login.signer, |_| true)
@@ -435,11 +384,17 @@ impl Group {
             .stage_commit(provider)
             .map_err(refused(failed))?;
         let pending = self.group.pending_commit().ok_or(MlsError::Unexpected)?;
-        let change = self.change(pending, self.group.own_leaf_index())?;
-        if let Err(forbidden) = self.check(&change) {
-            self.discard()?;
-            return Err(forbidden);
-        }
+        let change = self.change(pending, self.group.own_leaf_index()).and_then(|change| {
+            self.check(&change)?;
+            Ok(change)
+        });
+        let change = match change {
+            Ok(change) => change,
+            Err(forbidden) => {
+                self.discard()?;
+                return Err(forbidden);
+            }
+        };
         let welcome = bundle.to_welcome_msg().map(|welcome| encode(&welcome)).transpose()?;
         Ok(Commit { commit: encode(bundle.commit())?, welcome: welcome.unwrap_or_default(), change })
     }
@@ -453,12 +408,23 @@ impl Group {
         let of_leaf = |index, leaf: &LeafNode| {
             Member::new(index, leaf.credential().serialized_content(), leaf.signature_key().as_slice())
         };
-        let mut leavers = Vec::new();
+        let (mut leavers, mut at_own_wish) = (Vec::new(), Vec::new());
         let mut newcomers = Vec::new();
+        let mut named = None;
         for queued in commit.queued_proposals() {
             match queued.proposal() {
-                Proposal::Remove(remove) => leavers.push(remove.removed().u32()),
+                Proposal::Remove(remove) => {
+                    leavers.push(remove.removed().u32());
+                    if *queued.sender() == Sender::Member(remove.removed()) {
+                        at_own_wish.push(remove.removed().u32());
+                    }
+                }
                 Proposal::Add(add) => newcomers.push(add.key_package().leaf_node()),
+                Proposal::GroupContextExtensions(new)
+                    if organizer::is_handed_over(self.group.extensions(), new.extensions()) =>
+                {
+                    named = organizer::named_by(new.extensions());
+                }
                 _ => return Err(MlsError::Forbidden { member, breach: Breach::Content }),
             }
         }
@@ -467,14 +433,30 @@ impl Group {
             .map(|leaf| of_leaf(member, leaf))
             .filter(|after| *after != committer)
             .map(|after| (committer.clone(), after));
-        let removed = before.extract_if(.., |before| leavers.contains(&before.index)).collect();
+        let removed: Vec<_> = before.extract_if(.., |before| leavers.contains(&before.index)).collect();
+        let left = removed.iter().filter(|it| at_own_wish.contains(&it.index)).cloned().collect();
         // RFC 9420, section 12.1.1: each takes the leftmost leaf that is free.
         let mut added: Vec<Member> = Vec::new();
         let mut free = (0..).filter(|index| before.iter().all(|member| member.index != *index));
         for leaf in newcomers {
             added.push(of_leaf(free.next().ok_or(MlsError::Unexpected)?, leaf));
         }
-        Ok(Change { epoch: commit.epoch().as_u64(), committer, added, removed, renamed })
+        // Members now and in the next epoch.
+        if let Some((before_it, after)) = &renamed {
+            before.iter_mut().filter(|it| *it == before_it).for_each(|it| it.clone_from(after));
+        }
+        let staying = |key: &[u8]| before.iter().find(|it| it.signature_key == key).cloned();
+        let organizer = named.and_then(staying);
+        let change =
+            Change { epoch: commit.epoch().as_u64(), committer, added, removed, left, renamed, organizer };
+        if let Some(organizer) = self.organizer() {
+            let next = named.unwrap_or(&organizer.signature_key);
+            let has_next = staying(next).is_some();
+            if let Some(breach) = change.breach_of_organizing(&organizer, named.is_some(), has_next) {
+                return Err(MlsError::Forbidden { member, breach });
+            }
+        }
+        Ok(change)
     }
 
     /// Refuses what the rules forbid.
@@ -519,11 +501,21 @@ impl Group {
     /// Proposes that we leave. Another member has to commit it, since we must not know the new keys.
     ///
     /// # Errors
-    /// If a commit of ours waits for [`merge`](Self::merge).
+    /// If a commit of ours waits for [`merge`](Self::merge). [`MlsError::Forbidden`] if we are the organizer, who
+    /// [hands over](Self::hand_over) first.
     pub fn leave(&mut self) -> Result<Vec<u8>, MlsError> {
+        self.check_leaver(self.member())?;
         let message =
             self.group.leave_group(&self.login.provider, &*self.login.signer).map_err(refused("leaving"))?;
         encode(&message)
+    }
+
+    /// The organizer stays until it has handed over.
+    fn check_leaver(&self, member: u32) -> Result<(), MlsError> {
+        if self.organizer().is_some_and(|organizer| organizer.index == member) {
+            return Err(MlsError::Forbidden { member, breach: Breach::NoOrganizer });
+        }
+        Ok(())
     }
 
     /// Reads a message of another member: its wish to leave, or a commit, which takes effect with
@@ -531,7 +523,8 @@ impl Group {
     ///
     /// # Errors
     /// If the message is not sound, not of this epoch, or not of a member. [`MlsError::Forbidden`] if a member
-    /// proposes anything else than to leave, which is not kept, or commits anything else than members and keys.
+    /// proposes anything else than to leave, which is not kept, or commits anything else than members and keys, or what
+    /// only the organizer may.
     pub fn process(&mut self, message: &[u8]) -> Result<Processed, MlsError> {
         let message = decode(message, "message")?;
         let message = message.try_into_protocol_message().map_err(|_| MlsError::Unexpected)?;
@@ -551,6 +544,7 @@ impl Group {
                 if !leaves(&proposal) {
                     return Err(MlsError::Forbidden { member, breach: Breach::Proposal });
                 }
+                self.check_leaver(member)?;
                 // One of each member suffices, so that no member fills the memory of the others.
                 if !self.group.pending_proposals().any(leaves) {
                     self.group
@@ -661,7 +655,10 @@ impl Group {
     }
 
     #[cfg(test)]
-    pub(super) fn parts(&mut self) -> (&mut MlsGroup, &OpenMlsRustCrypto, &SignatureKeyPair) {
+    pub(super) fn parts(
+        &mut self,
+    ) -> (&mut MlsGroup, &openmls_rust_crypto::OpenMlsRustCrypto, &openmls_basic_credential::SignatureKeyPair)
+    {
         (&mut self.group, &self.login.provider, &self.login.signer)
     }
 
@@ -711,34 +708,3 @@ impl PartialEq for Code {
 }
 
 impl Eq for Code {}
-
-impl Sign for SignatureKeyPair {
-    fn sign_attestation(&self, content: Vec<u8>) -> Option<[u8; 64]> {
-        let signature = Attestation(content).sign(self).ok()?;
-        // Behind its length.
-        signature.tls_serialize_detached().ok()?.last_chunk().copied()
-    }
-}
-
-/// What an attester signs.
-struct Attestation(Vec<u8>);
-
-impl Signable for Attestation {
-    type SignedOutput = Signature;
-
-    fn unsigned_payload(&self) -> Result<Vec<u8>, tls_codec::Error> {
-        Ok(self.0.clone())
-    }
-
-    fn label(&self) -> &str {
-        LABEL
-    }
-}
-
-fn encode(message: &MlsMessageOut) -> Result<Vec<u8>, MlsError> {
-    message.tls_serialize_detached().map_err(refused("writing a message"))
-}
-
-fn decode(bytes: &[u8], what: &'static str) -> Result<MlsMessageIn, MlsError> {
-    MlsMessageIn::tls_deserialize_exact(bytes).map_err(|_| MlsError::Malformed(what))
-}

@@ -32,7 +32,7 @@ pub(super) fn write_digits(blocks: &[u32; BLOCKS], f: &mut fmt::Formatter<'_>) -
 }
 
 /// Sixty digits of one login: of its name and its signature key. They last for as long as the login does, over all
-/// epochs, and are no secret. A person can publish them before the call, and the others compare.
+/// epochs, or as long as its [`Identity`](super::mls::Identity), over all calls, and are no secret. A person can publish them before the call, and the others compare.
 ///
 /// Nobody can make another login with the same digits: that takes 2^199 tries.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -93,9 +93,13 @@ pub struct Change {
     pub added: Vec<Member>,
     /// The members that it removes.
     pub removed: Vec<Member>,
+    /// Those of them who leave at their own wish.
+    pub left: Vec<Member>,
     /// The member that it gives another name or another signature key, before and after. MLS lets a commit do that to
     /// its committer alone.
     pub renamed: Option<(Member, Member)>,
+    /// The member to whom the organizer hands over.
+    pub organizer: Option<Member>,
 }
 
 impl Change {
@@ -120,6 +124,26 @@ impl Change {
     }
 }
 
+impl Change {
+    /// The rule of a group with this organizer that it breaks, if it names an organizer or does not, and if whoever is
+    /// the organizer behind it is a member then.
+    pub(super) fn breach_of_organizing(
+        &self,
+        organizer: &Member,
+        names: bool,
+        has_next: bool,
+    ) -> Option<Breach> {
+        let is_organizers = self.committer.index == organizer.index;
+        match self {
+            _ if is_organizers => (!has_next).then_some(Breach::NoOrganizer),
+            _ if names => Some(Breach::Appoints),
+            _ if !self.added.is_empty() => Some(Breach::Adds),
+            _ if self.removed.len() > self.left.len() => Some(Breach::Removes),
+            _ => (!has_next).then_some(Breach::NoOrganizer),
+        }
+    }
+}
+
 /// What commits may do in a group. Those of others that do more are refused, and our own are not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[allow(clippy::exhaustive_structs)] // Apps build it with `..Rules::default()`.
@@ -138,7 +162,7 @@ pub enum Breach {
     /// It proposed something else than to leave by itself.
     #[error("proposes something else than to leave")]
     Proposal,
-    /// It committed something else than to add and remove members and to renew its own keys.
+    /// It committed something else than to add and remove members, to renew its own keys and to hand over.
     #[error("commits something else than members and its own keys")]
     Content,
     /// It gave itself another name, or another signature key.
@@ -155,4 +179,17 @@ pub enum Breach {
         /// The name.
         name: Vec<u8>,
     },
+    /// It added somebody to a group with an organizer, and is not the organizer.
+    #[error("adds a member and is not the organizer")]
+    Adds,
+    /// It removed somebody who did not ask for it from a group with an organizer, and is not the organizer.
+    #[error("removes a member and is not the organizer")]
+    Removes,
+    /// It named an organizer, and is not the organizer.
+    #[error("names an organizer and is not the organizer")]
+    Appoints,
+    /// It left a group with an organizer without one: the organizer leaves, changes its key, or hands over to somebody
+    /// who is not a member before and after the commit.
+    #[error("leaves the group without its organizer")]
+    NoOrganizer,
 }

@@ -5,6 +5,7 @@ use std::ops::{Deref, RangeInclusive};
 
 use hkdf::Hkdf;
 use ring::rand::{SecureRandom, SystemRandom};
+use ring::signature::{Ed25519KeyPair, KeyPair};
 use sha2::{Sha256, Sha512};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -106,6 +107,74 @@ impl fmt::Debug for BaseKey {
 #[error("the system has no random numbers")]
 #[non_exhaustive]
 pub struct NoRandomness;
+
+/// The bytes of a seed and of a public key of Ed25519.
+const ED25519: usize = 32;
+
+/// A key pair that outlives a call: an app that keeps it lets the others recognise a person in every call, by the same
+/// [`Fingerprint`](super::mls::Fingerprint) under the same name.
+///
+/// Who has the bytes can pose as the person. Keep them where the system keeps passwords, or encrypted. Members of several
+/// calls can tell that it is the same person, and so can whoever sees its key packages.
+///
+/// It is wiped when it is dropped, and does not show in Debug output.
+#[derive(Clone)]
+pub struct Identity(Zeroizing<Vec<u8>>);
+
+/// The bytes are no [`Identity`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no key pair of an identity")]
+#[non_exhaustive]
+pub struct IdentityError;
+
+impl Identity {
+    /// A new key pair of Ed25519, from the random numbers of the system.
+    ///
+    /// # Errors
+    /// If the system has none.
+    pub fn new() -> Result<Self, NoRandomness> {
+        let mut bytes = Zeroizing::new(vec![0; 2 * ED25519]);
+        let (seed, public) = bytes.split_at_mut(ED25519);
+        SystemRandom::new().fill(seed).map_err(|_| NoRandomness)?;
+        let written = public_key_on_stack(seed).map(|key| public.copy_from_slice(&key));
+        wipe_stack();
+        written.map(|()| Self(bytes)).ok_or(NoRandomness)
+    }
+
+    /// 64 bytes, to be kept by the app: the seed (RFC 8032, section 5.1.5) and the public key.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Reads the bytes that [`as_bytes`](Self::as_bytes) gave.
+    ///
+    /// # Errors
+    /// If they are others, such as by damage: the two keys have to belong together.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, IdentityError> {
+        let (seed, public) = bytes.split_at_checked(ED25519).ok_or(IdentityError)?;
+        let belongs = public_key_on_stack(seed).is_some_and(|key| key == public);
+        wipe_stack();
+        belongs.then(|| Self(Zeroizing::new(bytes.to_vec()))).ok_or(IdentityError)
+    }
+
+    /// The private key and the public one.
+    pub(super) fn keys(&self) -> (&[u8], &[u8]) {
+        self.0.split_at(ED25519)
+    }
+}
+
+/// The public key of a seed.
+#[inline(never)]
+fn public_key_on_stack(seed: &[u8]) -> Option<[u8; ED25519]> {
+    let pair = Ed25519KeyPair::from_seed_unchecked(seed).ok()?;
+    pair.public_key().as_ref().try_into().ok()
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Identity(..)")
+    }
+}
 
 /// Which key ids a [`Grant`] opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

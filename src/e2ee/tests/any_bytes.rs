@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use sframe::header::SframeHeader;
 
 use super::*;
+use crate::e2ee::mls::{Identity, IdentityError};
 
 proptest! {
     /// As the crate `sframe` reads it.
@@ -58,5 +59,18 @@ proptest! {
         if let Ok(grant) = Grant::from_bytes(&bytes) {
             prop_assert_eq!(&grant.to_bytes()[..], &bytes[..]);
         }
+    }
+
+    /// The private and the public key belong together, or they are no identity.
+    #[test]
+    fn identities_of_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..130), at in 0usize..64, bit in 0..8) {
+        prop_assert!(Identity::from_bytes(&bytes).is_err());
+        let identity = Identity::new().unwrap();
+        let mut kept = identity.as_bytes().to_vec();
+        let same = Identity::from_bytes(&kept).unwrap();
+        prop_assert_eq!(same.as_bytes(), identity.as_bytes());
+        prop_assert_eq!(Identity::from_bytes(&kept[..at]).err(), Some(IdentityError));
+        kept[at] ^= 1_u8 << bit;
+        prop_assert_eq!(Identity::from_bytes(&kept).err(), Some(IdentityError));
     }
 }

@@ -22,15 +22,15 @@ pub(super) fn group<const N: usize>(names: [&str; N]) -> [Group; N] {
     groups.try_into().unwrap_or_else(|_| panic!("as many as names"))
 }
 
-fn names(group: &Group) -> Vec<Vec<u8>> {
+pub(super) fn names(group: &Group) -> Vec<Vec<u8>> {
     group.members().map(|member| member.name).collect()
 }
 
-fn key_package(name: &str) -> Vec<u8> {
+pub(super) fn key_package(name: &str) -> Vec<u8> {
     Login::new(name.as_bytes(), DAY).unwrap().key_package().unwrap()
 }
 
-fn their_key_package(group: &mut Group, bytes: &[u8]) -> KeyPackage {
+pub(super) fn their_key_package(group: &mut Group, bytes: &[u8]) -> KeyPackage {
     let (_, provider, _) = group.parts();
     let message = MlsMessageIn::tls_deserialize_exact(bytes).unwrap();
     let MlsMessageBodyIn::KeyPackage(key_package) = message.extract() else { panic!("no key package") };
@@ -38,7 +38,7 @@ fn their_key_package(group: &mut Group, bytes: &[u8]) -> KeyPackage {
 }
 
 /// A commit as a member makes it who keeps no rule.
-fn commit_anyhow(
+pub(super) fn commit_anyhow(
     group: &mut Group,
     what: impl FnOnce(CommitBuilder<'_, Initial>) -> CommitBuilder<'_, Initial>,
 ) -> Vec<u8> {

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 
 use super::*;
 use crate::e2ee::cipher::Cipher;
+use crate::e2ee::mls::Identity;
 use crate::e2ee::secret::wipe_stack;
 
 /// How much of the stack is searched: more than any function here uses.
@@ -49,4 +50,8 @@ fn no_key_is_left_on_the_stack() {
     let derived = keys.grant().part(&agreed, 0, Context(0)).unwrap().unwrap();
     let derived = derived.base_key.expose().to_vec();
     assert!(!found_below(&derived[..16], &memory, &mut stack));
+    let identity = Identity::new().unwrap();
+    assert!(!found_below(&identity.as_bytes()[..16], &memory, &mut stack));
+    let identity = Identity::from_bytes(identity.as_bytes()).unwrap();
+    assert!(!found_below(&identity.as_bytes()[..16], &memory, &mut stack));
 }

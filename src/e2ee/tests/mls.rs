@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 
 use super::*;
-use crate::e2ee::mls::{Commit, Group, Login, MlsError, Outcome, PendingCommit, Processed};
+use crate::e2ee::mls::{Commit, Group, Identity, Login, MlsError, Outcome, PendingCommit, Processed};
 
 /// A member of a call, with the keys of every epoch that it was in.
 struct Member {
@@ -192,4 +192,34 @@ fn the_longest_lifetime() {
     let mut alice = Login::new(b"alice", Duration::MAX).unwrap().create(Agreement::default()).unwrap();
     let bob = Login::new(b"bob", Duration::MAX).unwrap();
     alice.add(&[&bob.key_package().unwrap()]).unwrap();
+}
+
+/// Who keeps an identity is recognised in the next call, and after leaving this one.
+#[test]
+fn an_identity_lasts() {
+    let agreed = Agreement::default();
+    let identity = Identity::new().unwrap();
+    let kept = identity.as_bytes().to_vec();
+    let mut seen = Vec::new();
+    let mut alice = login("alice").create(agreed).unwrap();
+    for _ in 0..2 {
+        let bob = Login::with_identity(b"bob", DAY, &Identity::from_bytes(&kept).unwrap());
+        let commit = alice.add(&[&bob.key_package().unwrap()]).unwrap();
+        seen.push(commit.change.added[0].fingerprint);
+        alice.merge().unwrap();
+        let fingerprint = bob.fingerprint();
+        let bob = bob.join(agreed, &commit.welcome).unwrap();
+        assert_eq!(bob.members().nth(1).unwrap().fingerprint, fingerprint);
+        // The same once more, under another name, while he is there.
+        let again = Login::with_identity(b"rob", DAY, &identity);
+        assert!(matches!(alice.add(&[&again.key_package().unwrap()]), Err(MlsError::Refused { .. })));
+        alice.remove(&[bob.member()]).unwrap();
+        alice.merge().unwrap();
+    }
+    assert_eq!(seen[0], seen[1]);
+    assert_eq!(seen[0], Login::with_identity(b"bob", DAY, &identity).fingerprint());
+    // The digits are those of name and key.
+    assert_ne!(seen[0], Login::with_identity(b"rob", DAY, &identity).fingerprint());
+    assert_ne!(seen[0], login("bob").fingerprint());
+    assert!(format!("{identity:?}").ends_with("(..)"));
 }

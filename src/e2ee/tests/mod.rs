@@ -6,6 +6,7 @@ mod keys;
 mod members;
 mod memory;
 mod mls;
+mod organizer;
 mod rfc;
 mod video;
 
