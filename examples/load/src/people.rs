@@ -10,10 +10,11 @@ use layercast::Time;
 use layercast::congestion::ReceivePath;
 use layercast::rtp::rtcp;
 use layercast::select::DemandMessage;
+use layercast_batch::Inbox;
 
 use crate::camera::{Camera, FRAME_RATE};
 use crate::delays::Delays;
-use crate::net::{Inbox, wall_clock};
+use crate::net::wall_clock;
 
 /// Sockets are read this far apart at least.
 const PASS: Duration = Duration::from_millis(10);
@@ -68,7 +69,7 @@ impl Audience {
                             delays.push(at.saturating_sub(Duration::from_nanos(u64::from_be_bytes(*stamp))));
                         }
                     });
-                    if count < crate::net::RECEIVED {
+                    if count < layercast_batch::RECEIVED {
                         break;
                     }
                 }

@@ -1,7 +1,7 @@
 //! A thread of the relay: rooms, and one socket.
 
 use std::collections::HashMap;
-use std::net::{SocketAddrV4, UdpSocket};
+use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
@@ -9,10 +9,11 @@ use crossbeam_channel::{Receiver, Sender};
 use layercast::Time;
 use layercast::relay::{ParticipantId, Room, RoomOutput};
 use layercast::select::DemandMessage;
-use nix::sys::socket::SockaddrIn;
+use layercast_batch::{Inbox, Outbox, SENT, wait};
+use nix::sys::socket::SockaddrStorage;
 
 use crate::delays::Delays;
-use crate::net::{Inbox, Outbox, SENT, processor_time, wait, waited, wall_clock};
+use crate::net::{processor_time, waited, wall_clock};
 
 /// Packets that are remembered, to be sent once more by a bare loop.
 const REMEMBERED: usize = 1 << 20;
@@ -54,7 +55,7 @@ pub struct Count {
 
 struct Seated {
     room: Room,
-    addresses: Vec<SockaddrIn>,
+    addresses: Vec<SockaddrStorage>,
     /// When to poll it, if nothing comes before, and when the first packet came that it was not polled after.
     wake: Option<Time>,
     came: Option<Time>,
@@ -78,7 +79,7 @@ impl Relay {
     pub fn run(self) {
         let (mut inbox, mut outbox) = (Inbox::new(), Outbox::new());
         let mut seated: Vec<Seated> = Vec::new();
-        let mut known: HashMap<SocketAddrV4, (usize, ParticipantId)> = HashMap::new();
+        let mut known: HashMap<SocketAddr, (usize, ParticipantId)> = HashMap::new();
         let (mut count, mut from) = (Count::default(), (Instant::now(), processor_time(), waited()));
         let mut log: Option<Log> = None;
         // Of the packets in the outbox: since when they were due.
@@ -89,9 +90,9 @@ impl Relay {
                 Ok(Command::Take(hall)) => {
                     let Hall { room, addresses } = *hall;
                     for (address, id) in addresses.iter().zip(0..) {
-                        known.insert(*address, (seated.len(), ParticipantId(id)));
+                        known.insert((*address).into(), (seated.len(), ParticipantId(id)));
                     }
-                    let addresses = addresses.into_iter().map(SockaddrIn::from).collect();
+                    let addresses = addresses.into_iter().map(SockaddrStorage::from).collect();
                     seated.push(Seated { room, addresses, wake: Some(Time::ZERO), came: None });
                 }
                 Ok(Command::Count) => {
@@ -162,7 +163,7 @@ impl Relay {
             if received == 0 {
                 let wake = seated.iter().filter_map(|hall| hall.wake).min();
                 let longest = wake.map_or(IDLE, |wake| wake - self.now());
-                wait(&self.socket, longest.min(IDLE));
+                wait(&[&self.socket], longest.min(IDLE));
             }
         }
     }
@@ -191,7 +192,7 @@ impl Relay {
 /// What was sent, and in which calls.
 struct Log {
     start: Instant,
-    packets: Vec<(SockaddrIn, u16)>,
+    packets: Vec<(SockaddrStorage, u16)>,
     flushes: Vec<(Duration, usize)>,
 }
 
@@ -201,7 +202,7 @@ impl Log {
         Self { start: Instant::now(), packets, flushes }
     }
 
-    fn push(&mut self, to: SockaddrIn, length: usize) {
+    fn push(&mut self, to: SockaddrStorage, length: usize) {
         if self.packets.len() < REMEMBERED {
             self.packets.push((to, length as u16));
         }

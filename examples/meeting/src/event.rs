@@ -165,6 +165,9 @@ pub struct Asked {
     pub insiders_key_package: Option<Bytes>,
     /// Its account is one of another organization, or it has none.
     pub outsider: bool,
+    /// It was in before, and comes back without its group of MLS: it needs a new welcome, and no new decision.
+    #[serde(default)]
+    pub known: bool,
 }
 
 /// Somebody in the meeting.
@@ -198,6 +201,9 @@ pub struct Stream {
 }
 
 /// A message of MLS, as the relay keeps it for a group.
+///
+/// Whoever was welcomed to [`Group::Meeting`] gets all messages after that welcome, of both groups, without gaps: one's own
+/// too, after the answer to the request that brought it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MlsMessage {
     /// The group.
@@ -218,7 +224,9 @@ pub struct MlsMessage {
 pub enum Event {
     /// To the organizer: somebody knocks, or comes back without its group of MLS.
     Waiting(Asked),
-    /// One is in. Those who are in already come as [`Arrived`](Self::Arrived), streams as [`Published`](Self::Published).
+    /// One is in. Those who are in already come as [`Arrived`](Self::Arrived), streams as [`Published`](Self::Published):
+    /// all of them, so that one who comes back forgets what it knew of others' streams. It publishes its own again if the
+    /// relay does not name them.
     Admitted {
         /// One's rights.
         rights: Rights,
@@ -229,7 +237,7 @@ pub enum Event {
     },
     /// Somebody is in.
     Arrived(Arrival),
-    /// Somebody's connection was lost. It may come back.
+    /// The connection of somebody who is in was lost, or to the organizer: that of somebody at the door. It may come back.
     Away {
         /// Who.
         participant: ParticipantId,
@@ -280,7 +288,8 @@ pub enum Event {
     Welcome {
         /// The group.
         group: Group,
-        /// The number of the commit that it goes with: what follows is for the newcomer too.
+        /// The number of the commit that it goes with: messages that follow are for the newcomer too, and that commit
+        /// itself is not sent to a newcomer to [`Group::Meeting`].
         number: u64,
         /// The welcome.
         message: Bytes,

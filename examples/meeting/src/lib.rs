@@ -30,6 +30,7 @@ mod names;
 mod parse;
 mod request;
 mod secret;
+pub mod wire;
 
 pub use bytes::Bytes;
 pub use event::{

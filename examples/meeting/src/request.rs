@@ -102,7 +102,9 @@ pub enum Request {
         credential: Credential,
         /// The name that the others see. It is that of the key package.
         name: Text,
-        /// A key package of MLS for the meeting's group: nothing if one comes back who still has its group.
+        /// A key package of MLS for the meeting's group: nothing if one comes back who still has its group. The answer is
+        /// [`Refusal::NotNow`](crate::Refusal) if the group cannot be gone on with, because it is another by now, or because the
+        /// relay no longer has all messages after `seen`: come back with a key package then.
         key_package: Option<Bytes>,
         /// One for the group of insiders.
         insiders_key_package: Option<Bytes>,
@@ -150,7 +152,7 @@ pub enum Request {
         max_spatial_id: Option<u8>,
     },
     /// Brings a commit of MLS: the relay passes it on if it is of the group's epoch, and is the first. The answer is
-    /// [`Refusal::StaleEpoch`](crate::Refusal) otherwise.
+    /// [`Refusal::StaleEpoch`](crate::Refusal) otherwise. The organizer alone may begin a group, add and remove.
     Commit {
         /// The group.
         group: Group,

@@ -1,0 +1,412 @@
+//! The threads that switchboards run on, and their sockets.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError};
+use layercast::relay::RoomConfig;
+use layercast_batch::{Inbox, Outbox, RECEIVED, prepare, wait};
+use layercast_link::{Certificate, ufrag_of};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::time::{ClockId, clock_gettime};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::describe;
+use super::switchboard::{Output, Statistics, Switchboard};
+use crate::media_api::{LinkFailed, MediaCommand, MediaEvent, MeetingKey};
+
+/// Bytes that the system keeps of a socket until they are read: a burst of 100,000 small packets a second for 40 ms.
+const BUFFER: usize = 4 << 20;
+/// Datagrams that are handed from thread to thread, and wait there; more are lost, as datagrams are.
+const HANDED: usize = 1024;
+/// Datagrams that are read before rooms are served.
+const READ: usize = 4 * RECEIVED;
+/// How often a thread counts and measures its load.
+const MEASURED: Duration = Duration::from_secs(1);
+
+/// The properties of the media side.
+#[derive(Debug, Clone)]
+#[allow(clippy::exhaustive_structs, reason = "built by the program")]
+pub struct MediaConfig {
+    /// The address of the UDP sockets. A port of 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Addresses at which participants reach it: those of the machine, or of a router before it. Without any it is `listen`.
+    pub public: Vec<SocketAddr>,
+    /// Threads, 1 to 64.
+    pub threads: u8,
+    /// How rooms work.
+    pub room: RoomConfig,
+}
+
+/// Why the media side did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MediaError {
+    /// The system refused a socket or a thread.
+    #[error("no socket at {address}: {source}")]
+    Socket {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no address that participants could be told.
+    #[error("{0} stands for all addresses: participants have to be told which one they reach the relay at")]
+    Unspecified(SocketAddr),
+    /// The links' certificate could not be made.
+    #[error(transparent)]
+    Certificate(#[from] layercast_link::CertificateError),
+}
+
+/// What a thread is told, by the desk or by another thread.
+enum Message {
+    Command(MediaCommand),
+    /// A peer at this address belongs to another thread.
+    Claim(SocketAddr, u8),
+    /// It does not any more.
+    Release(SocketAddr, u8),
+    Stop,
+}
+
+/// How a thread is reached. Messages come in their order and are never lost; datagrams may be.
+#[derive(Clone)]
+struct Door {
+    messages: Sender<Message>,
+    datagrams: Sender<(SocketAddr, Vec<u8>)>,
+    bell: Arc<EventFd>,
+}
+
+impl Door {
+    fn tell(&self, message: Message) {
+        // A thread that has ended needs nothing more.
+        if self.messages.send(message).is_ok() {
+            self.ring();
+        }
+    }
+
+    fn ring(&self) {
+        // A bell whose count is full rings already.
+        let _ = self.bell.write(1);
+    }
+}
+
+/// The media side: threads with sockets.
+pub struct Media {
+    doors: Vec<Door>,
+    threads: Vec<JoinHandle<()>>,
+    places: HashMap<MeetingKey, usize>,
+    /// Meetings of each thread.
+    loads: Vec<usize>,
+    address: SocketAddr,
+    totals: Totals,
+    events: Box<dyn Fn(MediaEvent) + Send + Sync>,
+}
+
+impl Media {
+    /// Opens the sockets and starts the threads. Events go to `events`, which must not wait.
+    ///
+    /// # Errors
+    /// If a socket or a certificate cannot be made.
+    pub fn start(
+        config: &MediaConfig,
+        events: impl Fn(MediaEvent) + Clone + Send + Sync + 'static,
+    ) -> Result<Self, MediaError> {
+        let failed = |address| move |source| MediaError::Socket { address, source };
+        let count = config.threads.clamp(1, 64);
+        let mut address = config.listen;
+        let mut sockets = Vec::new();
+        for _ in 0..count {
+            let socket = socket(address).map_err(failed(address))?;
+            address = socket.local_addr().map_err(failed(address))?;
+            sockets.push(socket);
+        }
+        let public = match &*config.public {
+            [] if address.ip().is_unspecified() => return Err(MediaError::Unspecified(address)),
+            [] => vec![address],
+            // A router before the relay may map another port; 0 stands for the relay's own.
+            public => public
+                .iter()
+                .map(|public| {
+                    let port = if public.port() == 0 { address.port() } else { public.port() };
+                    SocketAddr::new(public.ip(), port)
+                })
+                .collect(),
+        };
+        let certificate = Certificate::generate()?;
+        let (mut doors, mut ends) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            let (messages, message_end) = crossbeam_channel::unbounded();
+            let (datagrams, datagram_end) = crossbeam_channel::bounded(HANDED);
+            let bell = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)
+                .map_err(io::Error::from)
+                .map_err(failed(address))?;
+            doors.push(Door { messages, datagrams, bell: Arc::new(bell) });
+            ends.push((message_end, datagram_end));
+        }
+        let (totals, start) = (Totals(Arc::new(std::array::from_fn(|_| AtomicU64::new(0)))), Instant::now());
+        let mut threads = Vec::new();
+        for (number, ((messages, datagrams), socket)) in (0..).zip(ends.into_iter().zip(sockets)) {
+            let certificate = certificate.clone();
+            let board =
+                Switchboard::new(number, start, certificate, public.clone(), config.room.clone());
+            let thread = Thread {
+                number,
+                board,
+                socket,
+                messages,
+                datagrams,
+                doors: doors.clone(),
+                claims: HashMap::new(),
+                events: events.clone(),
+                totals: totals.clone(),
+                told: Statistics::default(),
+            };
+            let thread = std::thread::Builder::new()
+                .name(format!("media-{number}"))
+                .spawn(move || thread.run())
+                .map_err(failed(address))?;
+            threads.push(thread);
+        }
+        let loads = vec![0; usize::from(count)];
+        let events = Box::new(events);
+        Ok(Self { doors, threads, places: HashMap::new(), loads, address, totals, events })
+    }
+
+    /// Where the sockets are.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The counts of all threads, up to date to a second.
+    pub fn totals(&self) -> Totals {
+        self.totals.clone()
+    }
+
+    /// Has a command carried out, by the thread of its meeting.
+    pub fn handle_command(&mut self, command: MediaCommand) {
+        let meeting = command.meeting();
+        let place = match &command {
+            MediaCommand::OpenMeeting { .. } => {
+                let (least, load) =
+                    self.loads.iter_mut().enumerate().min_by_key(|(_, load)| **load).expect("a thread");
+                *load += 1;
+                self.places.insert(meeting, least);
+                Some(least)
+            }
+            MediaCommand::CloseMeeting { .. } => {
+                let place = self.places.remove(&meeting);
+                place.inspect(|place| self.loads[*place] -= 1)
+            }
+            _ => self.places.get(&meeting).copied(),
+        };
+        match (place, command) {
+            (Some(place), command) => self.doors[place].tell(Message::Command(command)),
+            (None, MediaCommand::Link { reply, .. }) => {
+                (self.events)(MediaEvent::Link { reply, result: Err(LinkFailed) });
+            }
+            (None, _) => {}
+        }
+    }
+}
+
+impl Drop for Media {
+    fn drop(&mut self) {
+        for door in &self.doors {
+            door.tell(Message::Stop);
+        }
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has said so.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A socket that shares its port with those of the other threads.
+fn socket(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.set_send_buffer_size(BUFFER)?;
+    let socket = UdpSocket::from(socket);
+    prepare(&socket, BUFFER)?;
+    Ok(socket)
+}
+
+/// Counts of the media side, over all threads: in the order of [`Totals::NAMES`].
+#[derive(Clone)]
+pub struct Totals(Arc<[AtomicU64; 8]>);
+
+impl Totals {
+    /// Names and meanings, as monitoring has them.
+    pub const NAMES: [(&str, &str); 8] = [
+        ("meetings", "Meetings now"),
+        ("participants", "Participants now"),
+        ("links", "Links that are connected now"),
+        ("received_packets_total", "Packets that came and are authentic"),
+        ("sent_packets_total", "Packets that went out"),
+        ("sent_bytes_total", "Bytes of packets that went out"),
+        ("stranger_datagrams_total", "Datagrams that belong to no link"),
+        ("expelled_total", "Participants that were put out for misconduct"),
+    ];
+
+    /// The counts.
+    pub fn get(&self) -> [u64; 8] {
+        std::array::from_fn(|at| self.0[at].load(Ordering::Relaxed))
+    }
+
+    /// Adds what a thread counted since it last did.
+    fn add(&self, before: Statistics, now: Statistics) {
+        let list = |s: Statistics| {
+            [s.meetings, s.participants, s.links, s.received, s.sent, s.sent_bytes, s.strangers, s.expelled]
+        };
+        for ((total, before), now) in self.0.iter().zip(list(before)).zip(list(now)) {
+            // What is fewer now wraps around, and so does the sum.
+            total.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
+        }
+    }
+}
+
+struct Thread<E> {
+    number: u8,
+    board: Switchboard,
+    socket: UdpSocket,
+    messages: Receiver<Message>,
+    datagrams: Receiver<(SocketAddr, Vec<u8>)>,
+    doors: Vec<Door>,
+    /// Peers of other threads.
+    claims: HashMap<SocketAddr, u8>,
+    events: E,
+    totals: Totals,
+    told: Statistics,
+}
+
+impl<E: Fn(MediaEvent)> Thread<E> {
+    fn run(mut self) {
+        let (mut inbox, mut outbox) = (Inbox::new(), Outbox::new());
+        let bell = Arc::clone(&self.doors[usize::from(self.number)].bell);
+        let mut measured = (Instant::now(), processor_time());
+        loop {
+            let now = Instant::now();
+            while let Ok(message) = self.messages.try_recv() {
+                match message {
+                    Message::Command(command) => self.board.handle_command(now, command),
+                    Message::Claim(address, thread) => drop(self.claims.insert(address, thread)),
+                    Message::Release(address, thread) => {
+                        // A third thread may have claimed it since.
+                        if self.claims.get(&address) == Some(&thread) {
+                            self.claims.remove(&address);
+                        }
+                    }
+                    Message::Stop => return,
+                }
+            }
+            for (from, datagram) in self.datagrams.try_iter().take(HANDED) {
+                self.board.handle_datagram(now, from, &datagram);
+            }
+            let mut read = 0;
+            while read < READ {
+                let received = inbox.receive(&self.socket, |from, _, datagram| {
+                    match owner(&self.claims, self.number, self.doors.len(), from, datagram) {
+                        Some(other) => hand_over(&self.doors[usize::from(other)], from, datagram),
+                        None => self.board.handle_datagram(now, from, datagram),
+                    }
+                });
+                read += received;
+                if received < RECEIVED {
+                    break;
+                }
+            }
+            let wake = self.serve(&mut outbox);
+            let now = Instant::now();
+            if now - measured.0 >= MEASURED {
+                let processor = processor_time();
+                let load = (processor - measured.1).as_secs_f32() / (now - measured.0).as_secs_f32();
+                measured = (now, processor);
+                self.board.handle_load(now, load);
+                let counts = self.board.statistics();
+                self.totals.add(std::mem::replace(&mut self.told, counts), counts);
+            }
+            if read == 0 {
+                let longest = wake.map_or(MEASURED, |wake| wake.saturating_duration_since(now));
+                wait(&[&self.socket, &*bell], longest.min(MEASURED));
+                // The count says nothing that the channels do not.
+                let _ = bell.read();
+            }
+        }
+    }
+
+    /// Sends what there is to send. Returns when to come back.
+    fn serve(&mut self, outbox: &mut Outbox) -> Option<Instant> {
+        let mut now = Instant::now();
+        loop {
+            match self.board.poll(now, &mut outbox.bytes) {
+                Output::Transmit { to, .. } => {
+                    if outbox.push(to) {
+                        outbox.flush(&self.socket);
+                        now = Instant::now();
+                    }
+                }
+                Output::Event(event) => (self.events)(event),
+                Output::Claim(address) => {
+                    // What is ours now was another's before.
+                    self.claims.remove(&address);
+                    self.tell_others(|number| Message::Claim(address, number));
+                }
+                Output::Release(address) => self.tell_others(|number| Message::Release(address, number)),
+                Output::Timeout(wake) => {
+                    if !outbox.is_empty() {
+                        outbox.flush(&self.socket);
+                    }
+                    return wake;
+                }
+            }
+        }
+    }
+
+    fn tell_others(&self, message: impl Fn(u8) -> Message) {
+        for (number, door) in self.doors.iter().enumerate() {
+            if number != usize::from(self.number) {
+                door.tell(message(self.number));
+            }
+        }
+    }
+}
+
+/// The other thread that a datagram is for, if it is for another.
+fn owner(
+    claims: &HashMap<SocketAddr, u8>,
+    own: u8,
+    threads: usize,
+    from: SocketAddr,
+    datagram: &[u8],
+) -> Option<u8> {
+    if threads == 1 {
+        return None;
+    }
+    let thread = match ufrag_of(datagram) {
+        Some(ufrag) => describe::thread_of(ufrag)?,
+        None => *claims.get(&from)?,
+    };
+    (thread != own && usize::from(thread) < threads).then_some(thread)
+}
+
+fn hand_over(door: &Door, from: SocketAddr, datagram: &[u8]) {
+    match door.datagrams.try_send((from, datagram.to_vec())) {
+        Ok(()) => door.ring(),
+        Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
+    }
+}
+
+fn processor_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}
+
