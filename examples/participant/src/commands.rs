@@ -128,7 +128,16 @@ mod tests {
         for (line, command) in read {
             assert_eq!(Command::parse(line), Some(command), "{line}");
         }
-        for line in ["", "remove", "remove ann", "remove -1", "limit all 4", "window 320", "mute everything", "quit now"] {
+        for line in [
+            "",
+            "remove",
+            "remove ann",
+            "remove -1",
+            "limit all 4",
+            "window 320",
+            "mute everything",
+            "quit now",
+        ] {
             assert_eq!(Command::parse(line), None, "{line}");
         }
     }

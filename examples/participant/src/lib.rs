@@ -7,3 +7,4 @@ pub mod address;
 pub mod commands;
 pub mod notice;
 pub mod seat;
+pub mod shell;

@@ -58,6 +58,8 @@ pub enum Notice {
     Reflections { rows: u32 },
     /// An invitation was made.
     Invitation { link: String },
+    /// A meeting was planned. The link has no code: accounts use it.
+    Planned { link: String },
     /// The digits that people compare.
     Code { code: String, own: String },
     /// Somebody is in.
@@ -84,15 +86,23 @@ impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Joined { participant, role, title, region, storage } => {
-                write!(f, "participant {participant} of \"{title}\", as {role}. The relay is in {region}. {storage}")
+                write!(
+                    f,
+                    "participant {participant} of \"{title}\", as {role}. The relay is in {region}. {storage}"
+                )
             }
             Self::Admitted { rights } => write!(f, "in the meeting, with the rights: {rights}"),
             Self::Waiting { participant, role, name, outsider } => {
                 let outside = if *outsider { ", from outside the organization" } else { "" };
-                write!(f, "{participant} waits at the door: \"{name}\" ({role}{outside}). Type: admit {participant}")
+                write!(
+                    f,
+                    "{participant} waits at the door: \"{name}\" ({role}{outside}). Type: admit {participant}"
+                )
             }
             Self::Epoch { epoch, members } => write!(f, "epoch {epoch} begins, with {members} members"),
-            Self::Newcomer { name, fingerprint } => write!(f, "{name} is new in the group. Fingerprint: {fingerprint}"),
+            Self::Newcomer { name, fingerprint } => {
+                write!(f, "{name} is new in the group. Fingerprint: {fingerprint}")
+            }
             Self::Gone { name } => write!(f, "{name} is no longer in the group, and gets no key from now on"),
             Self::Organizer { own: true, .. } => write!(f, "you are the organizer"),
             Self::Organizer { name, .. } => write!(f, "{name} is the organizer"),
@@ -112,7 +122,9 @@ impl fmt::Display for Notice {
             Self::CameraLimited { who, audience, layer: Some(layer) } => {
                 write!(f, "{who} limits cameras to spatial layer {layer} for {audience}")
             }
-            Self::CameraLimited { who, audience, layer: None } => write!(f, "{who} lifts the limit of cameras for {audience}"),
+            Self::CameraLimited { who, audience, layer: None } => {
+                write!(f, "{who} lifts the limit of cameras for {audience}")
+            }
             Self::Published { stream, who, kind, .. } => write!(f, "{who} sends stream {stream}: {kind}"),
             Self::Sending { stream, kind, .. } => write!(f, "sending stream {stream}: {kind}"),
             Self::Unpublished { stream } => write!(f, "stream {stream} has ended"),
@@ -120,7 +132,11 @@ impl fmt::Display for Notice {
                 write!(f, "nobody watches stream {stream} ({kind}): nothing of it is coded")
             }
             Self::Demand { stream, kind, layers } => {
-                write!(f, "others watch stream {stream} ({kind}) as {}: nothing else is coded", layers.join(", "))
+                write!(
+                    f,
+                    "others watch stream {stream} ({kind}) as {}: nothing else is coded",
+                    layers.join(", ")
+                )
             }
             Self::CommitRefused { why } => write!(f, "a change of the group was refused: {why}"),
             Self::Refused { what, why } => write!(f, "{what}: {why}"),
@@ -130,6 +146,7 @@ impl fmt::Display for Notice {
                 "guests see a camera of {rows} rows: glasses may reflect what is on the screen, legibly. `limit guests 1` helps"
             ),
             Self::Invitation { link } => write!(f, "invitation for one guest: {link}"),
+            Self::Planned { link } => write!(f, "planned, for people with an account: {link}"),
             Self::Code { code, own } => write!(f, "code of the meeting: {code}\nyour own fingerprint: {own}"),
             Self::Person { participant, name, fingerprint, role, rights, own } => {
                 let own = if *own { " (you)" } else { "" };
@@ -137,7 +154,9 @@ impl fmt::Display for Notice {
             }
             Self::Connected { again: false } => write!(f, "connected to the relay"),
             Self::Connected { again: true } => write!(f, "connected to the relay again"),
-            Self::Disconnected { why } => write!(f, "the connection to the relay was lost: {why}. Trying again"),
+            Self::Disconnected { why } => {
+                write!(f, "the connection to the relay was lost: {why}. Trying again")
+            }
             Self::LinkUp => write!(f, "the link for pictures and sound is up"),
             Self::Closing => write!(f, "the relay goes down for a moment"),
             Self::Expelled { reason } => write!(f, "the relay closed the link: {reason}"),

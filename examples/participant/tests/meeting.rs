@@ -34,7 +34,11 @@ fn three_see_and_hear_each_other() {
             assert!(late.len() >= 48, "{} of 50 pictures", late.len());
             assert!(late.iter().all(|(_, size)| *size == SIZE));
         }
-        assert!(guest.heard.values().all(|heard| *heard >= 55) && guest.heard.len() == 2, "{:?}", guest.heard);
+        assert!(
+            guest.heard.values().all(|heard| *heard >= 55) && guest.heard.len() == 2,
+            "{:?}",
+            guest.heard
+        );
         let feeds = guest.seat.feeds().filter(|feed| feed.stream.kind == Kind::Camera);
         for feed in feeds {
             let figures = feed.account.figures(world.now, None);
@@ -60,11 +64,18 @@ fn who_was_removed_opens_nothing_that_follows() {
     world.run(4200);
     let (left, last) = (&world.guests[2], world.now);
     assert!(left.ended);
-    assert!(left.shown.values().flatten().all(|(at, _)| last - *at >= Duration::from_millis(100)), "within 100 ms");
+    assert!(
+        left.shown.values().flatten().all(|(at, _)| last - *at >= Duration::from_millis(100)),
+        "within 100 ms"
+    );
     world.run(8000);
-    assert_eq!((world.guests[0].epoch(), world.guests[1].epoch(), world.guests[2].epoch()), (Some(3), Some(3), None));
+    assert_eq!(
+        (world.guests[0].epoch(), world.guests[1].epoch(), world.guests[2].epoch()),
+        (Some(3), Some(3), None)
+    );
     assert!(world.guests[1].pictures(5000, 8000) >= 29, "those who stay go on");
-    let own = world.guests[2].told(|notice| matches!(notice, Notice::Removed { own: true, .. }).then_some(()));
+    let own =
+        world.guests[2].told(|notice| matches!(notice, Notice::Removed { own: true, .. }).then_some(()));
     assert_eq!(own.len(), 1);
 }
 
@@ -77,7 +88,8 @@ fn what_is_sent_follows_the_windows() {
     // A layer that nobody wants is coded for 4 s more.
     world.run(11_000);
     let layers = |world: &World| {
-        let (_, source, _) = world.guests[0].seat.sources().find(|(_, source, _)| source.kind == Kind::Camera).unwrap();
+        let (_, source, _) =
+            world.guests[0].seat.sources().find(|(_, source, _)| source.kind == Kind::Camera).unwrap();
         source.demand.iter().map(|layer| layer.spatial_id).collect::<Vec<_>>()
     };
     assert_eq!(layers(&world), [0]);

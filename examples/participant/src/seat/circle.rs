@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use layercast::Time;
+use layercast::e2ee::mls::Identity;
 use layercast::e2ee::mls::{Breach, Change, Commit, Group, Login, Member, MlsError, Outcome, Processed};
 use layercast::e2ee::{Agreement, KeyRing, SenderKeys};
 use layercast_meeting::{Bytes, Group as Which, ParticipantId, Request};
@@ -51,6 +52,8 @@ struct Sent {
 /// The group, and what this participant wants of it.
 pub struct Circle {
     name: Vec<u8>,
+    /// A key pair that outlives the meeting.
+    identity: Option<Identity>,
     login: Option<Login>,
     group: Option<Group>,
     keys: Option<SenderKeys>,
@@ -63,9 +66,10 @@ pub struct Circle {
 
 impl Circle {
     /// Nobody's, as yet.
-    pub fn new(name: &str) -> Self {
+    pub fn new(name: &str, identity: Option<Identity>) -> Self {
         Self {
             name: name.as_bytes().to_vec(),
+            identity,
             login: None,
             group: None,
             keys: None,
@@ -80,12 +84,19 @@ impl Circle {
         self.group.as_ref()
     }
 
-    /// A key package of a new identity, for whoever is to add us.
+    fn make_login(&self) -> Result<Login, MlsError> {
+        match &self.identity {
+            Some(identity) => Ok(Login::with_identity(&self.name, LIFETIME, identity)),
+            None => Login::new(&self.name, LIFETIME),
+        }
+    }
+
+    /// A key package, for whoever is to add us.
     ///
     /// # Errors
     /// [`MlsError`].
     pub fn key_package(&mut self) -> Result<Bytes, MlsError> {
-        let login = Login::new(&self.name, LIFETIME)?;
+        let login = self.make_login()?;
         let key_package = login.key_package()?;
         self.login = Some(login);
         Ok(Bytes(key_package))
@@ -98,7 +109,7 @@ impl Circle {
     pub fn begin(&mut self) -> Result<(), MlsError> {
         let login = match self.login.take() {
             Some(login) => login,
-            None => Login::new(&self.name, LIFETIME)?,
+            None => self.make_login()?,
         };
         self.forget();
         self.group = Some(login.create_as_organizer(Agreement::default())?);

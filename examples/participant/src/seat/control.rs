@@ -3,11 +3,11 @@
 use layercast::Time;
 use layercast_meeting::{Kind, ParticipantId, Request, Rights};
 
+use super::Seat;
 use super::circle::Wish;
 use super::events::right_name;
 use super::people::{rights_name, role_name};
 use super::requests::Purpose;
-use super::Seat;
 use crate::commands::Command;
 use crate::notice::Notice;
 
@@ -88,7 +88,8 @@ impl Seat {
     /// What one may not send any more ends here too. What one may send again begins by itself.
     pub(super) fn set_rights(&mut self, rights: Rights) {
         self.rights = rights;
-        let ended = self.uplink.sources().filter(|(_, source)| source.kind.right().is_some_and(|it| !rights.has(it)));
+        let ended =
+            self.uplink.sources().filter(|(_, source)| source.kind.right().is_some_and(|it| !rights.has(it)));
         let ended: Vec<_> = ended.filter_map(|(_, source)| source.live).collect();
         ended.into_iter().for_each(|live| self.uplink.unpublish(live.stream));
     }
@@ -105,7 +106,9 @@ impl Seat {
             let member = member.and_then(|member| self.circle.member(member));
             notices.push(Notice::Person {
                 participant: who.0,
-                name: member.as_ref().map_or("(not in the group yet)".into(), |it| super::circle::show_name(&it.name)),
+                name: member
+                    .as_ref()
+                    .map_or("(not in the group yet)".into(), |it| super::circle::show_name(&it.name)),
                 fingerprint: member.map_or(String::new(), |member| member.fingerprint.to_string()),
                 role: role_name(person.role).into(),
                 rights: rights_name(person.rights),

@@ -9,11 +9,12 @@ use layercast::e2ee::{Agreement, Context, KeyRing, OpenError, Opener, VideoOpene
 use layercast::rtp::rtcp::is_rtcp;
 use layercast::rtp::{DecodableUnit, RtpPacket};
 use layercast::session::{
-    AudioOutput, AudioReceiver, AudioReceiverConfig, DataOutput, DataReceiver, DataReceiverConfig, ReceivedAudio,
-    ReceiverOutput, Refused, TRANSPORT_ID, VideoReceiver, VideoReceiverConfig,
+    AudioOutput, AudioReceiver, AudioReceiverConfig, DataOutput, DataReceiver, DataReceiverConfig,
+    ReceivedAudio, ReceiverOutput, Refused, TRANSPORT_ID, VideoReceiver, VideoReceiverConfig,
 };
 use layercast::structure::LayerId;
 use layercast::{Size, Time};
+use layercast_meeting::wire::FEEDBACK_SSRC;
 use layercast_meeting::{Kind, Stream};
 
 use super::account::Account;
@@ -59,23 +60,23 @@ pub enum Received {
 
 /// All streams of the others.
 pub struct Downlink {
-    own_ssrc: u32,
     path: ReceivePath,
     feeds: BTreeMap<u32, Feed>,
     /// Streams that have ended.
     ended: Vec<(Stream, Account)>,
 }
 
-fn path(own_ssrc: u32) -> ReceivePath {
-    ReceivePath::new(TRANSPORT_ID, FeedbackConfig::new(own_ssrc, 0))
+fn path() -> ReceivePath {
+    ReceivePath::new(TRANSPORT_ID, FeedbackConfig::new(FEEDBACK_SSRC, 0))
+}
+
+impl Default for Downlink {
+    fn default() -> Self {
+        Self { path: path(), feeds: BTreeMap::new(), ended: Vec::new() }
+    }
 }
 
 impl Downlink {
-    /// Nobody's streams. The feedback has this synchronization source.
-    pub fn new(own_ssrc: u32) -> Self {
-        Self { own_ssrc, path: path(own_ssrc), feeds: BTreeMap::new(), ended: Vec::new() }
-    }
-
     /// The streams, by their numbers.
     pub fn feeds(&self) -> impl Iterator<Item = &Feed> {
         self.feeds.values()
@@ -116,7 +117,7 @@ impl Downlink {
     pub fn reset(&mut self, now: Time) {
         let streams: Vec<_> = self.feeds.keys().copied().collect();
         streams.into_iter().for_each(|stream| self.unpublish(now, stream));
-        self.path = path(self.own_ssrc);
+        self.path = path();
     }
 
     /// An epoch began: its keys go to all receivers.
@@ -156,7 +157,7 @@ impl Downlink {
         match stream.kind {
             Kind::Camera | Kind::Screen => {
                 let mut config = VideoReceiverConfig::new(ssrc, TOP);
-                (config.transport_id, config.own_ssrc, config.key_wait) = (None, self.own_ssrc, KEY_WAIT);
+                (config.transport_id, config.own_ssrc, config.key_wait) = (None, FEEDBACK_SSRC, KEY_WAIT);
                 let opener = VideoOpener::new(agreement, member, track);
                 Receiver::Video(Box::new(VideoReceiver::without_decoder(config, Some((opener, ring)))))
             }
@@ -166,7 +167,7 @@ impl Downlink {
             }
             Kind::Data => {
                 let mut config = DataReceiverConfig::new(ssrc);
-                config.own_ssrc = self.own_ssrc;
+                config.own_ssrc = FEEDBACK_SSRC;
                 let opener = Opener::new(agreement, member, Context::data(track));
                 Receiver::Data(DataReceiver::new(config, opener, ring))
             }
@@ -212,7 +213,12 @@ impl Downlink {
     }
 
     /// What came by `now`, what there is to send, and when there is more.
-    pub fn poll(&mut self, now: Time, packets: &mut Vec<Bytes>, received: &mut Vec<(u32, Received)>) -> Option<Time> {
+    pub fn poll(
+        &mut self,
+        now: Time,
+        packets: &mut Vec<Bytes>,
+        received: &mut Vec<(u32, Received)>,
+    ) -> Option<Time> {
         let mut wake = None;
         let mut sleep = |at: Option<Time>| wake = [wake, at].into_iter().flatten().min();
         for (stream, Feed { receiver, account, .. }) in &mut self.feeds {

@@ -64,7 +64,10 @@ impl Seat {
                         ssrc: published.ssrc,
                     }),
                     Err(error) => {
-                        self.ask(Purpose::Other("unpublish"), Request::Unpublish { stream: published.stream });
+                        self.ask(
+                            Purpose::Other("unpublish"),
+                            Request::Unpublish { stream: published.stream },
+                        );
                         self.refused(kind_name(kind), error.to_string());
                     }
                 }
@@ -73,17 +76,10 @@ impl Seat {
                 }
             }
             (Purpose::Commit, _) => self.committed(now),
-            (Purpose::Admit(who), _) => {
-                if let Some(asked) = self.people.answer(who) {
-                    let name = asked.name.as_str().as_bytes().to_vec();
-                    // One who comes back without its group is a member until it is removed.
-                    if let Some(member) = self.people.member_of(who, &self.circle) {
-                        self.circle.wish(Wish::Remove(who, member));
-                    }
-                    self.circle.wish(Wish::Add(who, asked.key_package.0, name));
-                }
+            (Purpose::Admit(who), _) => self.wish_for(who),
+            (Purpose::Invite, Answer::Invitation(code)) => {
+                self.outputs.push_back(SeatOutput::Invitation(code))
             }
-            (Purpose::Invite, Answer::Invitation(code)) => self.outputs.push_back(SeatOutput::Invitation(code)),
             _ => {}
         }
     }
@@ -96,8 +92,12 @@ impl Seat {
                 self.session = None;
                 self.join();
             }
-            Purpose::Login => self.end(&why),
-            Purpose::Join => self.end(&why),
+            // The group went on without us: back in with other keys.
+            Purpose::Join if refusal == Refusal::NotNow && self.circle.group().is_some() => {
+                self.lose_group();
+                self.join();
+            }
+            Purpose::Login | Purpose::Join => self.end(&why),
             Purpose::Commit => {
                 if let Some(wish) = self.circle.not_committed(now, refusal == Refusal::StaleEpoch) {
                     self.refused(wish_name(&wish), why);
@@ -128,6 +128,12 @@ impl Seat {
 
     fn handle_event(&mut self, now: Time, event: Event) {
         match event {
+            // It was let in before. That the relay says so is not enough.
+            Event::Waiting(asked) if asked.known && self.people.contains(asked.participant) => {
+                let who = asked.participant;
+                self.people.knock(asked);
+                self.wish_for(who);
+            }
             Event::Waiting(asked) => {
                 let (who, role) = (asked.participant, role_name(asked.role).to_owned());
                 let (name, outsider) = (asked.name.to_string(), asked.outsider);
@@ -224,6 +230,14 @@ impl Seat {
             Event::Welcome { .. } => {}
             Event::Published(stream) => {
                 if self.is_me(stream.participant) {
+                    // Of the connection before: it has begun anew, under another number.
+                    let known = self
+                        .uplink
+                        .sources()
+                        .any(|(_, it)| it.live.is_some_and(|live| live.stream == stream.stream));
+                    if !known {
+                        self.ask(Purpose::Other("unpublish"), Request::Unpublish { stream: stream.stream });
+                    }
                     return;
                 }
                 if let Some(person) = self.people.get_mut(stream.participant) {
@@ -245,7 +259,11 @@ impl Seat {
                 let news = self.uplink.handle_demand(&message);
                 if let Some((kind, layers)) = news {
                     let layers = layers.iter().map(ToString::to_string).collect();
-                    self.notice(Notice::Demand { stream: message.stream.0, kind: kind_name(kind).into(), layers });
+                    self.notice(Notice::Demand {
+                        stream: message.stream.0,
+                        kind: kind_name(kind).into(),
+                        layers,
+                    });
                 }
             }
             Event::Expelled { reason } => {
@@ -258,6 +276,17 @@ impl Seat {
     }
 
     // ---- The group ----
+
+    /// Somebody is to be in the group.
+    fn wish_for(&mut self, who: ParticipantId) {
+        let Some(asked) = self.people.answer(who) else { return };
+        let name = asked.name.as_str().as_bytes().to_vec();
+        // One who comes back without its group is a member until it is removed.
+        if let Some(member) = self.people.member_of(who, &self.circle) {
+            self.circle.wish(Wish::Remove(who, member));
+        }
+        self.circle.wish(Wish::Add(who, asked.key_package.0, name));
+    }
 
     /// The relay took our commit.
     fn committed(&mut self, now: Time) {
@@ -315,7 +344,8 @@ impl Seat {
         }
         let Some(group) = self.circle.group() else { return };
         let (epoch, members) = (group.epoch(), group.members().count());
-        let organizer = self.circle.organizer().filter(|_| change.as_ref().is_none_or(|it| it.organizer.is_some()));
+        let organizer =
+            self.circle.organizer().filter(|_| change.as_ref().is_none_or(|it| it.organizer.is_some()));
         self.notice(Notice::Epoch { epoch, members });
         for member in change.iter().flat_map(|change| &change.added) {
             let (name, fingerprint) = (show_name(&member.name), member.fingerprint.to_string());

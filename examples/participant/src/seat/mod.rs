@@ -21,6 +21,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
+use layercast::e2ee::mls::Identity;
 use layercast::picture::PictureView;
 use layercast::rtp::DecodableUnit;
 use layercast::rtp::rtcp::is_rtcp;
@@ -34,12 +35,12 @@ use layercast_meeting::{
 
 use crate::notice::Notice;
 use circle::Circle;
-pub use downlink::{Feed, Received};
 use downlink::Downlink;
+pub use downlink::{Feed, Received};
 use people::People;
 use requests::{Purpose, Requests};
-pub use uplink::{Source, SourceCounts, VideoSource};
 use uplink::Uplink;
+pub use uplink::{Source, SourceCounts, VideoSource};
 
 /// From one message about the state to the next.
 const STATE: Duration = Duration::from_secs(2);
@@ -64,6 +65,8 @@ pub struct SeatConfig {
     pub entry: Entry,
     /// The name that the others see.
     pub name: Text,
+    /// A key pair by which the others recognise this person in every meeting.
+    pub identity: Option<Identity>,
     /// The camera.
     pub camera: Option<VideoSource>,
     /// The shared screen.
@@ -78,8 +81,6 @@ pub struct SeatConfig {
     pub admit_all: bool,
     /// Microseconds since 1970 at the time 0.
     pub unix: u64,
-    /// The synchronization source of the feedback.
-    pub own_ssrc: u32,
 }
 
 /// What the seat wants of the program.
@@ -166,9 +167,9 @@ impl Seat {
             admitted: false,
             rights: Rights { voice: false, camera: false, share: false },
             people: People::default(),
-            circle: Circle::new(config.name.as_str()),
+            circle: Circle::new(config.name.as_str(), config.identity.clone()),
             uplink,
-            downlink: Downlink::new(config.own_ssrc),
+            downlink: Downlink::default(),
             link_up: false,
             seen: 0,
             window: config.window,
@@ -215,6 +216,11 @@ impl Seat {
     /// Whether it is in the meeting, with keys and a link.
     pub fn is_seated(&self) -> bool {
         self.admitted && self.link_up && self.circle.group().is_some()
+    }
+
+    /// Whether the relay was ever reached.
+    pub fn was_connected(&self) -> bool {
+        self.was_connected
     }
 
     fn notice(&mut self, notice: Notice) {
@@ -307,7 +313,7 @@ impl Seat {
         if up && !self.link_up {
             self.notice(Notice::LinkUp);
         }
-        if !up && self.link_up && self.admitted {
+        if !up && self.admitted {
             self.outputs.push_back(SeatOutput::MakeLink);
         }
         self.link_up = up;
@@ -321,7 +327,12 @@ impl Seat {
     ///
     /// # Errors
     /// [`SendError`].
-    pub fn handle_picture(&mut self, now: Time, place: usize, picture: &PictureView<'_>) -> Result<bool, SendError> {
+    pub fn handle_picture(
+        &mut self,
+        now: Time,
+        place: usize,
+        picture: &PictureView<'_>,
+    ) -> Result<bool, SendError> {
         if !self.link_up {
             return Ok(false);
         }
@@ -380,7 +391,8 @@ impl Seat {
     /// What of the others is shown, and how fast this machine decodes.
     fn report(&self) -> ReceiverReport {
         let shown = self.window.width > 0 && self.window.height > 0;
-        let videos = self.downlink.feeds().filter(|feed| matches!(feed.stream.kind, Kind::Camera | Kind::Screen));
+        let videos =
+            self.downlink.feeds().filter(|feed| matches!(feed.stream.kind, Kind::Camera | Kind::Screen));
         let window = |feed: &Feed| {
             let is_screen = feed.stream.kind == Kind::Screen;
             let priority = if is_screen { Priority::ScreenShare } else { Priority::Thumbnail };

@@ -47,6 +47,11 @@ impl People {
         self.people.get_mut(&who)
     }
 
+    /// Whether somebody is in, or was before it lost its connection.
+    pub fn contains(&self, who: ParticipantId) -> bool {
+        self.people.contains_key(&who)
+    }
+
     /// Somebody is in.
     pub fn arrive(&mut self, who: ParticipantId, role: Role, rights: Rights) -> bool {
         if let Some(person) = self.people.get_mut(&who) {
@@ -100,7 +105,8 @@ impl People {
     pub fn member_of(&self, who: ParticipantId, circle: &Circle) -> Option<u32> {
         let group = circle.group()?;
         let added = self.added.get(&who);
-        let known = added.and_then(|added| group.members().find(|it| it.fingerprint == *added).map(|it| it.index));
+        let known =
+            added.and_then(|added| group.members().find(|it| it.fingerprint == *added).map(|it| it.index));
         let person = self.people.get(&who);
         let member = known.or_else(|| person?.told).or_else(|| person?.claimed)?;
         group.members().any(|it| it.index == member).then_some(member)
@@ -133,6 +139,7 @@ pub fn role_name(role: Role) -> &'static str {
 /// Rights for people.
 pub fn rights_name(rights: Rights) -> String {
     let all = [(Right::Voice, "voice"), (Right::Camera, "camera"), (Right::Share, "share")];
-    let names: Vec<_> = all.into_iter().filter(|(right, _)| rights.has(*right)).map(|(_, name)| name).collect();
+    let names: Vec<_> =
+        all.into_iter().filter(|(right, _)| rights.has(*right)).map(|(_, name)| name).collect();
     if names.is_empty() { "messages only".into() } else { names.join(", ") }
 }

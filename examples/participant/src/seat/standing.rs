@@ -57,7 +57,9 @@ impl Seat {
     }
 
     fn publish(&mut self) {
-        let Some(member) = self.circle.group().map(|group| group.member()).filter(|_| self.link_up) else { return };
+        let Some(member) = self.circle.group().map(|group| group.member()).filter(|_| self.link_up) else {
+            return;
+        };
         let may = |kind: Kind| kind.right().is_none_or(|right| self.rights.has(right));
         let due = self.uplink.sources().filter(|(place, source)| {
             source.wanted
@@ -88,7 +90,11 @@ impl Seat {
             epoch: group.epoch(),
             code: code.to_string(),
             members: group.members().count(),
-            clocks: self.uplink.clocks().map(|(stream, timestamp, at)| (stream, timestamp, unix(at))).collect(),
+            clocks: self
+                .uplink
+                .clocks()
+                .map(|(stream, timestamp, at)| (stream, timestamp, unix(at)))
+                .collect(),
         };
         if let Err(error) = self.uplink.handle_message(now, &state.write()) {
             self.refused("state", error.to_string());
@@ -97,18 +103,25 @@ impl Seat {
 
     /// Takes the state of somebody else, which came over a sealed stream of that member.
     pub(super) fn handle_state(&mut self, now: Time, stream: u32, message: &[u8]) {
-        let Some(of) = self.downlink.feeds().find(|feed| feed.stream.stream == stream).map(|feed| feed.stream) else {
+        let Some(of) =
+            self.downlink.feeds().find(|feed| feed.stream.stream == stream).map(|feed| feed.stream)
+        else {
             return;
         };
         let Some(state) = State::read(message) else { return };
         if state.participant != of.participant.0 {
-            return self.warn(now, of.participant, "it says that it is another participant than the relay does".into());
+            return self.warn(
+                now,
+                of.participant,
+                "it says that it is another participant than the relay does".into(),
+            );
         }
         if let Some(person) = self.people.get_mut(of.participant) {
             person.told = Some(of.member);
         }
         for (stream, timestamp, at) in state.clocks {
-            let feed = self.downlink.feed_mut(stream).filter(|feed| feed.stream.participant == of.participant);
+            let feed =
+                self.downlink.feed_mut(stream).filter(|feed| feed.stream.participant == of.participant);
             if let Some(feed) = feed {
                 feed.account.set_clock(timestamp, at, self.config.unix);
             }
@@ -121,7 +134,10 @@ impl Seat {
     }
 
     fn watch(&mut self, now: Time) {
-        let closed = self.downlink.feeds().filter(|feed| feed.account.closed_since().is_some_and(|at| now - at >= CLOSED));
+        let closed = self
+            .downlink
+            .feeds()
+            .filter(|feed| feed.account.closed_since().is_some_and(|at| now - at >= CLOSED));
         let closed: Vec<_> = closed.map(|feed| feed.stream.participant).collect();
         for who in closed {
             self.warn(now, who, "its packets of this epoch have not opened for 5 s".into());

@@ -16,6 +16,7 @@ use layercast::session::{
 };
 use layercast::structure::{LayerId, ScalabilityMode};
 use layercast::{Size, Time};
+use layercast_meeting::wire::PADDING_SSRC;
 use layercast_meeting::{Kind, Published};
 
 /// What the path is taken to carry at first, in bit/s.
@@ -173,20 +174,28 @@ impl Uplink {
         keys: &mut SenderKeys,
     ) -> Result<(), Box<dyn std::error::Error>> {
         let has_path = |source: &Source| matches!(&source.sender, Some(Sender::Video(sender)) if sender.path().is_some());
-        let others_have_path = self.sources.iter().enumerate().any(|(at, source)| at != place && has_path(source));
+        let others_have_path =
+            self.sources.iter().enumerate().any(|(at, source)| at != place && has_path(source));
         let Some(source) = self.sources.get_mut(place) else { return Ok(()) };
         let (ssrc, track) = (published.ssrc, source.track);
         let sender = match (&source.video, source.kind) {
             (Some(video), _) => {
                 let mut config = VideoSenderConfig::new(ssrc);
-                config.path = (!others_have_path).then(|| SendPathConfig::new(START));
+                config.path = (!others_have_path).then(|| {
+                    let mut path = SendPathConfig::new(START);
+                    path.padding_ssrc = PADDING_SSRC;
+                    path
+                });
                 config.max_bitrate = Some(video.max_bitrate);
                 Sender::Video(Box::new(VideoSender::new(config, video.encoder(), Some(keys.video(track)?))?))
             }
-            (None, Kind::Audio) => {
-                Sender::Audio(AudioSender::new(AudioSenderConfig::new(ssrc), keys.sealer(Context::audio(track))?))
+            (None, Kind::Audio) => Sender::Audio(AudioSender::new(
+                AudioSenderConfig::new(ssrc),
+                keys.sealer(Context::audio(track))?,
+            )),
+            _ => {
+                Sender::Data(DataSender::new(DataSenderConfig::new(ssrc), keys.sealer(Context::data(track))?))
             }
-            _ => Sender::Data(DataSender::new(DataSenderConfig::new(ssrc), keys.sealer(Context::data(track))?)),
         };
         source.sender = Some(sender);
         source.live = Some(published);
@@ -238,7 +247,12 @@ impl Uplink {
     ///
     /// # Errors
     /// [`SendError`].
-    pub fn handle_picture(&mut self, now: Time, place: usize, picture: &PictureView<'_>) -> Result<bool, SendError> {
+    pub fn handle_picture(
+        &mut self,
+        now: Time,
+        place: usize,
+        picture: &PictureView<'_>,
+    ) -> Result<bool, SendError> {
         let Some(source) = self.sources.get_mut(place).filter(|source| source.live.is_some()) else {
             return Ok(false);
         };
@@ -254,7 +268,9 @@ impl Uplink {
 
     /// Takes how long coding the last picture of a source took.
     pub fn handle_encode_time(&mut self, place: usize, took: Duration) {
-        if let Some(Source { sender: Some(Sender::Video(sender)), video: Some(video), .. }) = self.sources.get_mut(place) {
+        if let Some(Source { sender: Some(Sender::Video(sender)), video: Some(video), .. }) =
+            self.sources.get_mut(place)
+        {
             sender.handle_encode_time(took, video.interval());
         }
     }
@@ -263,7 +279,13 @@ impl Uplink {
     ///
     /// # Errors
     /// [`SendError`].
-    pub fn handle_audio(&mut self, now: Time, place: usize, payload: &[u8], timestamp: u32) -> Result<(), SendError> {
+    pub fn handle_audio(
+        &mut self,
+        now: Time,
+        place: usize,
+        payload: &[u8],
+        timestamp: u32,
+    ) -> Result<(), SendError> {
         let Some(source) = self.sources.get_mut(place).filter(|source| source.live.is_some()) else {
             return Ok(());
         };

@@ -6,8 +6,8 @@ use layercast::Time;
 use layercast::relay::{Room, StreamConfig, StreamKind};
 use layercast::select::{ReceiverReport, StreamId};
 use layercast_meeting::{
-    Admission, Answer, Arrival, Asked, Credential, Event, FromRelay, Group, Kind, LinkDescription, MlsMessage,
-    Numbered, ParticipantId, Published, Refusal, Request, Rights, Role, Secret, Stream, Text,
+    Admission, Answer, Arrival, Asked, Credential, Event, FromRelay, Group, Kind, LinkDescription,
+    MlsMessage, Numbered, ParticipantId, Published, Refusal, Request, Rights, Role, Secret, Stream, Text,
 };
 
 struct Known {
@@ -67,7 +67,12 @@ impl Desk {
     }
 
     fn tell_others(&mut self, but: ParticipantId, event: &Event) {
-        let to: Vec<_> = self.known.iter().filter(|(who, it)| **who != but && it.is_in && !it.removed).map(|(who, _)| *who).collect();
+        let to: Vec<_> = self
+            .known
+            .iter()
+            .filter(|(who, it)| **who != but && it.is_in && !it.removed)
+            .map(|(who, _)| *who)
+            .collect();
         to.into_iter().for_each(|to| self.tell(to, event.clone()));
     }
 
@@ -132,7 +137,8 @@ impl Desk {
                 let known = self.known.get_mut(&participant).ok_or(Refusal::NoParticipant)?;
                 known.rights.set(right, allowed);
                 let rights = known.rights;
-                let ended: Vec<_> = known.streams.extract_if(.., |it| it.kind.right() == Some(right) && !allowed).collect();
+                let ended: Vec<_> =
+                    known.streams.extract_if(.., |it| it.kind.right() == Some(right) && !allowed).collect();
                 for stream in ended {
                     room.unpublish(now, StreamId(stream.stream));
                     self.tell_others(participant, &Event::Unpublished { stream: stream.stream });
@@ -152,10 +158,12 @@ impl Desk {
                 }
                 self.epoch += 1;
                 let number = self.messages.len() as u64 + 1;
-                let passed = self.swaps.take().unwrap_or_else(|| message.clone());
+                let own = message.clone();
+                let passed = self.swaps.take().unwrap_or(message);
                 let message = MlsMessage { group: Group::Meeting, number, from: who, message: passed };
                 self.messages.push(message.clone());
-                self.tell_others(who, &Event::Mls(message));
+                self.tell_others(who, &Event::Mls(message.clone()));
+                after.push((who, Event::Mls(MlsMessage { message: own, ..message })));
                 for newcomer in added {
                     self.let_in(now, room, newcomer, after);
                     if let Some(message) = welcome.clone() {
@@ -183,7 +191,10 @@ impl Desk {
                 };
                 let config = StreamConfig { id: StreamId(stream), ssrc, kind: of };
                 room.publish(now, media(who), config).map_err(|_| Refusal::Failed)?;
-                self.tell_others(who, &Event::Published(Stream { participant: who, stream, ssrc, kind, member, track }));
+                self.tell_others(
+                    who,
+                    &Event::Published(Stream { participant: who, stream, ssrc, kind, member, track }),
+                );
                 return Ok(Answer::Published(Published { stream, ssrc }));
             }
             Request::Unpublish { stream } => {
@@ -220,10 +231,14 @@ impl Desk {
         request: Request,
         after: &mut Vec<(ParticipantId, Event)>,
     ) -> Result<Answer, Refusal> {
-        let Request::Join { credential, name, key_package, seen, .. } = request else { return Err(Refusal::NotNow) };
+        let Request::Join { credential, name, key_package, seen, .. } = request else {
+            return Err(Refusal::NotNow);
+        };
         let title = Text::new("Plans").ok_or(Refusal::Failed)?;
         let who = match &credential {
-            Credential::Return(token) => ParticipantId(token.expose().parse().map_err(|_| Refusal::Invitation)?),
+            Credential::Return(token) => {
+                ParticipantId(token.expose().parse().map_err(|_| Refusal::Invitation)?)
+            }
             _ => ParticipantId(self.known.len() as u32 + 1),
         };
         let role = match &credential {
@@ -239,14 +254,31 @@ impl Desk {
             (known.connected, known.is_in) = (true, false);
         } else {
             let (rights, name) = (Rights::of(role), name.clone());
-            let known = Known { place, role, name, rights, is_in: false, removed: false, connected: true, streams: vec![] };
+            let known = Known {
+                place,
+                role,
+                name,
+                rights,
+                is_in: false,
+                removed: false,
+                connected: true,
+                streams: vec![],
+            };
             self.known.insert(who, known);
             self.places.insert(place, who);
         }
         let role = self.known.get(&who).ok_or(Refusal::NoParticipant)?.role;
         match (key_package, self.organizer()) {
             (Some(key_package), Some(organizer)) if organizer != who => {
-                let asked = Asked { participant: who, role, name, key_package, insiders_key_package: None, outsider: role == Role::Guest };
+                let asked = Asked {
+                    participant: who,
+                    role,
+                    name,
+                    key_package,
+                    insiders_key_package: None,
+                    outsider: role == Role::Guest,
+                    known: matches!(credential, Credential::Return(_)),
+                };
                 self.tell(organizer, Event::Waiting(asked));
             }
             _ => {
@@ -258,20 +290,35 @@ impl Desk {
         }
         let token = Secret::new(who.0.to_string());
         let region = Text::new("here").ok_or(Refusal::Failed)?;
-        Ok(Answer::Joined(Admission { participant: who, role, token, title, region, storage: "Nothing is stored.".into() }))
+        Ok(Answer::Joined(Admission {
+            participant: who,
+            role,
+            token,
+            title,
+            region,
+            storage: "Nothing is stored.".into(),
+        }))
     }
 
-    fn let_in(&mut self, now: Time, room: &mut Room, who: ParticipantId, after: &mut Vec<(ParticipantId, Event)>) {
+    fn let_in(
+        &mut self,
+        now: Time,
+        room: &mut Room,
+        who: ParticipantId,
+        after: &mut Vec<(ParticipantId, Event)>,
+    ) {
         room.leave(now, media(who));
         room.join(now, media(who)).expect("there is room");
         let Some(known) = self.known.get_mut(&who) else { return };
         known.is_in = true;
-        let arrival = Arrival { participant: who, role: known.role, name: known.name.clone(), rights: known.rights };
+        let arrival =
+            Arrival { participant: who, role: known.role, name: known.name.clone(), rights: known.rights };
         let (rights, begins) = (known.rights, known.role == Role::Organizer && self.epoch == 0);
         self.tell_others(who, &Event::Arrived(arrival));
         after.push((who, Event::Admitted { rights, messages: self.messages.len() as u64, begins }));
         for (other, it) in self.known.iter().filter(|(other, it)| **other != who && it.is_in && !it.removed) {
-            let arrival = Arrival { participant: *other, role: it.role, name: it.name.clone(), rights: it.rights };
+            let arrival =
+                Arrival { participant: *other, role: it.role, name: it.name.clone(), rights: it.rights };
             after.push((who, Event::Arrived(arrival)));
             after.extend(it.streams.iter().map(|stream| (who, Event::Published(*stream))));
         }

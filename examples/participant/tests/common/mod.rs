@@ -12,6 +12,7 @@ use layercast::relay::{Room, RoomConfig, RoomOutput};
 use layercast::scene::Scene;
 use layercast::select::DemandMessage;
 use layercast::{Size, Time};
+use layercast_meeting::wire::RELAY_SSRC;
 use layercast_meeting::{
     Event as Said, FromRelay, Kind, LinkDescription, MeetingId, Numbered, ParticipantId, Secret, Text,
 };
@@ -75,6 +76,7 @@ pub fn config(name: &str, code: &str) -> SeatConfig {
         meeting: MeetingId(Text::new("meeting").unwrap()),
         entry: Entry::Invitation(Secret::new(code.into())),
         name: Text::new(name).unwrap(),
+        identity: None,
         camera: Some(camera),
         screen: None,
         audio: true,
@@ -82,7 +84,6 @@ pub fn config(name: &str, code: &str) -> SeatConfig {
         cpu_budget: None,
         admit_all: true,
         unix: 1_700_000_000_000_000,
-        own_ssrc: 1,
     }
 }
 
@@ -90,10 +91,12 @@ impl World {
     /// Nobody is there.
     pub fn new() -> Self {
         let scene = Scene::new(SIZE);
+        let mut room = RoomConfig::default();
+        room.ssrc = RELAY_SSRC;
         Self {
             now: Time::ZERO,
             desk: Desk::default(),
-            room: Room::new(RoomConfig::default()),
+            room: Room::new(room),
             guests: Vec::new(),
             packets: Vec::new(),
             events: BTreeMap::new(),
@@ -104,9 +107,8 @@ impl World {
     }
 
     /// Somebody comes. Whoever has the code "organizer" is one.
-    pub fn join(&mut self, mut config: SeatConfig) -> usize {
+    pub fn join(&mut self, config: SeatConfig) -> usize {
         let place = self.guests.len();
-        config.own_ssrc = 100 + place as u32;
         self.guests.push(Guest {
             seat: Seat::new(config),
             notices: Vec::new(),
@@ -302,7 +304,9 @@ impl World {
                     }
                 }
                 RoomOutput::Demand { to, message } => self.demand(ParticipantId(to.0), &message),
-                RoomOutput::Expelled { participant, reason } => panic!("{participant:?} was put out: {reason:?}"),
+                RoomOutput::Expelled { participant, reason } => {
+                    panic!("{participant:?} was put out: {reason:?}")
+                }
                 RoomOutput::Timeout(at) => {
                     self.room_wake = at.map(|at| at.max(now + Duration::from_micros(100)));
                     return;
