@@ -8,8 +8,6 @@ use layercast::structure::LayerId;
 use layercast::{Size, Time};
 use serde::Serialize;
 
-use super::downlink::is_of_another_group;
-
 /// A pause between two pictures that people see as a freeze.
 pub const FREEZE: Duration = Duration::from_millis(500);
 /// Milliseconds of delay that are told apart.
@@ -47,9 +45,8 @@ pub struct Account {
     clock: Option<(u32, u64)>,
     /// Microseconds since 1970 of the time 0 here.
     unix: u64,
-    /// When something was opened, and since when packets of the epoch did not open.
-    opened_at: Option<Time>,
-    closed_since: Option<Time>,
+    /// Since when nothing opened for want of the right key, and the last reason.
+    closed_since: Option<(Time, OpenError)>,
     end: Option<Time>,
 }
 
@@ -96,9 +93,9 @@ impl Account {
         self.packets += 1;
     }
 
-    pub(super) fn handle_opened(&mut self, now: Time) {
+    pub(super) fn handle_opened(&mut self) {
         self.opened += 1;
-        (self.opened_at, self.closed_since) = (Some(now), None);
+        self.closed_since = None;
     }
 
     pub(super) fn handle_closed(&mut self, now: Time, error: OpenError) {
@@ -107,13 +104,14 @@ impl Account {
         if self.closed.len() < 32 || self.closed.contains_key(&why) {
             *self.closed.entry(why).or_default() += 1;
         }
-        if is_of_another_group(error) {
-            self.closed_since.get_or_insert(now);
+        if matches!(error, OpenError::NotAuthentic | OpenError::UnknownKey { .. }) {
+            let since = self.closed_since.map_or(now, |(since, _)| since);
+            self.closed_since = Some((since, error));
         }
     }
 
-    /// Since when all that is sealed in the epoch here does not open.
-    pub fn closed_since(&self) -> Option<Time> {
+    /// Since when nothing opens for want of the right key, and why the last of it did not.
+    pub fn closed_since(&self) -> Option<(Time, OpenError)> {
         self.closed_since
     }
 
@@ -189,13 +187,13 @@ mod tests {
         account.set_watched(true);
         account.set_clock(u32::MAX - 899, 1_000_000, 500_000);
         // Captured at 1.0 s, 1.1 s and so on, by a clock in which the time 0 here is 0.5 s: shown 40 ms later, and once 700.
-        for (n, late) in [(0, 40), (1, 40), (2, 40), (3, 700), (8, 40)] {
+        for (n, late) in [(0, 40), (1, 40), (2, 40), (3, 700), (12, 40)] {
             let timestamp = (u32::MAX - 899).wrapping_add(9000 * n);
             let now = Time::from_millis(500 + 100 * u64::from(n) + late);
             account.handle_shown(now, timestamp, LayerId::new(1, 2), Size::new(320, 180));
         }
-        let figures = account.figures(Time::from_millis(2500), None);
-        assert_eq!((figures.count, figures.rate), (5, 2.0));
+        let figures = account.figures(Time::from_secs(2), None);
+        assert_eq!((figures.count, figures.rate), (5, 2.5));
         assert_eq!((figures.longest_ms, figures.freezes), (760, 1));
         assert_eq!((figures.delay_p50_ms, figures.delay_p95_ms), (Some(40), Some(700)));
         account.set_watched(false);

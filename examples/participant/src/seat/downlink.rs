@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use layercast::congestion::{FeedbackConfig, ReceivePath};
-use layercast::e2ee::{Agreement, Context, KeyRing, OpenError, Opener, VideoOpener};
+use layercast::e2ee::{Agreement, Context, KeyRing, Opener, VideoOpener};
 use layercast::rtp::rtcp::is_rtcp;
 use layercast::rtp::{DecodableUnit, RtpPacket};
 use layercast::session::{
@@ -226,7 +226,7 @@ impl Downlink {
                 match &what {
                     Received::Refused(Refused::Frame(error)) => account.handle_closed(now, *error),
                     Received::Refused(_) => account.refused += 1,
-                    _ => account.handle_opened(now),
+                    _ => account.handle_opened(),
                 }
                 received.push((*stream, what));
             };
@@ -260,9 +260,4 @@ impl Downlink {
         sleep(self.path.next_timeout());
         wake
     }
-}
-
-/// Whether an error says that the key is another than that of the same epoch here.
-pub fn is_of_another_group(error: OpenError) -> bool {
-    matches!(error, OpenError::NotAuthentic)
 }

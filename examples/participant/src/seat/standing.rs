@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use layercast::Time;
+use layercast::e2ee::OpenError;
 use layercast_meeting::{Kind, ParticipantId, Request, Role};
 
 use super::circle::Wish;
@@ -134,13 +135,21 @@ impl Seat {
     }
 
     fn watch(&mut self, now: Time) {
-        let closed = self
-            .downlink
-            .feeds()
-            .filter(|feed| feed.account.closed_since().is_some_and(|at| now - at >= CLOSED));
-        let closed: Vec<_> = closed.map(|feed| feed.stream.participant).collect();
-        for who in closed {
-            self.warn(now, who, "its packets of this epoch have not opened for 5 s".into());
+        let closed = self.downlink.feeds().filter_map(|feed| {
+            let (since, error) = feed.account.closed_since().filter(|(since, _)| now - *since >= CLOSED)?;
+            Some((feed.stream.participant, now - since, error))
+        });
+        let closed: Vec<_> = closed.collect();
+        for (who, long, error) in closed {
+            let which = match error {
+                OpenError::NotAuthentic => "an epoch that both are in",
+                _ => "an epoch that has not begun here, or is over",
+            };
+            self.warn(
+                now,
+                who,
+                format!("its packets have not opened for {} s: sealed in {which}", long.as_secs()),
+            );
         }
         let Some((relays, at)) = self.organizer else { return };
         if now - at < PATIENCE {

@@ -54,6 +54,16 @@ impl Desk {
         self.known.get(&who).filter(|known| known.is_in && known.connected && !known.removed).map(|_| who)
     }
 
+    /// Who sits somewhere, or sat.
+    pub fn who(&self, place: usize) -> Option<ParticipantId> {
+        self.places.get(&place).copied()
+    }
+
+    /// What somebody sends.
+    pub fn streams(&self, who: ParticipantId) -> Vec<Stream> {
+        self.known.get(&who).map_or(Vec::new(), |known| known.streams.clone())
+    }
+
     /// Where somebody sits.
     pub fn place_of(&self, who: ParticipantId) -> Option<usize> {
         self.known.get(&who).map(|known| known.place)

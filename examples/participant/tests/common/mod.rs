@@ -4,13 +4,17 @@
 mod desk;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
+use layercast::e2ee::{Agreement, VideoOpener};
 use layercast::picture::Picture;
 use layercast::relay::{Room, RoomConfig, RoomOutput};
 use layercast::scene::Scene;
 use layercast::select::DemandMessage;
+use layercast::session::{ReceiverOutput, VideoReceiver, VideoReceiverConfig};
+use layercast::structure::LayerId;
 use layercast::{Size, Time};
 use layercast_meeting::wire::RELAY_SSRC;
 use layercast_meeting::{
@@ -182,6 +186,31 @@ impl World {
             self.poll();
         }
         self.now = until;
+    }
+
+    /// How many temporal units of somebody's camera open, of all that reached the relay in a time, with the keys that somebody
+    /// has now.
+    pub fn open(&self, with: usize, owner: usize, time: Range<Time>) -> usize {
+        let owner = self.desk.who(owner).expect("somebody sits there");
+        let stream =
+            self.desk.streams(owner).into_iter().find(|it| it.kind == Kind::Camera).expect("a camera");
+        let ring = self.guests[with].seat.circle().ring(time.start).expect("it is or was in the group");
+        let opener = VideoOpener::new(Agreement::default(), stream.member, stream.track);
+        let config = VideoReceiverConfig::new(stream.ssrc, LayerId::new(3, 7));
+        let mut receiver = VideoReceiver::without_decoder(config, Some((opener, ring)));
+        let mut opened = 0;
+        // Structure and references come with the first picture.
+        for (at, packet) in &self.packets {
+            receiver.handle_packet(*at, packet.clone());
+            loop {
+                match receiver.poll(*at) {
+                    ReceiverOutput::Unit(_) if time.contains(at) => opened += 1,
+                    ReceiverOutput::Timeout(_) => break,
+                    _ => {}
+                }
+            }
+        }
+        opened
     }
 
     fn handle(&mut self, event: Event) {
