@@ -99,10 +99,7 @@ impl Seat {
         let mut notices = Vec::new();
         for (who, person) in self.people.iter() {
             let own = own == Some(who);
-            let member = match (own, self.circle.group()) {
-                (true, Some(group)) => Some(group.member()),
-                _ => self.people.member_of(who, &self.circle),
-            };
+            let member = self.people.member_of(who, &self.circle);
             let member = member.and_then(|member| self.circle.member(member));
             notices.push(Notice::Person {
                 participant: who.0,

@@ -47,6 +47,7 @@ impl Seat {
                         storage: admission.storage.clone(),
                     });
                 }
+                self.people.set_own(admission.participant);
                 self.admission = Some(admission);
             }
             (Purpose::Link, Answer::Link(link)) => self.outputs.push_back(SeatOutput::Link(link)),

@@ -30,6 +30,8 @@ pub struct Person {
 #[derive(Debug, Default)]
 pub struct People {
     people: BTreeMap<ParticipantId, Person>,
+    /// This participant.
+    own: Option<ParticipantId>,
     /// Those whom this participant added itself. The key package was theirs.
     added: BTreeMap<ParticipantId, Fingerprint>,
     /// At the door.
@@ -40,6 +42,11 @@ impl People {
     /// Those who are in.
     pub fn iter(&self) -> impl Iterator<Item = (ParticipantId, &Person)> {
         self.people.iter().map(|(id, person)| (*id, person))
+    }
+
+    /// Says who this participant is.
+    pub fn set_own(&mut self, own: ParticipantId) {
+        self.own = Some(own);
     }
 
     /// Somebody who is in.
@@ -104,6 +111,9 @@ impl People {
     /// or as the relay says, in this order.
     pub fn member_of(&self, who: ParticipantId, circle: &Circle) -> Option<u32> {
         let group = circle.group()?;
+        if self.own == Some(who) {
+            return Some(group.member());
+        }
         let added = self.added.get(&who);
         let known =
             added.and_then(|added| group.members().find(|it| it.fingerprint == *added).map(|it| it.index));

@@ -157,11 +157,7 @@ impl Seat {
         }
         let Some(groups) = self.circle.organizer() else { return };
         self.organizer = None;
-        let own = self.admission.as_ref().is_some_and(|own| own.participant == relays);
-        let member = match (own, self.circle.group()) {
-            (true, Some(group)) => Some(group.member()),
-            _ => self.people.member_of(relays, &self.circle),
-        };
+        let member = self.people.member_of(relays, &self.circle);
         if member != Some(groups.index) {
             let (relay, group) = (self.name_of(relays), super::circle::show_name(&groups.name));
             self.notice(Notice::OrganizersDiffer { relay, group });

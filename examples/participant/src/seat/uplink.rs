@@ -187,7 +187,14 @@ impl Uplink {
                     path
                 });
                 config.max_bitrate = Some(video.max_bitrate);
-                Sender::Video(Box::new(VideoSender::new(config, video.encoder(), Some(keys.video(track)?))?))
+                let mut sender = VideoSender::new(config, video.encoder(), Some(keys.video(track)?))?;
+                // The path goes on, with its numbers and what is known of it.
+                if let Some(Sender::Video(before)) = &mut source.sender
+                    && let (Some(before), Some(path)) = (before.path_mut(), sender.path_mut())
+                {
+                    std::mem::swap(before, path);
+                }
+                Sender::Video(Box::new(sender))
             }
             (None, Kind::Audio) => Sender::Audio(AudioSender::new(
                 AudioSenderConfig::new(ssrc),
