@@ -46,6 +46,7 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("descriptor", descriptors.clone()),
         ("av1_payload", hex_of(PAYLOADS).iter().map(|payload| with_sizes(&[200], [payload])).collect()),
         ("rtcp", vec![rtcp()]),
+        ("link", vec![link(0), link(1)]),
         ("sframe_payload", sframes.iter().map(|sframe| [&[9], &sframe[..]].concat()).collect()),
         ("receive", receive()),
         ("sframe_header", [&grants[..], &headers[..], &sframes[..]].concat()),
@@ -161,6 +162,21 @@ fn with_sizes<'a>(head: &[u8], pieces: impl IntoIterator<Item = &'a Vec<u8>>) ->
         bytes.extend_from_slice(&piece[..piece.len().min(255)]);
     }
     bytes
+}
+
+/// Two links connect; packets of both go, one comes twice, one altered and from elsewhere, one as a retransmission.
+fn link(connects: u8) -> Vec<u8> {
+    let steps: [&[u8]; 8] = [
+        &[0xf8],
+        &[5, 0, 3, 1, 2, 3],
+        &[5 | 8, 1, 4, 1, 2, 3, 4],
+        &[0],
+        &[2, 1],
+        &[3, 0, 4, 0, 0, 30, 1, 2],
+        &[5, 6, 3, 1, 2, 3],
+        &[0x10],
+    ];
+    [&[connects][..], &steps.concat()].concat()
 }
 
 fn rtcp() -> Vec<u8> {
