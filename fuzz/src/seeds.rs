@@ -64,7 +64,7 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("room", (0..4).map(room).collect()),
         ("session", sessions()),
         ("sealed_sender", sealed_senders()),
-        ("mls", (0..28).map(|step| vec![(step << 1 & 0x38) | (step % 7), 4, 0, 0, 40, 1, 0]).collect()),
+        ("mls", (0..56).map(|step| mls(step / 2, step % 2 == 0)).collect()),
         ("keys", vec![keys()]),
         ("planner", (0..25).map(planner).collect()),
         ("packets", vec![packets_of(0), packets_of(1), packets_of(2)]),
@@ -75,6 +75,12 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("sender_feedback", vec![sender_feedback(0), sender_feedback(1)]),
         ("fec", vec![parity()]),
     ]
+}
+
+/// One message that is damaged, in a group with an organizer or without.
+fn mls(step: u8, organized: bool) -> Vec<u8> {
+    let end: &[u8] = if organized { &[0] } else { &[] };
+    [&[(step << 1 & 0x38) | (step % 7), 4, 0, 0, 40, 1, 0], end].concat()
 }
 
 /// Frames, their attestations before and after them, time, and a forged frame.
