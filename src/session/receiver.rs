@@ -275,6 +275,13 @@ impl VideoReceiver {
         self.adapt();
     }
 
+    /// The program's own decoder refuses a [`ReceiverOutput::Unit`]: what is left of the stream refers to what the decoder has
+    /// forgotten, and a key picture is asked for. A receiver with a decoder does so by itself.
+    pub fn handle_decode_error(&mut self, now: Time) {
+        self.due.clear();
+        self.buffer.restart(now);
+    }
+
     /// Holds pictures back by this at least, such as to show them with sound that comes later.
     pub fn set_min_delay(&mut self, min_delay: Duration) {
         self.playout.set_min_delay(min_delay);
@@ -549,9 +556,7 @@ impl VideoReceiver {
                 ReceiverOutput::Picture(ShownPicture { picture, timestamp, target, colours })
             }),
             Err(error) => {
-                // What is left of the stream refers to what the decoder has forgotten.
-                self.due.clear();
-                self.buffer.restart(now);
+                self.handle_decode_error(now);
                 Some(ReceiverOutput::Refused(Refused::Decode(error)))
             }
         }

@@ -1,0 +1,168 @@
+//! What the participant is told: one line for each event, for people or as JSON.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "notice", rename_all = "snake_case")]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "the fields are what the names and the lines say")]
+pub enum Notice {
+    /// At the door, or in at once.
+    Joined { participant: u32, role: String, title: String, region: String, storage: String },
+    /// One is in.
+    Admitted { rights: String },
+    /// Somebody knocks. The organizer lets in by the number.
+    Waiting { participant: u32, role: String, name: String, outsider: bool },
+    /// An epoch began.
+    Epoch { epoch: u64, members: usize },
+    /// A member is new in the group.
+    Newcomer { name: String, fingerprint: String },
+    /// A member is not in the group any more.
+    Gone { name: String },
+    /// The group has another organizer.
+    Organizer { name: String, own: bool },
+    /// The relay says that the organizer is somebody whom the group does not name.
+    OrganizersDiffer { relay: String, group: String },
+    /// Somebody is in, as the relay says.
+    Arrived { participant: u32, role: String },
+    /// Somebody's connection was lost.
+    Away { who: String },
+    /// Somebody left.
+    Left { who: String },
+    /// Somebody was removed.
+    Removed { who: String, own: bool },
+    /// Rights changed.
+    Rights { who: String, rights: String, own: bool },
+    /// The meeting was locked or opened.
+    Locked { locked: bool },
+    /// The layers of cameras were limited.
+    CameraLimited { who: String, audience: String, layer: Option<u8> },
+    /// A stream began.
+    Published { stream: u32, who: String, kind: String, ssrc: u32 },
+    /// A stream of one's own began.
+    Sending { stream: u32, kind: String, ssrc: u32 },
+    /// A stream ended.
+    Unpublished { stream: u32 },
+    /// What of a stream of one's own is coded from now on.
+    Demand { stream: u32, kind: String, layers: Vec<String> },
+    /// A commit was not accepted.
+    CommitRefused { why: String },
+    /// The relay refused a request.
+    Refused { what: String, why: String },
+    /// Somebody's packets do not open.
+    Forked { who: String, why: String },
+    /// A large camera is shown to guests.
+    Reflections { rows: u32 },
+    /// An invitation was made.
+    Invitation { link: String },
+    /// A meeting was planned. The link has no code: accounts use it.
+    Planned { link: String },
+    /// The digits that people compare.
+    Code { code: String, own: String },
+    /// Somebody is in.
+    Person { participant: u32, name: String, fingerprint: String, role: String, rights: String, own: bool },
+    /// The connection to the relay is there.
+    Connected { again: bool },
+    /// It was lost.
+    Disconnected { why: String },
+    /// The link for the media is up.
+    LinkUp,
+    /// The relay goes down soon.
+    Closing,
+    /// The relay put one out.
+    Expelled { reason: String },
+    /// The organizer lost the group.
+    GroupLost,
+    /// It is over, and why.
+    Ended { why: String },
+    /// What was typed is no command.
+    NoCommand { line: String },
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Joined { participant, role, title, region, storage } => {
+                write!(
+                    f,
+                    "participant {participant} of \"{title}\", as {role}. The relay is in {region}. {storage}"
+                )
+            }
+            Self::Admitted { rights } => write!(f, "in the meeting, with the rights: {rights}"),
+            Self::Waiting { participant, role, name, outsider } => {
+                let outside = if *outsider { ", from outside the organization" } else { "" };
+                write!(
+                    f,
+                    "{participant} waits at the door: \"{name}\" ({role}{outside}). Type: admit {participant}"
+                )
+            }
+            Self::Epoch { epoch, members } => write!(f, "epoch {epoch} begins, with {members} members"),
+            Self::Newcomer { name, fingerprint } => {
+                write!(f, "{name} is new in the group. Fingerprint: {fingerprint}")
+            }
+            Self::Gone { name } => write!(f, "{name} is no longer in the group, and gets no key from now on"),
+            Self::Organizer { own: true, .. } => write!(f, "you are the organizer"),
+            Self::Organizer { name, .. } => write!(f, "{name} is the organizer"),
+            Self::OrganizersDiffer { relay, group } => write!(
+                f,
+                "the relay names another organizer than the group: {relay} in place of {group}, whom this program obeys"
+            ),
+            Self::Arrived { participant, role } => write!(f, "participant {participant} ({role}) is here"),
+            Self::Away { who } => write!(f, "{who} has lost the connection"),
+            Self::Left { who } => write!(f, "{who} left"),
+            Self::Removed { own: true, .. } => write!(f, "the organizer removed you"),
+            Self::Removed { who, .. } => write!(f, "the organizer removed {who}"),
+            Self::Rights { rights, own: true, .. } => write!(f, "you may now send: {rights}"),
+            Self::Rights { who, rights, .. } => write!(f, "{who} may now send: {rights}"),
+            Self::Locked { locked: true } => write!(f, "the meeting is locked: nobody new may knock"),
+            Self::Locked { locked: false } => write!(f, "the meeting is open"),
+            Self::CameraLimited { who, audience, layer: Some(layer) } => {
+                write!(f, "{who} limits cameras to spatial layer {layer} for {audience}")
+            }
+            Self::CameraLimited { who, audience, layer: None } => {
+                write!(f, "{who} lifts the limit of cameras for {audience}")
+            }
+            Self::Published { stream, who, kind, .. } => write!(f, "{who} sends stream {stream}: {kind}"),
+            Self::Sending { stream, kind, .. } => write!(f, "sending stream {stream}: {kind}"),
+            Self::Unpublished { stream } => write!(f, "stream {stream} has ended"),
+            Self::Demand { stream, kind, layers } if layers.is_empty() => {
+                write!(f, "nobody watches stream {stream} ({kind}): nothing of it is coded")
+            }
+            Self::Demand { stream, kind, layers } => {
+                write!(
+                    f,
+                    "others watch stream {stream} ({kind}) as {}: nothing else is coded",
+                    layers.join(", ")
+                )
+            }
+            Self::CommitRefused { why } => write!(f, "a change of the group was refused: {why}"),
+            Self::Refused { what, why } => write!(f, "{what}: {why}"),
+            Self::Forked { who, why } => write!(f, "the group may be forked: {who}: {why}. Compare the code"),
+            Self::Reflections { rows } => write!(
+                f,
+                "guests see a camera of {rows} rows: glasses may reflect what is on the screen, legibly. `limit guests 1` helps"
+            ),
+            Self::Invitation { link } => write!(f, "invitation for one guest: {link}"),
+            Self::Planned { link } => write!(f, "planned, for people with an account: {link}"),
+            Self::Code { code, own } => write!(f, "code of the meeting: {code}\nyour own fingerprint: {own}"),
+            Self::Person { participant, name, fingerprint, role, rights, own } => {
+                let own = if *own { " (you)" } else { "" };
+                write!(f, "{participant}: {name}{own}, {role}, may send {rights}. Fingerprint: {fingerprint}")
+            }
+            Self::Connected { again: false } => write!(f, "connected to the relay"),
+            Self::Connected { again: true } => write!(f, "connected to the relay again"),
+            Self::Disconnected { why } => {
+                write!(f, "the connection to the relay was lost: {why}. Trying again")
+            }
+            Self::LinkUp => write!(f, "the link for pictures and sound is up"),
+            Self::Closing => write!(f, "the relay goes down for a moment"),
+            Self::Expelled { reason } => write!(f, "the relay closed the link: {reason}"),
+            Self::GroupLost => write!(f, "the organizer lost the group: joining anew"),
+            Self::Ended { why } => write!(f, "the end: {why}"),
+            Self::NoCommand { line } => write!(f, "no command: {line}. There are: {}", crate::commands::HELP),
+        }
+    }
+}

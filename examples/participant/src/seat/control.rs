@@ -1,0 +1,130 @@
+//! What the person at the seat wants.
+
+use layercast::Time;
+use layercast_meeting::{Kind, ParticipantId, Request, Rights};
+
+use super::Seat;
+use super::circle::Wish;
+use super::events::right_name;
+use super::people::{rights_name, role_name};
+use super::requests::Purpose;
+use crate::commands::Command;
+use crate::notice::Notice;
+
+impl Seat {
+    /// Does what a command says.
+    pub fn handle_command(&mut self, now: Time, command: Command) {
+        match command {
+            Command::Mute(kind) => self.set_muted(kind, true),
+            Command::Unmute(kind) => self.set_muted(kind, false),
+            Command::Window(size) => {
+                self.window = size;
+                self.windows_changed(now);
+            }
+            Command::Admit(who) => self.admit(who),
+            Command::Remove(who) => self.remove(who),
+            Command::Allow(participant, right, allowed) => {
+                self.ask(Purpose::Other(right_name(right)), Request::Allow { participant, right, allowed });
+            }
+            Command::HandOver(who) => match self.people.member_of(who, &self.circle) {
+                Some(member) if self.circle.is_organizer() => self.circle.wish(Wish::HandOver(who, member)),
+                Some(_) => self.refused("hand-over", "only the organizer may do this".into()),
+                None => self.refused("hand-over", "nobody of this number is in the group".into()),
+            },
+            Command::Lock(locked) => self.ask(Purpose::Other("lock"), Request::Lock { locked }),
+            Command::Limit(audience, max_spatial_id) => {
+                self.ask(Purpose::Other("limit"), Request::LimitCamera { audience, max_spatial_id });
+            }
+            Command::Invite => {
+                let meeting = self.config.meeting.clone();
+                self.ask(Purpose::Invite, Request::Invite { meeting });
+            }
+            Command::Who => self.tell_who(),
+            Command::Code => self.tell_code(),
+            Command::End => self.ask(Purpose::Other("end"), Request::End),
+            Command::Quit => {
+                self.ask(Purpose::Other("leave"), Request::Leave);
+                self.end("left");
+            }
+        }
+    }
+
+    /// Lets somebody in who waits: at the relay first, and then into the group.
+    pub(super) fn admit(&mut self, who: ParticipantId) {
+        if !self.circle.is_organizer() {
+            return self.refused("admit", "only the organizer whom the group names may do this".into());
+        }
+        match self.people.waiting(who) {
+            Some(_) => self.ask(Purpose::Admit(who), Request::Admit { participant: who }),
+            None => self.refused("admit", "nobody of this number waits".into()),
+        }
+    }
+
+    /// The relay stops the packets at once, and the next epoch has keys that the removed one never gets.
+    fn remove(&mut self, who: ParticipantId) {
+        self.ask(Purpose::Other("remove"), Request::Remove { participant: who });
+        let is_waiting = self.people.answer(who).is_some();
+        match self.people.member_of(who, &self.circle) {
+            Some(member) if self.circle.is_organizer() => self.circle.wish(Wish::Remove(who, member)),
+            None if !is_waiting => self.refused("remove", "nobody of this number is in the group".into()),
+            _ => {}
+        }
+    }
+
+    fn set_muted(&mut self, kind: Option<Kind>, muted: bool) {
+        let places: Vec<_> = self.uplink.sources().map(|(place, source)| (place, source.kind)).collect();
+        let chosen = |it: Kind| it != Kind::Data && kind.is_none_or(|kind| kind == it);
+        for (place, _) in places.into_iter().filter(|(_, kind)| chosen(*kind)) {
+            let Some(source) = self.uplink.source_mut(place) else { continue };
+            source.wanted = !muted;
+            let live = source.live.filter(|_| muted);
+            if let Some(live) = live {
+                self.uplink.unpublish(live.stream);
+                self.ask(Purpose::Other("mute"), Request::Unpublish { stream: live.stream });
+            }
+        }
+    }
+
+    /// What one may not send any more ends here too. What one may send again begins by itself.
+    pub(super) fn set_rights(&mut self, rights: Rights) {
+        self.rights = rights;
+        let ended =
+            self.uplink.sources().filter(|(_, source)| source.kind.right().is_some_and(|it| !rights.has(it)));
+        let ended: Vec<_> = ended.filter_map(|(_, source)| source.live).collect();
+        ended.into_iter().for_each(|live| self.uplink.unpublish(live.stream));
+    }
+
+    fn tell_who(&mut self) {
+        let own = self.admission.as_ref().map(|admission| admission.participant);
+        let mut notices = Vec::new();
+        for (who, person) in self.people.iter() {
+            let own = own == Some(who);
+            let member = match (own, self.circle.group()) {
+                (true, Some(group)) => Some(group.member()),
+                _ => self.people.member_of(who, &self.circle),
+            };
+            let member = member.and_then(|member| self.circle.member(member));
+            notices.push(Notice::Person {
+                participant: who.0,
+                name: member
+                    .as_ref()
+                    .map_or("(not in the group yet)".into(), |it| super::circle::show_name(&it.name)),
+                fingerprint: member.map_or(String::new(), |member| member.fingerprint.to_string()),
+                role: role_name(person.role).into(),
+                rights: rights_name(person.rights),
+                own,
+            });
+        }
+        notices.into_iter().for_each(|notice| self.notice(notice));
+    }
+
+    fn tell_code(&mut self) {
+        let Some(group) = self.circle.group() else {
+            return self.refused("code", "not in the group yet".into());
+        };
+        let own = self.circle.member(group.member()).map_or(String::new(), |it| it.fingerprint.to_string());
+        let Ok(code) = group.code() else { return };
+        let code = code.to_string();
+        self.notice(Notice::Code { code, own });
+    }
+}

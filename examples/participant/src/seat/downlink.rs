@@ -1,0 +1,263 @@
+//! What the participant gets: the streams of the others.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use layercast::congestion::{FeedbackConfig, ReceivePath};
+use layercast::e2ee::{Agreement, Context, KeyRing, Opener, VideoOpener};
+use layercast::rtp::rtcp::is_rtcp;
+use layercast::rtp::{DecodableUnit, RtpPacket};
+use layercast::session::{
+    AudioOutput, AudioReceiver, AudioReceiverConfig, DataOutput, DataReceiver, DataReceiverConfig,
+    ReceivedAudio, ReceiverOutput, Refused, TRANSPORT_ID, VideoReceiver, VideoReceiverConfig,
+};
+use layercast::structure::LayerId;
+use layercast::{Size, Time};
+use layercast_meeting::wire::FEEDBACK_SSRC;
+use layercast_meeting::{Kind, Stream};
+
+use super::account::Account;
+use super::circle::Circle;
+
+/// Streams at most, whatever the relay announces.
+const MAX_FEEDS: usize = 1024;
+/// All layers that there are.
+const TOP: LayerId = LayerId::new(3, 7);
+/// How long packets wait for the key that they are sealed with: a commit may be that late.
+const KEY_WAIT: Duration = Duration::from_secs(2);
+
+enum Receiver {
+    /// Until we are in the group.
+    None,
+    Video(Box<VideoReceiver>),
+    Audio(AudioReceiver),
+    Data(DataReceiver),
+}
+
+/// A stream of somebody else.
+pub struct Feed {
+    /// As it was announced.
+    pub stream: Stream,
+    receiver: Receiver,
+    /// What came of it.
+    pub account: Account,
+}
+
+/// Something that came.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one at a time")]
+pub enum Received {
+    /// A temporal unit to be decoded and shown now.
+    Unit(DecodableUnit),
+    /// A frame of sound.
+    Audio(ReceivedAudio),
+    /// A message.
+    Message(Bytes),
+    /// Something that is nothing of the stream, or did not open.
+    Refused(Refused),
+}
+
+/// All streams of the others.
+pub struct Downlink {
+    path: ReceivePath,
+    feeds: BTreeMap<u32, Feed>,
+    /// Streams that have ended.
+    ended: Vec<(Stream, Account)>,
+}
+
+fn path() -> ReceivePath {
+    ReceivePath::new(TRANSPORT_ID, FeedbackConfig::new(FEEDBACK_SSRC, 0))
+}
+
+impl Default for Downlink {
+    fn default() -> Self {
+        Self { path: path(), feeds: BTreeMap::new(), ended: Vec::new() }
+    }
+}
+
+impl Downlink {
+    /// The streams, by their numbers.
+    pub fn feeds(&self) -> impl Iterator<Item = &Feed> {
+        self.feeds.values()
+    }
+
+    /// The streams that have ended, with what came of them.
+    pub fn ended(&self) -> &[(Stream, Account)] {
+        &self.ended
+    }
+
+    /// A stream by its number.
+    pub fn feed_mut(&mut self, stream: u32) -> Option<&mut Feed> {
+        self.feeds.get_mut(&stream)
+    }
+
+    /// Somebody sends a stream.
+    pub fn publish(&mut self, now: Time, stream: Stream, circle: &Circle) {
+        if self.feeds.len() >= MAX_FEEDS {
+            return;
+        }
+        self.unpublish(now, stream.stream);
+        let mut feed = Feed { stream, receiver: Receiver::None, account: Account::new(now) };
+        feed.receiver = self.receiver(now, &feed.stream, circle);
+        self.feeds.insert(stream.stream, feed);
+    }
+
+    /// A stream has ended.
+    pub fn unpublish(&mut self, now: Time, stream: u32) {
+        if let Some(mut feed) = self.feeds.remove(&stream) {
+            feed.account.end(now);
+            if self.ended.len() < MAX_FEEDS {
+                self.ended.push((feed.stream, feed.account));
+            }
+        }
+    }
+
+    /// The link is gone, and with it all streams.
+    pub fn reset(&mut self, now: Time) {
+        let streams: Vec<_> = self.feeds.keys().copied().collect();
+        streams.into_iter().for_each(|stream| self.unpublish(now, stream));
+        self.path = path();
+    }
+
+    /// An epoch began: its keys go to all receivers.
+    pub fn enter(&mut self, now: Time, circle: &Circle) {
+        let streams: Vec<_> = self.feeds.keys().copied().collect();
+        for stream in streams {
+            let Some(mut feed) = self.feeds.remove(&stream) else { continue };
+            let ring = match &mut feed.receiver {
+                Receiver::None => {
+                    feed.receiver = self.receiver(now, &feed.stream, circle);
+                    None
+                }
+                Receiver::Video(receiver) => receiver.keys_mut(),
+                Receiver::Audio(receiver) => Some(receiver.keys_mut()),
+                Receiver::Data(receiver) => Some(receiver.keys_mut()),
+            };
+            if let (Some(ring), Some(group)) = (ring, circle.group()) {
+                // It fails only for one who is no longer in the group, who gets nothing any more.
+                let _ = group.enter(now, ring);
+            }
+            self.feeds.insert(stream, feed);
+        }
+    }
+
+    /// We are no longer in the group: what comes stays closed until we are in another.
+    pub fn forget_keys(&mut self) {
+        self.feeds.values_mut().for_each(|feed| feed.receiver = Receiver::None);
+    }
+
+    fn receiver(&self, now: Time, stream: &Stream, circle: &Circle) -> Receiver {
+        let Some(ring) = circle.ring(now) else { return Receiver::None };
+        self.open_with(stream, ring)
+    }
+
+    fn open_with(&self, stream: &Stream, ring: KeyRing) -> Receiver {
+        let (agreement, Stream { ssrc, member, track, .. }) = (Agreement::default(), *stream);
+        match stream.kind {
+            Kind::Camera | Kind::Screen => {
+                let mut config = VideoReceiverConfig::new(ssrc, TOP);
+                (config.transport_id, config.own_ssrc, config.key_wait) = (None, FEEDBACK_SSRC, KEY_WAIT);
+                let opener = VideoOpener::new(agreement, member, track);
+                Receiver::Video(Box::new(VideoReceiver::without_decoder(config, Some((opener, ring)))))
+            }
+            Kind::Audio => {
+                let opener = Opener::new(agreement, member, Context::audio(track));
+                Receiver::Audio(AudioReceiver::new(AudioReceiverConfig::new(ssrc), opener, ring))
+            }
+            Kind::Data => {
+                let mut config = DataReceiverConfig::new(ssrc);
+                config.own_ssrc = FEEDBACK_SSRC;
+                let opener = Opener::new(agreement, member, Context::data(track));
+                Receiver::Data(DataReceiver::new(config, opener, ring))
+            }
+        }
+    }
+
+    /// Takes a packet as it came. Returns the number of the stream that it is of.
+    pub fn handle_packet(&mut self, now: Time, packet: Bytes) -> Option<u32> {
+        if is_rtcp(&packet) {
+            for feed in self.feeds.values_mut() {
+                if let Receiver::Video(receiver) = &mut feed.receiver {
+                    receiver.handle_packet(now, packet.clone());
+                }
+            }
+            return None;
+        }
+        self.path.handle_packet(now, &packet);
+        let ssrc = RtpPacket::read(&packet).ok()?.header.ssrc;
+        let (stream, feed) = self.feeds.iter_mut().find(|(_, feed)| feed.stream.ssrc == ssrc)?;
+        feed.account.handle_packet(now, packet.len());
+        match &mut feed.receiver {
+            Receiver::None => {}
+            Receiver::Video(receiver) => receiver.handle_packet(now, packet),
+            Receiver::Audio(receiver) => receiver.handle_packet(now, packet),
+            Receiver::Data(receiver) => receiver.handle_packet(now, packet),
+        }
+        Some(*stream)
+    }
+
+    /// The decoder refused a unit of a stream: all that follows needs a key picture.
+    pub fn handle_decode_error(&mut self, now: Time, stream: u32) {
+        if let Some(Feed { receiver: Receiver::Video(receiver), account, .. }) = self.feeds.get_mut(&stream) {
+            account.undecoded += 1;
+            receiver.handle_decode_error(now);
+        }
+    }
+
+    /// A picture was shown.
+    pub fn handle_shown(&mut self, now: Time, stream: u32, timestamp: u32, target: LayerId, size: Size) {
+        if let Some(feed) = self.feeds.get_mut(&stream) {
+            feed.account.handle_shown(now, timestamp, target, size);
+        }
+    }
+
+    /// What came by `now`, what there is to send, and when there is more.
+    pub fn poll(
+        &mut self,
+        now: Time,
+        packets: &mut Vec<Bytes>,
+        received: &mut Vec<(u32, Received)>,
+    ) -> Option<Time> {
+        let mut wake = None;
+        let mut sleep = |at: Option<Time>| wake = [wake, at].into_iter().flatten().min();
+        for (stream, Feed { receiver, account, .. }) in &mut self.feeds {
+            let mut take = |what| {
+                match &what {
+                    Received::Refused(Refused::Frame(error)) => account.handle_closed(now, *error),
+                    Received::Refused(_) => account.refused += 1,
+                    _ => account.handle_opened(),
+                }
+                received.push((*stream, what));
+            };
+            loop {
+                match receiver {
+                    Receiver::None => break,
+                    Receiver::Video(receiver) => match receiver.poll(now) {
+                        ReceiverOutput::Unit(unit) => take(Received::Unit(unit)),
+                        ReceiverOutput::Transmit(packet) => packets.push(packet),
+                        ReceiverOutput::Refused(refused) => take(Received::Refused(refused)),
+                        ReceiverOutput::Timeout(at) => break sleep(at),
+                        _ => {}
+                    },
+                    Receiver::Audio(receiver) => match receiver.poll(now) {
+                        AudioOutput::Frame(frame) => take(Received::Audio(frame)),
+                        AudioOutput::Refused(refused) => take(Received::Refused(refused)),
+                        AudioOutput::Timeout(at) => break sleep(at),
+                        _ => {}
+                    },
+                    Receiver::Data(receiver) => match receiver.poll(now) {
+                        DataOutput::Message(message) => take(Received::Message(message)),
+                        DataOutput::Transmit(packet) => packets.push(packet),
+                        DataOutput::Refused(refused) => take(Received::Refused(refused)),
+                        DataOutput::Timeout(at) => break sleep(at),
+                        _ => {}
+                    },
+                }
+            }
+        }
+        packets.extend(std::iter::from_fn(|| self.path.poll(now)));
+        sleep(self.path.next_timeout());
+        wake
+    }
+}

@@ -1,0 +1,423 @@
+//! What the relay says.
+
+use layercast::Time;
+use layercast::e2ee::mls::Change;
+use layercast::select::DemandMessage;
+use layercast_meeting::{
+    Answer, Audience, Event, FromRelay, Group, Kind, ParticipantId, Refusal, Request, Right,
+};
+
+use super::circle::{News, Wish, show_name};
+use super::people::{rights_name, role_name};
+use super::requests::Purpose;
+use super::{Seat, SeatOutput};
+use crate::notice::Notice;
+
+impl Seat {
+    /// Takes a message of the relay.
+    pub fn handle_message(&mut self, now: Time, message: FromRelay) {
+        if !self.connected || self.ended {
+            return;
+        }
+        match message {
+            FromRelay::Answer { id, result } => {
+                let Some(purpose) = self.requests.answered(id) else { return };
+                match result {
+                    Ok(answer) => self.handle_answer(now, purpose, answer),
+                    Err(refusal) => self.handle_refusal(now, purpose, refusal),
+                }
+            }
+            FromRelay::Event(event) => self.handle_event(now, event),
+        }
+    }
+
+    fn handle_answer(&mut self, now: Time, purpose: Purpose, answer: Answer) {
+        match (purpose, answer) {
+            (Purpose::Login, Answer::Session(session)) => {
+                self.session = Some(session.token);
+                self.join();
+            }
+            (Purpose::Join, Answer::Joined(admission)) => {
+                if self.admission.as_ref().is_none_or(|known| known.participant != admission.participant) {
+                    self.notice(Notice::Joined {
+                        participant: admission.participant.0,
+                        role: role_name(admission.role).into(),
+                        title: admission.title.to_string(),
+                        region: admission.region.to_string(),
+                        storage: admission.storage.clone(),
+                    });
+                }
+                self.admission = Some(admission);
+            }
+            (Purpose::Link, Answer::Link(link)) => self.outputs.push_back(SeatOutput::Link(link)),
+            (Purpose::Publish(place), Answer::Published(published)) => {
+                let kind = self.uplink.sources().find(|(at, _)| *at == place).map(|(_, source)| source.kind);
+                let Some(kind) = kind else { return };
+                let done = match self.circle.sender_keys() {
+                    Ok(keys) => self.uplink.publish(place, published, keys),
+                    Err(error) => Err(error.into()),
+                };
+                match done {
+                    Ok(()) => self.notice(Notice::Sending {
+                        stream: published.stream,
+                        kind: kind_name(kind).into(),
+                        ssrc: published.ssrc,
+                    }),
+                    Err(error) => {
+                        self.ask(
+                            Purpose::Other("unpublish"),
+                            Request::Unpublish { stream: published.stream },
+                        );
+                        self.refused(kind_name(kind), error.to_string());
+                    }
+                }
+                if kind == Kind::Data {
+                    self.next_state = Some(now);
+                }
+            }
+            (Purpose::Commit, _) => self.committed(now),
+            (Purpose::Admit(who), _) => self.wish_for(who),
+            (Purpose::Invite, Answer::Invitation(code)) => {
+                self.outputs.push_back(SeatOutput::Invitation(code))
+            }
+            _ => {}
+        }
+    }
+
+    fn handle_refusal(&mut self, now: Time, purpose: Purpose, refusal: Refusal) {
+        let why = refusal.to_string();
+        match purpose {
+            // The session is over; one who comes back has a token of the meeting.
+            Purpose::Login if self.admission.is_some() => {
+                self.session = None;
+                self.join();
+            }
+            // The group went on without us: back in with other keys.
+            Purpose::Join if refusal == Refusal::NotNow && self.circle.group().is_some() => {
+                self.lose_group();
+                self.join();
+            }
+            Purpose::Login | Purpose::Join => self.end(&why),
+            Purpose::Commit => {
+                if let Some(wish) = self.circle.not_committed(now, refusal == Refusal::StaleEpoch) {
+                    self.refused(wish_name(&wish), why);
+                }
+            }
+            Purpose::Publish(place) => {
+                if let Some(source) = self.uplink.source_mut(place) {
+                    source.wanted = false;
+                    let kind = source.kind;
+                    self.refused(kind_name(kind), why);
+                }
+            }
+            Purpose::Link => self.refused("link", why),
+            Purpose::Admit(_) => self.refused("admit", why),
+            Purpose::Invite => self.refused("invite", why),
+            Purpose::HandOver(_) => self.refused("hand-over", why),
+            Purpose::Other(what) => self.refused(what, why),
+        }
+    }
+
+    pub(super) fn refused(&mut self, what: &str, why: String) {
+        self.notice(Notice::Refused { what: what.into(), why });
+    }
+
+    fn is_me(&self, who: ParticipantId) -> bool {
+        self.admission.as_ref().is_some_and(|admission| admission.participant == who)
+    }
+
+    fn handle_event(&mut self, now: Time, event: Event) {
+        match event {
+            // It was let in before. That the relay says so is not enough.
+            Event::Waiting(asked) if asked.known && self.people.contains(asked.participant) => {
+                let who = asked.participant;
+                self.people.knock(asked);
+                self.wish_for(who);
+            }
+            Event::Waiting(asked) => {
+                let (who, role) = (asked.participant, role_name(asked.role).to_owned());
+                let (name, outsider) = (asked.name.to_string(), asked.outsider);
+                self.people.knock(asked);
+                self.notice(Notice::Waiting { participant: who.0, role, name, outsider });
+                if self.config.admit_all {
+                    self.admit(who);
+                }
+            }
+            Event::Admitted { rights, messages, begins } => {
+                self.rights = rights;
+                self.admitted = true;
+                self.notice(Notice::Admitted { rights: rights_name(rights) });
+                if let Some(own) = &self.admission {
+                    self.people.arrive(own.participant, own.role, rights);
+                }
+                if begins && self.circle.group().is_none_or(|group| group.epoch() > 0) {
+                    match self.circle.begin() {
+                        Ok(()) => self.entered(now, None),
+                        Err(error) => return self.end(&error.to_string()),
+                    }
+                }
+                self.settles = Some(messages);
+                self.settle(now);
+                self.outputs.push_back(SeatOutput::MakeLink);
+                self.next_report = Some(now);
+            }
+            Event::Arrived(arrival) => {
+                if self.people.arrive(arrival.participant, arrival.role, arrival.rights) {
+                    let role = role_name(arrival.role).into();
+                    self.notice(Notice::Arrived { participant: arrival.participant.0, role });
+                }
+                self.warn_of_reflections();
+            }
+            Event::Away { participant } => {
+                let who = self.name_of(participant);
+                self.notice(Notice::Away { who });
+            }
+            Event::Left { participant } => {
+                let who = self.name_of(participant);
+                self.notice(Notice::Left { who });
+                self.put_out(participant);
+            }
+            Event::Removed { participant } => {
+                let (who, own) = (self.name_of(participant), self.is_me(participant));
+                self.notice(Notice::Removed { who, own });
+                self.put_out(participant);
+                if own {
+                    self.end("removed by the organizer");
+                }
+            }
+            Event::Rights { participant, rights } => {
+                let (who, own) = (self.name_of(participant), self.is_me(participant));
+                self.notice(Notice::Rights { who, rights: rights_name(rights), own });
+                if let Some(person) = self.people.get_mut(participant) {
+                    person.rights = rights;
+                }
+                if own {
+                    self.set_rights(rights);
+                }
+            }
+            Event::Organizer { participant } => self.organizer = Some((participant, now)),
+            Event::Locked { locked } => self.notice(Notice::Locked { locked }),
+            Event::CameraLimited { participant, audience, max_spatial_id } => {
+                let (who, audience) = (self.name_of(participant), audience_name(audience).into());
+                self.notice(Notice::CameraLimited { who, audience, layer: max_spatial_id });
+            }
+            Event::Ended => self.end("the meeting is over"),
+            Event::GroupLost => {
+                self.notice(Notice::GroupLost);
+                self.lose_group();
+                self.join();
+            }
+            Event::Mls(message) => {
+                let is_mine = self.is_me(message.from);
+                self.seen = self.seen.max(message.number);
+                if message.group == Group::Meeting {
+                    if is_mine && self.circle.is_sent(&message.message.0) {
+                        self.committed(now);
+                    } else if !is_mine {
+                        self.process(now, &message.message.0);
+                    }
+                }
+                self.settle(now);
+            }
+            Event::Welcome { group: Group::Meeting, number, message } => {
+                self.seen = self.seen.max(number);
+                match self.circle.join(&message.0) {
+                    Ok(true) => self.entered(now, None),
+                    Ok(false) => {}
+                    Err(error) => self.end(&format!("the welcome to the group: {error}")),
+                }
+            }
+            Event::Welcome { .. } => {}
+            Event::Published(stream) => {
+                if self.is_me(stream.participant) {
+                    // Of the connection before: it has begun anew, under another number.
+                    let known = self
+                        .uplink
+                        .sources()
+                        .any(|(_, it)| it.live.is_some_and(|live| live.stream == stream.stream));
+                    if !known {
+                        self.ask(Purpose::Other("unpublish"), Request::Unpublish { stream: stream.stream });
+                    }
+                    return;
+                }
+                if let Some(person) = self.people.get_mut(stream.participant) {
+                    person.claimed = Some(stream.member);
+                }
+                self.downlink.publish(now, stream, &self.circle);
+                let (who, kind) = (self.name_of(stream.participant), kind_name(stream.kind).into());
+                self.notice(Notice::Published { stream: stream.stream, who, kind, ssrc: stream.ssrc });
+                self.windows_changed(now);
+            }
+            Event::Unpublished { stream } => {
+                self.uplink.unpublish(stream);
+                self.downlink.unpublish(now, stream);
+                self.notice(Notice::Unpublished { stream });
+                self.windows_changed(now);
+            }
+            Event::Demand { demand } => {
+                let Ok(message) = DemandMessage::read(&demand.0) else { return };
+                let news = self.uplink.handle_demand(&message);
+                if let Some((kind, layers)) = news {
+                    let layers = layers.iter().map(ToString::to_string).collect();
+                    self.notice(Notice::Demand {
+                        stream: message.stream.0,
+                        kind: kind_name(kind).into(),
+                        layers,
+                    });
+                }
+            }
+            Event::Expelled { reason } => {
+                self.notice(Notice::Expelled { reason });
+                self.link_up = false;
+            }
+            Event::Closing => self.notice(Notice::Closing),
+            _ => {}
+        }
+    }
+
+    // ---- The group ----
+
+    /// Somebody is to be in the group.
+    fn wish_for(&mut self, who: ParticipantId) {
+        let Some(asked) = self.people.answer(who) else { return };
+        let name = asked.name.as_str().as_bytes().to_vec();
+        // One who comes back without its group is a member until it is removed.
+        if let Some(member) = self.people.member_of(who, &self.circle) {
+            self.circle.wish(Wish::Remove(who, member));
+        }
+        self.circle.wish(Wish::Add(who, asked.key_package.0, name));
+    }
+
+    /// The relay took our commit.
+    fn committed(&mut self, now: Time) {
+        match self.circle.committed() {
+            Ok(Some((wish, change))) => {
+                if let (Wish::Add(who, ..), Some(added)) = (&wish, change.added.first()) {
+                    self.people.add(*who, added.fingerprint);
+                }
+                if let Wish::HandOver(who, _) = wish {
+                    self.ask(Purpose::HandOver(who), Request::HandOver { participant: who });
+                }
+                self.entered(now, Some(change));
+            }
+            Ok(None) => {}
+            Err(error) => self.notice(Notice::CommitRefused { why: error.to_string() }),
+        }
+    }
+
+    fn process(&mut self, now: Time, message: &[u8]) {
+        match self.circle.process(now, message) {
+            News::Nothing => {}
+            News::Epoch(change) => self.entered(now, Some(*change)),
+            News::Removed => {
+                self.lose_group();
+                self.end("removed from the group");
+            }
+            News::Leaving(member) => {
+                if let Some(who) = self.people.participant_of(member, &self.circle) {
+                    self.circle.wish(Wish::Remove(who, member));
+                }
+            }
+            News::Refused(why) => self.notice(Notice::CommitRefused { why }),
+        }
+    }
+
+    /// Once all messages of the time away are here, it is known whether the relay took the commit that it did not answer.
+    fn settle(&mut self, now: Time) {
+        if self.settles.is_some_and(|last| self.seen >= last) {
+            self.settles = None;
+            self.circle.not_committed(now, true);
+        }
+    }
+
+    /// A new epoch began: everybody goes on with its keys.
+    fn entered(&mut self, now: Time, change: Option<Change>) {
+        self.downlink.enter(now, &self.circle);
+        let rekeyed = match self.circle.sender_keys() {
+            Ok(keys) => self.uplink.rekey(keys),
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = rekeyed {
+            // Nothing is sent with the keys of an epoch that is over.
+            self.stop_sending();
+            self.refused("keys of the epoch", error.to_string());
+        }
+        let Some(group) = self.circle.group() else { return };
+        let (epoch, members) = (group.epoch(), group.members().count());
+        let organizer =
+            self.circle.organizer().filter(|_| change.as_ref().is_none_or(|it| it.organizer.is_some()));
+        self.notice(Notice::Epoch { epoch, members });
+        for member in change.iter().flat_map(|change| &change.added) {
+            let (name, fingerprint) = (show_name(&member.name), member.fingerprint.to_string());
+            self.notice(Notice::Newcomer { name, fingerprint });
+        }
+        for member in change.iter().flat_map(|change| &change.removed) {
+            self.notice(Notice::Gone { name: show_name(&member.name) });
+        }
+        if let Some(organizer) = organizer {
+            let own = self.circle.is_organizer();
+            self.notice(Notice::Organizer { name: show_name(&organizer.name), own });
+        }
+        self.next_state = Some(now);
+    }
+
+    fn lose_group(&mut self) {
+        self.stop_sending();
+        self.circle.forget();
+        self.downlink.forget_keys();
+        self.seen = 0;
+    }
+
+    fn stop_sending(&mut self) {
+        let live: Vec<_> = self.uplink.sources().filter_map(|(_, source)| source.live).collect();
+        for published in live {
+            self.ask(Purpose::Other("unpublish"), Request::Unpublish { stream: published.stream });
+        }
+        self.uplink.reset();
+    }
+
+    /// Somebody is gone for good: the organizer takes the key away.
+    fn put_out(&mut self, who: ParticipantId) {
+        if let Some(member) = self.people.member_of(who, &self.circle)
+            && self.circle.is_organizer()
+            && !self.is_me(who)
+        {
+            self.circle.wish(Wish::Remove(who, member));
+        }
+        self.people.leave(who);
+    }
+}
+
+/// The name of a kind, for people.
+pub(super) fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Camera => "camera",
+        Kind::Screen => "screen",
+        Kind::Audio => "voice",
+        Kind::Data => "messages",
+    }
+}
+
+pub(super) fn right_name(right: Right) -> &'static str {
+    match right {
+        Right::Voice => "voice",
+        Right::Camera => "camera",
+        Right::Share => "share",
+    }
+}
+
+fn audience_name(audience: Audience) -> &'static str {
+    match audience {
+        Audience::Guests => "guests",
+        Audience::Outsiders => "outsiders",
+        Audience::All => "all",
+    }
+}
+
+pub(super) fn wish_name(wish: &Wish) -> &'static str {
+    match wish {
+        Wish::Add(..) => "admit",
+        Wish::Remove(..) => "remove",
+        Wish::HandOver(..) => "hand-over",
+    }
+}

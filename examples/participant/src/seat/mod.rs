@@ -1,0 +1,465 @@
+//! The participant as a state machine.
+//!
+//! The relay's messages, packets of the link and pictures go in by `handle_*(now, ..)`, one at a time. Then [`Seat::poll`] is
+//! called until it says how long there is nothing: requests, packets, what is to be decoded, and notices come out of it.
+//!
+//! What the relay says about people is shown, and believed only as far as the group of MLS says so too: names and keys are
+//! those of the group, and the organizer is whom the group's state names.
+
+pub mod account;
+pub mod circle;
+mod control;
+mod downlink;
+mod events;
+pub mod people;
+mod requests;
+mod standing;
+pub mod state;
+mod uplink;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use layercast::e2ee::mls::Identity;
+use layercast::picture::PictureView;
+use layercast::rtp::DecodableUnit;
+use layercast::rtp::rtcp::is_rtcp;
+use layercast::select::{Cpu, DecodeTime, Priority, ReceiverReport, StreamId, Window};
+use layercast::session::{ReceivedAudio, SendError};
+use layercast::structure::LayerId;
+use layercast::{Size, Time};
+use layercast_meeting::{
+    Admission, Credential, Kind, LinkDescription, MeetingId, Numbered, Request, Rights, Secret, Text,
+};
+
+use crate::notice::Notice;
+use circle::Circle;
+use downlink::Downlink;
+pub use downlink::{Feed, Received};
+use people::People;
+use requests::{Purpose, Requests};
+use uplink::Uplink;
+pub use uplink::{Source, SourceCounts, VideoSource};
+
+/// From one message about the state to the next.
+const STATE: Duration = Duration::from_secs(2);
+/// The report of windows is sent again this often, with the decode times of the meantime.
+const REPORT: Duration = Duration::from_secs(5);
+
+/// By what right somebody comes.
+#[derive(Debug, Clone)]
+pub enum Entry {
+    /// With an account and its password.
+    Account(Text, Secret),
+    /// With the code of an invitation.
+    Invitation(Secret),
+}
+
+/// What a participant comes with.
+#[derive(Debug, Clone)]
+pub struct SeatConfig {
+    /// The meeting.
+    pub meeting: MeetingId,
+    /// By what right.
+    pub entry: Entry,
+    /// The name that the others see.
+    pub name: Text,
+    /// A key pair by which the others recognise this person in every meeting.
+    pub identity: Option<Identity>,
+    /// The camera.
+    pub camera: Option<VideoSource>,
+    /// The shared screen.
+    pub screen: Option<VideoSource>,
+    /// Whether there is sound.
+    pub audio: bool,
+    /// The windows in which others are shown, in pixels; 0x0 if nobody is.
+    pub window: Size,
+    /// Of each second, the time for decoding; as much as it takes if there is none.
+    pub cpu_budget: Option<Duration>,
+    /// Whether the organizer lets everybody in who knocks.
+    pub admit_all: bool,
+    /// Microseconds since 1970 at the time 0.
+    pub unix: u64,
+}
+
+/// What the seat wants of the program.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one at a time")]
+pub enum SeatOutput {
+    /// To the relay, over the WebSocket.
+    Request(Numbered),
+    /// A new end of the link is to be made; its description goes to [`Seat::handle_link`].
+    MakeLink,
+    /// The relay's end of it.
+    Link(LinkDescription),
+    /// To the relay, over the link: RTP or RTCP.
+    Packet(Bytes),
+    /// Of a stream, a temporal unit to be decoded and shown now: [`Seat::handle_decoded`].
+    Unit(u32, DecodableUnit),
+    /// Of a stream, a frame of sound.
+    Audio(u32, ReceivedAudio),
+    /// For people.
+    Notice(Notice),
+    /// An invitation's code.
+    Invitation(Secret),
+    /// It is over.
+    Ended,
+    /// Nothing until then, or until something is handed in if there is no time.
+    Timeout(Option<Time>),
+}
+
+/// A participant of one meeting.
+pub struct Seat {
+    config: SeatConfig,
+    outputs: VecDeque<SeatOutput>,
+    requests: Requests,
+    /// Whether the WebSocket is open, and whether it was before.
+    connected: bool,
+    was_connected: bool,
+    session: Option<Secret>,
+    admission: Option<Admission>,
+    /// Whether we are in, on this connection.
+    admitted: bool,
+    /// With this message of MLS it is known whether the relay took a commit before the connection was lost.
+    settles: Option<u64>,
+    rights: Rights,
+    people: People,
+    circle: Circle,
+    uplink: Uplink,
+    downlink: Downlink,
+    link_up: bool,
+    /// The number of the last message of MLS.
+    seen: u64,
+    window: Size,
+    /// Mean decode times, by the samples of a picture.
+    decode_times: Vec<(u32, Duration)>,
+    next_report: Option<Time>,
+    next_state: Option<Time>,
+    /// Whom the relay named the organizer, and when.
+    organizer: Option<(layercast_meeting::ParticipantId, Time)>,
+    warned_of_reflections: bool,
+    ended: bool,
+}
+
+impl Seat {
+    /// One who has not come yet.
+    pub fn new(config: SeatConfig) -> Self {
+        let mut uplink = Uplink::default();
+        // The camera has the shortest headers, and the path.
+        let camera = config.camera.clone().map(|video| uplink.add(Kind::Camera, Some(video), true));
+        debug_assert!(camera.is_none_or(|place| place == 0));
+        if config.audio {
+            uplink.add(Kind::Audio, None, true);
+        }
+        uplink.add(Kind::Data, None, true);
+        if let Some(video) = config.screen.clone() {
+            uplink.add(Kind::Screen, Some(video), true);
+        }
+        Self {
+            outputs: VecDeque::new(),
+            requests: Requests::default(),
+            connected: false,
+            was_connected: false,
+            session: None,
+            admission: None,
+            settles: None,
+            admitted: false,
+            rights: Rights { voice: false, camera: false, share: false },
+            people: People::default(),
+            circle: Circle::new(config.name.as_str(), config.identity.clone()),
+            uplink,
+            downlink: Downlink::default(),
+            link_up: false,
+            seen: 0,
+            window: config.window,
+            decode_times: Vec::new(),
+            next_report: None,
+            next_state: None,
+            organizer: None,
+            warned_of_reflections: false,
+            ended: false,
+            config,
+        }
+    }
+
+    /// The group of MLS, and what is on its way to it.
+    pub fn circle(&self) -> &Circle {
+        &self.circle
+    }
+
+    /// The streams of the others.
+    pub fn feeds(&self) -> impl Iterator<Item = &Feed> {
+        self.downlink.feeds()
+    }
+
+    /// Streams that have ended, with what came of them.
+    pub fn ended_feeds(&self) -> &[(layercast_meeting::Stream, account::Account)] {
+        self.downlink.ended()
+    }
+
+    /// What is sent, each with its place and counts.
+    pub fn sources(&self) -> impl Iterator<Item = (usize, &Source, SourceCounts)> {
+        self.uplink.sources().map(|(place, source)| (place, source, self.uplink.counts(place)))
+    }
+
+    /// The place of the camera, the screen or the sound among the sources.
+    pub fn place_of(&self, kind: Kind) -> Option<usize> {
+        self.uplink.place_of(kind)
+    }
+
+    /// The name of somebody, as the group has it.
+    pub fn name_of(&self, who: layercast_meeting::ParticipantId) -> String {
+        self.people.name(who, &self.circle)
+    }
+
+    /// Whether it is in the meeting, with keys and a link.
+    pub fn is_seated(&self) -> bool {
+        self.admitted && self.link_up && self.circle.group().is_some()
+    }
+
+    /// Whether the relay was ever reached.
+    pub fn was_connected(&self) -> bool {
+        self.was_connected
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        self.outputs.push_back(SeatOutput::Notice(notice));
+    }
+
+    fn ask(&mut self, purpose: Purpose, request: Request) {
+        if self.connected {
+            let numbered = self.requests.number(purpose, request);
+            self.outputs.push_back(SeatOutput::Request(numbered));
+        }
+    }
+
+    fn end(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.ended, true) {
+            self.notice(Notice::Ended { why: why.into() });
+            self.outputs.push_back(SeatOutput::Ended);
+        }
+    }
+
+    // ---- The connection ----
+
+    /// The WebSocket is open.
+    pub fn handle_connected(&mut self) {
+        if self.ended {
+            return;
+        }
+        self.connected = true;
+        let again = std::mem::replace(&mut self.was_connected, true);
+        self.notice(Notice::Connected { again });
+        match self.config.entry.clone() {
+            Entry::Account(account, password) => {
+                // One who comes back needs no password, and comes back even if the session is over.
+                let request = match self.session.clone() {
+                    Some(token) => Request::Session { token },
+                    None => Request::Login { account, password },
+                };
+                self.ask(Purpose::Login, request);
+            }
+            Entry::Invitation(_) => self.join(),
+        }
+    }
+
+    /// The WebSocket is closed. The groups are kept, and streams begin anew.
+    pub fn handle_disconnected(&mut self, now: Time, why: &str) {
+        if !std::mem::replace(&mut self.connected, false) {
+            return;
+        }
+        self.notice(Notice::Disconnected { why: why.into() });
+        self.requests.forget();
+        self.outputs.retain(|output| !matches!(output, SeatOutput::Request(_)));
+        (self.admitted, self.link_up, self.next_report) = (false, false, None);
+        self.people.forget_waiting();
+        self.uplink.reset();
+        self.downlink.reset(now);
+    }
+
+    fn join(&mut self) {
+        let credential = match (&self.admission, &self.config.entry) {
+            (Some(admission), _) => Credential::Return(admission.token.clone()),
+            (None, Entry::Account(..)) => Credential::Account,
+            (None, Entry::Invitation(code)) => Credential::Invitation(code.clone()),
+        };
+        let key_package = match self.circle.group() {
+            Some(_) => None,
+            None => match self.circle.key_package() {
+                Ok(key_package) => Some(key_package),
+                Err(error) => return self.end(&error.to_string()),
+            },
+        };
+        let request = Request::Join {
+            meeting: self.config.meeting.clone(),
+            credential,
+            name: self.config.name.clone(),
+            key_package,
+            insiders_key_package: None,
+            seen: self.seen,
+        };
+        self.ask(Purpose::Join, request);
+    }
+
+    /// This end of the link is made.
+    pub fn handle_link(&mut self, _now: Time, description: LinkDescription) {
+        self.link_up = false;
+        self.ask(Purpose::Link, Request::Link(description));
+    }
+
+    /// The link is up, or is down.
+    pub fn handle_link_state(&mut self, now: Time, up: bool) {
+        if up && !self.link_up {
+            self.notice(Notice::LinkUp);
+        }
+        if !up && self.admitted {
+            self.outputs.push_back(SeatOutput::MakeLink);
+        }
+        self.link_up = up;
+        self.next_state = Some(now);
+    }
+
+    // ---- Media ----
+
+    /// Takes a picture of a source that was captured at `now`. `false` if it was not coded: it is muted, nobody watches, or
+    /// packets wait.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub fn handle_picture(
+        &mut self,
+        now: Time,
+        place: usize,
+        picture: &PictureView<'_>,
+    ) -> Result<bool, SendError> {
+        if !self.link_up {
+            return Ok(false);
+        }
+        self.uplink.handle_picture(now, place, picture)
+    }
+
+    /// Takes how long coding the last picture of a source took.
+    pub fn handle_encode_time(&mut self, place: usize, took: Duration) {
+        self.uplink.handle_encode_time(place, took);
+    }
+
+    /// Takes a frame of sound, with its timestamp of 48 kHz.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub fn handle_audio(&mut self, now: Time, payload: &[u8], timestamp: u32) -> Result<(), SendError> {
+        match self.uplink.place_of(Kind::Audio).filter(|_| self.link_up) {
+            Some(place) => self.uplink.handle_audio(now, place, payload, timestamp),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes an RTP or RTCP packet of the link.
+    pub fn handle_packet(&mut self, now: Time, packet: Bytes) {
+        if is_rtcp(&packet) {
+            self.uplink.handle_feedback(now, &packet);
+        }
+        self.downlink.handle_packet(now, packet);
+    }
+
+    /// A temporal unit was decoded and shown: the layers and size of its picture, and how long it took, if that was measured.
+    pub fn handle_decoded(
+        &mut self,
+        now: Time,
+        stream: u32,
+        timestamp: u32,
+        (target, size): (LayerId, Size),
+        took: Option<Duration>,
+    ) {
+        self.downlink.handle_shown(now, stream, timestamp, target, size);
+        let (Some(took), samples) = (took, size.samples() as u32) else { return };
+        if let Some((_, mean)) = self.decode_times.iter_mut().find(|(known, _)| *known == samples) {
+            *mean = (*mean * 15 + took) / 16;
+        } else if self.decode_times.len() < layercast::select::MAX_DECODE_TIMES {
+            self.decode_times.push((samples, took));
+        }
+    }
+
+    /// A temporal unit could not be decoded.
+    pub fn handle_decode_error(&mut self, now: Time, stream: u32) {
+        self.downlink.handle_decode_error(now, stream);
+    }
+
+    // ---- Windows ----
+
+    /// What of the others is shown, and how fast this machine decodes.
+    fn report(&self) -> ReceiverReport {
+        let shown = self.window.width > 0 && self.window.height > 0;
+        let videos =
+            self.downlink.feeds().filter(|feed| matches!(feed.stream.kind, Kind::Camera | Kind::Screen));
+        let window = |feed: &Feed| {
+            let is_screen = feed.stream.kind == Kind::Screen;
+            let priority = if is_screen { Priority::ScreenShare } else { Priority::Thumbnail };
+            (StreamId(feed.stream.stream), Window::new(self.window, priority))
+        };
+        let cpu = self.config.cpu_budget.filter(|_| !self.decode_times.is_empty()).map(|budget| {
+            let times = self.decode_times.iter();
+            Cpu {
+                decode_times: times.map(|&(luma_samples, time)| DecodeTime { luma_samples, time }).collect(),
+                cores: Some(budget.as_secs_f32()),
+                load: None,
+            }
+        });
+        ReceiverReport { windows: videos.filter(|_| shown).map(window).collect(), cpu, caps: Vec::new() }
+    }
+
+    fn send_report(&mut self, now: Time) {
+        let mut bytes = Vec::new();
+        if self.report().write(&mut bytes).is_ok() {
+            let report = layercast_meeting::Bytes(bytes);
+            self.ask(Purpose::Other("report"), Request::Report { report });
+        }
+        self.next_report = Some(now + REPORT);
+    }
+
+    fn windows_changed(&mut self, now: Time) {
+        let shown = self.window.width > 0 && self.window.height > 0;
+        let streams: Vec<_> = self.downlink.feeds().map(|feed| feed.stream.stream).collect();
+        for stream in streams {
+            if let Some(feed) = self.downlink.feed_mut(stream) {
+                feed.account.set_watched(shown);
+            }
+        }
+        if self.admitted {
+            self.next_report = Some(now);
+        }
+    }
+
+    // ---- Out ----
+
+    /// What there is to do at `now`. The program polls until it is told to wait.
+    pub fn poll(&mut self, now: Time) -> SeatOutput {
+        if let Some(output) = self.outputs.pop_front() {
+            return output;
+        }
+        if self.ended {
+            return SeatOutput::Timeout(None);
+        }
+        self.stand(now);
+        let (mut packets, mut received) = (Vec::new(), Vec::new());
+        let mut wake = self.uplink.poll(now, &mut packets);
+        wake = [wake, self.downlink.poll(now, &mut packets, &mut received)].into_iter().flatten().min();
+        if self.link_up {
+            self.outputs.extend(packets.into_iter().map(SeatOutput::Packet));
+        }
+        for (stream, what) in received {
+            match what {
+                Received::Unit(unit) => self.outputs.push_back(SeatOutput::Unit(stream, unit)),
+                Received::Audio(frame) => self.outputs.push_back(SeatOutput::Audio(stream, frame)),
+                Received::Message(message) => self.handle_state(now, stream, &message),
+                Received::Refused(_) => {}
+            }
+        }
+        if let Some(output) = self.outputs.pop_front() {
+            return output;
+        }
+        let timers = [wake, self.next_report, self.next_state, self.circle.next_timeout()];
+        SeatOutput::Timeout(timers.into_iter().flatten().min())
+    }
+}

@@ -1,0 +1,189 @@
+//! What a participant does without being asked: announces its streams, commits what the organizer wishes, tells its state,
+//! and looks out for a relay that leads the group apart.
+
+use std::time::Duration;
+
+use layercast::Time;
+use layercast::e2ee::OpenError;
+use layercast_meeting::{Kind, ParticipantId, Request, Role};
+
+use super::circle::Wish;
+use super::events::wish_name;
+use super::requests::Purpose;
+use super::state::State;
+use super::{STATE, Seat};
+use crate::notice::Notice;
+
+/// Packets that do not open for this long in an epoch that both ends are in are no accident.
+const CLOSED: Duration = Duration::from_secs(5);
+/// From one warning about somebody to the next.
+const WARN_AGAIN: Duration = Duration::from_secs(30);
+/// The commit that makes another the organizer may come this much later than the relay's word.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Cameras with more rows than this show what glasses reflect ("Private Eye", arXiv 2205.03971, studies 720).
+const ROWS: u32 = 720;
+
+impl Seat {
+    pub(super) fn stand(&mut self, now: Time) {
+        if !self.connected || !self.admitted {
+            return;
+        }
+        self.commit(now);
+        self.publish();
+        if self.next_report.is_some_and(|at| at <= now) {
+            self.send_report(now);
+        }
+        if self.next_state.is_some_and(|at| at <= now) {
+            self.next_state = Some(now + STATE);
+            self.send_state(now);
+            self.watch(now);
+        }
+    }
+
+    fn commit(&mut self, now: Time) {
+        // One after the other: the answer says whether it took effect.
+        while !self.requests.is_open(&Purpose::Commit) && self.settles.is_none() {
+            match self.circle.next_commit(now) {
+                None => break,
+                Some(Ok(request)) => self.ask(Purpose::Commit, request),
+                Some(Err((wish, why))) => {
+                    self.refused(wish_name(&wish), why);
+                    // Who cannot be in the group has no place in the meeting.
+                    if let Wish::Add(participant, ..) = wish {
+                        self.ask(Purpose::Other("remove"), Request::Remove { participant });
+                    }
+                }
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        let Some(member) = self.circle.group().map(|group| group.member()).filter(|_| self.link_up) else {
+            return;
+        };
+        let may = |kind: Kind| kind.right().is_none_or(|right| self.rights.has(right));
+        let due = self.uplink.sources().filter(|(place, source)| {
+            source.wanted
+                && source.live.is_none()
+                && may(source.kind)
+                && !self.requests.is_open(&Purpose::Publish(*place))
+        });
+        let due: Vec<_> = due.map(|(place, source)| (place, source.kind)).collect();
+        for (place, kind) in due {
+            // After 65,536 streams of one participant there are no more.
+            let Some(track) = self.uplink.next_track() else { return };
+            if let Some(source) = self.uplink.source_mut(place) {
+                source.track = track;
+            }
+            self.ask(Purpose::Publish(place), Request::Publish { kind, member, track });
+            if kind == Kind::Camera {
+                self.warn_of_reflections();
+            }
+        }
+    }
+
+    fn send_state(&mut self, now: Time) {
+        let (Some(group), Some(admission)) = (self.circle.group(), &self.admission) else { return };
+        let Ok(code) = group.code() else { return };
+        let unix = |at: Time| self.config.unix + at.since_start().as_micros() as u64;
+        let state = State {
+            participant: admission.participant.0,
+            epoch: group.epoch(),
+            code: code.to_string(),
+            members: group.members().count(),
+            clocks: self
+                .uplink
+                .clocks()
+                .map(|(stream, timestamp, at)| (stream, timestamp, unix(at)))
+                .collect(),
+        };
+        if let Err(error) = self.uplink.handle_message(now, &state.write()) {
+            self.refused("state", error.to_string());
+        }
+    }
+
+    /// Takes the state of somebody else, which came over a sealed stream of that member.
+    pub(super) fn handle_state(&mut self, now: Time, stream: u32, message: &[u8]) {
+        let Some(of) =
+            self.downlink.feeds().find(|feed| feed.stream.stream == stream).map(|feed| feed.stream)
+        else {
+            return;
+        };
+        let Some(state) = State::read(message) else { return };
+        if state.participant != of.participant.0 {
+            return self.warn(
+                now,
+                of.participant,
+                "it says that it is another participant than the relay does".into(),
+            );
+        }
+        if let Some(person) = self.people.get_mut(of.participant) {
+            person.told = Some(of.member);
+        }
+        for (stream, timestamp, at) in state.clocks {
+            let feed =
+                self.downlink.feed_mut(stream).filter(|feed| feed.stream.participant == of.participant);
+            if let Some(feed) = feed {
+                feed.account.set_clock(timestamp, at, self.config.unix);
+            }
+        }
+        let Some(group) = self.circle.group().filter(|group| group.epoch() == state.epoch) else { return };
+        let same = group.code().is_ok_and(|code| code.to_string() == state.code);
+        if !same || group.members().count() != state.members {
+            self.warn(now, of.participant, format!("it has other members or keys in epoch {}", state.epoch));
+        }
+    }
+
+    fn watch(&mut self, now: Time) {
+        let closed = self.downlink.feeds().filter_map(|feed| {
+            let (since, error) = feed.account.closed_since().filter(|(since, _)| now - *since >= CLOSED)?;
+            Some((feed.stream.participant, now - since, error))
+        });
+        let closed: Vec<_> = closed.collect();
+        for (who, long, error) in closed {
+            let which = match error {
+                OpenError::NotAuthentic => "an epoch that both are in",
+                _ => "an epoch that has not begun here, or is over",
+            };
+            self.warn(
+                now,
+                who,
+                format!("its packets have not opened for {} s: sealed in {which}", long.as_secs()),
+            );
+        }
+        let Some((relays, at)) = self.organizer else { return };
+        if now - at < PATIENCE {
+            return;
+        }
+        let Some(groups) = self.circle.organizer() else { return };
+        self.organizer = None;
+        let own = self.admission.as_ref().is_some_and(|own| own.participant == relays);
+        let member = match (own, self.circle.group()) {
+            (true, Some(group)) => Some(group.member()),
+            _ => self.people.member_of(relays, &self.circle),
+        };
+        if member != Some(groups.index) {
+            let (relay, group) = (self.name_of(relays), super::circle::show_name(&groups.name));
+            self.notice(Notice::OrganizersDiffer { relay, group });
+        }
+    }
+
+    fn warn(&mut self, now: Time, who: ParticipantId, why: String) {
+        let name = self.name_of(who);
+        let Some(person) = self.people.get_mut(who) else { return };
+        if person.warned.is_none_or(|at| now - at >= WARN_AGAIN) {
+            person.warned = Some(now);
+            self.notice(Notice::Forked { who: name, why });
+        }
+    }
+
+    /// Guests who see a large camera may read what its owner's glasses reflect.
+    pub(super) fn warn_of_reflections(&mut self) {
+        let camera = self.uplink.place_of(Kind::Camera).and_then(|place| self.uplink.video(place));
+        let Some(rows) = camera.map(|video| video.size.height).filter(|rows| *rows > ROWS) else { return };
+        let has_guests = self.people.iter().any(|(_, person)| person.role == Role::Guest);
+        if has_guests && !std::mem::replace(&mut self.warned_of_reflections, true) {
+            self.notice(Notice::Reflections { rows });
+        }
+    }
+}

@@ -1,0 +1,440 @@
+//! What the participant sends: cameras, screens, sound and messages, over one path.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use layercast::congestion::{PacketClass, PathPacket, SendPathConfig};
+use layercast::e2ee::{Context, SenderKeys};
+use layercast::encoder::{Bitrate, Content, RateConfig, SvcConfig};
+use layercast::picture::PictureView;
+use layercast::rtp::RtpPacket;
+use layercast::rtp::rtcp::is_rtcp;
+use layercast::select::DemandMessage;
+use layercast::session::{
+    AudioLevel, AudioSender, AudioSenderConfig, DataSender, DataSenderConfig, OutgoingAudio, SendError,
+    SenderOutput, VideoSender, VideoSenderConfig,
+};
+use layercast::structure::{LayerId, ScalabilityMode};
+use layercast::{Size, Time};
+use layercast_meeting::wire::PADDING_SSRC;
+use layercast_meeting::{Kind, Published};
+
+/// What the path is taken to carry at first, in bit/s.
+const START: u64 = 1_000_000;
+/// The slowest speed of the encoder.
+const SPEED: u8 = 6;
+
+/// A camera or a screen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VideoSource {
+    /// Of the pictures.
+    pub size: Size,
+    /// The layers.
+    pub mode: ScalabilityMode,
+    /// Pictures a second.
+    pub frame_rate: u32,
+    /// What they show.
+    pub content: Content,
+    /// The most that it takes of the path, in bit/s.
+    pub max_bitrate: u64,
+}
+
+impl VideoSource {
+    /// A camera in three sizes at three frame rates: 700 kbit/s at 640x360, and more or less at other sizes.
+    pub fn camera(size: Size) -> Self {
+        let share = size.samples() as f64 / (640.0 * 360.0);
+        let max_bitrate = (700_000.0 * share.powf(0.75)) as u64;
+        Self { size, mode: ScalabilityMode::L3T3, frame_rate: 30, content: Content::Camera, max_bitrate }
+    }
+
+    /// A screen in two sizes at three frame rates, of 10 pictures a second.
+    pub fn screen(size: Size) -> Self {
+        let mode = ScalabilityMode::L2T3;
+        Self { mode, frame_rate: 10, content: Content::Screen, ..Self::camera(size) }
+    }
+
+    /// From one picture to the next.
+    pub fn interval(&self) -> Duration {
+        Duration::from_secs(1) / self.frame_rate.max(1)
+    }
+
+    fn encoder(&self) -> SvcConfig {
+        let mut config = SvcConfig::new(self.size, self.mode);
+        config.speed = SPEED;
+        config.content = self.content;
+        let mut rate = RateConfig::new(Bitrate::Total(self.max_bitrate));
+        rate.drop_pictures = true;
+        config.rate = Some(rate);
+        config
+    }
+}
+
+enum Sender {
+    Video(Box<VideoSender>),
+    Audio(AudioSender),
+    Data(DataSender),
+}
+
+/// Something that the participant sends, if it is not muted and the relay knows of it.
+pub struct Source {
+    /// What it carries.
+    pub kind: Kind,
+    video: Option<VideoSource>,
+    /// Whether it is to be sent.
+    pub wanted: bool,
+    /// As the relay numbered it; `None` while it is not announced.
+    pub live: Option<Published>,
+    /// Its number among the streams of this participant. None is used twice, so that no key is.
+    pub track: u16,
+    sender: Option<Sender>,
+    /// When the first picture was captured, and then its RTP timestamp.
+    first: Option<Time>,
+    clock: Option<(u32, Time)>,
+    /// The highest layers that others watch, as last told.
+    pub demand: Vec<LayerId>,
+    /// Bytes of packets.
+    pub bytes: u64,
+    has_begun: bool,
+}
+
+/// The counts of a source.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SourceCounts {
+    /// Bytes of packets.
+    pub bytes: u64,
+    /// Pictures coded.
+    pub pictures: u64,
+    /// Pictures left out, since packets waited.
+    pub skipped: u64,
+    /// The estimate of the path in bit/s, of the source that has it.
+    pub path: Option<u64>,
+}
+
+/// All sources.
+#[derive(Default)]
+pub struct Uplink {
+    sources: Vec<Source>,
+    tracks: u16,
+}
+
+impl Uplink {
+    /// Adds a source, and returns its place.
+    pub fn add(&mut self, kind: Kind, video: Option<VideoSource>, wanted: bool) -> usize {
+        self.sources.push(Source {
+            kind,
+            video,
+            wanted,
+            live: None,
+            track: 0,
+            sender: None,
+            first: None,
+            clock: None,
+            demand: Vec::new(),
+            bytes: 0,
+            has_begun: false,
+        });
+        self.sources.len() - 1
+    }
+
+    /// The sources, by their places.
+    pub fn sources(&self) -> impl Iterator<Item = (usize, &Source)> {
+        self.sources.iter().enumerate()
+    }
+
+    /// The source at a place.
+    pub fn source_mut(&mut self, place: usize) -> Option<&mut Source> {
+        self.sources.get_mut(place)
+    }
+
+    /// The place of the first source of a kind.
+    pub fn place_of(&self, kind: Kind) -> Option<usize> {
+        self.sources.iter().position(|source| source.kind == kind)
+    }
+
+    /// The camera's or screen's properties.
+    pub fn video(&self, place: usize) -> Option<&VideoSource> {
+        self.sources.get(place)?.video.as_ref()
+    }
+
+    /// A number for a stream that no stream had before.
+    pub fn next_track(&mut self) -> Option<u16> {
+        let track = self.tracks;
+        self.tracks = self.tracks.checked_add(1)?;
+        Some(track)
+    }
+
+    /// The relay knows of a source: it is sent from now on, with keys of the epoch.
+    ///
+    /// # Errors
+    /// If a key is in use, or the encoder refuses its configuration.
+    pub fn publish(
+        &mut self,
+        place: usize,
+        published: Published,
+        keys: &mut SenderKeys,
+    ) -> Result<(), Box<dyn std::error::Error>> {
+        let has_path = |source: &Source| matches!(&source.sender, Some(Sender::Video(sender)) if sender.path().is_some());
+        let others_have_path =
+            self.sources.iter().enumerate().any(|(at, source)| at != place && has_path(source));
+        let Some(source) = self.sources.get_mut(place) else { return Ok(()) };
+        let (ssrc, track) = (published.ssrc, source.track);
+        let sender = match (&source.video, source.kind) {
+            (Some(video), _) => {
+                let mut config = VideoSenderConfig::new(ssrc);
+                config.path = (!others_have_path).then(|| {
+                    let mut path = SendPathConfig::new(START);
+                    path.padding_ssrc = PADDING_SSRC;
+                    path
+                });
+                config.max_bitrate = Some(video.max_bitrate);
+                Sender::Video(Box::new(VideoSender::new(config, video.encoder(), Some(keys.video(track)?))?))
+            }
+            (None, Kind::Audio) => Sender::Audio(AudioSender::new(
+                AudioSenderConfig::new(ssrc),
+                keys.sealer(Context::audio(track))?,
+            )),
+            _ => {
+                Sender::Data(DataSender::new(DataSenderConfig::new(ssrc), keys.sealer(Context::data(track))?))
+            }
+        };
+        source.sender = Some(sender);
+        source.live = Some(published);
+        (source.first, source.clock, source.has_begun) = (None, None, false);
+        source.demand.clear();
+        Ok(())
+    }
+
+    /// A source is no longer sent. What paces the others stays.
+    pub fn unpublish(&mut self, stream: u32) {
+        for source in &mut self.sources {
+            if source.live.is_some_and(|live| live.stream == stream) {
+                source.live = None;
+                if !matches!(source.sender, Some(Sender::Video(_))) {
+                    source.sender = None;
+                }
+            }
+        }
+    }
+
+    /// The link is gone, and with it all streams.
+    pub fn reset(&mut self) {
+        for source in &mut self.sources {
+            (source.live, source.sender) = (None, None);
+        }
+    }
+
+    /// Seals with the keys of a new epoch.
+    ///
+    /// # Errors
+    /// If a key is in use: nothing may be sent then.
+    pub fn rekey(&mut self, keys: &mut SenderKeys) -> Result<(), Box<dyn std::error::Error>> {
+        for source in &mut self.sources {
+            // What is not announced sends nothing, and gets another number when it is.
+            if source.live.is_none() {
+                continue;
+            }
+            match &mut source.sender {
+                Some(Sender::Video(sender)) => sender.rekey(keys, source.track)?,
+                Some(Sender::Audio(sender)) => sender.rekey(keys, source.track)?,
+                Some(Sender::Data(sender)) => sender.rekey(keys, source.track)?,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Codes a picture that was captured at `now`. `false` if nothing is sent of it.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub fn handle_picture(
+        &mut self,
+        now: Time,
+        place: usize,
+        picture: &PictureView<'_>,
+    ) -> Result<bool, SendError> {
+        let Some(source) = self.sources.get_mut(place).filter(|source| source.live.is_some()) else {
+            return Ok(false);
+        };
+        let Some(Sender::Video(sender)) = &mut source.sender else { return Ok(false) };
+        let before = sender.statistics().pictures;
+        sender.handle_picture(now, picture)?;
+        let coded = sender.statistics().pictures > before;
+        if coded {
+            source.first.get_or_insert(now);
+        }
+        Ok(coded)
+    }
+
+    /// Takes how long coding the last picture of a source took.
+    pub fn handle_encode_time(&mut self, place: usize, took: Duration) {
+        if let Some(Source { sender: Some(Sender::Video(sender)), video: Some(video), .. }) =
+            self.sources.get_mut(place)
+        {
+            sender.handle_encode_time(took, video.interval());
+        }
+    }
+
+    /// Takes a frame of sound.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub fn handle_audio(
+        &mut self,
+        now: Time,
+        place: usize,
+        payload: &[u8],
+        timestamp: u32,
+    ) -> Result<(), SendError> {
+        let Some(source) = self.sources.get_mut(place).filter(|source| source.live.is_some()) else {
+            return Ok(());
+        };
+        let Some(Sender::Audio(sender)) = &mut source.sender else { return Ok(()) };
+        let after_pause = !std::mem::replace(&mut source.has_begun, true);
+        let level = AudioLevel { below: 30, voice: true };
+        sender.handle_frame(now, &OutgoingAudio { payload, timestamp, after_pause, level })
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub fn handle_message(&mut self, now: Time, message: &[u8]) -> Result<(), SendError> {
+        for source in self.sources.iter_mut().filter(|source| source.live.is_some()) {
+            if let Some(Sender::Data(sender)) = &mut source.sender {
+                sender.handle_message(now, message)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what the relay asks for by RTCP.
+    pub fn handle_feedback(&mut self, now: Time, packet: &[u8]) {
+        for source in &mut self.sources {
+            match &mut source.sender {
+                Some(Sender::Video(sender)) => sender.handle_feedback(now, packet),
+                Some(Sender::Data(sender)) => sender.handle_feedback(now, packet),
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes which layers others watch. Returns the source's kind and the highest target of each spatial layer, if that is
+    /// news.
+    pub fn handle_demand(&mut self, message: &DemandMessage) -> Option<(Kind, &[LayerId])> {
+        let stream = message.stream.0;
+        let source = self.sources.iter_mut().find(|it| it.live.is_some_and(|live| live.stream == stream))?;
+        let Some(Sender::Video(sender)) = &mut source.sender else { return None };
+        sender.handle_demand(message);
+        let mut demand: Vec<LayerId> = Vec::new();
+        for target in message.demand.wanted().iter() {
+            match demand.iter_mut().find(|it| it.spatial_id == target.spatial_id) {
+                Some(known) => known.temporal_id = known.temporal_id.max(target.temporal_id),
+                None => demand.push(target),
+            }
+        }
+        if source.demand == demand && source.has_begun {
+            return None;
+        }
+        (source.demand, source.has_begun) = (demand, true);
+        Some((source.kind, &source.demand))
+    }
+
+    /// The RTP timestamps of the streams that are sent, each with the time that it is of.
+    pub fn clocks(&self) -> impl Iterator<Item = (u32, u32, Time)> {
+        self.sources.iter().filter_map(|source| {
+            let (timestamp, at) = source.clock?;
+            Some((source.live?.stream, timestamp, at))
+        })
+    }
+
+    /// The counts of a source.
+    pub fn counts(&self, place: usize) -> SourceCounts {
+        let Some(source) = self.sources.get(place) else { return SourceCounts::default() };
+        let mut counts = SourceCounts { bytes: source.bytes, ..SourceCounts::default() };
+        if let Some(Sender::Video(sender)) = &source.sender {
+            let statistics = sender.statistics();
+            (counts.pictures, counts.skipped) = (statistics.pictures, statistics.skipped);
+            counts.path = sender.path().map(|path| path.bitrate());
+        }
+        counts
+    }
+
+    /// What there is to send at `now`, and when there is more.
+    pub fn poll(&mut self, now: Time, packets: &mut Vec<Bytes>) -> Option<Time> {
+        let (from, mut wake) = (packets.len(), None);
+        let mut sleep = |at: Option<Time>| wake = [wake, at].into_iter().flatten().min();
+        let mut others = Vec::new();
+        for source in &mut self.sources {
+            match &mut source.sender {
+                Some(Sender::Video(sender)) if sender.path().is_none() => {
+                    others.extend(std::iter::from_fn(|| sender.next_packet()));
+                    sleep(drain(packets, || sender.poll(now)));
+                }
+                Some(Sender::Audio(sender)) => {
+                    let mut audio = Vec::new();
+                    sleep(drain(&mut audio, || sender.poll(now)));
+                    let whole = |packet| PathPacket { class: PacketClass::Audio, frame: 0, packet };
+                    others.extend(audio.into_iter().map(whole));
+                }
+                Some(Sender::Data(sender)) => {
+                    let mut data = Vec::new();
+                    sleep(drain(&mut data, || sender.poll(now)));
+                    let whole = |packet| PathPacket { class: PacketClass::Audio, frame: 0, packet };
+                    others.extend(data.into_iter().map(whole));
+                }
+                _ => {}
+            }
+        }
+        let path = self.sources.iter().position(
+            |source| matches!(&source.sender, Some(Sender::Video(sender)) if sender.path().is_some()),
+        );
+        let mut dropped = Vec::new();
+        match path.and_then(|at| self.sources[at].sender.as_mut()) {
+            Some(Sender::Video(sender)) => {
+                others.drain(..).for_each(|packet| sender.handle_packet(now, packet));
+                loop {
+                    match sender.poll(now) {
+                        SenderOutput::Transmit(packet) => packets.push(packet),
+                        SenderOutput::Dropped(frame) => dropped.push(frame),
+                        SenderOutput::Timeout(at) => break sleep(at),
+                        _ => {}
+                    }
+                }
+            }
+            _ => packets.extend(others.drain(..).map(|packet| packet.packet)),
+        }
+        for source in &mut self.sources {
+            if let Some(Sender::Video(sender)) = &mut source.sender {
+                dropped.iter().for_each(|frame| sender.handle_dropped(*frame));
+            }
+        }
+        packets[from..].iter().for_each(|packet| self.count(packet));
+        wake
+    }
+
+    fn count(&mut self, packet: &[u8]) {
+        if is_rtcp(packet) {
+            return;
+        }
+        let Ok(rtp) = RtpPacket::read(packet) else { return };
+        let ssrc = rtp.header.ssrc;
+        let source = self.sources.iter_mut().find(|it| it.live.is_some_and(|live| live.ssrc == ssrc));
+        if let Some(source) = source {
+            source.bytes += packet.len() as u64;
+            if source.clock.is_none() {
+                source.clock = source.first.map(|first| (rtp.header.timestamp, first));
+            }
+        }
+    }
+}
+
+fn drain(packets: &mut Vec<Bytes>, mut poll: impl FnMut() -> SenderOutput) -> Option<Time> {
+    loop {
+        match poll() {
+            SenderOutput::Transmit(packet) => packets.push(packet),
+            SenderOutput::Timeout(at) => return at,
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The participant's end of the link: ICE, DTLS and SRTP over one UDP socket.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Instant;
+
+use bytes::Bytes;
+use layercast::rtp::rtcp::is_rtcp;
+use layercast_examples::Result;
+use layercast_link::{Certificate, Description, Link, Media, Output, ProtectError, Rtx};
+use layercast_meeting::wire::{PADDING_SSRC, RELAY_SSRC, RTX_PAYLOAD_TYPE, payload_type, rtx_ssrc};
+use layercast_meeting::{Kind, LinkDescription, Secret};
+
+use super::shaper::Shaper;
+
+/// What the link has for its owner.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It is up.
+    Up,
+    /// It is down, for this reason.
+    Down(String),
+}
+
+/// The link, or what will be one.
+pub struct Wire {
+    socket: UdpSocket,
+    certificate: Certificate,
+    local: Option<Description>,
+    link: Option<Link>,
+    /// The SSRCs of the others' streams that are expected.
+    expected: BTreeMap<u32, Kind>,
+    up: Shaper,
+    down: Shaper,
+    /// Datagrams that are on a slow line, each way.
+    leaving: VecDeque<(Instant, SocketAddr, Bytes)>,
+    arriving: VecDeque<(Instant, SocketAddr, Bytes)>,
+    /// Packets that the link did not take.
+    pub unprotected: u64,
+}
+
+impl Wire {
+    /// A line of so many kbit/s each way, or one without a limit, over this socket.
+    ///
+    /// # Errors
+    /// If the system has no random numbers.
+    pub fn new(socket: UdpSocket, kbps: Option<u32>) -> Result<Self> {
+        Ok(Self {
+            socket,
+            certificate: Certificate::generate()?,
+            local: None,
+            link: None,
+            expected: BTreeMap::new(),
+            up: Shaper::new(kbps),
+            down: Shaper::new(kbps),
+            leaving: VecDeque::new(),
+            arriving: VecDeque::new(),
+            unprotected: 0,
+        })
+    }
+
+    /// Makes a new end, for the relay to know.
+    ///
+    /// # Errors
+    /// If the system has no random numbers.
+    pub fn describe(&mut self) -> Result<LinkDescription> {
+        let local = Description::new(&self.certificate)?;
+        let description = LinkDescription {
+            ufrag: local.ufrag.clone(),
+            password: Secret::new(local.password.clone()),
+            fingerprint: local.fingerprint.to_string(),
+            addresses: Vec::new(),
+        };
+        (self.local, self.link) = (Some(local), None);
+        self.expected.clear();
+        Ok(description)
+    }
+
+    /// Takes the relay's end.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn connect(&mut self, now: Instant, relay: &LinkDescription) -> Result<()> {
+        let local = self.local.as_ref().ok_or("the relay answered twice")?;
+        let remote = Description {
+            ufrag: relay.ufrag.clone(),
+            password: relay.password.expose().to_owned(),
+            fingerprint: relay.fingerprint.parse()?,
+        };
+        let mut link = Link::participant(now, &self.certificate, local, &remote, &relay.addresses)?;
+        link.expect_ssrc(RELAY_SSRC)?;
+        link.expect_ssrc(PADDING_SSRC)?;
+        self.link = Some(link);
+        self.expected.clear();
+        Ok(())
+    }
+
+    /// Drops the link.
+    pub fn close(&mut self, now: Instant) {
+        if let Some(link) = &mut self.link {
+            link.close(now);
+            while let Output::Transmit(transmit) = link.poll(now) {
+                // It is the last word, and may get lost.
+                let _ = self.socket.send_to(&transmit.datagram, transmit.to);
+            }
+        }
+        self.link = None;
+    }
+
+    /// Takes the streams of the others, and no more, and sends one's own with retransmissions.
+    pub fn set_streams(&mut self, others: impl Iterator<Item = (u32, Kind)>, own: impl Iterator<Item = u32>) {
+        let Some(link) = &mut self.link else { return };
+        let wanted: BTreeMap<u32, Kind> = others.collect();
+        if wanted != self.expected {
+            for ssrc in self.expected.keys().filter(|ssrc| !wanted.contains_key(ssrc)) {
+                link.forget_ssrc(*ssrc);
+                link.forget_ssrc(rtx_ssrc(*ssrc));
+            }
+            for (&ssrc, &kind) in wanted.iter().filter(|(ssrc, _)| !self.expected.contains_key(ssrc)) {
+                let original = Rtx { ssrc, payload_type: payload_type(kind) };
+                let added = link.expect_ssrc(ssrc).and_then(|()| link.expect_rtx(rtx_ssrc(ssrc), original));
+                if let Err(error) = added {
+                    tracing::warn!(%error, "a stream of a link that had too many");
+                }
+            }
+            self.expected = wanted;
+        }
+        for ssrc in own {
+            link.send_rtx(ssrc, Rtx { ssrc: rtx_ssrc(ssrc), payload_type: RTX_PAYLOAD_TYPE });
+        }
+    }
+
+    /// Sends a packet of media.
+    pub fn send(&mut self, now: Instant, packet: &[u8]) {
+        let Some(link) = &mut self.link else { return };
+        let protected = match is_rtcp(packet) {
+            true => link.protect_rtcp(packet),
+            false => link.protect_rtp(packet),
+        };
+        match (protected, link.address()) {
+            (Ok(datagram), Some(to)) => self.leave(now, to, datagram),
+            (Err(ProtectError::NotConnected), _) | (Ok(_), None) => {}
+            (Err(error), _) => {
+                self.unprotected += 1;
+                tracing::debug!(%error, "a packet was not sent");
+            }
+        }
+    }
+
+    fn leave(&mut self, now: Instant, to: SocketAddr, datagram: Bytes) {
+        match self.up.pass(now, datagram.len()) {
+            Some(at) if at <= now => transmit(&self.socket, to, &datagram),
+            Some(at) => self.leaving.push_back((at, to, datagram)),
+            None => {}
+        }
+    }
+
+    /// Takes a datagram, which may still be on a slow line.
+    pub fn arrive(&mut self, now: Instant, from: SocketAddr, datagram: Bytes) -> Option<Bytes> {
+        match self.down.pass(now, datagram.len())? {
+            at if at <= now => self.take(now, from, &datagram),
+            at => {
+                self.arriving.push_back((at, from, datagram));
+                None
+            }
+        }
+    }
+
+    fn take(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Option<Bytes> {
+        match self.link.as_mut()?.handle_datagram(now, from, datagram)? {
+            Media::Rtp(packet) | Media::Rtcp(packet) => Some(packet),
+        }
+    }
+
+    /// A packet that has come over a slow line by now.
+    pub fn next_packet(&mut self, now: Instant) -> Option<Bytes> {
+        while self.arriving.front().is_some_and(|(at, ..)| *at <= now) {
+            let (_, from, datagram) = self.arriving.pop_front()?;
+            if let Some(packet) = self.take(now, from, &datagram) {
+                return Some(packet);
+            }
+        }
+        None
+    }
+
+    /// Sends what is due, and says what became of the link and when to poll again.
+    pub fn poll(&mut self, now: Instant) -> (Option<Event>, Option<Instant>) {
+        while self.leaving.front().is_some_and(|(at, ..)| *at <= now) {
+            let Some((_, to, datagram)) = self.leaving.pop_front() else { break };
+            transmit(&self.socket, to, &datagram);
+        }
+        let mut lines =
+            [self.leaving.front(), self.arriving.front()].into_iter().flatten().map(|(at, ..)| *at).min();
+        let Some(link) = &mut self.link else { return (None, lines) };
+        loop {
+            match link.poll(now) {
+                Output::Transmit(to_send) => match self.up.pass(now, to_send.datagram.len()) {
+                    Some(at) if at <= now => transmit(&self.socket, to_send.to, &to_send.datagram),
+                    Some(at) => {
+                        self.leaving.push_back((at, to_send.to, to_send.datagram));
+                        lines = Some(lines.map_or(at, |lines| lines.min(at)));
+                    }
+                    None => {}
+                },
+                Output::Connected => return (Some(Event::Up), Some(now)),
+                Output::Closed(why) => {
+                    self.link = None;
+                    return (Some(Event::Down(why.to_string())), Some(now));
+                }
+                Output::Timeout(at) => return (None, Some(lines.map_or(at, |lines| lines.min(at)))),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn transmit(socket: &UdpSocket, to: SocketAddr, datagram: &[u8]) {
+    // A full queue or a path that is down loses datagrams, as any network does.
+    if let Err(error) = socket.send_to(datagram, to) {
+        tracing::debug!(%error, "a datagram was not sent");
+    }
+}

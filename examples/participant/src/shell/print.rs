@@ -1,0 +1,203 @@
+//! Lines for people, or JSON lines for programs.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use layercast::Time;
+use layercast_meeting::Kind;
+use serde::Serialize;
+
+use crate::notice::Notice;
+use crate::seat::Seat;
+use crate::seat::account::{Account, Figures};
+
+/// A line about a stream of somebody else.
+#[derive(Debug, Serialize)]
+pub struct StreamLine {
+    stream: u32,
+    who: String,
+    kind: &'static str,
+    /// What is shown: the layers, and the size of the pictures.
+    target: Option<String>,
+    size: Option<String>,
+    #[serde(flatten)]
+    figures: Figures,
+    /// What did not open, by the reason.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    closed: BTreeMap<String, u64>,
+    undecoded: u64,
+}
+
+/// A line about a stream of one's own.
+#[derive(Debug, Serialize)]
+pub struct SourceLine {
+    stream: Option<u32>,
+    kind: &'static str,
+    kbps: f64,
+    pictures: u64,
+    skipped: u64,
+    /// The highest layers that others watch.
+    demand: Vec<String>,
+    /// What the path carries, in kbit/s.
+    path_kbps: Option<u64>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "line", rename_all = "snake_case")]
+enum Line<'a> {
+    Notice(&'a Notice),
+    Stream(&'a StreamLine),
+    Source(&'a SourceLine),
+    Summary(&'a StreamLine),
+}
+
+#[derive(Serialize)]
+struct Timed<'a> {
+    /// Seconds since the start, and since 1970.
+    t: f64,
+    unix: f64,
+    #[serde(flatten)]
+    line: Line<'a>,
+}
+
+/// Prints what happens.
+pub struct Printer {
+    json: bool,
+    unix: u64,
+    /// The accounts as of the last lines.
+    before: BTreeMap<u32, Account>,
+    sent: BTreeMap<usize, (u64, u64, u64)>,
+    last: Time,
+}
+
+fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Camera => "camera",
+        Kind::Screen => "screen",
+        Kind::Audio => "voice",
+        Kind::Data => "messages",
+    }
+}
+
+impl Printer {
+    /// Lines for people, or JSON. `unix` is the time 0 in microseconds since 1970.
+    pub fn new(json: bool, unix: u64) -> Self {
+        Self { json, unix, before: BTreeMap::new(), sent: BTreeMap::new(), last: Time::ZERO }
+    }
+
+    fn write(&self, now: Time, line: Line<'_>, text: &str) {
+        let t = now.since_start().as_secs_f64();
+        let mut out = std::io::stdout().lock();
+        let written = match self.json {
+            true => {
+                let timed = Timed { t, unix: self.unix as f64 / 1e6 + t, line };
+                serde_json::to_string(&timed).map_err(Into::into).and_then(|json| writeln!(out, "{json}"))
+            }
+            false => writeln!(out, "{t:8.3} {text}"),
+        };
+        // Whoever read has seen enough; the meeting goes on.
+        let _ = written.and_then(|()| out.flush());
+    }
+
+    /// Prints a notice.
+    pub fn notice(&self, now: Time, notice: &Notice) {
+        self.write(now, Line::Notice(notice), &notice.to_string());
+    }
+
+    /// Prints a line for each stream, about the time since the last lines.
+    pub fn streams(&mut self, now: Time, seat: &Seat) {
+        for feed in seat.feeds() {
+            let before = self.before.get(&feed.stream.stream).map(|before| (self.last, before));
+            let figures = feed.account.figures(now, before);
+            let line = stream_line(seat, &feed.stream, &feed.account, figures);
+            self.write(now, Line::Stream(&line), &format!("  <- {}", line.text()));
+        }
+        self.before = seat.feeds().map(|feed| (feed.stream.stream, feed.account.clone())).collect();
+        let seconds = (now - self.last).as_secs_f64().max(0.001);
+        for (place, source, counts) in seat.sources() {
+            let (bytes, pictures, skipped) = self.sent.get(&place).copied().unwrap_or_default();
+            let line = SourceLine {
+                stream: source.live.map(|live| live.stream),
+                kind: kind_name(source.kind),
+                kbps: counts.bytes.saturating_sub(bytes) as f64 / 125.0 / seconds,
+                pictures: counts.pictures.saturating_sub(pictures),
+                skipped: counts.skipped.saturating_sub(skipped),
+                demand: source.demand.iter().map(ToString::to_string).collect(),
+                path_kbps: counts.path.map(|path| path / 1000),
+            };
+            self.sent.insert(place, (counts.bytes, counts.pictures, counts.skipped));
+            self.write(now, Line::Source(&line), &format!("  -> {}", line.text(seconds)));
+        }
+        self.last = now;
+    }
+
+    /// Prints what came of each stream in all.
+    pub fn summary(&self, now: Time, seat: &Seat) {
+        let ended = seat.ended_feeds().iter().map(|(stream, account)| (stream, account));
+        for (stream, account) in ended.chain(seat.feeds().map(|feed| (&feed.stream, &feed.account))) {
+            let line = stream_line(seat, stream, account, account.figures(now, None));
+            self.write(now, Line::Summary(&line), &format!("in all {}", line.text()));
+        }
+    }
+}
+
+fn stream_line(
+    seat: &Seat,
+    stream: &layercast_meeting::Stream,
+    account: &Account,
+    figures: Figures,
+) -> StreamLine {
+    StreamLine {
+        stream: stream.stream,
+        who: seat.name_of(stream.participant),
+        kind: kind_name(stream.kind),
+        target: account.last.map(|(_, target, _)| target.to_string()),
+        size: account.last.map(|(.., size)| size.to_string()),
+        figures,
+        closed: account.closed.clone(),
+        undecoded: account.undecoded,
+    }
+}
+
+impl StreamLine {
+    fn text(&self) -> String {
+        let Self { stream, who, kind, figures, .. } = self;
+        let Figures { count, rate, kbps, longest_ms, freezes, .. } = figures;
+        let mut text = format!("{stream} {who}, {kind}: ");
+        if let (Some(target), Some(size)) = (&self.target, &self.size) {
+            text += &format!("{target} {size}, {count} pictures, {rate:.1}/s, {kbps:.0} kbit/s");
+            if let (Some(half), Some(most)) = (figures.delay_p50_ms, figures.delay_p95_ms) {
+                text += &format!(", delay {half} ms (95 %: {most})");
+            }
+            text += &format!(", longest pause {longest_ms} ms, {freezes} freezes");
+        } else {
+            text += &format!("{count} came, {rate:.1}/s, {kbps:.0} kbit/s");
+        }
+        for (why, count) in &self.closed {
+            text += &format!("; {count} not opened: {why}");
+        }
+        text
+    }
+}
+
+impl SourceLine {
+    fn text(&self, seconds: f64) -> String {
+        let Self { kind, kbps, pictures, skipped, .. } = self;
+        let Some(stream) = self.stream else { return format!("{kind}: not sent") };
+        let mut text = format!("{stream} {kind}: {kbps:.0} kbit/s");
+        if matches!(*kind, "camera" | "screen") {
+            text += &format!(", {:.1} pictures/s", *pictures as f64 / seconds);
+            if *skipped > 0 {
+                text += &format!(" ({skipped} left out, since packets waited)");
+            }
+            match self.demand.is_empty() {
+                true => text += ", nobody watches",
+                false => text += &format!(", watched as {}", self.demand.join(", ")),
+            }
+        }
+        if let Some(path) = self.path_kbps {
+            text += &format!("; the path carries {path} kbit/s");
+        }
+        text
+    }
+}
