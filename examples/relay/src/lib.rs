@@ -10,11 +10,13 @@
 //! [`desk`] decides and knows neither sockets nor clocks, [`server`] has them, [`store`] keeps what has to survive a crash,
 //! and [`data`] says what that is and why.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
+pub mod cli;
 pub mod data;
 pub mod desk;
-mod files;
+pub mod files;
 pub mod media_api;
 pub mod secrets;
+pub mod server;
 pub mod store;

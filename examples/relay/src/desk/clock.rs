@@ -39,9 +39,16 @@ impl Desk {
                 self.out.push_back(DeskOutput::Log(AuditEvent::failed("sweep", &error)));
             }
         }
+        for state in self.connections.values_mut() {
+            if state.session.is_some() || state.place.is_some() {
+                state.idle_since = now.at;
+            }
+        }
         let idle = self.config.idle;
         let idle = self.connections.iter().filter(|(_, state)| {
-            state.session.is_none() && state.place.is_none() && now.at.saturating_sub(state.opened) >= idle
+            state.session.is_none()
+                && state.place.is_none()
+                && now.at.saturating_sub(state.idle_since) >= idle
         });
         let idle: Vec<_> = idle.map(|(connection, _)| *connection).collect();
         idle.into_iter().for_each(|connection| self.close(now, connection));

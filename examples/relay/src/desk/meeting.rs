@@ -8,7 +8,7 @@ use layercast_meeting::{
 };
 
 use super::ConnectionId;
-use crate::media_api::{MediaCommand, MediaEvent, MeetingKey};
+use crate::media_api::{MediaCommand, MeetingKey};
 use crate::store::{AccountId, Hash, MeetingRecord, State};
 
 /// Keys of MLS of somebody at the door.
@@ -222,13 +222,5 @@ impl Meeting {
             max_spatial_id: Some(*max),
         };
         self.limits.iter().map(event).collect()
-    }
-}
-
-/// Of which meeting an event is.
-pub(super) fn meeting_of(event: &MediaEvent) -> Option<MeetingKey> {
-    match event {
-        MediaEvent::Link { .. } => None,
-        MediaEvent::Demand { meeting, .. } | MediaEvent::Expelled { meeting, .. } => Some(*meeting),
     }
 }

@@ -195,7 +195,8 @@ enum Pending {
 #[derive(Debug)]
 struct Connection {
     remote: IpAddr,
-    opened: Duration,
+    /// Since when it has neither a session nor a meeting, at least.
+    idle_since: Duration,
     /// The session that it is in.
     session: Option<Hash>,
     /// The meeting that it is at, and as whom.
@@ -275,7 +276,7 @@ impl Desk {
     pub fn handle_open(&mut self, now: Now, connection: ConnectionId, remote: IpAddr) {
         let state = Connection {
             remote,
-            opened: now.at,
+            idle_since: now.at,
             session: None,
             place: None,
             requests: Bucket::new(REQUESTS),

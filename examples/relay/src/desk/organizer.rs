@@ -1,6 +1,6 @@
 //! What the organizer alone may do, and limits of cameras.
 
-use layercast_meeting::{Audience, Event, Kind, ParticipantId, Refusal, Right, Role};
+use layercast_meeting::{Audience, Event, ParticipantId, Refusal, Right, Role};
 
 use super::{ConnectionId, DONE, Desk, DeskOutput, Handled, Now};
 use crate::media_api::MediaCommand;
@@ -159,9 +159,4 @@ impl Desk {
         self.send(to, Event::CameraLimited { participant: ParticipantId(number), audience, max_spatial_id });
         DONE
     }
-}
-
-/// Whether a stream of this kind is forwarded to those with limits at all.
-pub(super) fn is_camera(kind: Kind) -> bool {
-    kind == Kind::Camera
 }
