@@ -1,6 +1,6 @@
 //! The delivery service of a genuine group damages, cuts, splices, repeats and invents messages, and hands them to the
 //! wrong calls. Nothing that no member wrote is taken, nothing changes a group but what it accepts, and the group goes
-//! on: members leave, join and change their keys.
+//! on: members leave, join and change their keys. Half of the groups have an organizer.
 #![no_main]
 
 use std::time::Duration;
@@ -21,7 +21,9 @@ fuzz_target!(|data: &[u8]| {
     let (bobs, carols, dave) = (login("bob"), login("carol"), login("dave"));
     let key_packages = [bobs.key_package().unwrap(), carols.key_package().unwrap()];
     let daves = dave.key_package().unwrap();
-    let mut alice = login("alice").create(agreement).unwrap();
+    let organized = data.len() % 2 == 0;
+    let create = if organized { Login::create_as_organizer } else { Login::create };
+    let mut alice = create(login("alice"), agreement).unwrap();
     let invitation = alice.add(&[&key_packages[0], &key_packages[1]]).unwrap();
     alice.merge().unwrap();
     let mut bob = bobs.join(agreement, &invitation.welcome).unwrap();
@@ -52,6 +54,7 @@ fuzz_target!(|data: &[u8]| {
             },
             2 => match timed("key package", || member.add(&[&message])) {
                 Ok(commit) => {
+                    assert!(!organized || step & 8 == 0, "Bob is not the organizer");
                     assert!(is_genuine && commit.change.added.iter().all(|added| added.name == b"dave"));
                     member.discard().unwrap();
                 }
@@ -86,6 +89,7 @@ fuzz_target!(|data: &[u8]| {
     let dave = dave.join(agreement, &invitation.welcome).unwrap();
     for member in [&bob, &dave] {
         assert_eq!(member.code().unwrap(), alice.code().unwrap());
+        assert_eq!(member.organizer(), alice.organizer());
         let mut keys = KeyRing::new(agreement, DAY);
         member.enter(Time::ZERO, &mut keys).unwrap();
         assert_eq!(member.grant().unwrap(), alice.grant().unwrap());

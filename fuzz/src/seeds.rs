@@ -46,6 +46,7 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("descriptor", descriptors.clone()),
         ("av1_payload", hex_of(PAYLOADS).iter().map(|payload| with_sizes(&[200], [payload])).collect()),
         ("rtcp", vec![rtcp()]),
+        ("link", vec![link(0), link(1)]),
         ("sframe_payload", sframes.iter().map(|sframe| [&[9], &sframe[..]].concat()).collect()),
         ("receive", receive()),
         ("sframe_header", [&grants[..], &headers[..], &sframes[..]].concat()),
@@ -63,7 +64,7 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("room", (0..4).map(room).collect()),
         ("session", sessions()),
         ("sealed_sender", sealed_senders()),
-        ("mls", (0..28).map(|step| vec![(step << 1 & 0x38) | (step % 7), 4, 0, 0, 40, 1, 0]).collect()),
+        ("mls", (0..56).map(|step| mls(step / 2, step % 2 == 0)).collect()),
         ("keys", vec![keys()]),
         ("planner", (0..25).map(planner).collect()),
         ("packets", vec![packets_of(0), packets_of(1), packets_of(2)]),
@@ -74,6 +75,12 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("sender_feedback", vec![sender_feedback(0), sender_feedback(1)]),
         ("fec", vec![parity()]),
     ]
+}
+
+/// One message that is damaged, in a group with an organizer or without.
+fn mls(step: u8, organized: bool) -> Vec<u8> {
+    let end: &[u8] = if organized { &[0] } else { &[] };
+    [&[(step << 1 & 0x38) | (step % 7), 4, 0, 0, 40, 1, 0], end].concat()
 }
 
 /// Frames, their attestations before and after them, time, and a forged frame.
@@ -161,6 +168,21 @@ fn with_sizes<'a>(head: &[u8], pieces: impl IntoIterator<Item = &'a Vec<u8>>) ->
         bytes.extend_from_slice(&piece[..piece.len().min(255)]);
     }
     bytes
+}
+
+/// Two links connect; packets of both go, one comes twice, one altered and from elsewhere, one as a retransmission.
+fn link(connects: u8) -> Vec<u8> {
+    let steps: [&[u8]; 8] = [
+        &[0xf8],
+        &[5, 0, 3, 1, 2, 3],
+        &[5 | 8, 1, 4, 1, 2, 3, 4],
+        &[0],
+        &[2, 1],
+        &[3, 0, 4, 0, 0, 30, 1, 2],
+        &[5, 6, 3, 1, 2, 3],
+        &[0x10],
+    ];
+    [&[connects][..], &steps.concat()].concat()
 }
 
 fn rtcp() -> Vec<u8> {

@@ -110,8 +110,15 @@ impl Context {
 
     /// Its spatial layer, if it is one of video stream `stream`.
     pub(super) fn spatial_id_of(self, stream: u16) -> Option<u8> {
-        let spatial_id = self.0.checked_sub(u64::from(stream) << 3)?;
-        (spatial_id < 4).then_some(spatial_id as u8)
+        let (found, spatial_id) = self.spatial_layer()?;
+        (found == stream).then_some(spatial_id)
+    }
+
+    /// Its video stream and spatial layer, if it has one.
+    pub(super) fn spatial_layer(self) -> Option<(u16, u8)> {
+        let stream = u16::try_from(self.0 >> 3).ok()?;
+        let spatial_id = (self.0 & 7) as u8;
+        (spatial_id < 4).then_some((stream, spatial_id))
     }
 }
 

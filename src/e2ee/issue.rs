@@ -4,6 +4,7 @@ use super::agreement::Agreement;
 use super::header::{Context, KeyIdError};
 use super::seal::{Sealer, VideoSealer};
 use super::secret::{BaseKey, Grant, NoRandomness, Scope};
+use super::upper::UpperLayers;
 
 /// The keys of one sender in one epoch.
 ///
@@ -15,6 +16,7 @@ pub struct SenderKeys {
     agreement: Agreement,
     sender: u32,
     grant: Grant,
+    upper: Option<UpperLayers>,
     issued: Vec<(Context, Option<u32>)>,
 }
 
@@ -25,6 +27,10 @@ pub enum SenderKeyError {
     /// The context's key is in use already.
     #[error("the key of context {} is in use", .0.0)]
     InUse(Context),
+    /// The layer is above our [`GuestCap`](super::GuestCap), and the insiders of the epoch are not known:
+    /// [`Group::set_insiders`](super::mls::Group::set_insiders).
+    #[error("context {} is for insiders, who are not known", .0.0)]
+    Insiders(Context),
     /// The key id has no room for the context or the sender.
     #[error(transparent)]
     KeyId(#[from] KeyIdError),
@@ -39,15 +45,15 @@ impl SenderKeys {
     /// If the system has no random numbers.
     pub fn fresh(agreement: Agreement, sender: u32, epoch: u64) -> Result<Self, NoRandomness> {
         let base_key = BaseKey::random(agreement.suite)?;
-        Ok(Self::new(agreement, sender, Grant { epoch, scope: Scope::Sender(sender), base_key }))
+        Ok(Self::new(agreement, sender, Grant { epoch, scope: Scope::Sender(sender), base_key }, None))
     }
 
     /// The keys by a grant that no other SenderKeys of this sender come from.
-    pub(super) fn new(agreement: Agreement, sender: u32, grant: Grant) -> Self {
-        Self { agreement, sender, grant, issued: Vec::new() }
+    pub(super) fn new(agreement: Agreement, sender: u32, grant: Grant, upper: Option<UpperLayers>) -> Self {
+        Self { agreement, sender, grant, upper, issued: Vec::new() }
     }
 
-    /// What receivers need.
+    /// What receivers need, but for layers above a [`GuestCap`](super::GuestCap).
     pub fn grant(&self) -> &Grant {
         &self.grant
     }
@@ -95,7 +101,10 @@ impl SenderKeys {
         }
         let (agreement, epoch) = (&self.agreement, self.grant.epoch);
         let key_id = agreement.layout.key_id(context, self.sender, epoch)?;
-        let base_key = self.grant.base_key(agreement, key_id).expect("of this sender");
+        let base_key = match self.upper.as_ref().filter(|upper| upper.include(agreement, key_id)) {
+            Some(upper) => upper.base_key(agreement, key_id).ok_or(SenderKeyError::Insiders(context))?,
+            None => self.grant.base_key(agreement, key_id).expect("of this sender"),
+        };
         let base_key = ssrc.map_or(base_key.clone(), |ssrc| base_key.for_ssrc(agreement.suite, ssrc));
         self.issued.push((context, ssrc));
         Ok(Sealer::new(agreement.suite, key_id, &base_key))

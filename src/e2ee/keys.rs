@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::agreement::Agreement;
 use super::header::Context;
 use super::secret::{BaseKey, Grant, Scope};
+use super::upper::UpperLayers;
 use crate::Time;
 
 /// Epochs of one scope that a [`KeyRing`] holds at a time.
@@ -77,6 +78,8 @@ pub struct KeyRing {
     agreement: Agreement,
     overlap: Duration,
     held: Vec<Held>,
+    /// Of the epochs of the group's grants.
+    upper: Vec<UpperLayers>,
 }
 
 #[derive(Debug)]
@@ -88,15 +91,23 @@ struct Held {
     until: Option<Time>,
 }
 
+impl Held {
+    /// Whether it is that of the group in an epoch.
+    fn is_groups(&self, epoch: u64) -> bool {
+        self.giver.is_none() && self.grant.scope == Scope::Group && self.grant.epoch == epoch
+    }
+}
+
 impl KeyRing {
     /// A ring without keys. `overlap` is how long a grant holds after the next one came: a few seconds suffice.
     /// A member who was removed can seal for that long, unless the app says so: see [`end_before`](Self::end_before).
     pub fn new(agreement: Agreement, overlap: Duration) -> Self {
-        Self { agreement, overlap, held: Vec::new() }
+        Self { agreement, overlap, held: Vec::new(), upper: Vec::new() }
     }
 
-    /// Adds a grant at the time `now` that the app trusts: that of the group, of the app's own key server, or of the
-    /// member whom an observer relies on. Grants that other members send go through [`add_from`](Self::add_from).
+    /// Adds a grant at the time `now` that the app trusts: that of a group, for an observer (a member calls
+    /// [`Group::enter`](super::mls::Group::enter)); of the app's own key server; or of the member whom an observer relies
+    /// on. Grants that other members send go through [`add_from`](Self::add_from).
     ///
     /// Grants of the same scope and earlier epochs end `overlap` later, and at once if their key ids equal those of the
     /// new one, or if the ring holds more than four. The ring does not take a grant that is older than one that it
@@ -104,6 +115,18 @@ impl KeyRing {
     pub fn add(&mut self, now: Time, grant: Grant) -> bool {
         self.expire(now);
         self.insert(now, grant, None)
+    }
+
+    /// Adds the grant of a group at the time `now`, with the layers that it does not open. What is known of the insiders
+    /// of an epoch stays.
+    pub(super) fn add_with(&mut self, now: Time, grant: Grant, upper: UpperLayers) {
+        let epoch = upper.epoch;
+        self.add(now, grant);
+        if !self.upper.iter().any(|held| held.epoch == epoch && held.has_key()) {
+            self.upper.retain(|held| held.epoch != epoch);
+            self.upper.push(upper);
+        }
+        self.drop_upper();
     }
 
     /// Adds a grant at the time `now` that member `giver` sent: of its own keys, or of a part of them.
@@ -174,6 +197,18 @@ impl KeyRing {
     /// Drops the grants that are over at the time `now`, and wipes their keys. [`add`](Self::add) does so too.
     pub fn expire(&mut self, now: Time) {
         self.held.retain(|held| held.until.is_none_or(|until| now < until));
+        self.drop_upper();
+    }
+
+    /// Drops what is known of the upper layers in epochs whose grant is gone.
+    fn drop_upper(&mut self) {
+        self.upper.retain(|upper| self.held.iter().any(|held| held.is_groups(upper.epoch)));
+    }
+
+    /// The layers above caps of the epoch of a grant, if it is the group's and the key id is for one of them.
+    fn upper(&self, held: &Held, key_id: u64) -> Option<&UpperLayers> {
+        let upper = self.upper.iter().find(|upper| held.is_groups(upper.epoch))?;
+        upper.include(&self.agreement, key_id).then_some(upper)
     }
 
     /// The grants that include a key id: those that the app trusts first, the widest first.
@@ -200,12 +235,16 @@ impl KeyRing {
 impl KeySource for KeyRing {
     fn epoch(&self, now: Time, key_id: u64) -> Option<u64> {
         let alive = |held: &&Held| held.until.is_none_or(|until| now < until);
-        self.find(key_id).find(alive).map(|held| held.grant.epoch)
+        let held = self.find(key_id).find(alive)?;
+        self.upper(held, key_id).is_none_or(UpperLayers::has_key).then_some(held.grant.epoch)
     }
 
     fn base_key(&self, key_id: u64, epoch: u64) -> Option<BaseKey> {
         let held = self.find(key_id).find(|held| held.grant.epoch == epoch)?;
-        held.grant.base_key(&self.agreement, key_id)
+        match self.upper(held, key_id) {
+            Some(upper) => upper.base_key(&self.agreement, key_id),
+            None => held.grant.base_key(&self.agreement, key_id),
+        }
     }
 }
 

@@ -28,6 +28,26 @@
 //! added or removed any more, and those who are left need another group. A newcomer is invited by the organizer alone,
 //! and compares its fingerprint: nothing else proves whose group it is ([`Group::organizer`]).
 //!
+//! # Guests and insiders
+//! A member may keep the upper spatial layers of its camera from guests: its leaf states a [`GuestCap`]
+//! ([`Login::with_guest_caps`], [`Group::set_guest_caps`]). The layers up to it are sealed with keys of the call's group, and
+//! all members open them. The keys of those above also need a secret of a second group, of the insiders, in which are the
+//! same people without the guests ([`Group::set_insiders`]). Key ids and frames look as ever, with sender and epoch of the
+//! call's group.
+//!
+//! A guest can see which members have a cap, and how large the layers are. It cannot open a layer above the cap, whatever
+//! messages of both groups it has, nor seal one in a member's name so that insiders open it. As every member, it can seal
+//! the layers up to the cap in each other's name ([why](super#senders-are-not-proven-by-their-keys)). No cap binds an
+//! insider, who can pass on what it sees. Who states a cap and has no insiders seals no video.
+//!
+//! Each group has its own epochs. What counts is the insiders' group at the moment in which an epoch of the call begins, so
+//! the service delivers the messages of both groups to all insiders in one order. A change among the insiders takes effect
+//! with the next epoch of the call, and whoever commits it commits in the call's group too, afterwards: who becomes an
+//! insider is added to both in this order, and who is to be a guest from now on is removed from the insiders, followed by
+//! an [`update`](Group::update) of the call. Who is removed from the call alone opens nothing any more. An insider whose
+//! insiders' group is in another epoch than the sender's had finds the upper layers
+//! [not authentic](super::OpenError::NotAuthentic) until the next epoch of the call.
+//!
 //! [`Member::fingerprint`] lasts for as long as a login does, or the identity that it was made with: two people who
 //! compared it once know each other's signature keys for the call, or for every call. The [`Code`] of an epoch proves that all who read the same digits have the same
 //! members and keys.
@@ -79,6 +99,7 @@
 //! ```
 
 mod error;
+mod insiders;
 mod login;
 mod organizer;
 
@@ -87,16 +108,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openmls::prelude::*;
-use subtle::ConstantTimeEq;
 
 use super::agreement::{Agreement, CipherSuite};
 use super::attest::{Attester, SenderIdentity};
 use super::issue::SenderKeys;
 use super::keys::KeyRing;
-pub use super::roster::{Breach, Change, Fingerprint, Member, Rules};
-use super::roster::{digits, write_digits};
+pub use super::roster::{Breach, Change, Code, Fingerprint, Member, Rules};
 use super::secret::{BaseKey, Grant, Scope};
 pub use super::secret::{Identity, IdentityError};
+use super::upper::{Caps, GuestCap, UpperLayers};
 use crate::Time;
 pub use error::MlsError;
 use error::refused;
@@ -136,6 +156,8 @@ impl Login {
             .lifetime(self.lifetime())
             .capabilities(capabilities())
             .with_group_context_extensions(extensions)
+            .with_leaf_node_extensions(self.extensions.clone())
+            .map_err(refused("making a group"))?
             .build();
         let group = MlsGroup::new(&self.provider, &*self.signer, &config, self.credential.clone())
             .map_err(refused("making a group"))?;
@@ -237,11 +259,17 @@ pub struct Group {
     rules: Rules,
     /// The last epoch that began with a removal.
     last_removal: Option<u64>,
+    /// What guests may open, in this epoch.
+    caps: Arc<Caps>,
+    /// The key of what they may not, in this epoch.
+    insiders: Option<BaseKey>,
 }
 
 impl Group {
     fn new(login: Login, group: MlsGroup, agreement: Agreement) -> Self {
-        Self { login, group, agreement, keys_of: None, rules: Rules::default(), last_removal: None }
+        let caps = insiders::caps(&group).into();
+        let rules = Rules::default();
+        Self { login, group, agreement, keys_of: None, rules, last_removal: None, caps, insiders: None }
     }
 
     /// Sets what commits may do from now on.
@@ -351,6 +379,50 @@ impl Group {
         };
         let extensions = organizer::naming(&next.signature_key);
         self.stage(|builder| builder.propose_group_context_extensions(extensions.clone()))
+    }
+
+    /// Begins a new epoch with other caps of what guests open of our own video streams, in place of those before, and
+    /// removes the members who want to leave. It takes effect with [`merge`](Self::merge).
+    ///
+    /// # Errors
+    /// [`MlsError::TooManyCaps`], or if a commit of ours waits for `merge`.
+    pub fn set_guest_caps(&mut self, caps: &[GuestCap]) -> Result<Commit, MlsError> {
+        let extensions = insiders::stating(caps)?;
+        self.stage(|builder| {
+            let leaf = LeafNodeParameters::builder().with_extensions(extensions.clone()).build();
+            Ok(builder.leaf_node_parameters(leaf))
+        })
+    }
+
+    /// The highest spatial layer of a video stream of a member that guests open, if it has a cap.
+    pub fn guest_cap(&self, member: u32, stream: u16) -> Option<u8> {
+        self.caps.get(&(member.into(), stream)).copied()
+    }
+
+    /// Takes the secret of the insiders for this epoch of the call: with it we open and seal the layers above the caps.
+    /// `insiders` is the group of the insiders as of now, and other epochs of the call need it anew. Guests have none.
+    ///
+    /// An insider calls this as soon as an epoch of the call began, before [`enter`](Self::enter) and
+    /// [`sender_keys`](Self::sender_keys), and before it processes the next message of the insiders' group.
+    ///
+    /// # Errors
+    /// [`MlsError::InUse`] if it was taken in this epoch, or the sender keys of the epoch are in use. If we are no longer in
+    /// one of the groups.
+    pub fn set_insiders(&mut self, insiders: &Group) -> Result<(), MlsError> {
+        let epoch = self.epoch();
+        if self.keys_of == Some(epoch) || self.insiders.is_some() {
+            return Err(MlsError::InUse { epoch });
+        }
+        let crypto = self.login.provider.crypto();
+        let secret = insiders::secret(self.agreement, &self.group, &insiders.group, crypto)?;
+        let base_key = self.grant()?.base_key.for_insiders(self.agreement.suite, &secret);
+        self.insiders = Some(base_key);
+        Ok(())
+    }
+
+    /// The layers above the caps in this epoch.
+    fn upper(&self) -> UpperLayers {
+        UpperLayers::new(self.epoch(), Arc::clone(&self.caps), self.insiders.clone())
     }
 
     /// Builds a commit with the proposals to leave, and without them if they are what it fails by.
@@ -488,6 +560,8 @@ impl Group {
         if removes {
             self.last_removal = Some(self.epoch());
         }
+        self.caps = insiders::caps(&self.group).into();
+        self.insiders = None;
     }
 
     /// Drops our commit, if it was not delivered. [`accept`](Self::accept) drops it if another's came before.
@@ -592,14 +666,15 @@ impl Group {
     /// # Errors
     /// If we are no longer in the group.
     pub fn enter(&self, now: Time, keys: &mut KeyRing) -> Result<(), MlsError> {
-        keys.add(now, self.grant()?);
+        keys.add_with(now, self.grant()?, self.upper());
         if let Some(epoch) = self.last_removal {
             keys.end_before(now, epoch);
         }
         Ok(())
     }
 
-    /// The grant that opens everything that is sealed in this epoch.
+    /// The grant that opens everything that is sealed in this epoch, but for layers above a [`GuestCap`]. A ring has it
+    /// from [`enter`](Self::enter), which knows of the caps.
     ///
     /// # Errors
     /// If we are no longer in the group.
@@ -622,7 +697,7 @@ impl Group {
         if self.keys_of == Some(epoch) {
             return Err(MlsError::InUse { epoch });
         }
-        let keys = SenderKeys::new(self.agreement, self.member(), self.grant()?);
+        let keys = SenderKeys::new(self.agreement, self.member(), self.grant()?, Some(self.upper()));
         self.keys_of = Some(epoch);
         Ok(keys)
     }
@@ -651,7 +726,7 @@ impl Group {
             return Err(MlsError::Unexpected);
         }
         let authenticator = self.group.epoch_authenticator().as_slice();
-        Ok(Code { blocks: digits(authenticator, &[b"layercast 1.0 Code"]) })
+        Ok(Code::new(authenticator))
     }
 
     #[cfg(test)]
@@ -676,35 +751,3 @@ impl fmt::Debug for Group {
             .finish_non_exhaustive()
     }
 }
-
-/// Sixty digits that all members of an epoch have in common, from its epoch authenticator (RFC 9420, section
-/// 8.7). People who read the same digits to each other are in the same group, and nobody sits between them.
-///
-/// The digits carry 199 bits. An attacker in the middle has two groups, one with each side, and can try members
-/// and updates until the two show the same digits: that takes 2^100 tries. Fewer digits would be quicker to read
-/// and not safe: 20 digits take 2^33 tries, minutes on one machine.
-#[derive(Clone, Copy)]
-pub struct Code {
-    blocks: [u32; 12],
-}
-
-impl fmt::Display for Code {
-    /// Twelve blocks of five digits.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_digits(&self.blocks, f)
-    }
-}
-
-impl fmt::Debug for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Code(..)")
-    }
-}
-
-impl PartialEq for Code {
-    fn eq(&self, other: &Self) -> bool {
-        self.blocks.ct_eq(&other.blocks).into()
-    }
-}
-
-impl Eq for Code {}

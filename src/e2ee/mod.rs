@@ -47,6 +47,7 @@ mod seal;
 mod secret;
 #[cfg(test)]
 mod tests;
+mod upper;
 
 pub use agreement::{Agreement, Binding, CipherSuite, Schedule};
 pub use header::{Context, Header, HeaderBytes, KeyIdError, KeyIdLayout, MAX_HEADER};
@@ -56,3 +57,4 @@ pub use label::{Relabelled, SealedUnit};
 pub use open::{OpenError, Opener, VideoOpener};
 pub use seal::{MAX_FRAMES, SealError, Sealer, VideoSealer};
 pub use secret::{BaseKey, Grant, GrantBytes, GrantError, NoRandomness, Scope};
+pub use upper::{GuestCap, MAX_GUEST_CAPS};

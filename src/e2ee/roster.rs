@@ -4,13 +4,14 @@ use std::fmt;
 
 use hkdf::Hkdf;
 use sha2::Sha512;
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 /// Blocks of five digits that people read to each other: 199 bits.
 const BLOCKS: usize = 12;
 
 /// Twelve blocks of five digits by HKDF.
-pub(super) fn digits(key: &[u8], info: &[&[u8]]) -> [u32; BLOCKS] {
+fn digits(key: &[u8], info: &[&[u8]]) -> [u32; BLOCKS] {
     let mut bytes = Zeroizing::new([0; 8 * BLOCKS]);
     Hkdf::<Sha512>::new(None, key)
         .expand_multi_info(info, &mut *bytes)
@@ -23,7 +24,7 @@ pub(super) fn digits(key: &[u8], info: &[&[u8]]) -> [u32; BLOCKS] {
 }
 
 /// Writes blocks of five digits.
-pub(super) fn write_digits(blocks: &[u32; BLOCKS], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn write_digits(blocks: &[u32; BLOCKS], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for (index, block) in blocks.iter().enumerate() {
         let space = if index == 0 { "" } else { " " };
         write!(f, "{space}{block:05}")?;
@@ -59,6 +60,44 @@ impl fmt::Debug for Fingerprint {
         write!(f, "Fingerprint({self})")
     }
 }
+
+/// Sixty digits that all members of an epoch have in common, from its epoch authenticator (RFC 9420, section
+/// 8.7). People who read the same digits to each other are in the same group, and nobody sits between them.
+///
+/// The digits carry 199 bits. An attacker in the middle has two groups, one with each side, and can try members
+/// and updates until the two show the same digits: that takes 2^100 tries. Fewer digits would be quicker to read
+/// and not safe: 20 digits take 2^33 tries, minutes on one machine.
+#[derive(Clone, Copy)]
+pub struct Code {
+    blocks: [u32; BLOCKS],
+}
+
+impl Code {
+    pub(super) fn new(authenticator: &[u8]) -> Self {
+        Self { blocks: digits(authenticator, &[b"layercast 1.0 Code"]) }
+    }
+}
+
+impl fmt::Display for Code {
+    /// Twelve blocks of five digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_digits(&self.blocks, f)
+    }
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Code(..)")
+    }
+}
+
+impl PartialEq for Code {
+    fn eq(&self, other: &Self) -> bool {
+        self.blocks.ct_eq(&other.blocks).into()
+    }
+}
+
+impl Eq for Code {}
 
 /// A member of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]

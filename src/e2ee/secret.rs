@@ -50,6 +50,12 @@ impl BaseKey {
         self.derive(suite, &ssrc.to_be_bytes(), b"SFrame 1.0 RTP Stream", suite.hash_len())
     }
 
+    /// The base key of the layers that insiders open, of this one, which all members have, and a secret of the insiders:
+    /// by HKDF, which needs both.
+    pub(super) fn for_insiders(&self, suite: CipherSuite, insiders: &Self) -> Self {
+        self.derive(suite, &insiders.0, b"layercast 1.0 Upper Layers", suite.key_len())
+    }
+
     /// The base key of one key id alone, from which no other's can be found.
     fn for_key_id(&self, suite: CipherSuite, key_id: u64) -> Self {
         let mut label = *b"layercast 1.0 Base Key ........";

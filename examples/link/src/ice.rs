@@ -26,7 +26,7 @@ const MAX_ANSWER: usize = 128;
 
 /// One end's half of ICE.
 pub(crate) enum Ice {
-    Lite(Responder),
+    Lite(Box<Responder>),
     Full(Box<Checker>),
 }
 

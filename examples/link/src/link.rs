@@ -1,6 +1,7 @@
 //! A link: ICE, DTLS and SRTP joined.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,7 @@ const PASSWORD: usize = 24;
 const UFRAG: usize = 8;
 
 /// What one end of a link tells the other by signalling, besides the addresses of a relay.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Description {
     /// The username fragment of ICE: 4 to 256 letters, digits, `+` or `/` (RFC 8839, section 5.4).
     pub ufrag: String,
@@ -74,6 +75,27 @@ impl Description {
         } else {
             Ok(())
         }
+    }
+}
+
+impl fmt::Debug for Description {
+    /// Says all but the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ufrag, fingerprint, .. } = self;
+        f.debug_struct("Description")
+            .field("ufrag", ufrag)
+            .field("fingerprint", fingerprint)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Link {
+    /// Says how far the link is, and where its packets go.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("state", &self.state)
+            .field("address", &self.address())
+            .finish_non_exhaustive()
     }
 }
 
@@ -127,8 +149,8 @@ pub enum Closed {
     /// DTLS failed.
     #[error("the handshake failed: {0}")]
     Handshake(String),
-    /// The peer has no protection profile with AES-GCM.
-    #[error("the peer cannot protect media by AES-GCM")]
+    /// The peer does not protect media, or not by a profile of this end.
+    #[error("the ends have no way in common to protect media")]
     NoCommonProfile,
     /// The peer has not been heard of for too long (RFC 7675).
     #[error("the peer is gone")]
@@ -249,7 +271,7 @@ impl Link {
         local: &Description,
         remote: &Description,
     ) -> Result<Self, LinkError> {
-        let ice = Ice::Lite(Responder::new(local.clone(), remote));
+        let ice = Ice::Lite(Box::new(Responder::new(local.clone(), remote)));
         Self::new(now, certificate, local, remote, ice)
     }
 
@@ -343,6 +365,9 @@ impl Link {
 
     /// Takes a datagram, of any bytes and from anywhere. What it is, its first byte says (RFC 7983); media comes back at
     /// once. If none comes back, [`poll`](Self::poll) may have something to say.
+    ///
+    /// A socket for both versions of IP gives addresses of IPv4 as if they were of IPv6; they want
+    /// [`IpAddr::to_canonical`](std::net::IpAddr::to_canonical) before they come here.
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Option<Media> {
         if self.state == State::Closed || datagram.len() > MAX_DATAGRAM {
             return None;
@@ -377,8 +402,8 @@ impl Link {
 
     /// Protects an RTP packet, of the SSRCs that this end sends. It goes to [`address`](Self::address).
     ///
-    /// AES-GCM must not seal two packets of one SSRC and number, or else whoever sees both can forge packets. So a number
-    /// that was sealed before goes as a retransmission ([`send_rtx`](Self::send_rtx)) or not at all. A stream should
+    /// No two packets of one SSRC and number may be sealed, or else whoever sees both can forge packets. So a number that
+    /// was sealed before goes as a retransmission ([`send_rtx`](Self::send_rtx)) or not at all. A stream should
     /// begin with a number below 32,768 (RFC 3711, section 3.3.1).
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Media under the keys of a handshake: SRTP and SRTCP (RFC 3711), by AES-GCM (RFC 7714).
+//! Media under the keys of a handshake: SRTP and SRTCP (RFC 3711), by AES-GCM (RFC 7714) if both ends have it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,6 +19,8 @@ const OVERHEAD: usize = 20;
 /// The part of an RTP header that each packet has, and of an RTCP packet up to its SSRC.
 const RTP_HEADER: usize = 12;
 const RTCP_HEADER: usize = 8;
+/// The flag and the index behind an RTCP packet.
+const SRTCP_INDEX: usize = 4;
 /// The number of the original packet, in front of a retransmission's payload (RFC 4588, section 4).
 const ORIGINAL_NUMBER: usize = 2;
 
@@ -77,6 +79,8 @@ impl Streams {
 pub(crate) struct Srtp {
     outgoing: Context,
     incoming: Context,
+    /// Bytes behind the index of an RTCP packet.
+    rtcp_tag: usize,
     /// Numbers of each SSRC that were sent.
     sent: HashMap<u32, Window>,
     /// SSRCs that have sent RTCP.
@@ -88,12 +92,12 @@ pub(crate) struct Srtp {
 }
 
 impl Srtp {
-    /// Of the keys that a handshake agreed on (RFC 5764, section 4.2). `None` if the profile is not one of AES-GCM, or
-    /// the keys do not fit.
+    /// Of the keys that a handshake agreed on (RFC 5764, section 4.2). `None` if they do not fit the profile.
     pub fn new(material: &KeyingMaterial, profile: SrtpProfile, is_client: bool) -> Option<Self> {
         let profile = match profile {
             SrtpProfile::AEAD_AES_128_GCM => ProtectionProfile::AeadAes128Gcm,
             SrtpProfile::AEAD_AES_256_GCM => ProtectionProfile::AeadAes256Gcm,
+            SrtpProfile::AES128_CM_SHA1_80 => ProtectionProfile::Aes128CmHmacSha1_80,
             _ => return None,
         };
         let (client_key, rest) = material.split_at_checked(profile.key_len())?;
@@ -110,6 +114,7 @@ impl Srtp {
         Some(Self {
             outgoing: context(own)?,
             incoming: context(peer)?,
+            rtcp_tag: profile.rtcp_auth_tag_len(),
             sent: HashMap::new(),
             reporters: HashSet::new(),
             repeats: HashMap::new(),
@@ -177,17 +182,18 @@ impl Srtp {
         let header = RtpHeader::read(datagram)?;
         let expected = streams.get(header.ssrc)?;
         let packet = self.incoming.decrypt_rtp_with_header(datagram, &header.as_rtc()).ok()?;
-        Some(match expected {
+        let packet = match expected {
             Expected::Media => packet,
             Expected::RtxOf(original) => restore(packet, header, original),
-        })
-        .map(BytesMut::freeze)
+        };
+        Some(packet.freeze())
     }
 
     pub fn open_rtcp(&mut self, streams: &Streams, datagram: &[u8]) -> Option<Bytes> {
         streams.get(reporter(datagram)?)?;
-        // `rtc-srtp` takes every packet for an encrypted one, whatever its flag says (RFC 3711, section 3.4).
-        let [flag, ..] = datagram.last_chunk::<4>()?;
+        // A packet says whether it is encrypted (RFC 3711, section 3.4). `rtc-srtp` does not authenticate those that are not
+        // (in counter mode), or takes them for encrypted ones (AES-GCM).
+        let flag = datagram.len().checked_sub(SRTCP_INDEX + self.rtcp_tag).and_then(|at| datagram.get(at))?;
         if flag & 0x80 == 0 {
             return None;
         }
@@ -252,7 +258,7 @@ impl RtpHeader {
         })
     }
 
-    /// A header of the same length, SSRC and number, which are all that AES-GCM takes from it. `rtc-rtp` would read the
+    /// A header of the same length, SSRC and number, which are all that a cipher takes from it. `rtc-rtp` would read the
     /// extensions, copy each, and compute another length than theirs for some: packets with an element of ID 15, and
     /// those whose last element is longer than the extension.
     fn as_rtc(self) -> rtc_rtp::Header {
@@ -264,5 +270,78 @@ impl RtpHeader {
             extensions_padding: self.length.saturating_sub(RTP_HEADER + 4),
             ..Default::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Key 00 to 0f and salt a0 to ab, for both directions.
+    fn srtp() -> Srtp {
+        let (key, salt): (Vec<u8>, Vec<u8>) = ((0..16).collect(), (0xa0..0xac).collect());
+        let material = KeyingMaterial::new(&[&*key, &key, &salt, &salt].concat());
+        Srtp::new(&material, SrtpProfile::AEAD_AES_128_GCM, true).unwrap()
+    }
+
+    /// The packets with which libsrtp tests this profile, which other implementations agree on.
+    #[test]
+    fn packets_are_sealed_as_libsrtp_does() {
+        let mut streams = Streams::default();
+        streams.expect(0xcafe_babe).unwrap();
+        let rtp = [&b"\x80\x0f\x12\x34\xde\xca\xfb\xad\xca\xfe\xba\xbe"[..], &[0xab; 16]].concat();
+        let sealed =
+            b"\x80\x0f\x12\x34\xde\xca\xfb\xad\xca\xfe\xba\xbe\xc5\x00\x2e\xde\x04\xcf\xdd\x2e\xb9\x11\x59\
+            \xe0\x88\x0a\xa0\x6e\xd2\x97\x68\x26\xf7\x96\xb2\x01\xdf\x31\x31\xa1\x27\xe8\xa3\x92";
+        assert_eq!(srtp().protect_rtp(&streams, &rtp).unwrap(), sealed[..]);
+        assert_eq!(srtp().open_rtp(&streams, sealed).unwrap(), rtp);
+
+        let rtcp = [&b"\x81\xc8\x00\x0b\xca\xfe\xba\xbe"[..], &[0xab; 16]].concat();
+        let sealed =
+            b"\x81\xc8\x00\x0b\xca\xfe\xba\xbe\xc9\x8b\x8b\x5d\xf0\x39\x2a\x55\x85\x2b\x6c\x21\xac\x8e\x70\
+            \x25\xc5\x2c\x6f\xbe\xa2\xb3\xb4\x46\xea\x31\x12\x3b\xa8\x8c\xe6\x1e\x80\x00\x00\x01";
+        assert_eq!(srtp().protect_rtcp(&rtcp).unwrap(), sealed[..]);
+        assert_eq!(srtp().open_rtcp(&streams, sealed).unwrap(), rtcp);
+    }
+
+    /// The profile that every browser has (RFC 8827, section 6.5), and libsrtp's packet for it.
+    #[test]
+    fn packets_are_sealed_without_aes_gcm_too() {
+        let key = b"\xe1\xf9\x7a\x0d\x3e\x01\x8b\xe0\xd6\x4f\xa3\x2c\x06\xde\x41\x39";
+        let salt = b"\x0e\xc6\x75\xad\x49\x8a\xfe\xeb\xb6\x96\x0b\x3a\xab\xe6";
+        let material = KeyingMaterial::new(&[&key[..], key, salt, salt].concat());
+        let srtp = || Srtp::new(&material, SrtpProfile::AES128_CM_SHA1_80, true).unwrap();
+        let mut streams = Streams::default();
+        streams.expect(0xcafe_babe).unwrap();
+        let rtp = [&b"\x80\x0f\x12\x34\xde\xca\xfb\xad\xca\xfe\xba\xbe"[..], &[0xab; 16]].concat();
+        let sealed =
+            b"\x80\x0f\x12\x34\xde\xca\xfb\xad\xca\xfe\xba\xbe\x4e\x55\xdc\x4c\xe7\x99\x78\xd8\x8c\xa4\xd2\
+            \x15\x94\x9d\x24\x02\xb7\x8d\x6a\xcc\x99\xea\x17\x9b\x8d\xbb";
+        assert_eq!(srtp().protect_rtp(&streams, &rtp).unwrap(), sealed[..]);
+        let mut receiver = srtp();
+        assert_eq!(receiver.open_rtp(&streams, sealed).unwrap(), rtp);
+        assert_eq!(receiver.open_rtp(&streams, sealed), None);
+        for at in 0..sealed.len() {
+            let mut altered = sealed.to_vec();
+            altered[at] ^= 1;
+            assert_eq!(srtp().open_rtp(&streams, &altered), None, "byte {at}");
+            assert_eq!(srtp().open_rtp(&streams, &sealed[..at]), None);
+        }
+        let rtcp = [&b"\x81\xc8\x00\x05\xca\xfe\xba\xbe"[..], &[0xab; 16]].concat();
+        let sealed = srtp().protect_rtcp(&rtcp).unwrap();
+        assert_eq!(receiver.open_rtcp(&streams, &sealed).unwrap(), rtcp);
+        assert_eq!(receiver.open_rtcp(&streams, &sealed), None);
+        for at in 0..sealed.len() {
+            let mut altered = sealed.to_vec();
+            altered[at] ^= 0x80;
+            assert_eq!(srtp().open_rtcp(&streams, &altered), None, "byte {at}");
+            assert_eq!(srtp().open_rtcp(&streams, &sealed[..at]), None);
+        }
+    }
+
+    #[test]
+    fn keys_that_do_not_fit_are_refused() {
+        let material = KeyingMaterial::new(&[1; 60]);
+        assert!(Srtp::new(&material, SrtpProfile::AEAD_AES_256_GCM, true).is_none());
     }
 }

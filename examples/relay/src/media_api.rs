@@ -3,6 +3,8 @@
 //! The media side carries out [`MediaCommand`]s in the order in which they come. A meeting has a number of its own, its
 //! key, that no other meeting of this process has had, so that the media side learns nothing else of it.
 
+use std::net::{IpAddr, SocketAddr};
+
 use layercast_meeting::{Bytes, Kind, LinkDescription, ParticipantId};
 
 /// A meeting, as the media side knows it: counted from 1 in each run of the relay.
@@ -158,3 +160,44 @@ pub enum MediaEvent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the link could not be made")]
 pub struct LinkFailed;
+
+/// What the media side is told at its start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MediaConfig {
+    /// Where packets come in.
+    pub udp: SocketAddr,
+    /// The addresses by which participants reach it, which links name; those of `udp` if there are none.
+    pub public: Vec<IpAddr>,
+    /// How many threads forward packets.
+    pub threads: usize,
+}
+
+/// The media side's end of the channels to the desk.
+#[derive(Debug)]
+pub struct MediaPort {
+    /// What it is told to do, in order. The relay goes down when the channel is closed.
+    pub commands: crossbeam_channel::Receiver<MediaCommand>,
+    /// Where it tells what happens, from any thread.
+    pub events: MediaEvents,
+}
+
+/// Takes what the media side tells.
+#[derive(Debug, Clone)]
+pub struct MediaEvents(pub(crate) tokio::sync::mpsc::UnboundedSender<MediaEvent>);
+
+impl MediaEvents {
+    /// Tells it. This never waits; after the desk's end it does nothing.
+    pub fn send(&self, event: MediaEvent) {
+        // The receiver goes with the whole relay.
+        let _ = self.0.send(event);
+    }
+}
+
+/// Stands in for a media side that is not there: nobody gets a link.
+pub fn without_media(_config: &MediaConfig, port: MediaPort) {
+    for command in port.commands {
+        if let MediaCommand::Link { reply, .. } = command {
+            port.events.send(MediaEvent::Link { reply, result: Err(LinkFailed) });
+        }
+    }
+}

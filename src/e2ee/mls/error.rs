@@ -38,6 +38,9 @@ pub enum MlsError {
     /// A welcome to a group with an organizer comes from somebody else.
     #[error("a welcome that is not the organizer's")]
     NotOrganizers,
+    /// More than [`MAX_GUEST_CAPS`](crate::e2ee::MAX_GUEST_CAPS) streams with a cap.
+    #[error("too many streams with a cap for guests")]
+    TooManyCaps,
     /// The protocol does not allow it: say the message is of another epoch, or its signature is wrong.
     #[error("{what}: {source}")]
     Refused {

@@ -10,10 +10,12 @@ use openmls_basic_credential::SignatureKeyPair;
 use openmls_rust_crypto::OpenMlsRustCrypto;
 
 use super::error::{MlsError, refused};
+use super::insiders;
 use super::organizer::EXTENSION;
 use crate::e2ee::attest::{LABEL, Sign};
 use crate::e2ee::roster::Fingerprint;
 use crate::e2ee::secret::Identity;
+use crate::e2ee::upper::GuestCap;
 
 /// The suite that every implementation of MLS has: X25519, AES-128-GCM, SHA-256, Ed25519.
 pub(super) const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
@@ -21,9 +23,9 @@ pub(super) const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM
 /// The longest lifetime of a [`Login`], and of a key package that [`Group::add`](super::Group::add) takes: 84 days.
 pub const MAX_LIFETIME: Duration = Duration::from_secs(84 * 24 * 60 * 60);
 
-/// What every leaf states about itself, so that every group may have an organizer.
+/// What every leaf states about itself, so that every group may have an organizer, and every member caps for guests.
 pub(super) fn capabilities() -> Capabilities {
-    Capabilities::new(None, Some(&[SUITE]), Some(&[EXTENSION]), None, None)
+    Capabilities::new(None, Some(&[SUITE]), Some(&[EXTENSION, insiders::EXTENSION]), None, None)
 }
 
 /// A person about to take part in one call: a name, and a key pair, made for the call or kept by the app.
@@ -35,6 +37,8 @@ pub struct Login {
     pub(super) signer: Arc<SignatureKeyPair>,
     pub(super) credential: CredentialWithKey,
     lifetime: Duration,
+    /// Of our leaf.
+    pub(super) extensions: Extensions<LeafNode>,
 }
 
 impl Login {
@@ -61,7 +65,18 @@ impl Login {
             credential: BasicCredential::new(name.to_vec()).into(),
             signature_key: signer.public().into(),
         };
-        Self { provider: OpenMlsRustCrypto::default(), signer: signer.into(), credential, lifetime }
+        let provider = OpenMlsRustCrypto::default();
+        Self { provider, signer: signer.into(), credential, lifetime, extensions: Extensions::empty() }
+    }
+
+    /// With caps of what guests open of our own video streams, before a group is created or a key package made. In the
+    /// call [`Group::set_guest_caps`](super::Group::set_guest_caps) changes them.
+    ///
+    /// # Errors
+    /// [`MlsError::TooManyCaps`].
+    pub fn with_guest_caps(mut self, caps: &[GuestCap]) -> Result<Self, MlsError> {
+        self.extensions = insiders::stating(caps)?;
+        Ok(self)
     }
 
     /// The digits of this login, which the others see as [`Member::fingerprint`].
@@ -82,6 +97,7 @@ impl Login {
         let bundle = KeyPackage::builder()
             .key_package_lifetime(lifetime)
             .leaf_node_capabilities(capabilities())
+            .leaf_node_extensions(self.extensions.clone())
             .build(SUITE, &self.provider, &*self.signer, self.credential.clone())
             .map_err(refused("making a key package"))?;
         encode(&MlsMessageOut::from(bundle.into_key_package()))

@@ -6,6 +6,7 @@ use sframe::header::SframeHeader;
 
 use super::*;
 use crate::e2ee::mls::{Identity, IdentityError};
+use crate::e2ee::upper::MAX_GUEST_CAPS;
 
 proptest! {
     /// As the crate `sframe` reads it.
@@ -72,5 +73,12 @@ proptest! {
         prop_assert_eq!(Identity::from_bytes(&kept[..at]).err(), Some(IdentityError));
         kept[at] ^= 1_u8 << bit;
         prop_assert_eq!(Identity::from_bytes(&kept).err(), Some(IdentityError));
+    }
+
+    #[test]
+    fn caps_of_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..90)) {
+        let caps: Vec<_> = GuestCap::read(&bytes).collect();
+        prop_assert_eq!(caps.len(), (bytes.len() / 3).min(MAX_GUEST_CAPS));
+        prop_assert_eq!(&GuestCap::write(&caps)[..], &bytes[..3 * caps.len()]);
     }
 }

@@ -143,7 +143,7 @@ fn metadata_and_packets_are_attested() {
     let [alice, bob] = group(["alice", "bob"]);
     let agreed = Agreement { binding: Binding::Metadata, ..Agreement::default() };
     let (_, descriptors) = call(ScalabilityMode::L1T1, 1);
-    let mut sealer = SenderKeys::new(agreed, CAMERA.0, alice.grant().unwrap()).video(CAMERA.1).unwrap();
+    let mut sealer = SenderKeys::new(agreed, CAMERA.0, alice.grant().unwrap(), None).video(CAMERA.1).unwrap();
     sealer.attest(alice.attester(INTERVAL));
     let mut receiver = Receiver::with(agreed, bob.sender(CAMERA.0).unwrap());
     bob.enter(NOW, &mut receiver.ring).unwrap();
@@ -175,7 +175,7 @@ fn a_member_who_forges_is_caught() {
     let (before, ahead) = descriptors.split_at(60);
     let (frames, messages) = send(&mut attested(&mut alice), before);
     let grant = mallory.grant().unwrap();
-    let mut forger = SenderKeys::new(Agreement::default(), CAMERA.0, grant).video(CAMERA.1).unwrap();
+    let mut forger = SenderKeys::new(Agreement::default(), CAMERA.0, grant, None).video(CAMERA.1).unwrap();
     forger.attest(mallory.attester(INTERVAL));
     let (mut forged, mut own) = (Vec::new(), Vec::new());
     for (place, descriptor) in descriptors.iter().enumerate() {
@@ -223,7 +223,7 @@ fn an_observer_who_forges_is_caught() {
     let layer = Context::video(CAMERA.1, 0);
     let part = bob.grant().unwrap().part(&agreed, CAMERA.0, layer).unwrap().unwrap();
     let mut forger = SenderKeys::fresh(agreed, CAMERA.0, bob.epoch()).unwrap().video(CAMERA.1).unwrap();
-    forger.set_layer(0, SenderKeys::new(agreed, CAMERA.0, part).sealer(layer).unwrap());
+    forger.set_layer(0, SenderKeys::new(agreed, CAMERA.0, part, None).sealer(layer).unwrap());
 
     let mut receiver = Receiver::new(&bob);
     for frame in &frames {

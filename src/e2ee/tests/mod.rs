@@ -8,6 +8,7 @@ mod memory;
 mod mls;
 mod organizer;
 mod rfc;
+mod upper;
 mod video;
 
 use std::time::Duration;

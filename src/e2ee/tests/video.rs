@@ -349,7 +349,7 @@ fn a_number_far_ahead_makes_nothing_stale() {
     let mut keys = SenderKeys::fresh(agreed, 1, 1).unwrap();
     let ring = ring(agreed, &[keys.grant()]);
     let (_, descriptors) = call(ScalabilityMode::L1T1, 300);
-    let mut observer = SenderKeys::new(agreed, 1, keys.grant().clone()).video(0).unwrap();
+    let mut observer = SenderKeys::new(agreed, 1, keys.grant().clone(), None).video(0).unwrap();
     seal(&mut observer, &descriptors[0], b"to know the structure");
     let part = keys.grant().part(&agreed, 1, Context::video(0, 0)).unwrap().unwrap();
     let Scope::KeyId(key_id) = part.scope else { panic!("{:?}", part.scope) };

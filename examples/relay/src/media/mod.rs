@@ -14,4 +14,4 @@ mod switchboard;
 mod threads;
 
 pub use switchboard::{Output, Statistics, Switchboard};
-pub use threads::{Media, MediaConfig, MediaError, Totals};
+pub use threads::{Media, MediaError, Totals};

@@ -63,7 +63,7 @@ pub struct Statistics {
 type Place = (usize, SeatId);
 
 /// A participant and its link.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Seat {
     link: Option<Link>,
     /// By which a check from an unknown address finds the link.
@@ -117,7 +117,6 @@ impl Seat {
     }
 }
 
-#[derive(Debug)]
 struct Hall {
     meeting: MeetingKey,
     room: Room,
@@ -157,7 +156,6 @@ impl Hall {
 }
 
 /// The meetings of one thread.
-#[derive(Debug)]
 pub struct Switchboard {
     thread: u8,
     start: Instant,

@@ -1,6 +1,7 @@
 //! The threads that switchboards run on, and their sockets.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -18,8 +19,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::describe;
 use super::switchboard::{Output, Statistics, Switchboard};
-use crate::media_api::{LinkFailed, MediaCommand, MediaEvent, MeetingKey};
+use crate::media_api::{LinkFailed, MediaCommand, MediaConfig, MediaEvent, MediaEvents, MediaPort, MeetingKey};
 
+/// Threads at most: their number has two digits in a user fragment.
+const MAX_THREADS: usize = 64;
 /// Bytes that the system keeps of a socket until they are read: a burst of 100,000 small packets a second for 40 ms.
 const BUFFER: usize = 4 << 20;
 /// Datagrams that are handed from thread to thread, and wait there; more are lost, as datagrams are.
@@ -28,20 +31,6 @@ const HANDED: usize = 1024;
 const READ: usize = 4 * RECEIVED;
 /// How often a thread counts and measures its load.
 const MEASURED: Duration = Duration::from_secs(1);
-
-/// The properties of the media side.
-#[derive(Debug, Clone)]
-#[allow(clippy::exhaustive_structs, reason = "built by the program")]
-pub struct MediaConfig {
-    /// The address of the UDP sockets. A port of 0 takes a free one.
-    pub listen: SocketAddr,
-    /// Addresses at which participants reach it: those of the machine, or of a router before it. Without any it is `listen`.
-    pub public: Vec<SocketAddr>,
-    /// Threads, 1 to 64.
-    pub threads: u8,
-    /// How rooms work.
-    pub room: RoomConfig,
-}
 
 /// Why the media side did not start.
 #[derive(Debug, thiserror::Error)]
@@ -97,30 +86,21 @@ impl Door {
 
 /// The media side: threads with sockets.
 pub struct Media {
-    doors: Vec<Door>,
-    threads: Vec<JoinHandle<()>>,
-    places: HashMap<MeetingKey, usize>,
-    /// Meetings of each thread.
-    loads: Vec<usize>,
     address: SocketAddr,
     totals: Totals,
-    events: Box<dyn Fn(MediaEvent) + Send + Sync>,
+    dispatcher: JoinHandle<()>,
 }
 
 impl Media {
-    /// Opens the sockets and starts the threads. Events go to `events`, which must not wait.
+    /// Opens the sockets and starts the threads, which do what comes through the port until the desk is gone.
     ///
     /// # Errors
-    /// If a socket or a certificate cannot be made.
-    pub fn start(
-        config: &MediaConfig,
-        events: impl Fn(MediaEvent) + Clone + Send + Sync + 'static,
-    ) -> Result<Self, MediaError> {
+    /// If a socket, a thread or a certificate cannot be made.
+    pub fn start(config: &MediaConfig, room: &RoomConfig, port: MediaPort) -> Result<Self, MediaError> {
         let failed = |address| move |source| MediaError::Socket { address, source };
-        let count = config.threads.clamp(1, 64);
-        let mut address = config.listen;
+        let mut address = config.udp;
         let mut sockets = Vec::new();
-        for _ in 0..count {
+        for _ in 0..config.threads.clamp(1, MAX_THREADS) {
             let socket = socket(address).map_err(failed(address))?;
             address = socket.local_addr().map_err(failed(address))?;
             sockets.push(socket);
@@ -128,18 +108,11 @@ impl Media {
         let public = match &*config.public {
             [] if address.ip().is_unspecified() => return Err(MediaError::Unspecified(address)),
             [] => vec![address],
-            // A router before the relay may map another port; 0 stands for the relay's own.
-            public => public
-                .iter()
-                .map(|public| {
-                    let port = if public.port() == 0 { address.port() } else { public.port() };
-                    SocketAddr::new(public.ip(), port)
-                })
-                .collect(),
+            public => public.iter().map(|ip| SocketAddr::new(*ip, address.port())).collect(),
         };
         let certificate = Certificate::generate()?;
         let (mut doors, mut ends) = (Vec::new(), Vec::new());
-        for _ in 0..count {
+        for _ in &sockets {
             let (messages, message_end) = crossbeam_channel::unbounded();
             let (datagrams, datagram_end) = crossbeam_channel::bounded(HANDED);
             let bell = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)
@@ -148,12 +121,10 @@ impl Media {
             doors.push(Door { messages, datagrams, bell: Arc::new(bell) });
             ends.push((message_end, datagram_end));
         }
-        let (totals, start) = (Totals(Arc::new(std::array::from_fn(|_| AtomicU64::new(0)))), Instant::now());
+        let (totals, start) = (Totals::default(), Instant::now());
         let mut threads = Vec::new();
         for (number, ((messages, datagrams), socket)) in (0..).zip(ends.into_iter().zip(sockets)) {
-            let certificate = certificate.clone();
-            let board =
-                Switchboard::new(number, start, certificate, public.clone(), config.room.clone());
+            let board = Switchboard::new(number, start, certificate.clone(), public.clone(), room.clone());
             let thread = Thread {
                 number,
                 board,
@@ -162,19 +133,16 @@ impl Media {
                 datagrams,
                 doors: doors.clone(),
                 claims: HashMap::new(),
-                events: events.clone(),
+                events: port.events.clone(),
                 totals: totals.clone(),
                 told: Statistics::default(),
             };
-            let thread = std::thread::Builder::new()
-                .name(format!("media-{number}"))
-                .spawn(move || thread.run())
-                .map_err(failed(address))?;
-            threads.push(thread);
+            threads.push(spawn(format!("media-{number}"), move || thread.run()).map_err(failed(address))?);
         }
-        let loads = vec![0; usize::from(count)];
-        let events = Box::new(events);
-        Ok(Self { doors, threads, places: HashMap::new(), loads, address, totals, events })
+        let dispatcher = Dispatcher { loads: vec![0; doors.len()], doors, places: HashMap::new() };
+        let dispatcher =
+            spawn("media".into(), move || dispatcher.run(&port, threads)).map_err(failed(address))?;
+        Ok(Self { address, totals, dispatcher })
     }
 
     /// Where the sockets are.
@@ -187,41 +155,59 @@ impl Media {
         self.totals.clone()
     }
 
-    /// Has a command carried out, by the thread of its meeting.
-    pub fn handle_command(&mut self, command: MediaCommand) {
+    /// Waits until the desk is gone and the threads have ended.
+    pub fn join(self) {
+        // A thread that panicked has said so.
+        let _ = self.dispatcher.join();
+    }
+}
+
+fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name).spawn(run)
+}
+
+/// Brings the desk's commands to the threads of their meetings.
+struct Dispatcher {
+    doors: Vec<Door>,
+    places: HashMap<MeetingKey, usize>,
+    /// Meetings of each thread.
+    loads: Vec<usize>,
+}
+
+impl Dispatcher {
+    fn run(mut self, port: &MediaPort, threads: Vec<JoinHandle<()>>) {
+        for command in &port.commands {
+            match (self.place(&command), command) {
+                (Some(place), command) => self.doors[place].tell(Message::Command(command)),
+                (None, MediaCommand::Link { reply, .. }) => {
+                    port.events.send(MediaEvent::Link { reply, result: Err(LinkFailed) });
+                }
+                (None, _) => {}
+            }
+        }
+        for door in &self.doors {
+            door.tell(Message::Stop);
+        }
+        for thread in threads {
+            // A thread that panicked has said so.
+            let _ = thread.join();
+        }
+    }
+
+    /// The thread that a command is for. A meeting goes to the one that has the fewest.
+    fn place(&mut self, command: &MediaCommand) -> Option<usize> {
         let meeting = command.meeting();
-        let place = match &command {
+        match command {
             MediaCommand::OpenMeeting { .. } => {
-                let (least, load) =
-                    self.loads.iter_mut().enumerate().min_by_key(|(_, load)| **load).expect("a thread");
+                let (least, load) = self.loads.iter_mut().enumerate().min_by_key(|(_, load)| **load)?;
                 *load += 1;
                 self.places.insert(meeting, least);
                 Some(least)
             }
             MediaCommand::CloseMeeting { .. } => {
-                let place = self.places.remove(&meeting);
-                place.inspect(|place| self.loads[*place] -= 1)
+                self.places.remove(&meeting).inspect(|place| self.loads[*place] -= 1)
             }
             _ => self.places.get(&meeting).copied(),
-        };
-        match (place, command) {
-            (Some(place), command) => self.doors[place].tell(Message::Command(command)),
-            (None, MediaCommand::Link { reply, .. }) => {
-                (self.events)(MediaEvent::Link { reply, result: Err(LinkFailed) });
-            }
-            (None, _) => {}
-        }
-    }
-}
-
-impl Drop for Media {
-    fn drop(&mut self) {
-        for door in &self.doors {
-            door.tell(Message::Stop);
-        }
-        for thread in self.threads.drain(..) {
-            // A thread that panicked has said so.
-            let _ = thread.join();
         }
     }
 }
@@ -242,25 +228,34 @@ fn socket(address: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 /// Counts of the media side, over all threads: in the order of [`Totals::NAMES`].
-#[derive(Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Totals(Arc<[AtomicU64; 8]>);
 
 impl Totals {
-    /// Names and meanings, as monitoring has them.
-    pub const NAMES: [(&str, &str); 8] = [
-        ("meetings", "Meetings now"),
-        ("participants", "Participants now"),
-        ("links", "Links that are connected now"),
-        ("received_packets_total", "Packets that came and are authentic"),
-        ("sent_packets_total", "Packets that went out"),
-        ("sent_bytes_total", "Bytes of packets that went out"),
-        ("stranger_datagrams_total", "Datagrams that belong to no link"),
-        ("expelled_total", "Participants that were put out for misconduct"),
+    /// Names, kinds and meanings, as Prometheus has them.
+    const NAMES: [(&str, &str, &str); 8] = [
+        ("relay_media_rooms", "gauge", "Meetings with media now."),
+        ("relay_media_seats", "gauge", "Participants who may have media now."),
+        ("relay_media_links", "gauge", "Links that are connected now."),
+        ("relay_media_received_packets_total", "counter", "Packets that came and are authentic."),
+        ("relay_media_sent_packets_total", "counter", "Packets that went out."),
+        ("relay_media_sent_bytes_total", "counter", "Bytes of packets that went out."),
+        ("relay_media_stranger_datagrams_total", "counter", "Datagrams that belong to no link."),
+        ("relay_media_expelled_total", "counter", "Participants that were put out for misconduct."),
     ];
 
-    /// The counts.
+    /// The counts: meetings, participants and links now; packets that came, packets and bytes that went out; datagrams that
+    /// belong to no link; participants that were put out.
     pub fn get(&self) -> [u64; 8] {
         std::array::from_fn(|at| self.0[at].load(Ordering::Relaxed))
+    }
+
+    /// Appends them in Prometheus' text format.
+    pub fn write(&self, text: &mut String) {
+        for ((name, kind, help), value) in Self::NAMES.iter().zip(self.get()) {
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+        }
     }
 
     /// Adds what a thread counted since it last did.
@@ -275,7 +270,7 @@ impl Totals {
     }
 }
 
-struct Thread<E> {
+struct Thread {
     number: u8,
     board: Switchboard,
     socket: UdpSocket,
@@ -284,12 +279,12 @@ struct Thread<E> {
     doors: Vec<Door>,
     /// Peers of other threads.
     claims: HashMap<SocketAddr, u8>,
-    events: E,
+    events: MediaEvents,
     totals: Totals,
     told: Statistics,
 }
 
-impl<E: Fn(MediaEvent)> Thread<E> {
+impl Thread {
     fn run(mut self) {
         let (mut inbox, mut outbox) = (Inbox::new(), Outbox::new());
         let bell = Arc::clone(&self.doors[usize::from(self.number)].bell);
@@ -355,7 +350,7 @@ impl<E: Fn(MediaEvent)> Thread<E> {
                         now = Instant::now();
                     }
                 }
-                Output::Event(event) => (self.events)(event),
+                Output::Event(event) => self.events.send(event),
                 Output::Claim(address) => {
                     // What is ours now was another's before.
                     self.claims.remove(&address);

@@ -1,0 +1,167 @@
+//! MLS's delivery service: it orders what the groups say, and keeps it for those who are away for a moment (RFC 9750,
+//! section 5.2). It reads none of it.
+
+use layercast_meeting::{Bytes, Event, Group, MlsMessage, ParticipantId, Refusal, Role};
+
+use super::meeting::{Meeting, group_index};
+use super::{ConnectionId, DONE, Desk, Failure, Handled, numbers};
+use crate::store::{CommitRecord, LogBounds, State};
+
+/// A commit, as it was brought.
+pub(super) struct Commit {
+    pub group: Group,
+    pub epoch: u64,
+    pub message: Bytes,
+    pub welcome: Option<Bytes>,
+    pub added: Vec<ParticipantId>,
+    pub removed: Vec<ParticipantId>,
+}
+
+impl Desk {
+    pub(super) fn commit(&mut self, connection: ConnectionId, commit: Commit) -> Handled {
+        let (meeting, number) = self.place(connection)?;
+        let Commit { group, epoch, message, welcome, added, removed } = commit;
+        let (mut added, removed) = (numbers(&added), numbers(&removed));
+        let participant = meeting.participants.get(&number).ok_or(Refusal::NotNow)?;
+        let is_organizer = meeting.role(participant) == Role::Organizer;
+        if !is_organizer && !(added.is_empty() && removed.is_empty()) {
+            return Err(Refusal::NotOrganizer.into());
+        }
+        let begins = meeting.epochs[group_index(group)] == 0;
+        if begins && !is_organizer {
+            return Err(Refusal::NotOrganizer.into());
+        }
+        check_epoch(meeting, group, epoch)?;
+        if !begins {
+            check_membership(meeting, number, group)?;
+        }
+        if added.is_empty() != welcome.is_none() {
+            return Err(Refusal::Malformed.into());
+        }
+        let is_in = |number: &u32| meeting.participants.get(number).is_some_and(|p| p.state == State::In);
+        let is_known = |number: &u32| meeting.participants.contains_key(number);
+        if !added.iter().all(is_in) || !removed.iter().all(is_known) || added.contains(&number) {
+            return Err(Refusal::NoParticipant.into());
+        }
+        let newcomers = added.clone();
+        if begins {
+            added.push(number);
+        }
+        let record =
+            Record { group, number, message: &message, is_commit: true, added: &added, removed: &removed };
+        let (to, message_number) = self.append(connection, &record)?;
+
+        if let Some(welcome) = welcome {
+            let (meeting, _) = self.place(connection)?;
+            let connections = newcomers.iter().filter_map(|n| meeting.participants.get(n)?.connection);
+            let connections: Vec<_> = connections.collect();
+            self.send(connections, Event::Welcome { group, number: message_number, message: welcome });
+        }
+        self.pass_on(to, group, number, message_number, message);
+        DONE
+    }
+
+    pub(super) fn propose(
+        &mut self,
+        connection: ConnectionId,
+        group: Group,
+        epoch: u64,
+        message: Bytes,
+    ) -> Handled {
+        let (meeting, number) = self.place(connection)?;
+        check_epoch(meeting, group, epoch)?;
+        check_membership(meeting, number, group)?;
+        let record = Record { group, number, message: &message, is_commit: false, added: &[], removed: &[] };
+        let (to, message_number) = self.append(connection, &record)?;
+        self.pass_on(to, group, number, message_number, message);
+        DONE
+    }
+
+    /// Keeps a message. Who gets it, and its number.
+    fn append(
+        &mut self,
+        connection: ConnectionId,
+        record: &Record<'_>,
+    ) -> Result<(Vec<ConnectionId>, u64), Failure> {
+        let bounds = self.config.log;
+        let (meeting, _) = self.place(connection)?;
+        let (key, id) = (meeting.key, meeting.id.clone());
+        let drop_through = overflow(meeting, bounds, record.message.0.len());
+        let stored = CommitRecord {
+            group: record.group,
+            sender: record.number,
+            message: &record.message.0,
+            is_commit: record.is_commit,
+            added: record.added,
+            removed: record.removed,
+            drop_through,
+        };
+        let number = self.store.append(&id, &stored)?;
+        let meeting = self.meetings.get_mut(&key).ok_or(Refusal::NotNow)?;
+        let members = meeting.participants.iter().filter(|(n, p)| {
+            p.state == State::In
+                && (p.since[0].is_some() || **n == record.number)
+                && !(record.group == Group::Meeting && record.added.contains(n) && **n != record.number)
+        });
+        let to = members.filter_map(|(_, p)| p.connection).collect();
+        while meeting.log.front().is_some_and(|(number, _)| *number <= drop_through) {
+            meeting.log_bytes -= meeting.log.pop_front().map_or(0, |(_, bytes)| bytes);
+        }
+        meeting.log.push_back((number, record.message.0.len()));
+        meeting.log_bytes += record.message.0.len();
+        meeting.last_message = number;
+        let group = group_index(record.group);
+        if record.is_commit {
+            meeting.epochs[group] += 1;
+        }
+        for removed in record.removed {
+            if let Some(participant) = meeting.participants.get_mut(removed) {
+                participant.since[group] = None;
+            }
+        }
+        for added in record.added {
+            if let Some(participant) = meeting.participants.get_mut(added) {
+                participant.since[group] = Some(number);
+            }
+        }
+        Ok((to, number))
+    }
+
+    fn pass_on(&mut self, to: Vec<ConnectionId>, group: Group, from: u32, number: u64, message: Bytes) {
+        let from = ParticipantId(from);
+        self.send(to, Event::Mls(MlsMessage { group, number, from, message }));
+    }
+}
+
+struct Record<'a> {
+    group: Group,
+    number: u32,
+    message: &'a Bytes,
+    is_commit: bool,
+    added: &'a [u32],
+    removed: &'a [u32],
+}
+
+fn check_epoch(meeting: &Meeting, group: Group, epoch: u64) -> Result<(), Refusal> {
+    if meeting.epochs[group_index(group)] == epoch { Ok(()) } else { Err(Refusal::StaleEpoch) }
+}
+
+fn check_membership(meeting: &Meeting, number: u32, group: Group) -> Result<(), Refusal> {
+    let since = meeting.participants.get(&number).and_then(|p| p.since[group_index(group)]);
+    if since.is_some() { Ok(()) } else { Err(Refusal::NotAllowed) }
+}
+
+/// Up to which number messages have to go to make room for one more.
+fn overflow(meeting: &Meeting, bounds: LogBounds, bytes: usize) -> u64 {
+    let (mut count, mut sum) = (meeting.log.len() + 1, meeting.log_bytes + bytes);
+    let mut through = 0;
+    for (number, bytes) in &meeting.log {
+        if count <= bounds.messages && sum <= bounds.bytes {
+            break;
+        }
+        count -= 1;
+        sum -= bytes;
+        through = *number;
+    }
+    through
+}

@@ -1,0 +1,195 @@
+//! Whose connections are taken: bounds in number and in time, so that those who only open them keep nobody else out.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum_server::accept::Accept;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::metrics::Metrics;
+
+/// Bounds of connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// At once.
+    pub total: usize,
+    /// Of one address at once. Many people may stand behind one.
+    pub per_address: usize,
+    /// Unfinished TLS handshakes of one address. One more puts an end to the oldest.
+    pub handshakes: usize,
+    /// How long a handshake may take, and a request's header after it.
+    pub handshake_time: Duration,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self { total: 10_000, per_address: 1_000, handshakes: 100, handshake_time: Duration::from_secs(5) }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Address {
+    connections: usize,
+    /// Unfinished handshakes, oldest first. Dropping one's sender ends it.
+    handshakes: VecDeque<(u64, oneshot::Sender<()>)>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    total: usize,
+    addresses: HashMap<IpAddr, Address>,
+    last_handshake: u64,
+}
+
+struct Shared {
+    limits: ConnectionLimits,
+    tls: TlsAcceptor,
+    counts: Mutex<Counts>,
+    metrics: Arc<Metrics>,
+}
+
+impl Shared {
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        // Nothing in here panics between two changes that belong together.
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes TCP connections, and does TLS on them.
+#[derive(Clone)]
+pub(super) struct Gate(Arc<Shared>);
+
+impl Gate {
+    pub fn new(limits: ConnectionLimits, tls: Arc<rustls::ServerConfig>, metrics: Arc<Metrics>) -> Self {
+        let counts = Mutex::default();
+        Self(Arc::new(Shared { limits, tls: TlsAcceptor::from(tls), counts, metrics }))
+    }
+
+    /// Counts a connection, if there is room for it.
+    fn enter(&self, address: IpAddr) -> Option<(Ticket, Handshake, oneshot::Receiver<()>)> {
+        let shared = &*self.0;
+        let mut guard = shared.counts();
+        let counts = &mut *guard;
+        let of_address = counts.addresses.entry(address).or_default();
+        if of_address.handshakes.len() >= shared.limits.handshakes {
+            // Its ticket is given back by its own task, a little later.
+            of_address.handshakes.pop_front();
+            shared.metrics.evicted_handshakes.add(1);
+        }
+        if counts.total >= shared.limits.total || of_address.connections >= shared.limits.per_address {
+            shared.metrics.refused_connections.add(1);
+            if of_address.connections == 0 {
+                counts.addresses.remove(&address);
+            }
+            return None;
+        }
+        counts.last_handshake += 1;
+        let number = counts.last_handshake;
+        let (sender, ended) = oneshot::channel();
+        counts.total += 1;
+        of_address.connections += 1;
+        of_address.handshakes.push_back((number, sender));
+        drop(guard);
+        let ticket = Ticket { gate: self.clone(), address };
+        let handshake = Handshake { gate: self.clone(), address, number };
+        Some((ticket, handshake, ended))
+    }
+}
+
+/// A connection that is counted, until this is dropped.
+struct Ticket {
+    gate: Gate,
+    address: IpAddr,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut counts = self.gate.0.counts();
+        counts.total -= 1;
+        if let Some(of_address) = counts.addresses.get_mut(&self.address) {
+            of_address.connections -= 1;
+            if of_address.connections == 0 {
+                counts.addresses.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// A handshake that goes on, until this is dropped.
+struct Handshake {
+    gate: Gate,
+    address: IpAddr,
+    number: u64,
+}
+
+impl Drop for Handshake {
+    fn drop(&mut self) {
+        let mut counts = self.gate.0.counts();
+        if let Some(of_address) = counts.addresses.get_mut(&self.address) {
+            of_address.handshakes.retain(|(number, _)| *number != self.number);
+        }
+    }
+}
+
+impl<S: Send + 'static> Accept<TcpStream, S> for Gate {
+    type Stream = TlsStream<Counted>;
+    type Service = S;
+    type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, S)>> + Send>>;
+
+    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+        let gate = self.clone();
+        Box::pin(async move {
+            let address = stream.peer_addr()?.ip().to_canonical();
+            let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+            let (ticket, handshake, ended) = gate.enter(address).ok_or_else(refused)?;
+            stream.set_nodelay(true)?;
+            let stream = Counted { stream, _ticket: ticket };
+            let tls = tokio::select! {
+                done = tokio::time::timeout(gate.0.limits.handshake_time, gate.0.tls.accept(stream)) => done??,
+                _ = ended => return Err(refused()),
+            };
+            drop(handshake);
+            Ok((tls, service))
+        })
+    }
+}
+
+/// A connection that is counted as long as it is open.
+pub(super) struct Counted {
+    stream: TcpStream,
+    _ticket: Ticket,
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
