@@ -99,8 +99,10 @@ impl Account {
     }
 
     pub(super) fn handle_closed(&mut self, now: Time, error: OpenError) {
-        // Numbers apart, there are few reasons.
-        let why: String = error.to_string().split(|c: char| c.is_ascii_digit()).collect();
+        // What comes before the first number is the reason.
+        let mut why = error.to_string();
+        why.truncate(why.find(|c: char| c.is_ascii_digit()).unwrap_or(why.len()));
+        why.truncate(why.trim_end().len());
         if self.closed.len() < 32 || self.closed.contains_key(&why) {
             *self.closed.entry(why).or_default() += 1;
         }
