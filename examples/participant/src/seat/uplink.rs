@@ -113,9 +113,10 @@ impl Uplink {
                 AudioSenderConfig::new(ssrc),
                 keys.sealer(Context::audio(track))?,
             )),
-            _ => {
-                Sender::Data(DataSender::new(DataSenderConfig::new(ssrc), keys.sealer(Context::data(track))?))
-            }
+            _ => Sender::Data(DataSender::new(
+                DataSenderConfig::best_effort(ssrc),
+                keys.sealer(Context::data(track))?,
+            )),
         };
         source.sender = Some(sender);
         source.live = Some(published);

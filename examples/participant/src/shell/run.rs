@@ -278,6 +278,7 @@ impl Participant {
                 }
             }
             SeatOutput::MakeLink => {
+                self.relink = None;
                 let description = self.wire.describe()?;
                 self.seat.handle_link(time, description);
             }
