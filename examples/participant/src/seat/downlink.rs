@@ -25,7 +25,7 @@ const MAX_FEEDS: usize = 1024;
 /// All layers that there are.
 const TOP: LayerId = LayerId::new(3, 7);
 /// How long packets wait for the key that they are sealed with: a commit may be that late.
-const KEY_WAIT: Duration = Duration::from_secs(2);
+const KEY_WAIT: Duration = Duration::from_secs(1);
 
 enum Receiver {
     /// Until we are in the group.
