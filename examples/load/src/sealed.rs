@@ -120,7 +120,7 @@ pub fn measure(args: &Args, load: Load) -> Result<Row> {
                 link,
                 path: ReceivePath::new(TRANSPORT_ID, FeedbackConfig::new(FEEDBACK_SSRC, stream.ssrc)),
                 camera: camera.take(),
-                listens: id > 0 && people.len() < LISTENERS * load.people as usize && id == 1,
+                listens: id == 1 && (number as usize) < LISTENERS,
             });
             if people.len() % AT_ONCE == 0 {
                 connect(&mut people, start)?;
