@@ -202,12 +202,3 @@ impl MediaEvents {
         let _ = self.0.send(event);
     }
 }
-
-/// Stands in for a media side that is not there: nobody gets a link.
-pub fn without_media(_config: &MediaConfig, port: MediaPort) {
-    for command in port.commands {
-        if let MediaCommand::Link { reply, .. } = command {
-            port.events.send(MediaEvent::Link { reply, result: Err(LinkFailed) });
-        }
-    }
-}
