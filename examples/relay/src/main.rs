@@ -5,9 +5,9 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use layercast::relay::RoomConfig;
 use layercast_meeting::Secret;
 use layercast_relay::cli::{self, Cli, Command, ServeArgs};
-use layercast::relay::RoomConfig;
 use layercast_relay::desk::DeskConfig;
 use layercast_relay::files;
 use layercast_relay::media::Media;

@@ -24,7 +24,8 @@ impl Desk {
         let (mut added, removed) = (numbers(&added), numbers(&removed));
         let participant = meeting.participants.get(&number).ok_or(Refusal::NotNow)?;
         let is_organizer = meeting.role(participant) == Role::Organizer;
-        if !is_organizer && !(added.is_empty() && removed.is_empty()) {
+        let changes_members = !added.is_empty() || !removed.is_empty();
+        if changes_members && !is_organizer {
             return Err(Refusal::NotOrganizer.into());
         }
         let begins = meeting.epochs[group_index(group)] == 0;
