@@ -1,39 +1,27 @@
 //! The relay's server by its real protocol: WebSockets over TLS, on loopback.
 
+mod client;
+
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::{SinkExt as _, StreamExt as _};
+use client::{Client, PATIENCE, connector, secret, text, tls};
+use futures_util::SinkExt as _;
 use layercast_meeting::{
-    Admission, Answer, Bytes, Credential, Event, FromRelay, Group, Kind, LinkDescription, MeetingId,
-    Numbered, Refusal, Request, Secret, Text,
+    Answer, Bytes, Credential, Event, FromRelay, Group, Kind, LinkDescription, Refusal, Request,
 };
 use layercast_relay::desk::DeskConfig;
 use layercast_relay::media_api::{MediaCommand, MediaEvent, MediaPort};
 use layercast_relay::secrets::{PasswordCost, hash_password};
 use layercast_relay::server::{ConnectionLimits, Server, ServerConfig, Tls};
 use layercast_relay::store::Store;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-
-/// So long a test waits for what has to come.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-fn text(text: &str) -> Text {
-    Text::new(text).unwrap()
-}
-
-fn secret(text: &str) -> Secret {
-    Secret::new(text.into())
-}
 
 struct Relay {
     server: Server,
@@ -61,34 +49,20 @@ impl Relay {
             verifiers: 1,
         };
         let (server, port) = Server::start(config, store).unwrap();
-        let mut roots = rustls::RootCertStore::empty();
-        let certificate = directory.path().join("certificate.pem");
-        roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let client = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Self { server, port, directory, connector: TlsConnector::from(Arc::new(client)) }
+        let connector = connector(directory.path());
+        Self { server, port, directory, connector }
     }
 
     async fn tls(&self) -> TlsStream<TcpStream> {
-        let stream = TcpStream::connect(self.server.address).await.unwrap();
-        self.connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap()
+        tls(self.server.address, &self.connector).await
     }
 
     async fn connect(&self) -> Client {
-        let url = format!("wss://localhost:{}/ws", self.server.address.port());
-        let (socket, _) = tokio_tungstenite::client_async(url, self.tls().await).await.unwrap();
-        Client { socket, events: Vec::new(), last: 0 }
+        Client::connect(self.server.address, &self.connector).await
     }
 
     async fn login(&self, name: &str) -> Client {
-        let mut client = self.connect().await;
-        let request = Request::Login { account: text(name), password: secret("correct horse") };
-        assert!(matches!(client.ask(request).await, Ok(Answer::Session(_))));
-        client
+        Client::login(self.server.address, &self.connector, name).await
     }
 
     /// What the media side was told next.
@@ -96,76 +70,6 @@ impl Relay {
         let commands = self.port.commands.clone();
         let command = tokio::task::spawn_blocking(move || commands.recv_timeout(PATIENCE));
         command.await.unwrap().unwrap()
-    }
-}
-
-struct Client {
-    socket: WebSocketStream<TlsStream<TcpStream>>,
-    events: Vec<Event>,
-    last: u32,
-}
-
-impl Client {
-    /// What the relay says next, or nothing if it closed the connection.
-    async fn next(&mut self) -> Option<FromRelay> {
-        loop {
-            let message = tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("in time")?;
-            match message.ok()? {
-                Message::Text(text) => return Some(FromRelay::parse(text.as_str()).unwrap()),
-                Message::Close(_) => return None,
-                _ => {}
-            }
-        }
-    }
-
-    async fn send(&mut self, request: Request) {
-        self.last += 1;
-        let numbered = Numbered { id: self.last, request };
-        self.socket.send(Message::text(numbered.to_text())).await.unwrap();
-    }
-
-    async fn ask(&mut self, request: Request) -> Result<Answer, Refusal> {
-        self.send(request).await;
-        loop {
-            match self.next().await.expect("an answer") {
-                FromRelay::Answer { id, result } => {
-                    assert_eq!(id, self.last);
-                    return result;
-                }
-                FromRelay::Event(event) => self.events.push(event),
-            }
-        }
-    }
-
-    /// Waits for an event that fits, and forgets those before it.
-    async fn wait(&mut self, fits: impl Fn(&Event) -> bool) -> Event {
-        loop {
-            while !self.events.is_empty() {
-                let event = self.events.remove(0);
-                if fits(&event) {
-                    return event;
-                }
-            }
-            match self.next().await.expect("an event") {
-                FromRelay::Event(event) => self.events.push(event),
-                FromRelay::Answer { .. } => panic!("an answer to nothing"),
-            }
-        }
-    }
-
-    async fn join(&mut self, meeting: &MeetingId, credential: Credential) -> Result<Admission, Refusal> {
-        let request = Request::Join {
-            meeting: meeting.clone(),
-            credential,
-            name: text("Somebody"),
-            key_package: Some(Bytes(vec![1; 300])),
-            insiders_key_package: None,
-            seen: 0,
-        };
-        match self.ask(request).await? {
-            Answer::Joined(admission) => Ok(admission),
-            other => panic!("{other:?}"),
-        }
     }
 }
 
