@@ -260,7 +260,8 @@ impl Desk {
                 .extend(caps.map(|((viewer, stream), max)| meeting.cap_command(viewer, stream, Some(max))));
         }
 
-        let begins = meeting.epochs[0] == 0;
+        let is_organizer = meeting.organizer_number() == Some(number);
+        let begins = is_organizer && meeting.epochs[0] == 0;
         let mut events = vec![Event::Admitted { rights, messages: meeting.last_message, begins }];
         let others: Vec<_> = meeting.participants.iter().filter(|(n, _)| **n != number).collect();
         for (other, participant) in &others {
@@ -276,7 +277,7 @@ impl Desk {
         if meeting.locked {
             events.push(Event::Locked { locked: true });
         }
-        if meeting.organizer_number() == Some(number) {
+        if is_organizer {
             events.extend(others.iter().filter_map(|(other, _)| meeting.asked(**other)));
         }
         let arrival = meeting.arrival(number);

@@ -396,7 +396,7 @@ impl Desk {
             }
             Request::Commit { group, epoch, message, welcome, added, removed } => {
                 let commit = group::Commit { group, epoch, message, welcome, added, removed };
-                self.commit(connection, commit)
+                self.commit(now, connection, commit)
             }
             Request::Propose { group, epoch, message } => self.propose(connection, group, epoch, message),
             Request::Link(description) => self.link(now, connection, id, description),
@@ -407,7 +407,7 @@ impl Desk {
         }
     }
 
-    /// Answers before what the request led to, which is in `out` from `at` on, and logs it.
+    /// Logs a request, and answers it before what it led to, which is in `out` from `at` on.
     fn answer(
         &mut self,
         now: Now,
@@ -430,13 +430,15 @@ impl Desk {
                 Err(Refusal::Failed)
             }
         };
+        let follows = self.out.split_off(at);
         if kind != "report" || result.is_err() {
             let place = self.connections.get(&connection).and_then(|state| state.place);
             let (key, number) = place.unzip();
             self.log(now, kind, key, number, result.as_ref().err().copied());
         }
         let message = FromRelay::Answer { id, result };
-        self.out.insert(at, DeskOutput::Send { to: vec![connection], message });
+        self.out.push_back(DeskOutput::Send { to: vec![connection], message });
+        self.out.extend(follows);
     }
 
     /// Goes on with the requests that waited for an answer.

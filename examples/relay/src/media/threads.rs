@@ -20,7 +20,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::describe;
 use super::switchboard::{Output, Statistics, Switchboard};
-use crate::media_api::{LinkFailed, MediaCommand, MediaConfig, MediaEvent, MediaEvents, MediaPort, MeetingKey};
+use crate::media_api::{
+    LinkFailed, MediaCommand, MediaConfig, MediaEvent, MediaEvents, MediaPort, MeetingKey,
+};
 
 /// Threads at most: their number has two digits in a user fragment.
 const MAX_THREADS: usize = 64;
@@ -437,4 +439,3 @@ fn hand_over(door: &Door, from: SocketAddr, datagram: &[u8]) {
 fn processor_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
-

@@ -104,3 +104,17 @@ fn messages_are_bounded_and_those_who_miss_one_need_another_welcome() {
     let kept = call.rig.desk.store.messages_after(id, 0).unwrap();
     assert_eq!(kept.iter().map(|message| message.number).collect::<Vec<_>>(), [4, 5, 6]);
 }
+
+#[test]
+fn an_organizer_that_misses_the_answer_to_its_first_commit_gets_the_commit() {
+    let mut call = Call::new();
+    let olga = call.rig.login("Olga");
+    let meeting = call.rig.plan(olga);
+    let organizer = call.rig.seat(olga, &meeting, layercast_meeting::Credential::Account).unwrap();
+    call.rig.commit(&organizer, 0, &[]).unwrap();
+    call.rig.cut(olga);
+    let back = call.rig.come_back(&meeting, &organizer, 0).unwrap();
+    let events = call.rig.events(back.at);
+    assert!(matches!(events[0], Event::Admitted { messages: 1, begins: false, .. }));
+    assert_eq!(numbers(&events), [1]);
+}
