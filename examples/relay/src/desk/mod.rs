@@ -143,8 +143,8 @@ impl DeskConfig {
     }
 }
 
-/// Requests of a connection.
-const REQUESTS: Rate = Rate { burst: 200.0, per_second: 50.0 };
+/// Requests of a connection. An organizer has two for each of some hundred people who come at once.
+const REQUESTS: Rate = Rate { burst: 500.0, per_second: 50.0 };
 /// A connection whose requests were refused so often for their number is closed.
 const PATIENCE: u32 = 200;
 /// Requests that wait for the answer to an earlier one. A connection with more is closed.
@@ -472,7 +472,7 @@ impl Desk {
         }
         let Some(record) = self.store.meeting(id)? else { return Ok(None) };
         let key = MeetingKey(self.last_key + 1);
-        let Some(meeting) = Meeting::new(key, id.into(), record, now.at) else { return Ok(None) };
+        let Some(meeting) = Meeting::new(key, id.into(), record, now) else { return Ok(None) };
         self.last_key += 1;
         self.meetings.insert(key, meeting);
         self.by_id.insert(id.into(), key);

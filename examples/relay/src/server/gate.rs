@@ -33,7 +33,7 @@ pub struct ConnectionLimits {
 
 impl Default for ConnectionLimits {
     fn default() -> Self {
-        Self { total: 10_000, per_address: 1_000, handshakes: 100, handshake_time: Duration::from_secs(5) }
+        Self { total: 10_000, per_address: 1_000, handshakes: 256, handshake_time: Duration::from_secs(5) }
     }
 }
 

@@ -35,6 +35,7 @@ fn participants_come_back_and_those_removed_stay_out() {
     call.rig.ask(call.organizer.at, Request::Lock { locked: true }).unwrap();
     call.rig.commit(&call.member, 2, &[]).unwrap();
 
+    let before = call.rig.publish(&call.member, Kind::Camera).unwrap();
     restart(&mut call, &directory);
     let guest = call.rig.come_back(&call.meeting, &call.guest, 2).unwrap();
     assert!(matches!(call.rig.media[..2], [MediaCommand::OpenMeeting { .. }, MediaCommand::Join { .. }]));
@@ -44,7 +45,7 @@ fn participants_come_back_and_those_removed_stay_out() {
     assert!(events.contains(&Event::Locked { locked: true }));
     assert!(events.iter().any(|event| matches!(event, Event::CameraLimited { max_spatial_id: Some(1), .. })));
     assert!(matches!(events.last(), Some(Event::Mls(message)) if message.number == 3));
-    assert!(call.rig.publish(&guest, Kind::Screen).is_ok());
+    assert!(call.rig.publish(&guest, Kind::Screen).unwrap() > before, "no stream has the number of another");
 
     let organizer = call.rig.come_back(&call.meeting, &call.organizer, 3).unwrap();
     assert_eq!(call.rig.commit(&organizer, 2, &[]), Err(Refusal::StaleEpoch), "epochs go on");
@@ -127,4 +128,20 @@ fn a_name_in_somebody_elses_title_is_named_and_not_called_erased() {
     let remains = others.forget(directory.path(), "Quendolin").unwrap().unwrap().remains;
     assert_eq!(remains.columns, [("meetings.title".to_owned(), 1)]);
     assert_eq!(remains.occurrences, 1);
+}
+
+#[test]
+fn nothing_of_a_meeting_that_is_over_is_left_in_the_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut call = call(directory.path());
+    let holds = |text: &str| {
+        let files = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path());
+        files
+            .map(|file| std::fs::read(file).unwrap())
+            .any(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
+    };
+    let id = call.meeting.0.as_str().to_owned();
+    assert!(holds("Budget") && holds(&id) && holds("commit 1"));
+    call.rig.ask(call.organizer.at, Request::End).unwrap();
+    assert!(!holds("Budget") && !holds(&id) && !holds("commit 1"));
 }

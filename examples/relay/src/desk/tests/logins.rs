@@ -140,7 +140,7 @@ fn verifications_are_bounded_and_answers_stay_in_order() {
 fn requests_are_bounded_and_a_flood_is_closed() {
     let mut rig = Rig::new();
     let connection = rig.connect();
-    for _ in 0..200 {
+    for _ in 0..500 {
         assert_eq!(rig.ask(connection, Request::Leave), Err(Refusal::NotNow));
     }
     assert_eq!(rig.ask(connection, Request::Leave), Err(Refusal::TooMany));
