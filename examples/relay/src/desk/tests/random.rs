@@ -8,7 +8,7 @@ use layercast_meeting::{
 };
 use proptest::prelude::*;
 
-use super::{ConnectionId, Rig, bytes, description, secret, text};
+use super::{Call, ConnectionId, Rig, bytes, description, secret, text};
 use crate::media_api::{MediaCommand, MediaEvent, MeetingKey};
 use crate::store::State;
 
@@ -31,6 +31,8 @@ enum Ask {
     Invite,
     Appoint(usize),
     Join(How, bool, u64),
+    /// A commit of the right epoch.
+    Commit(Group, Vec<ParticipantId>, Vec<ParticipantId>),
 }
 
 #[derive(Debug, Clone)]
@@ -64,7 +66,7 @@ fn plain() -> impl Strategy<Value = Request> {
         1 => Just(Request::Logout),
         1 => (audience, prop::option::of(0u8..9))
             .prop_map(|(audience, max_spatial_id)| Request::LimitCamera { audience, max_spatial_id }),
-        6 => (group(), 0u64..6, some(), some()).prop_map(|(group, epoch, added, removed)| Request::Commit {
+        2 => (group(), 0u64..6, some(), some()).prop_map(|(group, epoch, added, removed)| Request::Commit {
             group,
             epoch,
             message: bytes("commit"),
@@ -94,6 +96,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Ask::Plan),
         1 => Just(Ask::Invite),
         1 => (0..NAMES.len()).prop_map(Ask::Appoint),
+        6 => (group(), prop::collection::vec(participant(), 0..3), prop::collection::vec(participant(), 0..2))
+            .prop_map(|(group, added, removed)| Ask::Commit(group, added, removed)),
         6 => (how, prop::bool::weighted(0.7), 0u64..4).prop_map(|(how, keys, seen)| Ask::Join(how, keys, seen)),
     ];
     prop_oneof![
@@ -177,22 +181,18 @@ fn check(rig: &Rig, seen: &Seen) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_panics_and_what_must_hold_holds(steps in prop::collection::vec(step(), 1..120)) {
-        let mut rig = Rig::new();
-        for name in NAMES {
-            rig.account(name);
-        }
-        let olga = rig.login("Olga");
-        let meeting = rig.plan(olga);
-        let mut codes = vec![rig.invite(olga, &meeting)];
-        let mut tokens: Vec<Secret> = Vec::new();
-        let mut connections: Vec<ConnectionId> = (0..5).map(|_| rig.connect()).collect();
-        connections[0] = olga;
-        connections[1] = rig.login("Max");
-        let mut seen = Seen::default();
+        let Call { mut rig, meeting, organizer, member, guest, waits } = Call::new();
+        let mut codes = vec![rig.invite(organizer.at, &meeting)];
+        let people = [organizer, member, guest, waits];
+        let mut tokens: Vec<Secret> = people.iter().map(|person| person.token.clone()).collect();
+        let mut connections: Vec<ConnectionId> = people.iter().map(|person| person.at).collect();
+        connections.push(rig.connect());
+        let mut seen = Seen { in_media: BTreeSet::from([1, 2, 3]), ..Seen::default() };
+        seen.key = rig.desk.meetings.keys().next().copied();
         for step in steps {
             match step {
                 Step::Ask(by, ask) => {
@@ -207,6 +207,16 @@ proptest! {
                         Ask::Appoint(name) => {
                             Request::Appoint { meeting: meeting.clone(), account: text(NAMES[name]) }
                         }
+                        Ask::Commit(group, added, removed) => Request::Commit {
+                            group,
+                            epoch: rig.desk.meetings.values().next().map_or(0, |meeting| {
+                                meeting.epochs[super::super::meeting::group_index(group)]
+                            }),
+                            message: bytes("commit"),
+                            welcome: (!added.is_empty()).then(|| bytes("welcome")),
+                            added,
+                            removed,
+                        },
                         Ask::Join(how, with_keys, seen) => {
                             let pick = |from: &[Secret], at: usize| {
                                 from.get(at).cloned().unwrap_or_else(|| secret("none"))
