@@ -266,6 +266,22 @@ fn the_new_organizer_may_remove_the_first_who_may_nothing_more() {
 }
 
 #[test]
+fn the_role_may_go_to_one_who_is_away_and_comes_back() {
+    let mut call = Call::new();
+    call.rig.cut(call.member.at);
+    call.rig.ask(call.organizer.at, Request::HandOver { participant: call.member.id }).unwrap();
+    call.rig.pass(100);
+    let back = call.rig.come_back(&call.meeting, &call.member, 2).unwrap();
+    let events = call.rig.events(back.at);
+    assert!(
+        events
+            .iter()
+            .any(|event| matches!(event, Event::Waiting(asked) if asked.participant == call.waits.id))
+    );
+    assert_eq!(call.rig.ask(back.at, Request::Lock { locked: true }), Ok(Answer::Done));
+}
+
+#[test]
 fn the_planner_may_appoint_another_before_the_meeting() {
     let mut call = Call::new();
     let (rig, olga) = (&mut call.rig, call.organizer.at);
