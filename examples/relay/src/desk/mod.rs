@@ -316,7 +316,7 @@ impl Desk {
         };
         let at = self.out.len();
         let result = self.finish_login(now, &login, is_right);
-        self.answer(now, connection, id, "login", at, result);
+        self.answer(now, connection, id, ("login", None), at, result);
         self.go_on(now, connection);
     }
 
@@ -359,6 +359,7 @@ impl Desk {
     fn process(&mut self, now: Now, connection: ConnectionId, numbered: Numbered, in_time: bool) {
         let Numbered { id, request } = numbered;
         let kind = audit::kind(&request);
+        let before = self.connections.get(&connection).and_then(|state| state.place);
         let at = self.out.len();
         let result = if in_time {
             self.notice_others(now);
@@ -366,7 +367,7 @@ impl Desk {
         } else {
             Err(Refusal::TooMany.into())
         };
-        self.answer(now, connection, id, kind, at, result);
+        self.answer(now, connection, id, (kind, before), at, result);
     }
 
     fn dispatch(&mut self, now: Now, connection: ConnectionId, id: u32, request: Request) -> Handled {
@@ -413,7 +414,7 @@ impl Desk {
         now: Now,
         connection: ConnectionId,
         id: u32,
-        kind: &'static str,
+        (kind, before): (&'static str, Option<(MeetingKey, u32)>),
         at: usize,
         result: Handled,
     ) {
@@ -432,8 +433,9 @@ impl Desk {
         };
         let follows = self.out.split_off(at);
         if kind != "report" || result.is_err() {
-            let place = self.connections.get(&connection).and_then(|state| state.place);
-            let (key, number) = place.unzip();
+            // Whoever leaves was at a meeting before, and whoever joins is after.
+            let after = self.connections.get(&connection).and_then(|state| state.place);
+            let (key, number) = after.or(before).unzip();
             self.log(now, kind, key, number, result.as_ref().err().copied());
         }
         let message = FromRelay::Answer { id, result };

@@ -273,6 +273,9 @@ fn a_meeting_ends_when_nobody_is_in_it() {
     for person in [&call.organizer, &call.member, &call.guest] {
         call.rig.ask(person.at, Request::Leave).unwrap();
     }
+    let left: Vec<_> = call.rig.log.iter().filter(|event| event.what == "leave").collect();
+    assert!(left.iter().all(|event| event.meeting.is_some()) && left.len() == 3);
+    assert_eq!(left[2].participant, Some(call.guest.id.0));
     call.rig.pass(599);
     assert!(call.rig.desk.store.meeting(call.meeting.0.as_str()).unwrap().is_some());
     call.rig.pass(2);
