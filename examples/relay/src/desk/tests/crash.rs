@@ -33,7 +33,7 @@ fn participants_come_back_and_those_removed_stay_out() {
     let limit = Request::LimitCamera { audience: Audience::Guests, max_spatial_id: Some(1) };
     call.rig.ask(call.organizer.at, limit).unwrap();
     call.rig.ask(call.organizer.at, Request::Lock { locked: true }).unwrap();
-    call.rig.commit(&call.member, 2, &[]).unwrap();
+    call.rig.commit(&call.organizer, 2, &[]).unwrap();
 
     let before = call.rig.publish(&call.member, Kind::Camera).unwrap();
     restart(&mut call, &directory);

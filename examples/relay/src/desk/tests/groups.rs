@@ -16,7 +16,8 @@ fn numbers(events: &[Event]) -> Vec<u64> {
 #[test]
 fn of_two_commits_of_an_epoch_the_first_counts() {
     let mut call = Call::new();
-    assert_eq!(call.rig.commit(&call.member, 2, &[]), Ok(Answer::Done));
+    assert_eq!(call.rig.commit(&call.member, 2, &[]), Err(Refusal::NotOrganizer));
+    assert_eq!(call.rig.commit(&call.organizer, 2, &[]), Ok(Answer::Done));
     assert_eq!(call.rig.commit(&call.organizer, 2, &[]), Err(Refusal::StaleEpoch));
     assert_eq!(call.rig.commit(&call.organizer, 4, &[]), Err(Refusal::StaleEpoch));
     assert_eq!(call.rig.commit(&call.organizer, 3, &[]), Ok(Answer::Done));
@@ -58,8 +59,9 @@ fn both_groups_count_together_and_have_epochs_of_their_own() {
         removed: Vec::new(),
     };
     call.rig.ask(call.organizer.at, commit(0, vec![call.member.id])).unwrap();
-    assert_eq!(call.rig.ask(call.guest.at, commit(1, vec![])), Err(Refusal::NotAllowed));
-    assert_eq!(call.rig.ask(call.member.at, commit(1, vec![])), Ok(Answer::Done));
+    assert_eq!(call.rig.ask(call.guest.at, commit(1, vec![])), Err(Refusal::NotOrganizer));
+    assert_eq!(call.rig.ask(call.member.at, commit(1, vec![])), Err(Refusal::NotOrganizer));
+    assert_eq!(call.rig.ask(call.organizer.at, commit(1, vec![])), Ok(Answer::Done));
     call.rig.commit(&call.organizer, 2, &[]).unwrap();
     assert_eq!(numbers(&call.rig.events(call.guest.at)), [3, 4, 5], "without gaps");
     let events = call.rig.events(call.member.at);
@@ -82,7 +84,7 @@ fn one_who_was_removed_from_the_group_gets_no_more_of_it() {
     assert_eq!(numbers(&call.rig.events(call.guest.at)), [3], "that it was removed");
     call.rig.commit(&call.organizer, 3, &[]).unwrap();
     assert!(numbers(&call.rig.events(call.guest.at)).is_empty());
-    assert_eq!(call.rig.commit(&call.guest, 4, &[]), Err(Refusal::NotAllowed));
+    assert_eq!(call.rig.commit(&call.guest, 4, &[]), Err(Refusal::NotOrganizer));
 }
 
 #[test]

@@ -96,7 +96,7 @@ fn table() -> Vec<Row> {
             ],
         ),
         ("commit that adds", |call| commit(call, true), chair(OK)),
-        ("commit", |call| commit(call, false), INSIDE),
+        ("commit", |call| commit(call, false), chair(OK)),
         (
             "begin the group of insiders",
             |_| Request::Commit {
