@@ -99,8 +99,10 @@ impl Account {
     }
 
     pub(super) fn handle_closed(&mut self, now: Time, error: OpenError) {
-        // Numbers apart, there are few reasons.
-        let why: String = error.to_string().split(|c: char| c.is_ascii_digit()).collect();
+        // What comes before the first number is the reason.
+        let mut why = error.to_string();
+        why.truncate(why.find(|c: char| c.is_ascii_digit()).unwrap_or(why.len()));
+        why.truncate(why.trim_end().len());
         if self.closed.len() < 32 || self.closed.contains_key(&why) {
             *self.closed.entry(why).or_default() += 1;
         }
@@ -124,9 +126,9 @@ impl Account {
         let Some((zero, at)) = self.clock else { return };
         // Timestamps come around after 13 hours, and a picture may be older than the clock.
         let ticks = i64::from(timestamp.wrapping_sub(zero) as i32);
-        let captured = at as i64 + ticks * 100 / 9;
-        let shown = (self.unix + now.since_start().as_micros() as u64) as i64;
-        let delay = usize::try_from((shown - captured) / 1000).unwrap_or(0).min(MAX_DELAY);
+        let captured = (at as i64).saturating_add(ticks * 100 / 9);
+        let shown = self.unix.saturating_add(now.since_start().as_micros() as u64) as i64;
+        let delay = usize::try_from(shown.saturating_sub(captured) / 1000).unwrap_or(0).min(MAX_DELAY);
         if self.delays.len() <= delay {
             self.delays.resize(delay + 1, 0);
         }
@@ -151,15 +153,15 @@ impl Account {
         // The last picture may have been the last.
         let waiting = self.last.filter(|_| self.watched).map_or(Duration::ZERO, |(at, ..)| end - at);
         let count = |it: &Self| if self.shown > 0 { it.shown } else { it.opened };
-        let count = count(self) - count(before).min(count(self));
+        let count = count(self).saturating_sub(count(before));
         let mut delays = self.delays.clone();
-        delays.iter_mut().zip(&before.delays).for_each(|(all, before)| *all -= before);
+        delays.iter_mut().zip(&before.delays).for_each(|(all, before)| *all = all.saturating_sub(*before));
         Figures {
             count,
             rate: count as f64 / seconds,
-            kbps: (self.bytes - before.bytes) as f64 / 125.0 / seconds,
+            kbps: self.bytes.saturating_sub(before.bytes) as f64 / 125.0 / seconds,
             longest_ms: self.longest.max(waiting).as_millis() as u64,
-            freezes: self.freezes - before.freezes + u64::from(waiting > FREEZE),
+            freezes: self.freezes.saturating_sub(before.freezes) + u64::from(waiting > FREEZE),
             delay_p50_ms: quantile(&delays, 0.5),
             delay_p95_ms: quantile(&delays, 0.95),
         }

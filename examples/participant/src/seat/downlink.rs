@@ -166,8 +166,8 @@ impl Downlink {
                 Receiver::Audio(AudioReceiver::new(AudioReceiverConfig::new(ssrc), opener, ring))
             }
             Kind::Data => {
-                let mut config = DataReceiverConfig::new(ssrc);
-                config.own_ssrc = FEEDBACK_SSRC;
+                // States come again: nobody asks for those that were lost, which may be older than our keys.
+                let config = DataReceiverConfig::best_effort(ssrc);
                 let opener = Opener::new(agreement, member, Context::data(track));
                 Receiver::Data(DataReceiver::new(config, opener, ring))
             }

@@ -1,13 +1,12 @@
 //! What the relay says.
 
 use layercast::Time;
-use layercast::e2ee::mls::Change;
 use layercast::select::DemandMessage;
 use layercast_meeting::{
-    Answer, Audience, Event, FromRelay, Group, Kind, ParticipantId, Refusal, Request, Right,
+    Answer, Audience, Event, FromRelay, Group, Kind, ParticipantId, Refusal, Request, Right, Role,
 };
 
-use super::circle::{News, Wish, show_name};
+use super::circle::Wish;
 use super::people::{rights_name, role_name};
 use super::requests::Purpose;
 use super::{Seat, SeatOutput};
@@ -123,7 +122,7 @@ impl Seat {
         self.notice(Notice::Refused { what: what.into(), why });
     }
 
-    fn is_me(&self, who: ParticipantId) -> bool {
+    pub(super) fn is_me(&self, who: ParticipantId) -> bool {
         self.admission.as_ref().is_some_and(|admission| admission.participant == who)
     }
 
@@ -151,7 +150,8 @@ impl Seat {
                 if let Some(own) = &self.admission {
                     self.people.arrive(own.participant, own.role, rights);
                 }
-                if begins && self.circle.group().is_none_or(|group| group.epoch() > 0) {
+                let organizes = self.admission.as_ref().is_some_and(|own| own.role == Role::Organizer);
+                if begins && organizes && self.circle.group().is_none_or(|group| group.epoch() > 0) {
                     match self.circle.begin() {
                         Ok(()) => self.entered(now, None),
                         Err(error) => return self.end(&error.to_string()),
@@ -274,118 +274,6 @@ impl Seat {
             Event::Closing => self.notice(Notice::Closing),
             _ => {}
         }
-    }
-
-    // ---- The group ----
-
-    /// Somebody is to be in the group.
-    fn wish_for(&mut self, who: ParticipantId) {
-        let Some(asked) = self.people.answer(who) else { return };
-        let name = asked.name.as_str().as_bytes().to_vec();
-        // One who comes back without its group is a member until it is removed.
-        if let Some(member) = self.people.member_of(who, &self.circle) {
-            self.circle.wish(Wish::Remove(who, member));
-        }
-        self.circle.wish(Wish::Add(who, asked.key_package.0, name));
-    }
-
-    /// The relay took our commit.
-    fn committed(&mut self, now: Time) {
-        match self.circle.committed() {
-            Ok(Some((wish, change))) => {
-                if let (Wish::Add(who, ..), Some(added)) = (&wish, change.added.first()) {
-                    self.people.add(*who, added.fingerprint);
-                }
-                if let Wish::HandOver(who, _) = wish {
-                    self.ask(Purpose::HandOver(who), Request::HandOver { participant: who });
-                }
-                self.entered(now, Some(change));
-            }
-            Ok(None) => {}
-            Err(error) => self.notice(Notice::CommitRefused { why: error.to_string() }),
-        }
-    }
-
-    fn process(&mut self, now: Time, message: &[u8]) {
-        match self.circle.process(now, message) {
-            News::Nothing => {}
-            News::Epoch(change) => self.entered(now, Some(*change)),
-            News::Removed => {
-                self.lose_group();
-                self.end("removed from the group");
-            }
-            News::Leaving(member) => {
-                if let Some(who) = self.people.participant_of(member, &self.circle) {
-                    self.circle.wish(Wish::Remove(who, member));
-                }
-            }
-            News::Refused(why) => self.notice(Notice::CommitRefused { why }),
-        }
-    }
-
-    /// Once all messages of the time away are here, it is known whether the relay took the commit that it did not answer.
-    fn settle(&mut self, now: Time) {
-        if self.settles.is_some_and(|last| self.seen >= last) {
-            self.settles = None;
-            self.circle.not_committed(now, true);
-        }
-    }
-
-    /// A new epoch began: everybody goes on with its keys.
-    fn entered(&mut self, now: Time, change: Option<Change>) {
-        self.downlink.enter(now, &self.circle);
-        let rekeyed = match self.circle.sender_keys() {
-            Ok(keys) => self.uplink.rekey(keys),
-            Err(error) => Err(error.into()),
-        };
-        if let Err(error) = rekeyed {
-            // Nothing is sent with the keys of an epoch that is over.
-            self.stop_sending();
-            self.refused("keys of the epoch", error.to_string());
-        }
-        let Some(group) = self.circle.group() else { return };
-        let (epoch, members) = (group.epoch(), group.members().count());
-        let organizer =
-            self.circle.organizer().filter(|_| change.as_ref().is_none_or(|it| it.organizer.is_some()));
-        self.notice(Notice::Epoch { epoch, members });
-        for member in change.iter().flat_map(|change| &change.added) {
-            let (name, fingerprint) = (show_name(&member.name), member.fingerprint.to_string());
-            self.notice(Notice::Newcomer { name, fingerprint });
-        }
-        for member in change.iter().flat_map(|change| &change.removed) {
-            self.notice(Notice::Gone { name: show_name(&member.name) });
-        }
-        if let Some(organizer) = organizer {
-            let own = self.circle.is_organizer();
-            self.notice(Notice::Organizer { name: show_name(&organizer.name), own });
-        }
-        self.next_state = Some(now);
-    }
-
-    fn lose_group(&mut self) {
-        self.stop_sending();
-        self.circle.forget();
-        self.downlink.forget_keys();
-        self.seen = 0;
-    }
-
-    fn stop_sending(&mut self) {
-        let live: Vec<_> = self.uplink.sources().filter_map(|(_, source)| source.live).collect();
-        for published in live {
-            self.ask(Purpose::Other("unpublish"), Request::Unpublish { stream: published.stream });
-        }
-        self.uplink.reset();
-    }
-
-    /// Somebody is gone for good: the organizer takes the key away.
-    fn put_out(&mut self, who: ParticipantId) {
-        if let Some(member) = self.people.member_of(who, &self.circle)
-            && self.circle.is_organizer()
-            && !self.is_me(who)
-        {
-            self.circle.wish(Wish::Remove(who, member));
-        }
-        self.people.leave(who);
     }
 }
 

@@ -8,14 +8,18 @@
 
 pub mod account;
 pub mod circle;
+mod connection;
 mod control;
 mod downlink;
+mod epochs;
 mod events;
 pub mod people;
 mod requests;
+mod source;
 mod standing;
 pub mod state;
 mod uplink;
+mod windows;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -25,12 +29,11 @@ use layercast::e2ee::mls::Identity;
 use layercast::picture::PictureView;
 use layercast::rtp::DecodableUnit;
 use layercast::rtp::rtcp::is_rtcp;
-use layercast::select::{Cpu, DecodeTime, Priority, ReceiverReport, StreamId, Window};
 use layercast::session::{ReceivedAudio, SendError};
 use layercast::structure::LayerId;
 use layercast::{Size, Time};
 use layercast_meeting::{
-    Admission, Credential, Kind, LinkDescription, MeetingId, Numbered, Request, Rights, Secret, Text,
+    Admission, Kind, LinkDescription, MeetingId, Numbered, Request, Rights, Secret, Text,
 };
 
 use crate::notice::Notice;
@@ -39,8 +42,8 @@ use downlink::Downlink;
 pub use downlink::{Feed, Received};
 use people::People;
 use requests::{Purpose, Requests};
+pub use source::{Source, SourceCounts, VideoSource};
 use uplink::Uplink;
-pub use uplink::{Source, SourceCounts, VideoSource};
 
 /// From one message about the state to the next.
 const STATE: Duration = Duration::from_secs(2);
@@ -241,85 +244,6 @@ impl Seat {
         }
     }
 
-    // ---- The connection ----
-
-    /// The WebSocket is open.
-    pub fn handle_connected(&mut self) {
-        if self.ended {
-            return;
-        }
-        self.connected = true;
-        let again = std::mem::replace(&mut self.was_connected, true);
-        self.notice(Notice::Connected { again });
-        match self.config.entry.clone() {
-            Entry::Account(account, password) => {
-                // One who comes back needs no password, and comes back even if the session is over.
-                let request = match self.session.clone() {
-                    Some(token) => Request::Session { token },
-                    None => Request::Login { account, password },
-                };
-                self.ask(Purpose::Login, request);
-            }
-            Entry::Invitation(_) => self.join(),
-        }
-    }
-
-    /// The WebSocket is closed. The groups are kept, and streams begin anew.
-    pub fn handle_disconnected(&mut self, now: Time, why: &str) {
-        if !std::mem::replace(&mut self.connected, false) {
-            return;
-        }
-        self.notice(Notice::Disconnected { why: why.into() });
-        self.requests.forget();
-        self.outputs.retain(|output| !matches!(output, SeatOutput::Request(_)));
-        (self.admitted, self.link_up, self.next_report) = (false, false, None);
-        self.people.forget_waiting();
-        self.uplink.reset();
-        self.downlink.reset(now);
-    }
-
-    fn join(&mut self) {
-        let credential = match (&self.admission, &self.config.entry) {
-            (Some(admission), _) => Credential::Return(admission.token.clone()),
-            (None, Entry::Account(..)) => Credential::Account,
-            (None, Entry::Invitation(code)) => Credential::Invitation(code.clone()),
-        };
-        let key_package = match self.circle.group() {
-            Some(_) => None,
-            None => match self.circle.key_package() {
-                Ok(key_package) => Some(key_package),
-                Err(error) => return self.end(&error.to_string()),
-            },
-        };
-        let request = Request::Join {
-            meeting: self.config.meeting.clone(),
-            credential,
-            name: self.config.name.clone(),
-            key_package,
-            insiders_key_package: None,
-            seen: self.seen,
-        };
-        self.ask(Purpose::Join, request);
-    }
-
-    /// This end of the link is made.
-    pub fn handle_link(&mut self, _now: Time, description: LinkDescription) {
-        self.link_up = false;
-        self.ask(Purpose::Link, Request::Link(description));
-    }
-
-    /// The link is up, or is down.
-    pub fn handle_link_state(&mut self, now: Time, up: bool) {
-        if up && !self.link_up {
-            self.notice(Notice::LinkUp);
-        }
-        if !up && self.admitted {
-            self.outputs.push_back(SeatOutput::MakeLink);
-        }
-        self.link_up = up;
-        self.next_state = Some(now);
-    }
-
     // ---- Media ----
 
     /// Takes a picture of a source that was captured at `now`. `false` if it was not coded: it is muted, nobody watches, or
@@ -384,51 +308,6 @@ impl Seat {
     /// A temporal unit could not be decoded.
     pub fn handle_decode_error(&mut self, now: Time, stream: u32) {
         self.downlink.handle_decode_error(now, stream);
-    }
-
-    // ---- Windows ----
-
-    /// What of the others is shown, and how fast this machine decodes.
-    fn report(&self) -> ReceiverReport {
-        let shown = self.window.width > 0 && self.window.height > 0;
-        let videos =
-            self.downlink.feeds().filter(|feed| matches!(feed.stream.kind, Kind::Camera | Kind::Screen));
-        let window = |feed: &Feed| {
-            let is_screen = feed.stream.kind == Kind::Screen;
-            let priority = if is_screen { Priority::ScreenShare } else { Priority::Thumbnail };
-            (StreamId(feed.stream.stream), Window::new(self.window, priority))
-        };
-        let cpu = self.config.cpu_budget.filter(|_| !self.decode_times.is_empty()).map(|budget| {
-            let times = self.decode_times.iter();
-            Cpu {
-                decode_times: times.map(|&(luma_samples, time)| DecodeTime { luma_samples, time }).collect(),
-                cores: Some(budget.as_secs_f32()),
-                load: None,
-            }
-        });
-        ReceiverReport { windows: videos.filter(|_| shown).map(window).collect(), cpu, caps: Vec::new() }
-    }
-
-    fn send_report(&mut self, now: Time) {
-        let mut bytes = Vec::new();
-        if self.report().write(&mut bytes).is_ok() {
-            let report = layercast_meeting::Bytes(bytes);
-            self.ask(Purpose::Other("report"), Request::Report { report });
-        }
-        self.next_report = Some(now + REPORT);
-    }
-
-    fn windows_changed(&mut self, now: Time) {
-        let shown = self.window.width > 0 && self.window.height > 0;
-        let streams: Vec<_> = self.downlink.feeds().map(|feed| feed.stream.stream).collect();
-        for stream in streams {
-            if let Some(feed) = self.downlink.feed_mut(stream) {
-                feed.account.set_watched(shown);
-            }
-        }
-        if self.admitted {
-            self.next_report = Some(now);
-        }
     }
 
     // ---- Out ----

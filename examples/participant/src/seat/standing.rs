@@ -85,7 +85,7 @@ impl Seat {
     fn send_state(&mut self, now: Time) {
         let (Some(group), Some(admission)) = (self.circle.group(), &self.admission) else { return };
         let Ok(code) = group.code() else { return };
-        let unix = |at: Time| self.config.unix + at.since_start().as_micros() as u64;
+        let unix = |at: Time| self.config.unix.saturating_add(at.since_start().as_micros() as u64);
         let state = State {
             participant: admission.participant.0,
             epoch: group.epoch(),

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use layercast::Time;
 use layercast::congestion::{PacketClass, PathPacket, SendPathConfig};
 use layercast::e2ee::{Context, SenderKeys};
-use layercast::encoder::{Bitrate, Content, RateConfig, SvcConfig};
 use layercast::picture::PictureView;
 use layercast::rtp::RtpPacket;
 use layercast::rtp::rtcp::is_rtcp;
@@ -14,101 +14,14 @@ use layercast::session::{
     AudioLevel, AudioSender, AudioSenderConfig, DataSender, DataSenderConfig, OutgoingAudio, SendError,
     SenderOutput, VideoSender, VideoSenderConfig,
 };
-use layercast::structure::{LayerId, ScalabilityMode};
-use layercast::{Size, Time};
+use layercast::structure::LayerId;
 use layercast_meeting::wire::PADDING_SSRC;
 use layercast_meeting::{Kind, Published};
 
+use super::source::{Sender, Source, SourceCounts, VideoSource};
+
 /// What the path is taken to carry at first, in bit/s.
 const START: u64 = 1_000_000;
-/// The slowest speed of the encoder.
-const SPEED: u8 = 6;
-
-/// A camera or a screen.
-#[derive(Debug, Clone, PartialEq)]
-pub struct VideoSource {
-    /// Of the pictures.
-    pub size: Size,
-    /// The layers.
-    pub mode: ScalabilityMode,
-    /// Pictures a second.
-    pub frame_rate: u32,
-    /// What they show.
-    pub content: Content,
-    /// The most that it takes of the path, in bit/s.
-    pub max_bitrate: u64,
-}
-
-impl VideoSource {
-    /// A camera in three sizes at three frame rates: 700 kbit/s at 640x360, and more or less at other sizes.
-    pub fn camera(size: Size) -> Self {
-        let share = size.samples() as f64 / (640.0 * 360.0);
-        let max_bitrate = (700_000.0 * share.powf(0.75)) as u64;
-        Self { size, mode: ScalabilityMode::L3T3, frame_rate: 30, content: Content::Camera, max_bitrate }
-    }
-
-    /// A screen in two sizes at three frame rates, of 10 pictures a second.
-    pub fn screen(size: Size) -> Self {
-        let mode = ScalabilityMode::L2T3;
-        Self { mode, frame_rate: 10, content: Content::Screen, ..Self::camera(size) }
-    }
-
-    /// From one picture to the next.
-    pub fn interval(&self) -> Duration {
-        Duration::from_secs(1) / self.frame_rate.max(1)
-    }
-
-    fn encoder(&self) -> SvcConfig {
-        let mut config = SvcConfig::new(self.size, self.mode);
-        config.speed = SPEED;
-        config.content = self.content;
-        let mut rate = RateConfig::new(Bitrate::Total(self.max_bitrate));
-        rate.drop_pictures = true;
-        config.rate = Some(rate);
-        config
-    }
-}
-
-enum Sender {
-    Video(Box<VideoSender>),
-    Audio(AudioSender),
-    Data(DataSender),
-}
-
-/// Something that the participant sends, if it is not muted and the relay knows of it.
-pub struct Source {
-    /// What it carries.
-    pub kind: Kind,
-    video: Option<VideoSource>,
-    /// Whether it is to be sent.
-    pub wanted: bool,
-    /// As the relay numbered it; `None` while it is not announced.
-    pub live: Option<Published>,
-    /// Its number among the streams of this participant. None is used twice, so that no key is.
-    pub track: u16,
-    sender: Option<Sender>,
-    /// When the first picture was captured, and then its RTP timestamp.
-    first: Option<Time>,
-    clock: Option<(u32, Time)>,
-    /// The highest layers that others watch, as last told.
-    pub demand: Vec<LayerId>,
-    /// Bytes of packets.
-    pub bytes: u64,
-    has_begun: bool,
-}
-
-/// The counts of a source.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct SourceCounts {
-    /// Bytes of packets.
-    pub bytes: u64,
-    /// Pictures coded.
-    pub pictures: u64,
-    /// Pictures left out, since packets waited.
-    pub skipped: u64,
-    /// The estimate of the path in bit/s, of the source that has it.
-    pub path: Option<u64>,
-}
 
 /// All sources.
 #[derive(Default)]
@@ -200,9 +113,10 @@ impl Uplink {
                 AudioSenderConfig::new(ssrc),
                 keys.sealer(Context::audio(track))?,
             )),
-            _ => {
-                Sender::Data(DataSender::new(DataSenderConfig::new(ssrc), keys.sealer(Context::data(track))?))
-            }
+            _ => Sender::Data(DataSender::new(
+                DataSenderConfig::best_effort(ssrc),
+                keys.sealer(Context::data(track))?,
+            )),
         };
         source.sender = Some(sender);
         source.live = Some(published);

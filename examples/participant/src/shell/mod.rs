@@ -13,5 +13,6 @@ pub mod shaper;
 pub mod show;
 pub mod socket;
 pub mod sound;
+pub mod threads;
 pub mod tls;
 pub mod video;

@@ -65,7 +65,7 @@ pub struct Printer {
     json: bool,
     unix: u64,
     /// The accounts as of the last lines.
-    before: BTreeMap<u32, Account>,
+    before: BTreeMap<(u32, u32), Account>,
     sent: BTreeMap<usize, (u64, u64, u64)>,
     last: Time,
 }
@@ -107,12 +107,14 @@ impl Printer {
     /// Prints a line for each stream, about the time since the last lines.
     pub fn streams(&mut self, now: Time, seat: &Seat) {
         for feed in seat.feeds() {
-            let before = self.before.get(&feed.stream.stream).map(|before| (self.last, before));
+            let before =
+                self.before.get(&(feed.stream.stream, feed.stream.ssrc)).map(|before| (self.last, before));
             let figures = feed.account.figures(now, before);
             let line = stream_line(seat, &feed.stream, &feed.account, figures);
             self.write(now, Line::Stream(&line), &format!("  <- {}", line.text()));
         }
-        self.before = seat.feeds().map(|feed| (feed.stream.stream, feed.account.clone())).collect();
+        self.before =
+            seat.feeds().map(|feed| ((feed.stream.stream, feed.stream.ssrc), feed.account.clone())).collect();
         let seconds = (now - self.last).as_secs_f64().max(0.001);
         for (place, source, counts) in seat.sources() {
             let (bytes, pictures, skipped) = self.sent.get(&place).copied().unwrap_or_default();

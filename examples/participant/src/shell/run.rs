@@ -1,18 +1,13 @@
 //! The participant at work.
 
 use std::collections::BTreeSet;
-use std::io::BufRead;
-use std::net::{SocketAddr, UdpSocket};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use layercast::Time;
-use layercast::picture::Picture;
 use layercast_examples::{Result, at};
-use layercast_meeting::Kind;
 
 use super::args::{Args, unix_now};
 use super::link::{Event, Wire};
@@ -20,8 +15,8 @@ use super::plan::plan;
 use super::print::Printer;
 use super::record::Records;
 use super::show::{self, Shown, Work};
-use super::socket::{self, FromSocket};
-use super::tls;
+use super::socket::FromSocket;
+use super::threads::{self, Input};
 use crate::address::{MeetingLink, RelayAddress};
 use crate::commands::Command;
 use crate::notice::Notice;
@@ -37,17 +32,6 @@ const UNITS: usize = 64;
 const AT_ONCE: usize = 64;
 /// After the end, the time for the last words to be sent.
 const LAST_WORDS: Duration = Duration::from_millis(150);
-
-enum Input {
-    Relay(FromSocket),
-    Datagram(SocketAddr, Bytes),
-    /// Of a source's place, and whether the last one is still being coded.
-    Picture(usize, Box<Picture>, Arc<AtomicBool>),
-    Sound(Bytes, u32),
-    Shown(Shown),
-    Line(String),
-    Failed(String),
-}
 
 struct Participant {
     seat: Seat,
@@ -99,7 +83,7 @@ pub fn run(args: &Args) -> Result<()> {
     let seat = Seat::new(args.seat(link.meeting.clone(), entry, unix)?);
     let (inputs, received) = bounded(INPUTS);
     let (decoder, work) = bounded(UNITS);
-    let udp = bind(&link.relay)?;
+    let udp = threads::bind(&link.relay)?;
     let wire = Wire::new(udp.try_clone()?, args.link_kbps)?;
     let record = |name| args.record.as_deref().map(|directory| Records::new(directory, name)).transpose();
     let mut participant = Participant {
@@ -117,7 +101,7 @@ pub fn run(args: &Args) -> Result<()> {
         ended: false,
         relink: None,
     };
-    start_threads(args, &participant, &inputs, udp)?;
+    threads::start(args, &participant.link.relay, &participant.seat, &inputs, udp)?;
     let decoding = {
         let (inputs, record) = (inputs.clone(), args.record.clone());
         std::thread::spawn(move || {
@@ -138,87 +122,6 @@ pub fn run(args: &Args) -> Result<()> {
     [packets, sound].into_iter().flatten().try_for_each(Records::finish)?;
     decoding.join().map_err(|_| "the decoder's thread panicked")??;
     Ok(())
-}
-
-fn bind(relay: &RelayAddress) -> Result<UdpSocket> {
-    let is_v4 = socket::resolve(relay)?.first().is_none_or(SocketAddr::is_ipv4);
-    Ok(UdpSocket::bind(if is_v4 { "0.0.0.0:0" } else { "[::]:0" })?)
-}
-
-fn start_threads(
-    args: &Args,
-    participant: &Participant,
-    inputs: &Sender<Input>,
-    udp: UdpSocket,
-) -> Result<()> {
-    let config = tls::config(participant.link.relay.certificate)?;
-    let (sender, relay) = (inputs.clone(), participant.link.relay.clone());
-    std::thread::spawn(move || {
-        socket::run(&relay, &config, |event| sender.send(Input::Relay(event)).is_ok())
-    });
-    let sender = inputs.clone();
-    std::thread::spawn(move || receive(&udp, &sender));
-    let sender = inputs.clone();
-    std::thread::spawn(move || {
-        for line in std::io::stdin().lock().lines().map_while(std::result::Result::ok) {
-            if sender.send(Input::Line(line)).is_err() {
-                return;
-            }
-        }
-    });
-    let sources = [(Kind::Camera, args.camera()), (Kind::Screen, args.screen())];
-    for (kind, pictures) in sources {
-        let (Some(place), Some(pictures)) = (participant.seat.place_of(kind), pictures) else { continue };
-        let (_, frame_rate) =
-            pictures.properties(crate::seat::VideoSource::screen(args.share_size).frame_rate)?;
-        let (sender, busy) = (inputs.clone(), Arc::new(AtomicBool::new(false)));
-        std::thread::spawn(move || {
-            let played = pictures.play(frame_rate, |picture| {
-                // The coder is behind: this one is left out.
-                if busy.swap(true, Ordering::AcqRel) {
-                    return true;
-                }
-                sender.send(Input::Picture(place, picture.into(), busy.clone())).is_ok()
-            });
-            fail(&sender, played);
-        });
-    }
-    if let Some(sound) = args.sound() {
-        let sender = inputs.clone();
-        std::thread::spawn(move || {
-            let played = sound.play(|packet, timestamp| sender.send(Input::Sound(packet, timestamp)).is_ok());
-            fail(&sender, played);
-        });
-    }
-    Ok(())
-}
-
-fn fail(sender: &Sender<Input>, result: Result<()>) {
-    if let Err(error) = result {
-        // If nobody listens, it is over anyway.
-        let _ = sender.send(Input::Failed(error.to_string()));
-    }
-}
-
-fn receive(udp: &UdpSocket, sender: &Sender<Input>) {
-    let mut buffer = [0; 2048];
-    loop {
-        match udp.recv_from(&mut buffer) {
-            Ok((size, from)) => {
-                let from = SocketAddr::new(from.ip().to_canonical(), from.port());
-                let datagram = Bytes::copy_from_slice(&buffer[..size]);
-                if let Err(TrySendError::Disconnected(_)) = sender.try_send(Input::Datagram(from, datagram)) {
-                    return;
-                }
-            }
-            // Nobody listens at the other end, for now.
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {}
-            Err(error) => {
-                tracing::warn!(%error, "the socket");
-                std::thread::sleep(Duration::from_millis(100));
-            }
-        }
-    }
 }
 
 impl Participant {
@@ -375,6 +278,7 @@ impl Participant {
                 }
             }
             SeatOutput::MakeLink => {
+                self.relink = None;
                 let description = self.wire.describe()?;
                 self.seat.handle_link(time, description);
             }

@@ -323,7 +323,7 @@ impl Desk {
         known.is_in = true;
         let arrival =
             Arrival { participant: who, role: known.role, name: known.name.clone(), rights: known.rights };
-        let (rights, begins) = (known.rights, known.role == Role::Organizer && self.epoch == 0);
+        let (rights, begins) = (known.rights, self.epoch == 0);
         self.tell_others(who, &Event::Arrived(arrival));
         after.push((who, Event::Admitted { rights, messages: self.messages.len() as u64, begins }));
         for (other, it) in self.known.iter().filter(|(other, it)| **other != who && it.is_in && !it.removed) {

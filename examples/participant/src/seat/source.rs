@@ -1,0 +1,98 @@
+//! Something that the participant sends.
+
+use std::time::Duration;
+
+use layercast::encoder::{Bitrate, Content, RateConfig, SvcConfig};
+use layercast::session::{AudioSender, DataSender, VideoSender};
+use layercast::structure::{LayerId, ScalabilityMode};
+use layercast::{Size, Time};
+use layercast_meeting::{Kind, Published};
+
+/// The slowest speed of the encoder.
+const SPEED: u8 = 6;
+
+/// A camera or a screen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VideoSource {
+    /// Of the pictures.
+    pub size: Size,
+    /// The layers.
+    pub mode: ScalabilityMode,
+    /// Pictures a second.
+    pub frame_rate: u32,
+    /// What they show.
+    pub content: Content,
+    /// The most that it takes of the path, in bit/s.
+    pub max_bitrate: u64,
+}
+
+impl VideoSource {
+    /// A camera in three sizes at three frame rates: 700 kbit/s at 640x360, and more or less at other sizes.
+    pub fn camera(size: Size) -> Self {
+        let share = size.samples() as f64 / (640.0 * 360.0);
+        let max_bitrate = (700_000.0 * share.powf(0.75)) as u64;
+        Self { size, mode: ScalabilityMode::L3T3, frame_rate: 30, content: Content::Camera, max_bitrate }
+    }
+
+    /// A screen in two sizes at three frame rates, of 10 pictures a second.
+    pub fn screen(size: Size) -> Self {
+        let mode = ScalabilityMode::L2T3;
+        Self { mode, frame_rate: 10, content: Content::Screen, ..Self::camera(size) }
+    }
+
+    /// From one picture to the next.
+    pub fn interval(&self) -> Duration {
+        Duration::from_secs(1) / self.frame_rate.max(1)
+    }
+
+    pub(super) fn encoder(&self) -> SvcConfig {
+        let mut config = SvcConfig::new(self.size, self.mode);
+        config.speed = SPEED;
+        config.content = self.content;
+        let mut rate = RateConfig::new(Bitrate::Total(self.max_bitrate));
+        rate.drop_pictures = true;
+        config.rate = Some(rate);
+        config
+    }
+}
+
+pub(super) enum Sender {
+    Video(Box<VideoSender>),
+    Audio(AudioSender),
+    Data(DataSender),
+}
+
+/// Something that the participant sends, if it is not muted and the relay knows of it.
+pub struct Source {
+    /// What it carries.
+    pub kind: Kind,
+    pub(super) video: Option<VideoSource>,
+    /// Whether it is to be sent.
+    pub wanted: bool,
+    /// As the relay numbered it; `None` while it is not announced.
+    pub live: Option<Published>,
+    /// Its number among the streams of this participant. None is used twice, so that no key is.
+    pub track: u16,
+    pub(super) sender: Option<Sender>,
+    /// When the first picture was captured, and then its RTP timestamp.
+    pub(super) first: Option<Time>,
+    pub(super) clock: Option<(u32, Time)>,
+    /// The highest layers that others watch, as last told.
+    pub demand: Vec<LayerId>,
+    /// Bytes of packets.
+    pub bytes: u64,
+    pub(super) has_begun: bool,
+}
+
+/// The counts of a source.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SourceCounts {
+    /// Bytes of packets.
+    pub bytes: u64,
+    /// Pictures coded.
+    pub pictures: u64,
+    /// Pictures left out, since packets waited.
+    pub skipped: u64,
+    /// The estimate of the path in bit/s, of the source that has it.
+    pub path: Option<u64>,
+}
