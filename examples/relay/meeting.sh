@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 time=${SECONDS_LONG:-60}
-programs=$(pwd)/${CARGO_TARGET_DIR:-target}/release
+programs=${PROGRAMS:-$(pwd)/${CARGO_TARGET_DIR:-target}/release}
 out=$(pwd)/target/meeting
 rm -rf "$out"
 mkdir -p "$out"
