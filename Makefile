@@ -17,7 +17,7 @@ LOAD ?=
 
 FEATURES := encoder decoder rtp congestion relay e2ee select session simulate
 
-.PHONY: help setup demo picture test test-features fuzz bless bench bench-peer load lint targets msrv deny doc ci clean
+.PHONY: help setup demo meeting picture test test-features fuzz bless bench bench-peer load lint targets msrv deny doc ci clean
 
 help: ## Lists these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -28,11 +28,16 @@ setup: ## Installs a C compiler and nasm, if they are missing
 demo: setup ## Holds a whole call over a relay without keys; draws it in target/demo/conference.html
 	$(CARGO) run --release --locked -p layercast-conference
 
+meeting: setup ## Holds a meeting over sockets: a relay and three participants on this machine, for a minute
+	$(CARGO) build --release --locked -p layercast-relay -p layercast-participant
+	@./examples/relay/meeting.sh
+
 picture: setup ## Codes a scene once, decodes its nine decode targets, draws them in target/picture/L3T3.png
 	$(CARGO) run --release --locked -p layercast-picture
 
 test: setup ## Runs all tests, the doctests and the README's snippets among them
-	$(CARGO) test --locked -p layercast -p layercast-compare -p layercast-conference
+	$(CARGO) test --locked -p layercast -p layercast-compare -p layercast-conference \
+		-p layercast-link -p layercast-meeting -p layercast-participant -p layercast-relay
 
 test-features: setup ## Runs the unit tests without features, and with each feature alone
 	$(CARGO) test --locked --lib --no-default-features

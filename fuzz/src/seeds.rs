@@ -60,7 +60,7 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("decoder", (0..27).map(|unit| vec![unit & 63, 0]).collect::<Vec<_>>()),
         ("decoder", vec![[0x40 | 9, 3, 9, 10, 11].to_vec(), (0..18).flat_map(|unit| [unit, 0]).collect()]),
         ("selector", vec![selector()]),
-        ("relay", (0..3).map(relay).collect()),
+        ("forwarder", (0..3).map(relay).collect()),
         ("room", (0..4).map(room).collect()),
         ("session", sessions()),
         ("sealed_sender", sealed_senders()),

@@ -6,6 +6,7 @@ mod delays;
 mod net;
 mod people;
 mod relay;
+mod sealed;
 
 use std::net::{SocketAddrV4, UdpSocket};
 use std::process::ExitCode;
@@ -55,6 +56,10 @@ struct Args {
     /// Cameras code what is wanted alone. If all have large windows, that is one spatial layer, in half as many packets.
     #[arg(long, requires = "rooms")]
     on_demand: bool,
+    /// Measures the media side of the relay of `examples/relay` instead, with ICE, DTLS and SRTP. The other ends of the links
+    /// are in this process; a few of them open what they get, for its delay.
+    #[arg(long)]
+    srtp: bool,
     /// What each path carries at the start, in kbit/s. Below some ten times a stream's bitrate the pacer spreads pictures
     /// over time, which counts as delay.
     #[arg(long, default_value_t = 50_000)]
@@ -109,6 +114,18 @@ fn run(args: &Args) -> Result<()> {
     setrlimit(Resource::RLIMIT_NOFILE, most.min(SOCKETS), most)?;
     let to =
         |receivers: u32| Load { rooms: 1, people: receivers + 1, senders: 1, window: 1280, on_demand: false };
+    if args.srtp {
+        let small = |rooms| Load { rooms, people: 13, senders: 1, window: 1280, on_demand: false };
+        let mut rows = vec![sealed::measure(args, args.rooms.map_or(to(100), small))?];
+        if args.rooms.is_none() {
+            let row = sealed::measure(args, small(20))?;
+            let share = row.share() / args.threads as f64;
+            rows.push(row);
+            rows.push(sealed::measure(args, small((20.0 * JUDGED / share) as u32))?);
+        }
+        sealed::print(&rows);
+        return Ok(());
+    }
     let mut rows = Vec::new();
     if let Some(rooms) = args.rooms {
         let load = Load {
@@ -213,9 +230,6 @@ fn measure(args: &Args, load: Load) -> Result<Row> {
         }
     };
     wait(settles);
-    if std::env::var("DBG").is_ok() {
-        eprintln!("settled {:?}", start.elapsed());
-    }
     let memory = memory()?.saturating_sub(before) / u64::from(load.rooms * load.people);
     let all = |command: fn() -> Command| -> Result<()> {
         relays.iter().try_for_each(|(commands, ..)| Ok(commands.send(command())?))

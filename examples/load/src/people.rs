@@ -79,9 +79,6 @@ impl Audience {
                     let _ = seat.socket.send_to(&packet, seat.relay);
                 }
             }
-            if std::env::var("DBG").is_ok() && pass.elapsed() > Duration::from_millis(30) {
-                eprintln!("pass {:?}", pass.elapsed());
-            }
             std::thread::sleep(PASS.saturating_sub(pass.elapsed()));
         }
         delays

@@ -165,7 +165,8 @@ pub struct Asked {
     pub insiders_key_package: Option<Bytes>,
     /// Its account is one of another organization, or it has none.
     pub outsider: bool,
-    /// It was in before, and comes back without its group of MLS: it needs a new welcome, and no new decision.
+    /// It was in before, and comes back without its group of MLS: it needs a new welcome, and no new decision. The commit
+    /// that adds it to [`Group::Meeting`] lets it in, with or without [`Request::Admit`](crate::Request).
     #[serde(default)]
     pub known: bool,
 }
@@ -232,7 +233,7 @@ pub enum Event {
         rights: Rights,
         /// The number of the last message of MLS: what one who was away has not seen follows.
         messages: u64,
-        /// There is no group yet: whoever is told so as the organizer makes it.
+        /// One is the organizer, and there is no group yet: one makes it. Others are never told so.
         begins: bool,
     },
     /// Somebody is in.

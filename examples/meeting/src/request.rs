@@ -151,7 +151,7 @@ pub enum Request {
         /// The highest spatial layer that they get; all if there is none.
         max_spatial_id: Option<u8>,
     },
-    /// Brings a commit of MLS: the relay passes it on if it is of the group's epoch, and is the first. The answer is
+    /// The organizer brings a commit of MLS: the relay passes it on if it is of the group's epoch, and is the first. The answer is
     /// [`Refusal::StaleEpoch`](crate::Refusal) otherwise. The organizer alone may begin a group, add and remove.
     Commit {
         /// The group.

@@ -42,6 +42,7 @@ pub struct DataArgs {
 
 /// What the relay can do.
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one")]
 pub enum Command {
     /// Serve meetings
     Serve(ServeArgs),

@@ -168,7 +168,7 @@ pub const DATA: &[Datum] = &[
             "history_people.name",
         ],
         place: "",
-        retention: "`--history` days, enforced every hour; until `relay forget`",
+        retention: "`--history` days, enforced every hour; until `relay forget`, or a start without `--history`",
         protection: DISK,
     },
     Datum {

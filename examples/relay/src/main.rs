@@ -1,13 +1,13 @@
 //! The relay's command: see [`layercast_relay`].
 
 use std::error::Error;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use layercast::relay::RoomConfig;
 use layercast_meeting::Secret;
 use layercast_relay::cli::{self, Cli, Command, ServeArgs};
-use layercast::relay::RoomConfig;
 use layercast_relay::desk::DeskConfig;
 use layercast_relay::files;
 use layercast_relay::media::Media;
@@ -92,18 +92,18 @@ fn serve(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
         let media = Media::start(&media, &RoomConfig::default(), port)?;
         let totals = media.totals();
         server.metrics.register(move |text| totals.write(text));
-        println!(
-            "relay on https://{}, media on udp://{}, certificate {fingerprint}",
+        let mut said = format!(
+            "relay on https://{}, media on udp://{}, certificate {fingerprint}\n\
+             link of a meeting: https://HOST:{}/m/MEETING#code=CODE&cert={fingerprint}\n",
             server.address,
-            media.address()
-        );
-        println!(
-            "link of a meeting: https://HOST:{}/m/MEETING#code=CODE&cert={fingerprint}",
+            media.address(),
             server.address.port()
         );
         if let Some(address) = server.metrics_address {
-            println!("figures on http://{address}/metrics");
+            said += &format!("figures on http://{address}/metrics\n");
         }
+        // It goes on even if nobody reads this.
+        let _ = std::io::stdout().write_all(said.as_bytes());
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}

@@ -181,6 +181,16 @@ pub struct MediaPort {
     pub events: MediaEvents,
 }
 
+impl MediaPort {
+    /// A port, and the desk's ends of it.
+    pub fn new()
+    -> (Self, crossbeam_channel::Sender<MediaCommand>, tokio::sync::mpsc::UnboundedReceiver<MediaEvent>) {
+        let (sender, commands) = crossbeam_channel::unbounded();
+        let (events, receiver) = tokio::sync::mpsc::unbounded_channel();
+        (Self { commands, events: MediaEvents(events) }, sender, receiver)
+    }
+}
+
 /// Takes what the media side tells.
 #[derive(Debug, Clone)]
 pub struct MediaEvents(pub(crate) tokio::sync::mpsc::UnboundedSender<MediaEvent>);
@@ -190,14 +200,5 @@ impl MediaEvents {
     pub fn send(&self, event: MediaEvent) {
         // The receiver goes with the whole relay.
         let _ = self.0.send(event);
-    }
-}
-
-/// Stands in for a media side that is not there: nobody gets a link.
-pub fn without_media(_config: &MediaConfig, port: MediaPort) {
-    for command in port.commands {
-        if let MediaCommand::Link { reply, .. } = command {
-            port.events.send(MediaEvent::Link { reply, result: Err(LinkFailed) });
-        }
     }
 }

@@ -79,7 +79,7 @@ impl Login {
         Ok(self)
     }
 
-    /// The digits of this login, which the others see as [`Member::fingerprint`].
+    /// The digits of this login, which the others see as [`Member::fingerprint`](super::Member::fingerprint).
     pub fn fingerprint(&self) -> Fingerprint {
         let CredentialWithKey { credential, signature_key } = &self.credential;
         Fingerprint::new(signature_key.as_slice(), credential.serialized_content())

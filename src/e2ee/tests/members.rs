@@ -250,7 +250,7 @@ fn lifetimes_have_bounds() {
     // One who keeps no rule adds somebody whose time is over at once: others still join.
     let mallory = Login::new(b"mallory", DAY).unwrap();
     let mut mallory = mallory.create(agreed).unwrap();
-    let brief = Login::new(b"brief", DAY).unwrap().key_package_for(Lifetime::new(1));
+    let brief = Login::new(b"brief", DAY).unwrap().key_package_for(Lifetime::new(2));
     let brief = their_key_package(&mut mallory, &brief);
     commit_anyhow(&mut mallory, |it| it.propose_adds([brief]));
     mallory.merge().unwrap();

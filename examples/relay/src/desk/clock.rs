@@ -143,8 +143,8 @@ impl Desk {
         let Some(meeting) = self.meetings.get_mut(&key) else { return };
         let Some(participant) = meeting.participants.remove(&number) else { return };
         meeting.limits.retain(|(owner, _), _| *owner != number);
-        if meeting.is_empty() {
-            meeting.empty_since = meeting.empty_since.max(now.at);
+        if participant.is_present() && meeting.is_empty() {
+            meeting.empty_since = now.at;
         }
         let to = match participant.state {
             State::In => meeting.present_but(None),

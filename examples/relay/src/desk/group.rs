@@ -3,8 +3,8 @@
 
 use layercast_meeting::{Bytes, Event, Group, MlsMessage, ParticipantId, Refusal, Role};
 
-use super::meeting::{Meeting, group_index};
-use super::{ConnectionId, DONE, Desk, Failure, Handled, numbers};
+use super::meeting::{Meeting, Participant, group_index};
+use super::{ConnectionId, DONE, Desk, Failure, Handled, Now, numbers};
 use crate::store::{CommitRecord, LogBounds, State};
 
 /// A commit, as it was brought.
@@ -18,19 +18,18 @@ pub(super) struct Commit {
 }
 
 impl Desk {
-    pub(super) fn commit(&mut self, connection: ConnectionId, commit: Commit) -> Handled {
+    pub(super) fn commit(&mut self, now: Now, connection: ConnectionId, commit: Commit) -> Handled {
         let (meeting, number) = self.place(connection)?;
         let Commit { group, epoch, message, welcome, added, removed } = commit;
-        let (mut added, removed) = (numbers(&added), numbers(&removed));
+        let (added, removed) = (numbers(&added), numbers(&removed));
         let participant = meeting.participants.get(&number).ok_or(Refusal::NotNow)?;
         let is_organizer = meeting.role(participant) == Role::Organizer;
-        if !is_organizer && !(added.is_empty() && removed.is_empty()) {
+        // The relay cannot read a commit. If any member could bring one, a member could bring garbage: it would end the epoch
+        // here, and nobody could follow.
+        if !is_organizer {
             return Err(Refusal::NotOrganizer.into());
         }
         let begins = meeting.epochs[group_index(group)] == 0;
-        if begins && !is_organizer {
-            return Err(Refusal::NotOrganizer.into());
-        }
         check_epoch(meeting, group, epoch)?;
         if !begins {
             check_membership(meeting, number, group)?;
@@ -38,22 +37,35 @@ impl Desk {
         if added.is_empty() != welcome.is_none() {
             return Err(Refusal::Malformed.into());
         }
-        let is_in = |number: &u32| meeting.participants.get(number).is_some_and(|p| p.state == State::In);
-        let is_known = |number: &u32| meeting.participants.contains_key(number);
-        if !added.iter().all(is_in) || !removed.iter().all(is_known) || added.contains(&number) {
+        // Whoever was in before needs a new welcome and no new decision: the commit lets it in.
+        let returns = |p: &Participant| {
+            group == Group::Meeting && p.state == State::Waiting && p.was_in && p.connection.is_some()
+        };
+        let may_be_added = |p: &Participant| p.state == State::In || returns(p);
+        let is_in = |number: &u32| meeting.participants.get(number).is_some_and(may_be_added);
+        if !added.iter().all(is_in) || added.contains(&number) {
             return Err(Refusal::NoParticipant.into());
         }
-        let newcomers = added.clone();
-        if begins {
-            added.push(number);
-        }
-        let record =
-            Record { group, number, message: &message, is_commit: true, added: &added, removed: &removed };
+        let returning = added.iter().filter(|n| meeting.participants.get(n).is_some_and(returns));
+        let returning: Vec<u32> = returning.copied().collect();
+        let key = meeting.key;
+        let record = Record {
+            group,
+            number,
+            message: &message,
+            is_commit: true,
+            begins,
+            added: &added,
+            removed: &removed,
+        };
         let (to, message_number) = self.append(connection, &record)?;
 
+        for number in returning {
+            self.enter(now, key, number, 0);
+        }
         if let Some(welcome) = welcome {
             let (meeting, _) = self.place(connection)?;
-            let connections = newcomers.iter().filter_map(|n| meeting.participants.get(n)?.connection);
+            let connections = added.iter().filter_map(|n| meeting.participants.get(n)?.connection);
             let connections: Vec<_> = connections.collect();
             self.send(connections, Event::Welcome { group, number: message_number, message: welcome });
         }
@@ -71,7 +83,15 @@ impl Desk {
         let (meeting, number) = self.place(connection)?;
         check_epoch(meeting, group, epoch)?;
         check_membership(meeting, number, group)?;
-        let record = Record { group, number, message: &message, is_commit: false, added: &[], removed: &[] };
+        let record = Record {
+            group,
+            number,
+            message: &message,
+            is_commit: false,
+            begins: false,
+            added: &[],
+            removed: &[],
+        };
         let (to, message_number) = self.append(connection, &record)?;
         self.pass_on(to, group, number, message_number, message);
         DONE
@@ -92,6 +112,7 @@ impl Desk {
             sender: record.number,
             message: &record.message.0,
             is_commit: record.is_commit,
+            founder: record.begins.then_some(record.number),
             added: record.added,
             removed: record.removed,
             drop_through,
@@ -119,6 +140,11 @@ impl Desk {
                 participant.since[group] = None;
             }
         }
+        if record.begins
+            && let Some(founder) = meeting.participants.get_mut(&record.number)
+        {
+            founder.since[group] = Some(number - 1);
+        }
         for added in record.added {
             if let Some(participant) = meeting.participants.get_mut(added) {
                 participant.since[group] = Some(number);
@@ -138,6 +164,7 @@ struct Record<'a> {
     number: u32,
     message: &'a Bytes,
     is_commit: bool,
+    begins: bool,
     added: &'a [u32],
     removed: &'a [u32],
 }

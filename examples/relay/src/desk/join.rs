@@ -174,9 +174,18 @@ impl Desk {
         if !keeps_group {
             self.store.renew(&meeting.id, number, new_token, state, now.unix)?;
         }
+        let was_present = meeting.participants.get(&number).is_some_and(Participant::is_present);
         self.take_over(now, key, number);
         if !keeps_group {
             self.leave_media(key, number);
+        }
+        if was_present && state == State::Waiting {
+            let meeting = self.meetings.get_mut(&key).ok_or(Refusal::NoMeeting)?;
+            let to = meeting.present_but(Some(number));
+            if to.is_empty() {
+                meeting.empty_since = now.at;
+            }
+            self.send(to, Event::Away { participant: ParticipantId(number) });
         }
         let meeting = self.meetings.get_mut(&key).ok_or(Refusal::NoMeeting)?;
         let participant = meeting.participants.get_mut(&number).ok_or(Refusal::NoParticipant)?;
@@ -251,7 +260,8 @@ impl Desk {
                 .extend(caps.map(|((viewer, stream), max)| meeting.cap_command(viewer, stream, Some(max))));
         }
 
-        let begins = meeting.epochs[0] == 0;
+        let is_organizer = meeting.organizer_number() == Some(number);
+        let begins = is_organizer && meeting.epochs[0] == 0;
         let mut events = vec![Event::Admitted { rights, messages: meeting.last_message, begins }];
         let others: Vec<_> = meeting.participants.iter().filter(|(n, _)| **n != number).collect();
         for (other, participant) in &others {
@@ -267,7 +277,7 @@ impl Desk {
         if meeting.locked {
             events.push(Event::Locked { locked: true });
         }
-        if meeting.organizer_number() == Some(number) {
+        if is_organizer {
             events.extend(others.iter().filter_map(|(other, _)| meeting.asked(**other)));
         }
         let arrival = meeting.arrival(number);
@@ -363,6 +373,7 @@ impl Desk {
     pub(super) fn lose_connection(&mut self, now: Now, key: MeetingKey, number: u32) {
         let Some(meeting) = self.meetings.get_mut(&key) else { return };
         let Some(participant) = meeting.participants.get_mut(&number) else { return };
+        let was_present = participant.is_present();
         participant.connection = None;
         participant.absent_since = now.at;
         let event = Event::Away { participant: ParticipantId(number) };
@@ -371,8 +382,8 @@ impl Desk {
             State::Waiting => meeting.organizer_connection().into_iter().collect(),
             State::Left | State::Removed => return,
         };
-        if meeting.is_empty() {
-            meeting.empty_since = meeting.empty_since.max(now.at);
+        if was_present && meeting.is_empty() {
+            meeting.empty_since = now.at;
         }
         self.send(to, event);
     }
@@ -389,7 +400,7 @@ impl Desk {
     pub(super) fn depart(&mut self, now: Now, key: MeetingKey, number: u32) -> Result<(), Failure> {
         let meeting = self.meetings.get(&key).ok_or(Refusal::NoMeeting)?;
         let participant = meeting.participants.get(&number).ok_or(Refusal::NoParticipant)?;
-        let was_in = participant.state == State::In;
+        let (was_in, was_present) = (participant.state == State::In, participant.is_present());
         self.store.set_state(&meeting.id, number, State::Left, now.unix)?;
         self.leave_media(key, number);
         let meeting = self.meetings.get_mut(&key).ok_or(Refusal::NoMeeting)?;
@@ -399,8 +410,8 @@ impl Desk {
             participant.connection = None;
             participant.absent_since = now.at;
         }
-        if meeting.is_empty() {
-            meeting.empty_since = meeting.empty_since.max(now.at);
+        if was_present && meeting.is_empty() {
+            meeting.empty_since = now.at;
         }
         let to = if was_in {
             meeting.present_but(None)

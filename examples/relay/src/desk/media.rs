@@ -137,7 +137,7 @@ impl Desk {
         let is_it = |pending: &mut (u32, Pending)| matches!(pending.1, Pending::Link(r, _) if r == reply);
         let Some((id, _)) = state.pending.take_if(is_it) else { return };
         let at = self.out.len();
-        self.answer(now, connection, id, "link", at, result);
+        self.answer(now, connection, id, ("link", None), at, result);
         self.go_on(now, connection);
     }
 

@@ -7,7 +7,7 @@ use layercast_meeting::{
     Arrival, Asked, Audience, Bytes, Event, Group, Kind, ParticipantId, Rights, Role, Stream, Text,
 };
 
-use super::ConnectionId;
+use super::{ConnectionId, Now};
 use crate::media_api::{MediaCommand, MeetingKey};
 use crate::store::{AccountId, Hash, MeetingRecord, State};
 
@@ -82,7 +82,7 @@ pub(super) fn group_index(group: Group) -> usize {
 }
 
 impl Meeting {
-    pub fn new(key: MeetingKey, id: String, record: MeetingRecord, at: Duration) -> Option<Self> {
+    pub fn new(key: MeetingKey, id: String, record: MeetingRecord, now: Now) -> Option<Self> {
         let participants = record.roster.iter().map(|entry| {
             let participant = Participant {
                 account: entry.account,
@@ -95,7 +95,7 @@ impl Meeting {
                 name: None,
                 keys: None,
                 connection: None,
-                absent_since: at,
+                absent_since: now.at,
                 in_media: false,
             };
             (entry.participant, participant)
@@ -110,13 +110,15 @@ impl Meeting {
             in_media: false,
             participants: participants.collect(),
             streams: BTreeMap::new(),
-            last_stream: 0,
+            // Participants of a meeting that goes on after a crash know streams of the dead relay: theirs have other numbers
+            // and SSRCs, by the time at which it goes on.
+            last_stream: if record.has_started { (now.unix % (1 << 20)) as u32 * 1024 } else { 0 },
             epochs: record.epochs,
             last_message: record.last_message,
             log_bytes: record.log.iter().map(|(_, bytes)| bytes).sum(),
             log: record.log.into(),
             limits: record.limits.iter().map(|l| ((l.owner, l.audience), l.max_spatial_id)).collect(),
-            empty_since: at,
+            empty_since: now.at,
         })
     }
 

@@ -143,8 +143,8 @@ impl DeskConfig {
     }
 }
 
-/// Requests of a connection.
-const REQUESTS: Rate = Rate { burst: 200.0, per_second: 50.0 };
+/// Requests of a connection. An organizer has two for each of some hundred people who come at once.
+const REQUESTS: Rate = Rate { burst: 500.0, per_second: 50.0 };
 /// A connection whose requests were refused so often for their number is closed.
 const PATIENCE: u32 = 200;
 /// Requests that wait for the answer to an earlier one. A connection with more is closed.
@@ -316,7 +316,7 @@ impl Desk {
         };
         let at = self.out.len();
         let result = self.finish_login(now, &login, is_right);
-        self.answer(now, connection, id, "login", at, result);
+        self.answer(now, connection, id, ("login", None), at, result);
         self.go_on(now, connection);
     }
 
@@ -359,6 +359,7 @@ impl Desk {
     fn process(&mut self, now: Now, connection: ConnectionId, numbered: Numbered, in_time: bool) {
         let Numbered { id, request } = numbered;
         let kind = audit::kind(&request);
+        let before = self.connections.get(&connection).and_then(|state| state.place);
         let at = self.out.len();
         let result = if in_time {
             self.notice_others(now);
@@ -366,7 +367,7 @@ impl Desk {
         } else {
             Err(Refusal::TooMany.into())
         };
-        self.answer(now, connection, id, kind, at, result);
+        self.answer(now, connection, id, (kind, before), at, result);
     }
 
     fn dispatch(&mut self, now: Now, connection: ConnectionId, id: u32, request: Request) -> Handled {
@@ -396,7 +397,7 @@ impl Desk {
             }
             Request::Commit { group, epoch, message, welcome, added, removed } => {
                 let commit = group::Commit { group, epoch, message, welcome, added, removed };
-                self.commit(connection, commit)
+                self.commit(now, connection, commit)
             }
             Request::Propose { group, epoch, message } => self.propose(connection, group, epoch, message),
             Request::Link(description) => self.link(now, connection, id, description),
@@ -407,13 +408,13 @@ impl Desk {
         }
     }
 
-    /// Answers before what the request led to, which is in `out` from `at` on, and logs it.
+    /// Logs a request, and answers it before what it led to, which is in `out` from `at` on.
     fn answer(
         &mut self,
         now: Now,
         connection: ConnectionId,
         id: u32,
-        kind: &'static str,
+        (kind, before): (&'static str, Option<(MeetingKey, u32)>),
         at: usize,
         result: Handled,
     ) {
@@ -430,13 +431,16 @@ impl Desk {
                 Err(Refusal::Failed)
             }
         };
+        let follows = self.out.split_off(at);
         if kind != "report" || result.is_err() {
-            let place = self.connections.get(&connection).and_then(|state| state.place);
-            let (key, number) = place.unzip();
+            // Whoever leaves was at a meeting before, and whoever joins is after.
+            let after = self.connections.get(&connection).and_then(|state| state.place);
+            let (key, number) = after.or(before).unzip();
             self.log(now, kind, key, number, result.as_ref().err().copied());
         }
         let message = FromRelay::Answer { id, result };
-        self.out.insert(at, DeskOutput::Send { to: vec![connection], message });
+        self.out.push_back(DeskOutput::Send { to: vec![connection], message });
+        self.out.extend(follows);
     }
 
     /// Goes on with the requests that waited for an answer.
@@ -470,7 +474,7 @@ impl Desk {
         }
         let Some(record) = self.store.meeting(id)? else { return Ok(None) };
         let key = MeetingKey(self.last_key + 1);
-        let Some(meeting) = Meeting::new(key, id.into(), record, now.at) else { return Ok(None) };
+        let Some(meeting) = Meeting::new(key, id.into(), record, now) else { return Ok(None) };
         self.last_key += 1;
         self.meetings.insert(key, meeting);
         self.by_id.insert(id.into(), key);

@@ -98,8 +98,9 @@ impl Desk {
         let (meeting, organizer) = self.chair(connection)?;
         let participant = meeting.participants.get(&whom.0).ok_or(Refusal::NoParticipant)?;
         match participant.state {
-            State::In if participant.connection.is_some() => {}
-            State::In | State::Waiting => return Err(Refusal::NotNow.into()),
+            // The group's state may say so already, so that it does not matter whether it is away for a moment.
+            State::In => {}
+            State::Waiting => return Err(Refusal::NotNow.into()),
             State::Left | State::Removed => return Err(Refusal::NoParticipant.into()),
         }
         if whom.0 == organizer {

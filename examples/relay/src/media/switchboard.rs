@@ -493,7 +493,8 @@ impl Switchboard {
             }
             self.handle_timeouts(now);
             if self.outputs.is_empty() && self.ready.is_empty() {
-                let next = |wake: Option<Instant>, other: Option<Instant>| wake.into_iter().chain(other).min();
+                let next =
+                    |wake: Option<Instant>, other: Option<Instant>| wake.into_iter().chain(other).min();
                 let links = self.link_timers.peek().map(|timer| timer.0.0);
                 let halls = self.hall_timers.peek().map(|timer| timer.0.0);
                 return Output::Timeout(next(links, halls));

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -13,16 +13,21 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 use layercast::relay::RoomConfig;
 use layercast_batch::{Inbox, Outbox, RECEIVED, prepare, wait};
 use layercast_link::{Certificate, ufrag_of};
+use nix::net::if_::InterfaceFlags;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::time::{ClockId, clock_gettime};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::describe;
 use super::switchboard::{Output, Statistics, Switchboard};
-use crate::media_api::{LinkFailed, MediaCommand, MediaConfig, MediaEvent, MediaEvents, MediaPort, MeetingKey};
+use crate::media_api::{
+    LinkFailed, MediaCommand, MediaConfig, MediaEvent, MediaEvents, MediaPort, MeetingKey,
+};
 
 /// Threads at most: their number has two digits in a user fragment.
 const MAX_THREADS: usize = 64;
+/// Addresses that participants are told at most.
+const MAX_ADDRESSES: usize = 16;
 /// Bytes that the system keeps of a socket until they are read: a burst of 100,000 small packets a second for 40 ms.
 const BUFFER: usize = 4 << 20;
 /// Datagrams that are handed from thread to thread, and wait there; more are lost, as datagrams are.
@@ -45,7 +50,7 @@ pub enum MediaError {
         source: io::Error,
     },
     /// There is no address that participants could be told.
-    #[error("{0} stands for all addresses: participants have to be told which one they reach the relay at")]
+    #[error("{0} stands for all addresses of this machine, and it has none")]
     Unspecified(SocketAddr),
     /// The links' certificate could not be made.
     #[error(transparent)]
@@ -106,7 +111,13 @@ impl Media {
             sockets.push(socket);
         }
         let public = match &*config.public {
-            [] if address.ip().is_unspecified() => return Err(MediaError::Unspecified(address)),
+            [] if address.ip().is_unspecified() => {
+                let found = interfaces(address.is_ipv4()).map_err(failed(address))?;
+                if found.is_empty() {
+                    return Err(MediaError::Unspecified(address));
+                }
+                found.into_iter().map(|ip| SocketAddr::new(ip, address.port())).collect()
+            }
             [] => vec![address],
             public => public.iter().map(|ip| SocketAddr::new(*ip, address.port())).collect(),
         };
@@ -210,6 +221,30 @@ impl Dispatcher {
             _ => self.places.get(&meeting).copied(),
         }
     }
+}
+
+/// The addresses of this machine's interfaces that are up, loopback last. Link-local addresses mean nothing elsewhere.
+fn interfaces(only_ipv4: bool) -> io::Result<Vec<IpAddr>> {
+    let mut found = Vec::new();
+    for interface in nix::ifaddrs::getifaddrs().map_err(io::Error::from)? {
+        if !interface.flags.contains(InterfaceFlags::IFF_UP) {
+            continue;
+        }
+        let Some(address) = interface.address else { continue };
+        let ip = match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
+            (Some(address), _) => IpAddr::V4(address.ip()),
+            (_, Some(address)) if !only_ipv4 && !address.ip().is_unicast_link_local() => {
+                IpAddr::V6(address.ip())
+            }
+            _ => continue,
+        };
+        found.push(ip);
+    }
+    found.sort_by_key(IpAddr::is_loopback);
+    found.dedup();
+    // Participants try no more.
+    found.truncate(MAX_ADDRESSES);
+    Ok(found)
 }
 
 /// A socket that shares its port with those of the other threads.
@@ -404,4 +439,3 @@ fn hand_over(door: &Door, from: SocketAddr, datagram: &[u8]) {
 fn processor_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
-

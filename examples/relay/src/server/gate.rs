@@ -33,7 +33,7 @@ pub struct ConnectionLimits {
 
 impl Default for ConnectionLimits {
     fn default() -> Self {
-        Self { total: 10_000, per_address: 1_000, handshakes: 100, handshake_time: Duration::from_secs(5) }
+        Self { total: 10_000, per_address: 1_000, handshakes: 256, handshake_time: Duration::from_secs(5) }
     }
 }
 
@@ -75,6 +75,13 @@ impl Gate {
         Self(Arc::new(Shared { limits, tls: TlsAcceptor::from(tls), counts, metrics }))
     }
 
+    /// Ends all unfinished handshakes.
+    pub fn end_handshakes(&self) {
+        for of_address in self.0.counts().addresses.values_mut() {
+            of_address.handshakes.clear();
+        }
+    }
+
     /// Counts a connection, if there is room for it.
     fn enter(&self, address: IpAddr) -> Option<(Ticket, Handshake, oneshot::Receiver<()>)> {
         let shared = &*self.0;
@@ -103,6 +110,12 @@ impl Gate {
         let ticket = Ticket { gate: self.clone(), address };
         let handshake = Handshake { gate: self.clone(), address, number };
         Some((ticket, handshake, ended))
+    }
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Gate").field(&self.0.limits).finish()
     }
 }
 

@@ -84,6 +84,7 @@ pub struct Server {
     /// Its figures.
     pub metrics: Arc<Metrics>,
     handle: axum_server::Handle<SocketAddr>,
+    gate: Gate,
     inputs: mpsc::Sender<Input>,
     /// Closed when all connections are.
     open: mpsc::Receiver<()>,
@@ -135,7 +136,7 @@ impl Server {
         let handle = axum_server::Handle::new();
         let gate = Gate::new(config.limits, config.tls.config, metrics.clone());
         let server = axum_server::from_tcp(listener).map_err(|error| ServerError::Listen(address, error))?;
-        let mut server = server.acceptor(gate).handle(handle.clone());
+        let mut server = server.acceptor(gate.clone()).handle(handle.clone());
         // The server's own way to HTTP/1 alone takes no WebSocket.
         let mut http = Builder::new(TokioExecutor::new()).http1_only();
         http.http1()
@@ -157,25 +158,26 @@ impl Server {
                 axum_server::from_tcp(listener).map_err(|error| ServerError::Listen(wanted, error))?;
             tasks.push(tokio::spawn(server.handle(handle.clone()).serve(router.into_make_service())));
         }
-        let server = Self { address, metrics_address, metrics, handle, inputs, open, core, tasks };
+        let server = Self { address, metrics_address, metrics, handle, gate, inputs, open, core, tasks };
         Ok((server, MediaPort { commands, events: MediaEvents(media_sender) }))
     }
 
     /// Takes no more connections, tells everybody, and waits for at most two seconds until all that was said is sent.
     pub async fn stop(mut self) {
         self.handle.graceful_shutdown(Some(FLUSH));
-        // If the desk is gone already, there is nobody to tell.
-        let _ = self.inputs.send(Input::Shutdown).await;
+        self.gate.end_handshakes();
         let flushed = async {
-            // Nothing is ever sent: this waits for the last sender to go.
+            // If the desk is gone already, there is nobody to tell.
+            let _ = self.inputs.send(Input::Shutdown).await;
+            // Nothing is ever sent: this waits for the last sender to go, and the tasks end by the handle.
             while self.open.recv().await.is_some() {}
+            for task in &mut self.tasks {
+                let _ = task.await;
+            }
+            let _ = tokio::task::spawn_blocking(|| self.core.join()).await;
         };
-        for task in self.tasks {
-            // They end by the handle.
-            let _ = tokio::time::timeout(FLUSH, task).await;
-        }
+        // What is not sent by then is lost.
         let _ = tokio::time::timeout(FLUSH, flushed).await;
-        let _ = tokio::task::spawn_blocking(|| self.core.join()).await;
     }
 }
 

@@ -150,7 +150,9 @@ pub struct CommitRecord<'a> {
     pub message: &'a [u8],
     /// Whether it is a commit, which ends an epoch; a proposal otherwise.
     pub is_commit: bool,
-    /// Whom it adds.
+    /// Who begins the group by it, and is its member without a welcome.
+    pub founder: Option<u32>,
+    /// Whom it adds. Those who wait are in by it.
     pub added: &'a [u32],
     /// Whom it removes.
     pub removed: &'a [u32],
@@ -479,8 +481,14 @@ impl Store {
         for removed in record.removed {
             tx.execute(&update, params![meeting, removed, None::<u64>])?;
         }
+        if let Some(founder) = record.founder {
+            tx.execute(&update, params![meeting, founder, number - 1])?;
+        }
         for added in record.added {
             tx.execute(&update, params![meeting, added, number])?;
+            let lets_in =
+                "UPDATE roster SET state = ?3 WHERE meeting = ?1 AND participant = ?2 AND state = ?4";
+            tx.execute(lets_in, params![meeting, added, State::In, State::Waiting])?;
         }
         if record.drop_through > 0 {
             let drop = "DELETE FROM messages WHERE meeting = ?1 AND number <= ?2";

@@ -165,6 +165,9 @@ fn migrate(db: &mut Connection) -> Result<(), StoreError> {
     let db = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let version: usize = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let later = MIGRATIONS.get(version..).ok_or(StoreError::Later(version))?;
+    if later.is_empty() {
+        return Ok(());
+    }
     for script in later {
         db.execute_batch(script)?;
     }

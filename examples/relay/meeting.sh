@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Holds a meeting on this machine: a relay and three participants, over sockets, for SECONDS_LONG seconds (60).
+#
+# Ada has an account, plans the meeting and lets two guests in, Grace and Linus. After a third of the time Grace makes her
+# window small, and the others' cameras code less. After two thirds Ada removes Linus; what he captures after that does not
+# open. What each of them printed is left in target/meeting.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+time=${SECONDS_LONG:-60}
+programs=${PROGRAMS:-$(pwd)/${CARGO_TARGET_DIR:-target}/release}
+out=$(pwd)/target/meeting
+rm -rf "$out"
+mkdir -p "$out"
+cd "$out"
+
+# Whoever is still there at the end goes with this script.
+trap 'kill $(jobs -p) 2> /dev/null || true' EXIT
+
+head -c 18 /dev/urandom | base64 > password
+"$programs/relay" account add ada --data data < password
+"$programs/relay" serve --data data --listen 127.0.0.1:0 --udp 127.0.0.1:0 --region "this machine" > relay.txt 2> relay.log &
+relay=$!
+for _ in $(seq 100); do
+  grep -q certificate relay.txt && break
+  sleep 0.1
+done
+port=$(sed -nE 's/^relay on https:\/\/127\.0\.0\.1:([0-9]+),.*/\1/p' relay.txt)
+certificate=$(sed -nE 's/^relay on .*certificate ([0-9a-f]+)$/\1/p' relay.txt)
+
+# A participant reads commands from standard input while it runs.
+join() { # NAME ARGUMENTS...
+  local name=$1
+  shift
+  mkfifo "$name.in"
+  "$programs/participant" "$@" < "$name.in" > "$name.txt" 2>&1 &
+}
+
+join ada --relay "https://127.0.0.1:$port#cert=$certificate" --account ada --password-file password \
+  --plan "A meeting" --guests 2 --admit all --name Ada --video scene --share scene --audio tone --seconds "$time"
+exec 3> ada.in
+for _ in $(seq 100); do
+  [ "$(grep -c 'code=' ada.txt)" -ge 2 ] && break
+  sleep 0.1
+done
+links=($(grep -o 'https://[^ ]*code=[^ ]*' ada.txt))
+join grace --join "${links[0]}" --name Grace --video scene --audio tone --seconds $((time - 2))
+exec 4> grace.in
+join linus --join "${links[1]}" --name Linus --video scene --audio tone --record linus --seconds $((time - 2))
+exec 5> linus.in
+
+for second in $(seq "$time"); do
+  printf '\r%s of %s s' "$second" "$time" >&2
+  sleep 1
+  if [ "$second" = $((time / 3)) ]; then
+    echo "window 160x90" >&4
+  fi
+  if [ "$second" = $((time * 2 / 3)) ]; then
+    # Linus' number is the one that his admission says.
+    linus=$(sed -nE 's/^ *[0-9.]+ participant ([0-9]+) of .*/\1/p' linus.txt | head -1)
+    echo "remove $linus" >&3
+  fi
+done
+printf '\n' >&2
+exec 3>&- 4>&- 5>&-
+for process in $(jobs -p); do
+  [ "$process" = "$relay" ] || wait "$process" || true
+done
+kill -TERM "$relay"
+wait "$relay" || true
+
+for name in ada grace linus; do
+  printf '\n%s\n' "$name"
+  grep -E 'in all|the end|removed|no longer|nothing else is coded' "$name.txt"
+done
+printf '\nAll that was printed, and what Linus recorded, is in %s.\n' "$out"

@@ -1,0 +1,122 @@
+//! Messages of MLS.
+
+use layercast_meeting::{Answer, Event, Group, ParticipantId, Refusal, Request};
+
+use super::{Call, bytes, config};
+use crate::store::{LogBounds, Store};
+
+fn numbers(events: &[Event]) -> Vec<u64> {
+    let message = |event: &Event| match event {
+        Event::Mls(message) => Some(message.number),
+        _ => None,
+    };
+    events.iter().filter_map(message).collect()
+}
+
+#[test]
+fn of_two_commits_of_an_epoch_the_first_counts() {
+    let mut call = Call::new();
+    assert_eq!(call.rig.commit(&call.member, 2, &[]), Err(Refusal::NotOrganizer));
+    assert_eq!(call.rig.commit(&call.organizer, 2, &[]), Ok(Answer::Done));
+    assert_eq!(call.rig.commit(&call.organizer, 2, &[]), Err(Refusal::StaleEpoch));
+    assert_eq!(call.rig.commit(&call.organizer, 4, &[]), Err(Refusal::StaleEpoch));
+    assert_eq!(call.rig.commit(&call.organizer, 3, &[]), Ok(Answer::Done));
+    for person in [&call.organizer, &call.member, &call.guest] {
+        assert_eq!(numbers(&call.rig.events(person.at)), [3, 4]);
+    }
+    assert!(numbers(&call.rig.events(call.waits.at)).is_empty());
+}
+
+#[test]
+fn a_commit_adds_only_those_who_are_in_and_brings_them_a_welcome() {
+    let mut call = Call::new();
+    assert_eq!(call.rig.commit(&call.organizer, 2, &[&call.waits]), Err(Refusal::NoParticipant));
+    call.admit(call.waits.id).unwrap();
+    call.rig.clear();
+    assert_eq!(call.rig.commit(&call.organizer, 2, &[&call.waits]), Ok(Answer::Done));
+    let welcome = Event::Welcome { group: Group::Meeting, number: 3, message: bytes("welcome") };
+    assert_eq!(call.rig.events(call.waits.at), [welcome]);
+    let without_welcome = Request::Commit {
+        group: Group::Meeting,
+        epoch: 3,
+        message: bytes("commit"),
+        welcome: None,
+        added: vec![call.waits.id],
+        removed: Vec::new(),
+    };
+    assert_eq!(call.rig.ask(call.organizer.at, without_welcome), Err(Refusal::Malformed));
+}
+
+#[test]
+fn both_groups_count_together_and_have_epochs_of_their_own() {
+    let mut call = Call::new();
+    let commit = |epoch, added: Vec<ParticipantId>| Request::Commit {
+        group: Group::Insiders,
+        epoch,
+        message: bytes("insiders"),
+        welcome: (!added.is_empty()).then(|| bytes("welcome")),
+        added,
+        removed: Vec::new(),
+    };
+    call.rig.ask(call.organizer.at, commit(0, vec![call.member.id])).unwrap();
+    assert_eq!(call.rig.ask(call.guest.at, commit(1, vec![])), Err(Refusal::NotOrganizer));
+    assert_eq!(call.rig.ask(call.member.at, commit(1, vec![])), Err(Refusal::NotOrganizer));
+    assert_eq!(call.rig.ask(call.organizer.at, commit(1, vec![])), Ok(Answer::Done));
+    call.rig.commit(&call.organizer, 2, &[]).unwrap();
+    assert_eq!(numbers(&call.rig.events(call.guest.at)), [3, 4, 5], "without gaps");
+    let events = call.rig.events(call.member.at);
+    assert!(matches!(events[0], Event::Welcome { group: Group::Insiders, number: 3, .. }));
+    assert_eq!(numbers(&events), [3, 4, 5]);
+}
+
+#[test]
+fn one_who_was_removed_from_the_group_gets_no_more_of_it() {
+    let mut call = Call::new();
+    let request = Request::Commit {
+        group: Group::Meeting,
+        epoch: 2,
+        message: bytes("commit"),
+        welcome: None,
+        added: Vec::new(),
+        removed: vec![call.guest.id],
+    };
+    call.rig.ask(call.organizer.at, request).unwrap();
+    assert_eq!(numbers(&call.rig.events(call.guest.at)), [3], "that it was removed");
+    call.rig.commit(&call.organizer, 3, &[]).unwrap();
+    assert!(numbers(&call.rig.events(call.guest.at)).is_empty());
+    assert_eq!(call.rig.commit(&call.guest, 4, &[]), Err(Refusal::NotOrganizer));
+}
+
+#[test]
+fn messages_are_bounded_and_those_who_miss_one_need_another_welcome() {
+    let config = super::DeskConfig { log: LogBounds { messages: 3, bytes: 1000 }, ..config() };
+    let mut call = Call::over(Store::in_memory().unwrap(), config);
+    call.rig.cut(call.guest.at);
+    call.rig.cut(call.member.at);
+    for epoch in 2..5 {
+        call.rig.commit(&call.organizer, epoch, &[]).unwrap();
+    }
+    let back = call.rig.come_back(&call.meeting, &call.member, 2).unwrap();
+    assert_eq!(numbers(&call.rig.events(back.at)), [3, 4, 5]);
+    call.rig.commit(&call.organizer, 5, &[]).unwrap();
+    assert_eq!(call.rig.come_back(&call.meeting, &call.guest, 2).err(), Some(Refusal::NotNow));
+    assert!(call.rig.come_back(&call.meeting, &call.guest, 3).is_ok());
+    assert_eq!(call.rig.come_back(&call.meeting, &call.guest, 9).err(), Some(Refusal::NotNow));
+    let id = call.meeting.0.as_str();
+    let kept = call.rig.desk.store.messages_after(id, 0).unwrap();
+    assert_eq!(kept.iter().map(|message| message.number).collect::<Vec<_>>(), [4, 5, 6]);
+}
+
+#[test]
+fn an_organizer_that_misses_the_answer_to_its_first_commit_gets_the_commit() {
+    let mut call = Call::new();
+    let olga = call.rig.login("Olga");
+    let meeting = call.rig.plan(olga);
+    let organizer = call.rig.seat(olga, &meeting, layercast_meeting::Credential::Account).unwrap();
+    call.rig.commit(&organizer, 0, &[]).unwrap();
+    call.rig.cut(olga);
+    let back = call.rig.come_back(&meeting, &organizer, 0).unwrap();
+    let events = call.rig.events(back.at);
+    assert!(matches!(events[0], Event::Admitted { messages: 1, begins: false, .. }));
+    assert_eq!(numbers(&events), [1]);
+}
