@@ -37,7 +37,7 @@ impl Seat {
         self.notice(Notice::Disconnected { why: why.into() });
         self.requests.forget();
         self.outputs.retain(|output| !matches!(output, SeatOutput::Request(_)));
-        (self.admitted, self.link_up, self.next_report) = (false, false, None);
+        (self.admitted, self.link_up, self.next_report, self.next_join) = (false, false, None, None);
         self.people.forget_waiting();
         self.uplink.reset();
         self.downlink.reset(now);

@@ -9,7 +9,7 @@ use layercast_meeting::{
 use super::circle::Wish;
 use super::people::{rights_name, role_name};
 use super::requests::Purpose;
-use super::{Seat, SeatOutput};
+use super::{KNOCK_AGAIN, Seat, SeatOutput};
 use crate::notice::Notice;
 
 impl Seat {
@@ -96,6 +96,10 @@ impl Seat {
             Purpose::Join if refusal == Refusal::NotNow && self.circle.group().is_some() => {
                 self.lose_group();
                 self.join();
+            }
+            // Everybody comes back at once after a relay was down.
+            Purpose::Join if refusal == Refusal::TooMany && self.admission.is_some() => {
+                self.next_join = Some(now + KNOCK_AGAIN);
             }
             Purpose::Login | Purpose::Join => self.end(&why),
             Purpose::Commit => {

@@ -47,6 +47,8 @@ use uplink::Uplink;
 
 /// From one message about the state to the next.
 const STATE: Duration = Duration::from_secs(2);
+/// From one attempt to join to the next, if the relay has too much to do.
+const KNOCK_AGAIN: Duration = Duration::from_secs(1);
 /// The report of windows is sent again this often, with the decode times of the meantime.
 const REPORT: Duration = Duration::from_secs(5);
 
@@ -137,6 +139,8 @@ pub struct Seat {
     window: Size,
     /// Mean decode times, by the samples of a picture.
     decode_times: Vec<(u32, Duration)>,
+    /// When to knock again at a relay that has too much to do.
+    next_join: Option<Time>,
     next_report: Option<Time>,
     next_state: Option<Time>,
     /// Whom the relay named the organizer, and when.
@@ -177,6 +181,7 @@ impl Seat {
             seen: 0,
             window: config.window,
             decode_times: Vec::new(),
+            next_join: None,
             next_report: None,
             next_state: None,
             organizer: None,
@@ -320,6 +325,10 @@ impl Seat {
         if self.ended {
             return SeatOutput::Timeout(None);
         }
+        if self.connected && self.next_join.is_some_and(|at| at <= now) {
+            self.next_join = None;
+            self.join();
+        }
         self.stand(now);
         let (mut packets, mut received) = (Vec::new(), Vec::new());
         let mut wake = self.uplink.poll(now, &mut packets);
@@ -338,7 +347,7 @@ impl Seat {
         if let Some(output) = self.outputs.pop_front() {
             return output;
         }
-        let timers = [wake, self.next_report, self.next_state, self.circle.next_timeout()];
+        let timers = [wake, self.next_join, self.next_report, self.next_state, self.circle.next_timeout()];
         SeatOutput::Timeout(timers.into_iter().flatten().min())
     }
 }

@@ -34,6 +34,8 @@ pub struct Desk {
     pub refuse_commits: u32,
     /// A relay that says it took a commit, and passes on another in its place.
     pub swaps: Option<layercast_meeting::Bytes>,
+    /// Those who come back are told to come later.
+    pub busy: u32,
     /// The answers to commits get lost.
     pub loses_answers: bool,
 }
@@ -257,6 +259,10 @@ impl Desk {
             _ => Role::Guest,
         };
         if let Credential::Return(_) = credential {
+            if self.busy > 0 {
+                self.busy -= 1;
+                return Err(Refusal::TooMany);
+            }
             let known = self.known.get_mut(&who).ok_or(Refusal::NoParticipant)?;
             if known.removed {
                 return Err(Refusal::Removed);
