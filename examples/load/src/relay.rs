@@ -154,7 +154,7 @@ impl Relay {
                     }
                 }
             }
-            if outbox.len() > 0 {
+            if !outbox.is_empty() {
                 outbox.flush(&self.socket);
                 now = self.now();
                 due.drain(..).for_each(|due| delays.push(now - due));
