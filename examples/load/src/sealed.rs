@@ -14,7 +14,9 @@ use layercast::session::TRANSPORT_ID;
 use layercast_batch::Inbox;
 use layercast_examples::Result;
 use layercast_link::{Certificate, Description, Link, Media as Packet, Output, Rtx};
-use layercast_meeting::wire::{FEEDBACK_SSRC, PADDING_SSRC, RELAY_SSRC, RTX_PAYLOAD_TYPE, payload_type, rtx_ssrc};
+use layercast_meeting::wire::{
+    FEEDBACK_SSRC, PADDING_SSRC, RELAY_SSRC, RTX_PAYLOAD_TYPE, payload_type, rtx_ssrc,
+};
 use layercast_meeting::{Bytes, Kind, LinkDescription, ParticipantId, Secret};
 use layercast_relay::media::Media;
 use layercast_relay::media_api::{LinkReply, MediaCommand, MediaConfig, MediaEvent, MediaPort, MeetingKey};
@@ -64,8 +66,7 @@ pub fn measure(args: &Args, load: Load) -> Result<Row> {
     bar.set_message(format!("{} rooms of {}: links are made", load.rooms, load.people));
     bar.enable_steady_tick(Duration::from_millis(200));
     let (port, commands, mut events) = MediaPort::new();
-    let config =
-        MediaConfig { udp: "127.0.0.1:0".parse()?, public: vec![], threads: args.threads };
+    let config = MediaConfig { udp: "127.0.0.1:0".parse()?, public: vec![], threads: args.threads };
     let mut room = RoomConfig::default();
     room.max_participants = load.people as usize;
     room.path.start = 1000 * args.path;
@@ -100,8 +101,7 @@ pub fn measure(args: &Args, load: Load) -> Result<Row> {
                 password: remote.password.expose().into(),
                 fingerprint: remote.fingerprint.parse()?,
             };
-            let mut link =
-                Link::participant(Instant::now(), &certificate, &local, &end, &remote.addresses)?;
+            let mut link = Link::participant(Instant::now(), &certificate, &local, &end, &remote.addresses)?;
             let original = Rtx { ssrc: stream.ssrc, payload_type: payload_type(Kind::Camera) };
             let rtx = Rtx { ssrc: rtx_ssrc(stream.ssrc), payload_type: RTX_PAYLOAD_TYPE };
             if id == 0 {

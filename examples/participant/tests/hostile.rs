@@ -186,7 +186,7 @@ proptest! {
             match step {
                 Step::Event(event) => seat.handle_message(now, FromRelay::Event(event)),
                 Step::Answer(id, result) => seat.handle_message(now, FromRelay::Answer { id, result }),
-                Step::Packet(packet) => seat.handle_packet(now, Bytes::from(packet)),
+                Step::Packet(packet) => seat.handle_packet(now, now, Bytes::from(packet)),
                 Step::Link(up) => seat.handle_link_state(now, up),
                 Step::Lost => {
                     seat.handle_disconnected(now, "lost");

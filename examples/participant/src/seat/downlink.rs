@@ -174,8 +174,8 @@ impl Downlink {
         }
     }
 
-    /// Takes a packet as it came. Returns the number of the stream that it is of.
-    pub fn handle_packet(&mut self, now: Time, packet: Bytes) -> Option<u32> {
+    /// Takes a packet as it came, and when it did. Returns the number of the stream that it is of.
+    pub fn handle_packet(&mut self, now: Time, arrived: Time, packet: Bytes) -> Option<u32> {
         if is_rtcp(&packet) {
             for feed in self.feeds.values_mut() {
                 if let Receiver::Video(receiver) = &mut feed.receiver {
@@ -184,7 +184,7 @@ impl Downlink {
             }
             return None;
         }
-        self.path.handle_packet(now, &packet);
+        self.path.handle_packet(arrived, &packet);
         let ssrc = RtpPacket::read(&packet).ok()?.header.ssrc;
         let (stream, feed) = self.feeds.iter_mut().find(|(_, feed)| feed.stream.ssrc == ssrc)?;
         feed.account.handle_packet(now, packet.len());

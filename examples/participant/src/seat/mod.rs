@@ -284,12 +284,13 @@ impl Seat {
         }
     }
 
-    /// Takes an RTP or RTCP packet of the link.
-    pub fn handle_packet(&mut self, now: Time, packet: Bytes) {
+    /// Takes an RTP or RTCP packet of the link, and when it arrived: a picture that is coded may have held it up since, which
+    /// the estimate of the path must not see.
+    pub fn handle_packet(&mut self, now: Time, arrived: Time, packet: Bytes) {
         if is_rtcp(&packet) {
             self.uplink.handle_feedback(now, &packet);
         }
-        self.downlink.handle_packet(now, packet);
+        self.downlink.handle_packet(now, arrived, packet);
     }
 
     /// A temporal unit was decoded and shown: the layers and size of its picture, and how long it took, if that was measured.

@@ -189,9 +189,9 @@ impl Participant {
                 self.seat.handle_disconnected(time, &why);
                 self.streams_changed = true;
             }
-            Input::Datagram(from, datagram) => {
+            Input::Datagram(from, datagram, arrived) => {
                 if let Some(packet) = self.wire.arrive(now, from, datagram) {
-                    self.packet(time, packet)?;
+                    self.packet(time, self.time(arrived), packet)?;
                 }
             }
             Input::Picture(place, picture, busy) => {
@@ -223,11 +223,11 @@ impl Participant {
         Ok(())
     }
 
-    fn packet(&mut self, now: Time, packet: Bytes) -> Result<()> {
+    fn packet(&mut self, now: Time, arrived: Time, packet: Bytes) -> Result<()> {
         if let Some(packets) = &mut self.packets {
-            packets.write(now.since_start(), 0, &packet)?;
+            packets.write(arrived.since_start(), 0, &packet)?;
         }
-        self.seat.handle_packet(now, packet);
+        self.seat.handle_packet(now, arrived, packet);
         Ok(())
     }
 
@@ -237,7 +237,7 @@ impl Participant {
             let now = Instant::now();
             let time = self.time(now);
             while let Some(packet) = self.wire.next_packet(now) {
-                self.packet(time, packet)?;
+                self.packet(time, time, packet)?;
             }
             let (event, wire_wakes) = self.wire.poll(now);
             match event {

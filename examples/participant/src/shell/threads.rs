@@ -4,7 +4,7 @@ use std::io::BufRead;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use crossbeam_channel::{Sender, TrySendError};
@@ -24,7 +24,7 @@ pub enum Input {
     /// Of the WebSocket.
     Relay(FromSocket),
     /// Of the link.
-    Datagram(SocketAddr, Bytes),
+    Datagram(SocketAddr, Bytes, Instant),
     /// Of a source's place, and whether the last one is still being coded.
     Picture(usize, Box<Picture>, Arc<AtomicBool>),
     /// A frame of sound with its timestamp.
@@ -112,7 +112,9 @@ fn receive(udp: &UdpSocket, sender: &Sender<Input>) {
             Ok((size, from)) => {
                 let from = SocketAddr::new(from.ip().to_canonical(), from.port());
                 let datagram = Bytes::copy_from_slice(&buffer[..size]);
-                if let Err(TrySendError::Disconnected(_)) = sender.try_send(Input::Datagram(from, datagram)) {
+                if let Err(TrySendError::Disconnected(_)) =
+                    sender.try_send(Input::Datagram(from, datagram, Instant::now()))
+                {
                     return;
                 }
             }

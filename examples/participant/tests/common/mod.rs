@@ -237,7 +237,7 @@ impl World {
             Event::Down(to, packet) => {
                 let guest = &mut self.guests[to];
                 guest.captured.push((now, packet.clone()));
-                guest.seat.handle_packet(now, packet);
+                guest.seat.handle_packet(now, now, packet);
                 guest.wake = Some(now);
             }
             Event::Capture(place) => self.capture(place),
