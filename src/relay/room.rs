@@ -437,9 +437,11 @@ impl Room {
             match message {
                 RtcpMessage::Nack { media_ssrc, lost, .. } => {
                     let Some((place, slot)) = self.watched(at, media_ssrc) else { continue };
-                    let (Some(participant), Some(stream)) =
-                        (&mut self.participants[at], &self.streams[place])
-                    else {
+                    // What came while a stream was muted is not handed out on request either.
+                    let (Some(participant), Some(stream)) = (
+                        &mut self.participants[at],
+                        self.streams[place].as_ref().filter(|stream| !stream.muted),
+                    ) else {
                         continue;
                     };
                     let downlink = &mut participant.receiver.downlink;

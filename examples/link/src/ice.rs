@@ -159,11 +159,14 @@ impl Responder {
         if message.ice_controlled().is_some() {
             return self.answer(from, StunMessage::binding_role_conflict_reply(message.trans_id()));
         }
-        self.last_check = Some(now);
         let priority = message.prio().unwrap_or_default();
         self.record(Path { address: from, priority, checked: now });
         if message.use_candidate() {
             self.nominate(now, from, priority);
+        }
+        // Consent is that of where packets go: nobody else can give it.
+        if self.address() == Some(from) {
+            self.last_check = Some(now);
         }
         self.answer(from, StunMessage::binding_reply(message.trans_id(), from))
     }

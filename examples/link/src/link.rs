@@ -352,7 +352,7 @@ impl Link {
         self.streams.expect_rtx(ssrc, original)
     }
 
-    /// Drops what comes under an SSRC from now on. If it is expected again, packets that were there stay refused.
+    /// Drops what comes under an SSRC from now on, and sends nothing of it again. If it is expected again, packets that were there stay refused.
     pub fn forget_ssrc(&mut self, ssrc: u32) {
         self.streams.forget(ssrc);
     }

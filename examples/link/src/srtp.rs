@@ -50,6 +50,7 @@ impl Streams {
     }
 
     pub fn forget(&mut self, ssrc: u32) {
+        self.rtx.remove(&ssrc);
         if let Some(expected) = self.expected.get_mut(&ssrc) {
             *expected = None;
         }

@@ -12,7 +12,7 @@ use crate::store::{Credentials, Hash, State};
 const MAX_MEETINGS: u64 = 500;
 
 /// Whoever has an IPv6 address has 2^64 of them.
-fn network(remote: IpAddr) -> IpAddr {
+pub(crate) fn network(remote: IpAddr) -> IpAddr {
     match remote.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
@@ -31,7 +31,8 @@ impl Desk {
         let state = self.connections.get_mut(&connection).ok_or(Refusal::NotNow)?;
         if self.logins.len() >= self.config.verifications
             || !self.address_logins.take(network(state.remote), now.at)
-            || !self.account_logins.take(name.as_str(), now.at)
+            || !self.account_logins.take((name.as_str(), network(state.remote)), now.at)
+            || !self.all_account_logins.take(name.as_str(), now.at)
         {
             return Err(Refusal::TooMany.into());
         }
@@ -56,8 +57,9 @@ impl Desk {
         if !self.store.add_session(hash, account, now.unix.saturating_add(expires_in))? {
             return Err(Refusal::WrongCredentials.into());
         }
-        self.account_logins.give_back(login.name.as_str());
+        self.all_account_logins.give_back(login.name.as_str());
         if let Some(state) = self.connections.get_mut(&login.connection) {
+            self.account_logins.give_back((login.name.as_str(), network(state.remote)));
             state.session = Some(hash);
         }
         Ok(Some(Answer::Session(Session { token, expires_in })))

@@ -7,6 +7,9 @@ use super::meeting::{Meeting, Participant, group_index};
 use super::{ConnectionId, DONE, Desk, Failure, Handled, Now, numbers};
 use crate::store::{CommitRecord, LogBounds, State};
 
+/// The longest proposal, in bytes. One to leave has some 300.
+const MAX_PROPOSAL: usize = 2048;
+
 /// A commit, as it was brought.
 pub(super) struct Commit {
     pub group: Group,
@@ -83,6 +86,13 @@ impl Desk {
         let (meeting, number) = self.place(connection)?;
         check_epoch(meeting, group, epoch)?;
         check_membership(meeting, number, group)?;
+        if message.0.len() > MAX_PROPOSAL {
+            return Err(Refusal::Malformed.into());
+        }
+        // To leave is proposed once. All that members bring is kept, and goes to everybody.
+        if !meeting.proposed.insert((number, group)) {
+            return Err(Refusal::TooMany.into());
+        }
         let record = Record {
             group,
             number,
@@ -134,6 +144,7 @@ impl Desk {
         let group = group_index(record.group);
         if record.is_commit {
             meeting.epochs[group] += 1;
+            meeting.proposed.retain(|(_, of)| *of != record.group);
         }
         for removed in record.removed {
             if let Some(participant) = meeting.participants.get_mut(removed) {

@@ -5,11 +5,15 @@ use layercast_meeting::{
     Secret, Text,
 };
 
-use super::meeting::{KeyPackages, Meeting, Participant};
+use super::limits::Bucket;
+use super::meeting::{KNOCKS, KeyPackages, Meeting, Participant, STREAMS};
 use super::{ConnectionId, DONE, Desk, DeskOutput, Failure, Handled, Now};
 use crate::media_api::{MediaCommand, MeetingKey};
 use crate::secrets;
 use crate::store::{AccountId, Hash, HistoryRule, NewParticipant, State, StoreError, StoredMessage};
+
+/// The longest key package, in bytes. One of layercast has some 400.
+const MAX_KEY_PACKAGE: usize = 4096;
 
 /// Who knocks, once the credential is believed.
 enum Who {
@@ -39,6 +43,10 @@ impl Desk {
             Credential::Account => Some(self.credentials(now, connection)?),
             Credential::Invitation(_) | Credential::Return(_) => None,
         };
+        let packages = keys.iter().flat_map(|keys| [Some(&keys.meeting), keys.insiders.as_ref()]).flatten();
+        if packages.into_iter().any(|package| package.0.len() > MAX_KEY_PACKAGE) {
+            return Err(Refusal::Malformed.into());
+        }
         let key = self.load(now, id.0.as_str())?.ok_or(Refusal::NoMeeting)?;
         let meeting = self.meetings.get(&key).ok_or(Refusal::NoMeeting)?;
         let who = match (credential, session) {
@@ -124,6 +132,8 @@ impl Desk {
             connection: Some(connection),
             absent_since: now.at,
             in_media: false,
+            knocks: Bucket::new(KNOCKS),
+            streams: Bucket::new(STREAMS),
         };
         meeting.participants.insert(number, participant);
         self.arrive(now, connection, key, number, token, 0)
@@ -140,11 +150,16 @@ impl Desk {
         keys: Option<KeyPackages>,
         seen: u64,
     ) -> Handled {
-        let meeting = self.meetings.get(&key).ok_or(Refusal::NoMeeting)?;
-        let participant = meeting.participants.get(&number).ok_or(Refusal::NoParticipant)?;
+        let meeting = self.meetings.get_mut(&key).ok_or(Refusal::NoMeeting)?;
+        let participant = meeting.participants.get_mut(&number).ok_or(Refusal::NoParticipant)?;
         if participant.state == State::Removed {
             return Err(Refusal::Removed.into());
         }
+        if !participant.knocks.take(KNOCKS, now.at) {
+            return Err(Refusal::TooMany.into());
+        }
+        let meeting = self.meetings.get(&key).ok_or(Refusal::NoMeeting)?;
+        let participant = meeting.participants.get(&number).ok_or(Refusal::NoParticipant)?;
         let is_organizer = meeting.role(participant) == Role::Organizer;
         let keeps_group = token.is_some() && keys.is_none();
         if keeps_group && !meeting.can_resume(participant, seen) {
@@ -255,9 +270,8 @@ impl Desk {
         }
         if joins_media {
             commands.push(MediaCommand::Join { meeting: key, participant: ParticipantId(number) });
-            let caps = meeting.caps().into_iter().filter(|((viewer, _), _)| *viewer == number);
-            commands
-                .extend(caps.map(|((viewer, stream), max)| meeting.cap_command(viewer, stream, Some(max))));
+            let caps = meeting.caps_of_viewer(number);
+            commands.extend(caps.map(|(stream, max)| meeting.cap_command(number, stream, Some(max))));
         }
 
         let is_organizer = meeting.organizer_number() == Some(number);
@@ -315,6 +329,7 @@ impl Desk {
         }
         self.store.lose_group(&meeting.id, organizer)?;
         meeting.epochs = [0; 2];
+        meeting.proposed.clear();
         meeting.log.clear();
         meeting.log_bytes = 0;
         for participant in meeting.participants.values_mut() {

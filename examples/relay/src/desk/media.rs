@@ -4,6 +4,7 @@ use layercast_meeting::{
     Answer, Bytes, Event, Kind, LinkDescription, ParticipantId, Published, Refusal, Stream,
 };
 
+use super::meeting::STREAMS;
 use super::{ConnectionId, DONE, Desk, Handled, Now, Pending};
 use crate::media_api::{LinkReply, MAX_REPORT, MediaCommand, MediaEvent, MeetingKey};
 
@@ -45,6 +46,7 @@ impl Desk {
 
     pub(super) fn publish(
         &mut self,
+        now: Now,
         connection: ConnectionId,
         kind: Kind,
         member: u32,
@@ -58,6 +60,15 @@ impl Desk {
         if meeting.streams.values().filter(|stream| stream.participant.0 == number).count() >= MAX_STREAMS {
             return Err(Refusal::TooMany.into());
         }
+        // One who names another's index in the group would be taken for the other by those who believe it.
+        let lies = |stream: &Stream| (stream.participant.0 == number) != (stream.member == member);
+        if meeting.streams.values().any(lies) {
+            return Err(Refusal::NotAllowed.into());
+        }
+        let participant = meeting.participants.get_mut(&number).ok_or(Refusal::NotNow)?;
+        if !participant.streams.take(STREAMS, now.at) {
+            return Err(Refusal::TooMany.into());
+        }
         let number_of_stream = meeting.last_stream.checked_add(1).ok_or(Refusal::TooMany)?;
         let ssrc = number_of_stream.checked_mul(2).and_then(|n| n.checked_add(FIRST_SSRC));
         let ssrc = ssrc.ok_or(Refusal::TooMany)?;
@@ -66,8 +77,9 @@ impl Desk {
         let stream = Stream { participant, stream: number_of_stream, ssrc, kind, member, track };
         meeting.streams.insert(number_of_stream, stream);
         let key = meeting.key;
-        let caps = meeting.caps().into_iter().filter(|((_, stream), _)| *stream == number_of_stream);
-        let caps: Vec<_> = caps.map(|((viewer, s), max)| meeting.cap_command(viewer, s, Some(max))).collect();
+        let caps = meeting.caps_of_stream(&stream);
+        let caps: Vec<_> =
+            caps.map(|(viewer, max)| meeting.cap_command(viewer, number_of_stream, Some(max))).collect();
         let to = meeting.present_but(Some(number));
         self.media(MediaCommand::Publish { meeting: key, participant, stream: number_of_stream, ssrc, kind });
         caps.into_iter().for_each(|command| self.media(command));

@@ -1,12 +1,13 @@
 //! A meeting in memory.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use layercast_meeting::{
     Arrival, Asked, Audience, Bytes, Event, Group, Kind, ParticipantId, Rights, Role, Stream, Text,
 };
 
+use super::limits::{Bucket, Rate};
 use super::{ConnectionId, Now};
 use crate::media_api::{MediaCommand, MeetingKey};
 use crate::store::{AccountId, Hash, MeetingRecord, State};
@@ -35,7 +36,16 @@ pub(super) struct Participant {
     pub absent_since: Duration,
     /// The media side knows it.
     pub in_media: bool,
+    /// How often it may knock, and publish a stream. They are its own and not its connection's, so that a new connection
+    /// does not fill them.
+    pub knocks: Bucket,
+    pub streams: Bucket,
 }
+
+/// A knock may bring the organizer two key packages, and bring all messages of MLS back.
+pub(super) const KNOCKS: Rate = Rate { burst: 20.0, per_second: 0.5 };
+/// A stream takes two of the SSRCs that the links of all others have in their lives.
+pub(super) const STREAMS: Rate = Rate { burst: 24.0, per_second: 0.5 };
 
 impl Participant {
     pub fn is_present(&self) -> bool {
@@ -57,6 +67,8 @@ pub(super) struct Meeting {
     pub id: String,
     pub title: Text,
     pub organizer: AccountId,
+    /// Who has proposed something in the epochs that are.
+    pub proposed: BTreeSet<(u32, Group)>,
     pub locked: bool,
     pub has_started: bool,
     /// The media side knows it.
@@ -97,6 +109,8 @@ impl Meeting {
                 connection: None,
                 absent_since: now.at,
                 in_media: false,
+                knocks: Bucket::new(KNOCKS),
+                streams: Bucket::new(STREAMS),
             };
             (entry.participant, participant)
         });
@@ -105,6 +119,7 @@ impl Meeting {
             id,
             title: Text::new(&record.title)?,
             organizer: record.organizer,
+            proposed: BTreeSet::new(),
             locked: record.locked,
             has_started: record.has_started,
             in_media: false,
@@ -196,18 +211,33 @@ impl Meeting {
     /// The highest spatial layer of a camera that somebody may get.
     pub fn cap(&self, owner: u32, viewer: u32) -> Option<u8> {
         let viewer = self.participants.get(&viewer).filter(|_| viewer != owner)?;
-        let counts =
-            |(of, audience): &(u32, Audience)| (*of == 0 || *of == owner) && viewer.is_among(*audience);
-        self.limits.iter().filter(|(limit, _)| counts(limit)).map(|(_, max)| *max).min()
+        let audiences = [Audience::Guests, Audience::Outsiders, Audience::All].into_iter();
+        let of_both = audiences
+            .filter(|audience| viewer.is_among(*audience))
+            .flat_map(|audience| [(0, audience), (owner, audience)]);
+        of_both.filter_map(|limit| self.limits.get(&limit)).min().copied()
     }
 
-    /// All limits that hold, by viewer and stream.
-    pub fn caps(&self) -> BTreeMap<(u32, u32), u8> {
+    /// The limits that hold of one stream, by viewer.
+    pub fn caps_of_stream(&self, stream: &Stream) -> impl Iterator<Item = (u32, u8)> {
+        let owner = (stream.kind == Kind::Camera).then_some(stream.participant.0);
+        let viewers = self.participants.iter().filter(|(_, p)| p.in_media).map(|(number, _)| *number);
+        viewers.filter_map(move |viewer| Some((viewer, self.cap(owner?, viewer)?)))
+    }
+
+    /// The limits that hold of what one viewer sees, by stream.
+    pub fn caps_of_viewer(&self, viewer: u32) -> impl Iterator<Item = (u32, u8)> {
         let cameras = self.streams.values().filter(|stream| stream.kind == Kind::Camera);
-        let viewers = || self.participants.iter().filter(|(_, p)| p.in_media).map(|(number, _)| *number);
-        cameras
-            .flat_map(|stream| viewers().map(move |viewer| (viewer, stream)))
-            .filter_map(|(viewer, s)| Some(((viewer, s.stream), self.cap(s.participant.0, viewer)?)))
+        cameras.filter_map(move |stream| Some((stream.stream, self.cap(stream.participant.0, viewer)?)))
+    }
+
+    /// The limits that hold of the cameras of one owner, or of all if it is 0: by viewer and stream.
+    pub fn caps_of_owner(&self, owner: u32) -> BTreeMap<(u32, u32), u8> {
+        let streams = self.streams.values().filter(|stream| owner == 0 || stream.participant.0 == owner);
+        streams
+            .flat_map(|stream| {
+                self.caps_of_stream(stream).map(|(viewer, max)| ((viewer, stream.stream), max))
+            })
             .collect()
     }
 

@@ -41,6 +41,7 @@ use layercast_meeting::{
     Answer, Event, FromRelay, Numbered, ParticipantId, Refusal, Request, Role, Secret, Text,
 };
 
+pub(crate) use account::network;
 pub use audit::AuditEvent;
 use limits::{Bucket, Buckets, Rate};
 use meeting::{Meeting, Participant};
@@ -149,8 +150,10 @@ const REQUESTS: Rate = Rate { burst: 500.0, per_second: 50.0 };
 const PATIENCE: u32 = 200;
 /// Requests that wait for the answer to an earlier one. A connection with more is closed.
 const BACKLOG: usize = 64;
-/// Logins of an account, right ones apart, and of an address.
+/// Logins of an account from one network, of an account, right ones apart, and of an address. One who guesses from one network
+/// keeps nobody else out.
 const ACCOUNT_LOGINS: Rate = Rate { burst: 10.0, per_second: 0.1 };
+const ALL_ACCOUNT_LOGINS: Rate = Rate { burst: 100.0, per_second: 1.0 };
 const ADDRESS_LOGINS: Rate = Rate { burst: 30.0, per_second: 0.5 };
 /// Refusals that are logged.
 const LOGGED: Rate = Rate { burst: 1000.0, per_second: 100.0 };
@@ -230,6 +233,7 @@ pub struct Desk {
     links: BTreeMap<LinkReply, ConnectionId>,
     last_link: u64,
     account_logins: Buckets,
+    all_account_logins: Buckets,
     address_logins: Buckets,
     logged: Bucket,
     unlogged: u64,
@@ -258,6 +262,7 @@ impl Desk {
             links: BTreeMap::new(),
             last_link: 0,
             account_logins: Buckets::new(ACCOUNT_LOGINS),
+            all_account_logins: Buckets::new(ALL_ACCOUNT_LOGINS),
             address_logins: Buckets::new(ADDRESS_LOGINS),
             logged: Bucket::new(LOGGED),
             unlogged: 0,
@@ -401,7 +406,7 @@ impl Desk {
             }
             Request::Propose { group, epoch, message } => self.propose(connection, group, epoch, message),
             Request::Link(description) => self.link(now, connection, id, description),
-            Request::Publish { kind, member, track } => self.publish(connection, kind, member, track),
+            Request::Publish { kind, member, track } => self.publish(now, connection, kind, member, track),
             Request::Unpublish { stream } => self.unpublish(connection, stream),
             Request::Report { report } => self.report(connection, report),
             _ => Err(Refusal::Malformed.into()),

@@ -144,12 +144,12 @@ impl Desk {
         let id = meeting.id.clone();
         self.store.set_limit(&id, owner, audience, max_spatial_id)?;
         let (meeting, _) = self.place(connection)?;
-        let before = meeting.caps();
+        let before = meeting.caps_of_owner(owner);
         match max_spatial_id {
             Some(max) => meeting.limits.insert((owner, audience), max),
             None => meeting.limits.remove(&(owner, audience)),
         };
-        let after = meeting.caps();
+        let after = meeting.caps_of_owner(owner);
         let cap =
             |&(viewer, stream): &(u32, u32), max| DeskOutput::Media(meeting.cap_command(viewer, stream, max));
         let lifted = before.keys().filter(|place| !after.contains_key(place)).map(|place| cap(place, None));

@@ -9,7 +9,9 @@ use layercast::Time;
 use layercast::relay::{ParticipantId as SeatId, Room, RoomConfig, RoomOutput, StreamConfig, StreamKind};
 use layercast::rtp::rtcp;
 use layercast::select::{Cap, ReceiverReport, StreamId};
-use layercast_link::{Certificate, Description, Link, Media, Output as LinkOutput, Rtx, ufrag_of};
+use layercast_link::{
+    Certificate, Description, Link, Media, Output as LinkOutput, ProtectError, Rtx, ufrag_of,
+};
 use layercast_meeting::wire::{
     FEEDBACK_SSRC, PADDING_SSRC, RELAY_SSRC, RTX_PAYLOAD_TYPE, payload_type, rtx_ssrc,
 };
@@ -109,8 +111,8 @@ impl Seat {
         }
     }
 
-    fn remove_stream(&mut self, own: SeatId, stream: Stream) {
-        if let Some(link) = self.link.as_mut().filter(|_| stream.owner == own) {
+    fn remove_stream(&mut self, stream: Stream) {
+        if let Some(link) = &mut self.link {
             link.forget_ssrc(stream.ssrc);
             link.forget_ssrc(stream.rtx().ssrc);
         }
@@ -149,9 +151,7 @@ impl Hall {
         self.room.unpublish(now, StreamId(id));
         let Some(at) = self.streams.iter().position(|stream| stream.id == id) else { return };
         let stream = self.streams.swap_remove(at);
-        if let Some(seat) = self.seats.get_mut(&stream.owner) {
-            seat.remove_stream(stream.owner, stream);
-        }
+        self.seats.values_mut().for_each(|seat| seat.remove_stream(stream));
     }
 }
 
@@ -320,15 +320,23 @@ impl Switchboard {
     /// Forgets a participant and its link.
     fn unseat(&mut self, at: usize, id: SeatId) {
         let Some(hall) = &mut self.halls[at] else { return };
-        hall.streams.retain(|stream| stream.owner != id);
-        if let Some(seat) = hall.seats.remove(&id) {
-            self.unlink(&seat);
+        let seat = hall.seats.remove(&id);
+        for stream in hall.streams.extract_if(.., |stream| stream.owner == id) {
+            hall.seats.values_mut().for_each(|seat| seat.remove_stream(stream));
+        }
+        if let Some(seat) = seat {
+            self.unlink((at, id), &seat);
         }
     }
 
-    fn unlink(&mut self, seat: &Seat) {
+    fn unlink(&mut self, place: Place, seat: &Seat) {
         self.ufrags.remove(&seat.ufrag);
-        if let Some(address) = seat.address {
+        self.release(place, seat.address);
+    }
+
+    /// Gives an address up, unless it is somebody else's by now.
+    fn release(&mut self, place: Place, address: Option<SocketAddr>) {
+        if let Some(address) = address.filter(|address| self.peers.get(address) == Some(&place)) {
             self.peers.remove(&address);
             self.outputs.push_back(Output::Release(address));
         }
@@ -360,7 +368,7 @@ impl Switchboard {
         self.ufrags.insert(seat.ufrag.clone(), (at, id));
         let before = self.halls[at].as_mut()?.seats.insert(id, seat);
         if let Some(before) = before {
-            self.unlink(&before);
+            self.unlink((at, id), &before);
         }
         self.serve_link(now, (at, id));
         Some(local)
@@ -417,7 +425,8 @@ impl Switchboard {
                     break;
                 }
                 LinkOutput::Timeout(wake) => {
-                    if seat.wake != Some(wake) {
+                    // An earlier timer finds out by itself that there is more time: so each link has few, whatever comes.
+                    if seat.wake.is_none_or(|before| wake < before) {
                         self.link_timers.push(Reverse((wake, at, id)));
                         seat.wake = Some(wake);
                     }
@@ -427,16 +436,14 @@ impl Switchboard {
             }
         }
         let address = link.address().filter(|_| !fails);
-        if address != seat.address {
-            let before = std::mem::replace(&mut seat.address, address);
-            if let Some(before) = before.filter(|before| self.peers.get(before) == Some(&place)) {
-                self.peers.remove(&before);
-                self.outputs.push_back(Output::Release(before));
-            }
-            if let Some(address) = address {
-                self.peers.insert(address, place);
-                self.outputs.push_back(Output::Claim(address));
-            }
+        let before = std::mem::replace(&mut seat.address, address);
+        if before != address {
+            self.release(place, before);
+        }
+        // Whoever last proved to be at an address has it: by a router it may have been somebody else's before.
+        if let Some(address) = address.filter(|address| self.peers.get(address) != Some(&place)) {
+            self.peers.insert(address, place);
+            self.outputs.push_back(Output::Claim(address));
         }
         if fails {
             let seat = self.halls[at].as_mut().and_then(|hall| hall.seats.get_mut(&id));
@@ -518,8 +525,19 @@ impl Switchboard {
                     } else {
                         link.protect_rtp(&self.packet)
                     };
-                    // A link that is not connected yet loses what is sent, as any path may.
-                    let Ok(datagram) = protected else { continue };
+                    let datagram = match protected {
+                        Ok(datagram) => datagram,
+                        Err(ProtectError::TooManySsrcs(_)) => {
+                            // The participant makes another, which has room again.
+                            link.close(now);
+                            let wake = now;
+                            seat.wake = Some(wake);
+                            self.link_timers.push(Reverse((wake, at, to)));
+                            continue;
+                        }
+                        // A link that is not connected yet loses what is sent, as any path may.
+                        Err(_) => continue,
+                    };
                     out.extend_from_slice(&datagram);
                     let length = datagram.len();
                     self.statistics.sent += 1;

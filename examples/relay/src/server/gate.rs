@@ -17,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::metrics::Metrics;
+use crate::desk::network;
 
 /// Bounds of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,7 +163,7 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Gate {
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
         let gate = self.clone();
         Box::pin(async move {
-            let address = stream.peer_addr()?.ip().to_canonical();
+            let address = network(stream.peer_addr()?.ip());
             let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
             let (ticket, handshake, ended) = gate.enter(address).ok_or_else(refused)?;
             stream.set_nodelay(true)?;
