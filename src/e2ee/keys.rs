@@ -92,6 +92,10 @@ struct Held {
 }
 
 impl Held {
+    fn is_alive(&self, now: Time) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+
     /// Whether it is that of the group in an epoch.
     fn is_groups(&self, epoch: u64) -> bool {
         self.giver.is_none() && self.grant.scope == Scope::Group && self.grant.epoch == epoch
@@ -211,6 +215,13 @@ impl KeyRing {
         upper.include(&self.agreement, key_id).then_some(upper)
     }
 
+    /// Whether a key id is for a layer above its sender's cap in an epoch whose insiders we are not among: its key does not
+    /// come any more.
+    pub(crate) fn is_for_insiders(&self, now: Time, key_id: u64) -> bool {
+        let held = self.find(key_id).find(|held| held.is_alive(now));
+        held.and_then(|held| self.upper(held, key_id)).is_some_and(|upper| !upper.has_key())
+    }
+
     /// The grants that include a key id: those that the app trusts first, the widest first.
     fn find(&self, key_id: u64) -> impl Iterator<Item = &Held> {
         let rank = |held: &Held| match held.grant.scope {
@@ -234,8 +245,7 @@ impl KeyRing {
 
 impl KeySource for KeyRing {
     fn epoch(&self, now: Time, key_id: u64) -> Option<u64> {
-        let alive = |held: &&Held| held.until.is_none_or(|until| now < until);
-        let held = self.find(key_id).find(alive)?;
+        let held = self.find(key_id).find(|held| held.is_alive(now))?;
         self.upper(held, key_id).is_none_or(UpperLayers::has_key).then_some(held.grant.epoch)
     }
 

@@ -99,9 +99,10 @@ impl HeldFrames {
     }
 }
 
-/// Whether the key of an SFrame is there. Bytes that are no SFrame need none.
+/// Whether the key of an SFrame is there, or will not come. Bytes that are no SFrame need none.
 pub(super) fn is_known(now: Time, keys: &KeyRing, sframe: &[u8]) -> bool {
-    Header::read(sframe).is_none_or(|header| keys.epoch(now, header.key_id).is_some())
+    let is_known = |key_id| keys.epoch(now, key_id).is_some() || keys.is_for_insiders(now, key_id);
+    Header::read(sframe).is_none_or(|header| is_known(header.key_id))
 }
 
 #[cfg(test)]

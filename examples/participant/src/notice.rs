@@ -20,6 +20,8 @@ pub enum Notice {
     Epoch { epoch: u64, members: usize },
     /// A member is new in the group.
     Newcomer { name: String, fingerprint: String },
+    /// A member is among those who open all layers, from the next epoch on.
+    Insider { name: String, own: bool },
     /// A member is not in the group any more.
     Gone { name: String },
     /// The group has another organizer.
@@ -40,6 +42,8 @@ pub enum Notice {
     Locked { locked: bool },
     /// The layers of cameras were limited.
     CameraLimited { who: String, audience: String, layer: Option<u8> },
+    /// Of a limit that was asked for: whether keys keep more from guests, or the relay alone enforces it.
+    Enforced { by_keys: bool, keys: Option<u8> },
     /// A stream began.
     Published { stream: u32, who: String, kind: String, ssrc: u32 },
     /// A stream of one's own began.
@@ -103,6 +107,13 @@ impl fmt::Display for Notice {
             Self::Newcomer { name, fingerprint } => {
                 write!(f, "{name} is new in the group. Fingerprint: {fingerprint}")
             }
+            Self::Insider { own: true, .. } => write!(f, "you have keys of all layers of all cameras"),
+            Self::Insider { name, .. } => {
+                write!(
+                    f,
+                    "{name} is neither a guest nor from outside, and has keys of all layers of all cameras"
+                )
+            }
             Self::Gone { name } => write!(f, "{name} is no longer in the group, and gets no key from now on"),
             Self::Organizer { own: true, .. } => write!(f, "you are the organizer"),
             Self::Organizer { name, .. } => write!(f, "{name} is the organizer"),
@@ -124,6 +135,13 @@ impl fmt::Display for Notice {
             }
             Self::CameraLimited { who, audience, layer: None } => {
                 write!(f, "{who} lifts the limit of cameras for {audience}")
+            }
+            Self::Enforced { by_keys, keys } => {
+                let who = if *by_keys { "keys are stricter" } else { "the relay enforces this; keys do not" };
+                match keys {
+                    Some(layer) => write!(f, "{who}: guests have keys of your camera up to layer {layer}"),
+                    None => write!(f, "{who}: guests have keys of all layers"),
+                }
             }
             Self::Published { stream, who, kind, .. } => write!(f, "{who} sends stream {stream}: {kind}"),
             Self::Sending { stream, kind, .. } => write!(f, "sending stream {stream}: {kind}"),

@@ -24,6 +24,7 @@ fn seat() -> Seat {
         identity: None,
         camera: Some(camera),
         screen: None,
+        guest_limit: Some(0),
         audio: true,
         window: Size::new(64, 36),
         cpu_budget: None,
@@ -59,14 +60,14 @@ fn group() -> impl Strategy<Value = Group> {
 fn event() -> impl Strategy<Value = Event> {
     let stream = (participant(), 0..6_u32, 0..6_u32, kind(), 0..4_u32, any::<u16>());
     prop_oneof![
-        (participant(), role(), bytes(), any::<[bool; 2]>()).prop_map(
-            |(participant, role, key_package, [outsider, known])| {
+        (participant(), role(), bytes(), proptest::option::of(bytes()), any::<[bool; 2]>()).prop_map(
+            |(participant, role, key_package, insiders_key_package, [outsider, known])| {
                 Event::Waiting(Asked {
                     participant,
                     role,
                     name: text(),
                     key_package,
-                    insiders_key_package: None,
+                    insiders_key_package,
                     outsider,
                     known,
                 })
@@ -153,7 +154,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Lost),
         2 => Just(Step::Picture),
         2 => any::<u16>().prop_map(Step::Wait),
-        2 => prop::sample::select(vec!["mute", "unmute", "who", "code", "admit 1", "remove 1", "hand-over 2", "window 0x0"])
+        2 => prop::sample::select(vec!["mute", "unmute", "who", "code", "admit 1", "remove 1", "hand-over 2", "window 0x0", "limit all 0"])
             .prop_map(Step::Command),
     ]
 }

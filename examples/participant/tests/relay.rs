@@ -2,14 +2,9 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::{World, config};
-use layercast::e2ee::Header;
-use layercast::rtp::RtpPacket;
-use layercast::rtp::payload::sframe::PayloadHeader;
-use layercast::rtp::rtcp::is_rtcp;
+use common::{World, config, no_counter_comes_twice};
 use layercast_meeting::{Bytes, Event, ParticipantId};
 use layercast_participant::notice::Notice;
 
@@ -21,27 +16,6 @@ fn three() -> World {
     world.join(config("Cleo", "guest"));
     world.run(3000);
     world
-}
-
-/// No key seals two things under one counter, whoever sees all packets.
-fn no_counter_comes_twice(world: &World) {
-    let mut seen: BTreeMap<(u64, u64), Vec<u8>> = BTreeMap::new();
-    for (_, packet) in world.packets.iter().filter(|(_, packet)| !is_rtcp(packet)) {
-        let Ok(rtp) = RtpPacket::read(packet) else { continue };
-        let payload = match rtp.header.payload_type {
-            // A frame of sound is in one packet by itself, with the header of all SFrame payloads before it.
-            111 | 45 | 46 => rtp.payload,
-            _ => continue,
-        };
-        let Some((&first, sframe)) = payload.split_first() else { continue };
-        if !PayloadHeader::from_byte(first).start {
-            continue;
-        }
-        let header = Header::read(sframe).expect("an SFrame");
-        let before = seen.entry((header.key_id, header.counter)).or_insert_with(|| payload.to_vec());
-        assert_eq!(before[..], payload[..], "key id {:#x}, counter {}", header.key_id, header.counter);
-    }
-    assert!(seen.len() > 100);
 }
 
 #[test]

@@ -125,6 +125,15 @@ fn guests_open_up_to_the_cap() {
         }
         assert!(is_base_only(greta.opens(NOW, agreed, CAMERA, &camera)));
         assert_eq!(greta.opens(NOW, agreed, SCREEN, &screen), ALL);
+        // She need not wait for a key of it.
+        for (stream, spatial_id, withheld) in [(CAMERA, 0, false), (CAMERA, 1, true), (SCREEN, 1, false)] {
+            let context = Context::video(stream, spatial_id);
+            let key_id = agreed.layout.key_id(context, 0, greta.call.epoch()).unwrap();
+            assert_eq!(greta.ring.is_for_insiders(NOW, key_id), withheld);
+            assert!(!bob.ring.is_for_insiders(NOW, key_id));
+            let next = agreed.layout.key_id(context, 0, greta.call.epoch() + 1).unwrap();
+            assert!(!greta.ring.is_for_insiders(NOW, next), "a commit may bring it");
+        }
 
         // With all messages of both groups, she has no part in the insiders'.
         for message in &messages {

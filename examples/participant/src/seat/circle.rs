@@ -1,13 +1,18 @@
-//! The group of MLS as this participant sees it, and the commits on their way to the relay.
+//! The groups of MLS as this participant sees them, and the commits on their way to the relay.
+//!
+//! All are in the meeting's group. Those who are neither guests nor from outside are also in the group of the insiders, whose
+//! secret is part of the keys of the layers above a camera's limit. The organizer changes that group first, and then the
+//! meeting's: with the meeting's next epoch the change among the insiders takes effect.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use layercast::Time;
-use layercast::e2ee::mls::Identity;
-use layercast::e2ee::mls::{Breach, Change, Commit, Group, Login, Member, MlsError, Outcome, Processed};
-use layercast::e2ee::{Agreement, KeyRing, SenderKeys};
-use layercast_meeting::{Bytes, Group as Which, ParticipantId, Request};
+use layercast::e2ee::mls::{
+    Change, Commit, Fingerprint, Group, Identity, Login, Member, MlsError, Outcome, Processed,
+};
+use layercast::e2ee::{Agreement, GuestCap, KeyRing, SenderKeys};
+use layercast_meeting::{Asked, Bytes, Group as Which, ParticipantId, Request, Role};
 
 /// How long keys of an epoch hold after the next one has begun.
 const OVERLAP: Duration = Duration::from_secs(5);
@@ -27,6 +32,24 @@ pub enum Wish {
     Remove(ParticipantId, u32),
     /// To make a member the organizer.
     HandOver(ParticipantId, u32),
+    /// To begin an epoch.
+    Update,
+    /// To add somebody to the insiders by a key package, if it is of the same person as the one for the meeting's group.
+    AddInsider(ParticipantId, Vec<u8>, Vec<u8>),
+    /// To remove somebody from the insiders.
+    RemoveInsider(Option<ParticipantId>, Fingerprint),
+    /// To make somebody the organizer of the insiders.
+    HandOverInsiders(Fingerprint),
+}
+
+impl Wish {
+    /// The group that it is about.
+    pub fn group(&self) -> Which {
+        match self {
+            Self::Add(..) | Self::Remove(..) | Self::HandOver(..) | Self::Update => Which::Meeting,
+            Self::AddInsider(..) | Self::RemoveInsider(..) | Self::HandOverInsiders(..) => Which::Insiders,
+        }
+    }
 }
 
 /// What became of a message of MLS.
@@ -36,6 +59,8 @@ pub enum News {
     Nothing,
     /// A new epoch began.
     Epoch(Box<Change>),
+    /// The insiders changed, which takes effect with the next epoch.
+    Insiders(Box<Change>),
     /// We are no longer in the group.
     Removed,
     /// A member wants to leave.
@@ -49,13 +74,30 @@ struct Sent {
     commit: Commit,
 }
 
-/// The group, and what this participant wants of it.
+/// A commit that is ready for the relay.
+struct Staged {
+    commit: Commit,
+    added: Vec<ParticipantId>,
+    removed: Vec<ParticipantId>,
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+/// The groups, and what this participant wants of them.
 pub struct Circle {
     name: Vec<u8>,
     /// A key pair that outlives the meeting.
     identity: Option<Identity>,
+    /// What guests may open of our own streams.
+    caps: Vec<GuestCap>,
     login: Option<Login>,
+    insiders_login: Option<Login>,
     group: Option<Group>,
+    insiders: Option<Group>,
+    /// Whether we have the insiders' keys in this epoch.
+    is_insider: bool,
+    /// Whether somebody may be among the insiders who is not in the meeting's group.
+    has_strays: bool,
     keys: Option<SenderKeys>,
     wishes: VecDeque<Wish>,
     /// A commit that the relay has not answered.
@@ -65,13 +107,18 @@ pub struct Circle {
 }
 
 impl Circle {
-    /// Nobody's, as yet.
-    pub fn new(name: &str, identity: Option<Identity>) -> Self {
+    /// Nobody's, as yet. The caps are stated in the meeting's group, for as long as we are in it.
+    pub fn new(name: &str, identity: Option<Identity>, caps: Vec<GuestCap>) -> Self {
         Self {
             name: name.as_bytes().to_vec(),
             identity,
+            caps,
             login: None,
+            insiders_login: None,
             group: None,
+            insiders: None,
+            is_insider: false,
+            has_strays: false,
             keys: None,
             wishes: VecDeque::new(),
             sent: None,
@@ -84,35 +131,58 @@ impl Circle {
         self.group.as_ref()
     }
 
-    fn make_login(&self) -> Result<Login, MlsError> {
-        match &self.identity {
-            Some(identity) => Ok(Login::with_identity(&self.name, LIFETIME, identity)),
-            None => Login::new(&self.name, LIFETIME),
+    /// The group of the insiders, if we are in it.
+    pub fn insiders(&self) -> Option<&Group> {
+        self.insiders.as_ref()
+    }
+
+    /// Whether we open and seal all layers in this epoch, whatever their senders keep from guests.
+    pub fn is_insider(&self) -> bool {
+        self.is_insider
+    }
+
+    fn of_mut(&mut self, which: Which) -> Option<&mut Group> {
+        match which {
+            Which::Meeting => self.group.as_mut(),
+            Which::Insiders => self.insiders.as_mut(),
         }
     }
 
-    /// A key package, for whoever is to add us.
-    ///
-    /// # Errors
-    /// [`MlsError`].
-    pub fn key_package(&mut self) -> Result<Bytes, MlsError> {
-        let login = self.make_login()?;
-        let key_package = login.key_package()?;
-        self.login = Some(login);
-        Ok(Bytes(key_package))
+    /// One login for each group, with the same key pair: so all know that it is the same person.
+    fn make_logins(&self) -> Result<(Login, Login), Failure> {
+        let identity = match &self.identity {
+            Some(identity) => identity.clone(),
+            None => Identity::new()?,
+        };
+        let login = || Login::with_identity(&self.name, LIFETIME, &identity);
+        let meeting = if self.caps.is_empty() { login() } else { login().with_guest_caps(&self.caps)? };
+        Ok((meeting, login()))
     }
 
-    /// Makes the group, with us as its organizer.
+    /// Key packages for the meeting's group and that of the insiders, for whoever is to add us.
     ///
     /// # Errors
-    /// [`MlsError`].
-    pub fn begin(&mut self) -> Result<(), MlsError> {
-        let login = match self.login.take() {
-            Some(login) => login,
-            None => self.make_login()?,
+    /// [`MlsError`], or if the system has no random numbers.
+    pub fn key_packages(&mut self) -> Result<(Bytes, Bytes), Failure> {
+        let (meeting, insiders) = self.make_logins()?;
+        let key_packages = (Bytes(meeting.key_package()?), Bytes(insiders.key_package()?));
+        (self.login, self.insiders_login, self.insiders) = (Some(meeting), Some(insiders), None);
+        Ok(key_packages)
+    }
+
+    /// Makes both groups, with us as their organizer.
+    ///
+    /// # Errors
+    /// [`MlsError`], or if the system has no random numbers.
+    pub fn begin(&mut self) -> Result<(), Failure> {
+        let (meeting, insiders) = match (self.login.take(), self.insiders_login.take()) {
+            (Some(meeting), Some(insiders)) => (meeting, insiders),
+            _ => self.make_logins()?,
         };
         self.forget();
-        self.group = Some(login.create_as_organizer(Agreement::default())?);
+        self.insiders = Some(insiders.create_as_organizer(Agreement::default())?);
+        self.group = Some(meeting.create_as_organizer(Agreement::default())?);
+        self.take_insiders();
         Ok(())
     }
 
@@ -122,14 +192,43 @@ impl Circle {
     /// [`MlsError`].
     pub fn join(&mut self, welcome: &[u8]) -> Result<bool, MlsError> {
         let Some(login) = self.login.take() else { return Ok(false) };
-        self.forget();
+        self.forget_meeting();
         self.group = Some(login.join(Agreement::default(), welcome)?);
+        self.take_insiders();
         Ok(true)
     }
 
-    /// Drops the group.
+    /// Joins the insiders by a welcome, from the meeting's next epoch on. Nothing happens if we are among them, or have no
+    /// key package out.
+    ///
+    /// # Errors
+    /// [`MlsError`].
+    pub fn join_insiders(&mut self, welcome: &[u8]) -> Result<bool, MlsError> {
+        let Some(login) = self.insiders_login.take() else { return Ok(false) };
+        self.insiders = Some(login.join(Agreement::default(), welcome)?);
+        Ok(true)
+    }
+
+    /// Takes the insiders' secret for an epoch of the meeting's group that has just begun. A group of insiders that is not
+    /// the organizer's could be anybody's, such as a guest's.
+    fn take_insiders(&mut self) {
+        self.is_insider = false;
+        let (Some(group), Some(insiders)) = (&mut self.group, &self.insiders) else { return };
+        let organizer = |group: &Group| group.organizer().map(|organizer| organizer.fingerprint);
+        if organizer(group).is_some_and(|meetings| organizer(insiders) == Some(meetings)) {
+            self.is_insider = group.set_insiders(insiders).is_ok();
+        }
+    }
+
+    /// Drops both groups.
     pub fn forget(&mut self) {
+        self.insiders = None;
+        self.forget_meeting();
+    }
+
+    fn forget_meeting(&mut self) {
         (self.group, self.keys, self.sent, self.waits_until) = (None, None, None, None);
+        (self.is_insider, self.has_strays) = (false, false);
         self.wishes.clear();
     }
 
@@ -169,6 +268,11 @@ impl Circle {
         self.keys.as_mut().ok_or(MlsError::Unexpected)
     }
 
+    /// The highest layer of a video stream that we open, if there is a cap that we are not above.
+    pub fn cap(&self, member: u32, track: u16) -> Option<u8> {
+        self.group.as_ref()?.guest_cap(member, track).filter(|_| !self.is_insider)
+    }
+
     /// Notes what the group is to become.
     pub fn wish(&mut self, wish: Wish) {
         let sent = self.sent.as_ref().map(|sent| &sent.wish);
@@ -177,43 +281,140 @@ impl Circle {
         }
     }
 
+    /// Notes that somebody is to be in the group, and among the insiders unless it is a guest or from outside.
+    pub fn add(&mut self, asked: Asked) {
+        let is_insider = is_insider(&asked);
+        let Asked { participant, name, key_package: Bytes(key_package), insiders_key_package, .. } = asked;
+        if let Some(Bytes(insiders)) = insiders_key_package.filter(|_| is_insider) {
+            self.wish(Wish::AddInsider(participant, insiders, key_package.clone()));
+        }
+        self.wish(Wish::Add(participant, key_package, name.as_str().as_bytes().to_vec()));
+    }
+
+    /// Notes that a member is to be removed from both groups.
+    pub fn remove(&mut self, who: ParticipantId, member: u32) {
+        if let Some(insider) = self.insider_of(member) {
+            self.wish(Wish::RemoveInsider(Some(who), insider.fingerprint));
+        }
+        self.wish(Wish::Remove(who, member));
+    }
+
+    /// Notes that a member is to be the organizer of both groups. `false` if it is not in both.
+    pub fn hand_over(&mut self, who: ParticipantId, member: u32) -> bool {
+        let Some(insider) = self.insider_of(member) else { return false };
+        self.wish(Wish::HandOverInsiders(insider.fingerprint));
+        self.wish(Wish::HandOver(who, member));
+        true
+    }
+
+    /// A member of the meeting's group as it is among the insiders.
+    fn insider_of(&self, member: u32) -> Option<Member> {
+        let fingerprint = self.member(member)?.fingerprint;
+        self.insiders.as_ref()?.members().find(|insider| insider.fingerprint == fingerprint)
+    }
+
+    /// Who was to be added to both groups may have gone in between.
+    fn remove_strays(&mut self) {
+        if !self.wishes.is_empty() || !std::mem::take(&mut self.has_strays) {
+            return;
+        }
+        let (Some(group), Some(insiders)) = (&self.group, &self.insiders) else { return };
+        let members: BTreeSet<_> = group.members().map(|it| it.signature_key).collect();
+        let strays = insiders.members().filter(|it| !members.contains(&it.signature_key));
+        self.wishes.extend(strays.map(|it| Wish::RemoveInsider(None, it.fingerprint)));
+    }
+
     /// The next commit for the relay. `Err` says why a wish cannot be fulfilled; the next one may be.
     pub fn next_commit(&mut self, now: Time) -> Option<Result<Request, (Wish, String)>> {
-        if self.sent.is_some() || self.waits_until.is_some_and(|until| now < until) || !self.is_organizer() {
+        if self.sent.is_some()
+            || self.waits_until.is_some_and(|until| now < until)
+            || (self.wishes.is_empty() && !self.has_strays)
+            || !self.is_organizer()
+        {
             return None;
         }
         self.waits_until = None;
-        let wish = self.wishes.pop_front()?;
-        let group = self.group.as_mut()?;
-        let (staged, added, removed) = match &wish {
-            Wish::Add(who, key_package, _) => (group.add(&[key_package]), vec![*who], vec![]),
-            Wish::Remove(who, member) => (group.remove(&[*member]), vec![], vec![*who]),
-            Wish::HandOver(_, member) => (group.hand_over(*member), vec![], vec![]),
+        self.remove_strays();
+        while let Some(wish) = self.wishes.pop_front() {
+            let Staged { commit, added, removed } = match self.stage(&wish) {
+                Ok(Some(staged)) => staged,
+                Ok(None) => continue,
+                Err(why) => return Some(Err((wish, why))),
+            };
+            let group = wish.group();
+            let request = Request::Commit {
+                group,
+                epoch: self.of_mut(group)?.epoch(),
+                message: Bytes(commit.commit.clone()),
+                welcome: (!commit.welcome.is_empty()).then(|| Bytes(commit.welcome.clone())),
+                added,
+                removed,
+            };
+            self.sent = Some(Sent { wish, commit });
+            return Some(Ok(request));
+        }
+        None
+    }
+
+    /// The commit that fulfils a wish. `None` if there is nothing to do.
+    fn stage(&mut self, wish: &Wish) -> Result<Option<Staged>, String> {
+        let Some(group) = &mut self.group else { return Ok(None) };
+        let staged = |commit, added: &[ParticipantId], removed: &[ParticipantId]| Staged {
+            commit,
+            added: added.to_vec(),
+            removed: removed.to_vec(),
         };
-        let commit = match staged {
-            Ok(commit) => commit,
-            Err(error) => {
-                let why = self.explain(&error);
-                return Some(Err((wish, why)));
+        let (staged, which) = match (wish, &mut self.insiders) {
+            (Wish::Add(who, key_package, name), _) => {
+                let commit = group.add(&[key_package]);
+                if commit.as_ref().is_ok_and(|it| it.change.added.iter().any(|added| added.name != *name)) {
+                    // The storage in memory has no errors.
+                    let _ = group.discard();
+                    return Err("the key package has another name than was given at the door".into());
+                }
+                (commit.map(|commit| staged(commit, &[*who], &[])), Which::Meeting)
+            }
+            (Wish::Remove(who, member), _) => {
+                (group.remove(&[*member]).map(|commit| staged(commit, &[], &[*who])), Which::Meeting)
+            }
+            (Wish::HandOver(_, member), _) => {
+                (group.hand_over(*member).map(|commit| staged(commit, &[], &[])), Which::Meeting)
+            }
+            (Wish::Update, _) => (group.update().map(|commit| staged(commit, &[], &[])), Which::Meeting),
+            (_, None) => return Ok(None),
+            (Wish::AddInsider(who, key_package, meetings), Some(insiders)) => {
+                // The wish that follows says what is wrong with that one.
+                let Ok(of_meeting) = group.add(&[meetings]) else { return Ok(None) };
+                let _ = group.discard();
+                let Some(person) = of_meeting.change.added.first() else { return Ok(None) };
+                let fingerprint = person.fingerprint;
+                if insiders.members().any(|it| it.fingerprint == fingerprint) {
+                    // It was added before, and did not come.
+                    self.wishes.push_front(wish.clone());
+                    self.wishes.push_front(Wish::RemoveInsider(None, fingerprint));
+                    return Ok(None);
+                }
+                let commit = insiders.add(&[key_package]);
+                let is_other = |it: &Commit| it.change.added.iter().any(|it| it.fingerprint != fingerprint);
+                if commit.as_ref().is_ok_and(is_other) {
+                    let _ = insiders.discard();
+                    return Err("the key packages for the two groups are not of the same person".into());
+                }
+                (commit.map(|commit| staged(commit, &[*who], &[])), Which::Insiders)
+            }
+            (Wish::RemoveInsider(who, fingerprint), Some(insiders)) => {
+                let insider = insiders.members().find(|it| it.fingerprint == *fingerprint);
+                let Some(insider) = insider else { return Ok(None) };
+                let commit = insiders.remove(&[insider.index]);
+                (commit.map(|commit| staged(commit, &[], who.as_slice())), Which::Insiders)
+            }
+            (Wish::HandOverInsiders(fingerprint), Some(insiders)) => {
+                let insider = insiders.members().find(|it| it.fingerprint == *fingerprint);
+                let Some(insider) = insider else { return Err("nobody of the insiders".into()) };
+                (insiders.hand_over(insider.index).map(|commit| staged(commit, &[], &[])), Which::Insiders)
             }
         };
-        if let Wish::Add(_, _, name) = &wish
-            && commit.change.added.iter().any(|added| added.name != *name)
-        {
-            // The storage in memory has no errors.
-            let _ = group.discard();
-            return Some(Err((wish, "the key package has another name than was given at the door".into())));
-        }
-        let request = Request::Commit {
-            group: Which::Meeting,
-            epoch: group.epoch(),
-            message: Bytes(commit.commit.clone()),
-            welcome: (!commit.welcome.is_empty()).then(|| Bytes(commit.welcome.clone())),
-            added,
-            removed,
-        };
-        self.sent = Some(Sent { wish, commit });
-        Some(Ok(request))
+        staged.map(Some).map_err(|error| self.explain(which, &error))
     }
 
     /// When [`next_commit`](Self::next_commit) may have one, if nothing happens before.
@@ -226,19 +427,26 @@ impl Circle {
     /// # Errors
     /// [`MlsError`].
     pub fn committed(&mut self) -> Result<Option<(Wish, Change)>, MlsError> {
-        let (Some(sent), Some(group)) = (self.sent.take(), &mut self.group) else { return Ok(None) };
+        let Some(sent) = self.sent.take() else { return Ok(None) };
+        let which = sent.wish.group();
+        let Some(group) = self.of_mut(which) else { return Ok(None) };
         group.merge()?;
+        self.has_strays = true;
+        if which == Which::Meeting {
+            self.take_insiders();
+        }
         Ok(Some((sent.wish, sent.commit.change)))
     }
 
     /// The relay did not take our commit, or nobody knows: it is made again, unless it is refused for good.
     pub fn not_committed(&mut self, now: Time, again: bool) -> Option<Wish> {
         let sent = self.sent.take()?;
-        if let Some(group) = &mut self.group {
+        if let Some(group) = self.of_mut(sent.wish.group()) {
             // The storage in memory has no errors.
             let _ = group.discard();
         }
         if !again {
+            self.has_strays = true;
             return Some(sent.wish);
         }
         self.waits_until = Some(now + RETRY);
@@ -252,42 +460,52 @@ impl Circle {
     }
 
     /// Takes a commit or a proposal of another member. What the group does not allow is refused, whoever passed it on.
-    pub fn process(&mut self, now: Time, message: &[u8]) -> News {
-        let Some(group) = &mut self.group else { return News::Nothing };
+    pub fn process(&mut self, now: Time, which: Which, message: &[u8]) -> News {
+        let Some(group) = self.of_mut(which) else { return News::Nothing };
         let pending = match group.process(message) {
             Ok(Processed::Commit(pending)) => pending,
-            Ok(Processed::Leaving(member)) => return News::Leaving(member.index),
+            // Who leaves the meeting leaves the insiders too.
+            Ok(Processed::Leaving(member)) if which == Which::Meeting => return News::Leaving(member.index),
             Ok(_) => return News::Nothing,
-            Err(error) => return News::Refused(self.explain(&error)),
+            Err(error) => return News::Refused(self.explain(which, &error)),
         };
-        let change = pending.change().clone();
+        let change = Box::new(pending.change().clone());
         match group.accept(pending) {
             Ok(Outcome::Epoch(_)) => {
                 // It dropped our own commit.
-                if let Some(sent) = self.sent.take() {
+                if let Some(sent) = self.sent.take_if(|sent| sent.wish.group() == which) {
                     self.wishes.push_front(sent.wish);
                 }
                 self.waits_until = self.waits_until.map(|_| now);
+                if which == Which::Insiders {
+                    return News::Insiders(change);
+                }
+                self.take_insiders();
                 // The next organizer has wishes of its own.
                 if !self.is_organizer() {
                     self.wishes.clear();
                 }
-                News::Epoch(Box::new(change))
+                News::Epoch(change)
+            }
+            Ok(_) if which == Which::Insiders => {
+                self.insiders = None;
+                News::Nothing
             }
             Ok(_) => {
                 self.forget();
                 News::Removed
             }
-            Err(error) => News::Refused(self.explain(&error)),
+            Err(error) => News::Refused(self.explain(which, &error)),
         }
     }
 
     /// Names the member that an error is about.
-    fn explain(&self, error: &MlsError) -> String {
-        match error {
-            MlsError::Forbidden { member, breach } => format!("{} {}", self.name_of(*member), told(breach)),
-            error => error.to_string(),
-        }
+    fn explain(&self, which: Which, error: &MlsError) -> String {
+        let MlsError::Forbidden { member, breach } = error else { return error.to_string() };
+        let group = if which == Which::Meeting { &self.group } else { &self.insiders };
+        let found = group.as_ref().and_then(|group| group.members().find(|it| it.index == *member));
+        let name = found.map_or_else(|| format!("member {member}"), |found| show_name(&found.name));
+        format!("{name} {breach}")
     }
 
     /// The name that a member has in the group.
@@ -296,8 +514,9 @@ impl Circle {
     }
 }
 
-fn told(breach: &Breach) -> String {
-    breach.to_string()
+/// Whether somebody who knocks is to open all layers: by the relay's word, which the organizer is shown.
+pub fn is_insider(asked: &Asked) -> bool {
+    asked.role != Role::Guest && !asked.outsider && asked.insiders_key_package.is_some()
 }
 
 /// A name for people: what could hide or reorder text is written as an escape.

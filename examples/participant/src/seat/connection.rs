@@ -49,10 +49,10 @@ impl Seat {
             (None, Entry::Account(..)) => Credential::Account,
             (None, Entry::Invitation(code)) => Credential::Invitation(code.clone()),
         };
-        let key_package = match self.circle.group() {
-            Some(_) => None,
-            None => match self.circle.key_package() {
-                Ok(key_package) => Some(key_package),
+        let (key_package, insiders_key_package) = match self.circle.group() {
+            Some(_) => (None, None),
+            None => match self.circle.key_packages() {
+                Ok((meeting, insiders)) => (Some(meeting), Some(insiders)),
                 Err(error) => return self.end(&error.to_string()),
             },
         };
@@ -61,7 +61,7 @@ impl Seat {
             credential,
             name: self.config.name.clone(),
             key_package,
-            insiders_key_package: None,
+            insiders_key_package,
             seen: self.seen,
         };
         self.ask(Purpose::Join, request);

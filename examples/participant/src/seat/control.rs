@@ -1,10 +1,9 @@
 //! What the person at the seat wants.
 
 use layercast::Time;
-use layercast_meeting::{Kind, ParticipantId, Request, Rights};
+use layercast_meeting::{Audience, Kind, ParticipantId, Request, Rights};
 
 use super::Seat;
-use super::circle::Wish;
 use super::events::right_name;
 use super::people::{rights_name, role_name};
 use super::requests::Purpose;
@@ -27,13 +26,19 @@ impl Seat {
                 self.ask(Purpose::Other(right_name(right)), Request::Allow { participant, right, allowed });
             }
             Command::HandOver(who) => match self.people.member_of(who, &self.circle) {
-                Some(member) if self.circle.is_organizer() => self.circle.wish(Wish::HandOver(who, member)),
+                Some(member) if self.circle.is_organizer() => {
+                    if !self.circle.hand_over(who, member) {
+                        let why = "guests and people from outside do not organize, for they are no insiders";
+                        self.refused("hand-over", why.into());
+                    }
+                }
                 Some(_) => self.refused("hand-over", "only the organizer may do this".into()),
                 None => self.refused("hand-over", "nobody of this number is in the group".into()),
             },
             Command::Lock(locked) => self.ask(Purpose::Other("lock"), Request::Lock { locked }),
             Command::Limit(audience, max_spatial_id) => {
                 self.ask(Purpose::Other("limit"), Request::LimitCamera { audience, max_spatial_id });
+                self.tell_who_enforces(audience, max_spatial_id);
             }
             Command::Invite => {
                 let meeting = self.config.meeting.clone();
@@ -65,9 +70,21 @@ impl Seat {
         self.ask(Purpose::Other("remove"), Request::Remove { participant: who });
         let is_waiting = self.people.answer(who).is_some();
         match self.people.member_of(who, &self.circle) {
-            Some(member) if self.circle.is_organizer() => self.circle.wish(Wish::Remove(who, member)),
+            Some(member) if self.circle.is_organizer() => self.circle.remove(who, member),
             None if !is_waiting => self.refused("remove", "nobody of this number is in the group".into()),
             _ => {}
+        }
+    }
+
+    /// Says it if a limit is the relay's word alone, or if keys go on to keep a stricter one.
+    fn tell_who_enforces(&mut self, audience: Audience, layer: Option<u8>) {
+        let keys = self.config.guest_limit;
+        // The organizer's limit is for the cameras of others too, whose keys are not its own.
+        let is_for_more = audience == Audience::All || self.circle.is_organizer();
+        let by_relay = layer.is_some_and(|layer| is_for_more || keys.is_none_or(|keys| layer < keys));
+        let by_keys = keys.is_some_and(|keys| layer.is_none_or(|layer| keys < layer)) && !by_relay;
+        if by_relay || by_keys {
+            self.notice(Notice::Enforced { by_keys, keys });
         }
     }
 

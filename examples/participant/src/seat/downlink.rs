@@ -66,6 +66,14 @@ pub struct Downlink {
     ended: Vec<(Stream, Account)>,
 }
 
+/// The layers of a stream that have keys here, so that no picture waits for others.
+fn target(stream: &Stream, circle: &Circle) -> LayerId {
+    match circle.cap(stream.member, stream.track) {
+        Some(cap) => LayerId::new(cap.min(TOP.spatial_id), TOP.temporal_id),
+        None => TOP,
+    }
+}
+
 fn path() -> ReceivePath {
     ReceivePath::new(TRANSPORT_ID, FeedbackConfig::new(FEEDBACK_SSRC, 0))
 }
@@ -138,6 +146,9 @@ impl Downlink {
                 // It fails only for one who is no longer in the group, who gets nothing any more.
                 let _ = group.enter(now, ring);
             }
+            if let Receiver::Video(receiver) = &mut feed.receiver {
+                receiver.set_target(target(&feed.stream, circle));
+            }
             self.feeds.insert(stream, feed);
         }
     }
@@ -149,14 +160,14 @@ impl Downlink {
 
     fn receiver(&self, now: Time, stream: &Stream, circle: &Circle) -> Receiver {
         let Some(ring) = circle.ring(now) else { return Receiver::None };
-        self.open_with(stream, ring)
+        self.open_with(stream, ring, target(stream, circle))
     }
 
-    fn open_with(&self, stream: &Stream, ring: KeyRing) -> Receiver {
+    fn open_with(&self, stream: &Stream, ring: KeyRing, target: LayerId) -> Receiver {
         let (agreement, Stream { ssrc, member, track, .. }) = (Agreement::default(), *stream);
         match stream.kind {
             Kind::Camera | Kind::Screen => {
-                let mut config = VideoReceiverConfig::new(ssrc, TOP);
+                let mut config = VideoReceiverConfig::new(ssrc, target);
                 (config.transport_id, config.own_ssrc, config.key_wait) = (None, FEEDBACK_SSRC, KEY_WAIT);
                 let opener = VideoOpener::new(agreement, member, track);
                 Receiver::Video(Box::new(VideoReceiver::without_decoder(config, Some((opener, ring)))))

@@ -2,7 +2,7 @@
 
 use layercast::Time;
 use layercast::e2ee::mls::Change;
-use layercast_meeting::{ParticipantId, Request};
+use layercast_meeting::{Group, Kind, ParticipantId, Request};
 
 use super::Seat;
 use super::circle::{News, Wish, show_name};
@@ -13,12 +13,11 @@ impl Seat {
     /// Somebody is to be in the group.
     pub(super) fn wish_for(&mut self, who: ParticipantId) {
         let Some(asked) = self.people.answer(who) else { return };
-        let name = asked.name.as_str().as_bytes().to_vec();
         // One who comes back without its group is a member until it is removed.
         if let Some(member) = self.people.member_of(who, &self.circle) {
-            self.circle.wish(Wish::Remove(who, member));
+            self.circle.remove(who, member);
         }
-        self.circle.wish(Wish::Add(who, asked.key_package.0, name));
+        self.circle.add(asked);
     }
 
     /// The relay took our commit.
@@ -31,24 +30,34 @@ impl Seat {
                 if let Wish::HandOver(who, _) = wish {
                     self.ask(Purpose::HandOver(who), Request::HandOver { participant: who });
                 }
-                self.entered(now, Some(change));
+                match wish.group() {
+                    Group::Meeting => self.entered(now, Some(change)),
+                    Group::Insiders => self.insiders_changed(&change),
+                }
             }
             Ok(None) => {}
             Err(error) => self.notice(Notice::CommitRefused { why: error.to_string() }),
         }
     }
 
-    pub(super) fn process(&mut self, now: Time, message: &[u8]) {
-        match self.circle.process(now, message) {
+    pub(super) fn insiders_changed(&mut self, change: &Change) {
+        for member in &change.added {
+            self.notice(Notice::Insider { name: show_name(&member.name), own: false });
+        }
+    }
+
+    pub(super) fn process(&mut self, now: Time, group: Group, message: &[u8]) {
+        match self.circle.process(now, group, message) {
             News::Nothing => {}
             News::Epoch(change) => self.entered(now, Some(*change)),
+            News::Insiders(change) => self.insiders_changed(&change),
             News::Removed => {
                 self.lose_group();
                 self.end("removed from the group");
             }
             News::Leaving(member) => {
                 if let Some(who) = self.people.participant_of(member, &self.circle) {
-                    self.circle.wish(Wish::Remove(who, member));
+                    self.circle.remove(who, member);
                 }
             }
             News::Refused(why) => self.notice(Notice::CommitRefused { why }),
@@ -66,6 +75,7 @@ impl Seat {
     /// A new epoch began: everybody goes on with its keys.
     pub(super) fn entered(&mut self, now: Time, change: Option<Change>) {
         self.downlink.enter(now, &self.circle);
+        self.keep_from_guests();
         let rekeyed = match self.circle.sender_keys() {
             Ok(keys) => self.uplink.rekey(keys),
             Err(error) => Err(error.into()),
@@ -91,7 +101,27 @@ impl Seat {
             let own = self.circle.is_organizer();
             self.notice(Notice::Organizer { name: show_name(&organizer.name), own });
         }
-        self.next_state = Some(now);
+        (self.next_state, self.next_update) = (Some(now), None);
+        // It names the layers that do not open here.
+        self.next_report = self.next_report.map(|_| now);
+    }
+
+    /// A camera whose upper layers guests are not to open is sent as long as we have keys that they lack.
+    fn keep_from_guests(&mut self) {
+        if self.config.guest_limit.is_none() || self.circle.is_insider() {
+            return;
+        }
+        let cameras = self.uplink.sources().filter(|(_, source)| source.kind == Kind::Camera);
+        let live: Vec<_> = cameras.filter_map(|(_, source)| source.live).collect();
+        for published in live {
+            self.uplink.unpublish(published.stream);
+            self.ask(Purpose::Other("unpublish"), Request::Unpublish { stream: published.stream });
+        }
+        if self.config.camera.is_some() {
+            let why =
+                "not sent, for only those who are neither guests nor from outside have keys that guests lack";
+            self.refused("camera", why.into());
+        }
     }
 
     pub(super) fn lose_group(&mut self) {
@@ -115,7 +145,7 @@ impl Seat {
             && self.circle.is_organizer()
             && !self.is_me(who)
         {
-            self.circle.wish(Wish::Remove(who, member));
+            self.circle.remove(who, member);
         }
         self.people.leave(who);
     }

@@ -6,7 +6,7 @@ use layercast_meeting::{
     Answer, Audience, Event, FromRelay, Group, Kind, ParticipantId, Refusal, Request, Right, Role,
 };
 
-use super::circle::Wish;
+use super::circle::{Wish, is_insider};
 use super::people::{rights_name, role_name};
 use super::requests::Purpose;
 use super::{KNOCK_AGAIN, Seat, SeatOutput};
@@ -134,9 +134,14 @@ impl Seat {
         match event {
             // It was let in before. That the relay says so is not enough.
             Event::Waiting(asked) if asked.known && self.people.contains(asked.participant) => {
-                let who = asked.participant;
+                let (who, is_insider) = (asked.participant, is_insider(&asked));
                 self.people.knock(asked);
-                self.wish_for(who);
+                // The relay adds only those to the insiders who are in.
+                if is_insider && self.circle.is_organizer() {
+                    self.ask(Purpose::Admit(who), Request::Admit { participant: who });
+                } else {
+                    self.wish_for(who);
+                }
             }
             Event::Waiting(asked) => {
                 let (who, role) = (asked.participant, role_name(asked.role).to_owned());
@@ -149,7 +154,7 @@ impl Seat {
             }
             Event::Admitted { rights, messages, begins } => {
                 self.rights = rights;
-                self.admitted = true;
+                (self.admitted, self.limited) = (true, false);
                 self.notice(Notice::Admitted { rights: rights_name(rights) });
                 if let Some(own) = &self.admission {
                     self.people.arrive(own.participant, own.role, rights);
@@ -215,12 +220,10 @@ impl Seat {
             Event::Mls(message) => {
                 let is_mine = self.is_me(message.from);
                 self.seen = self.seen.max(message.number);
-                if message.group == Group::Meeting {
-                    if is_mine && self.circle.is_sent(&message.message.0) {
-                        self.committed(now);
-                    } else if !is_mine {
-                        self.process(now, &message.message.0);
-                    }
+                if is_mine && self.circle.is_sent(&message.message.0) {
+                    self.committed(now);
+                } else if !is_mine {
+                    self.process(now, message.group, &message.message.0);
                 }
                 self.settle(now);
             }
@@ -232,7 +235,17 @@ impl Seat {
                     Err(error) => self.end(&format!("the welcome to the group: {error}")),
                 }
             }
-            Event::Welcome { .. } => {}
+            Event::Welcome { group: Group::Insiders, number, message } => {
+                self.seen = self.seen.max(number);
+                match self.circle.join_insiders(&message.0) {
+                    Ok(true) => {
+                        let name = self.config.name.to_string();
+                        self.notice(Notice::Insider { name, own: true });
+                    }
+                    Ok(false) => {}
+                    Err(error) => self.refused("the welcome to the insiders", error.to_string()),
+                }
+            }
             Event::Published(stream) => {
                 if self.is_me(stream.participant) {
                     // Of the connection before: it has begun anew, under another number.
@@ -248,6 +261,7 @@ impl Seat {
                 if let Some(person) = self.people.get_mut(stream.participant) {
                     person.claimed = Some(stream.member);
                 }
+                self.renew_tracks(now, stream.member, stream.track, stream.kind);
                 self.downlink.publish(now, stream, &self.circle);
                 let (who, kind) = (self.name_of(stream.participant), kind_name(stream.kind).into());
                 self.notice(Notice::Published { stream: stream.stream, who, kind, ssrc: stream.ssrc });
@@ -309,8 +323,9 @@ fn audience_name(audience: Audience) -> &'static str {
 
 pub(super) fn wish_name(wish: &Wish) -> &'static str {
     match wish {
-        Wish::Add(..) => "admit",
-        Wish::Remove(..) => "remove",
-        Wish::HandOver(..) => "hand-over",
+        Wish::Add(..) | Wish::AddInsider(..) => "admit",
+        Wish::Remove(..) | Wish::RemoveInsider(..) => "remove",
+        Wish::HandOver(..) | Wish::HandOverInsiders(..) => "hand-over",
+        Wish::Update => "epoch",
     }
 }

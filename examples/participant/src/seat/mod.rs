@@ -76,6 +76,8 @@ pub struct SeatConfig {
     pub camera: Option<VideoSource>,
     /// The shared screen.
     pub screen: Option<VideoSource>,
+    /// The highest spatial layer of the camera that guests and people from outside have keys for; all if there is none.
+    pub guest_limit: Option<u8>,
     /// Whether there is sound.
     pub audio: bool,
     /// The windows in which others are shown, in pixels; 0x0 if nobody is.
@@ -126,6 +128,11 @@ pub struct Seat {
     admission: Option<Admission>,
     /// Whether we are in, on this connection.
     admitted: bool,
+    /// Whether the relay knows, on this connection, what it is not to forward of the camera.
+    limited: bool,
+    /// When the organizer begins an epoch for want of tracks, and when it did.
+    next_update: Option<Time>,
+    last_update: Option<Time>,
     /// With this message of MLS it is known whether the relay took a commit before the connection was lost.
     settles: Option<u64>,
     rights: Rights,
@@ -152,7 +159,8 @@ pub struct Seat {
 impl Seat {
     /// One who has not come yet.
     pub fn new(config: SeatConfig) -> Self {
-        let mut uplink = Uplink::default();
+        let mut uplink = Uplink::new(config.guest_limit.is_some());
+        let caps = config.guest_limit.map(|limit| uplink::caps(limit).to_vec()).unwrap_or_default();
         // The camera has the shortest headers, and the path.
         let camera = config.camera.clone().map(|video| uplink.add(Kind::Camera, Some(video), true));
         debug_assert!(camera.is_none_or(|place| place == 0));
@@ -172,9 +180,12 @@ impl Seat {
             admission: None,
             settles: None,
             admitted: false,
+            limited: false,
+            next_update: None,
+            last_update: None,
             rights: Rights { voice: false, camera: false, share: false },
             people: People::default(),
-            circle: Circle::new(config.name.as_str(), config.identity.clone()),
+            circle: Circle::new(config.name.as_str(), config.identity.clone(), caps),
             uplink,
             downlink: Downlink::default(),
             link_up: false,
@@ -348,7 +359,14 @@ impl Seat {
         if let Some(output) = self.outputs.pop_front() {
             return output;
         }
-        let timers = [wake, self.next_join, self.next_report, self.next_state, self.circle.next_timeout()];
+        let timers = [
+            wake,
+            self.next_join,
+            self.next_report,
+            self.next_state,
+            self.next_update.filter(|_| self.admitted),
+            self.circle.next_timeout(),
+        ];
         SeatOutput::Timeout(timers.into_iter().flatten().min())
     }
 }

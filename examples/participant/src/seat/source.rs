@@ -71,8 +71,8 @@ pub struct Source {
     pub wanted: bool,
     /// As the relay numbered it; `None` while it is not announced.
     pub live: Option<Published>,
-    /// Its number among the streams of this participant. None is used twice, so that no key is.
-    pub track: u16,
+    /// Its number among the streams of this participant. None is used twice in an epoch, so that no key is.
+    pub track: Option<u16>,
     pub(super) sender: Option<Sender>,
     /// When the first picture was captured, and then its RTP timestamp.
     pub(super) first: Option<Time>,

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use layercast::Time;
 use layercast::e2ee::OpenError;
-use layercast_meeting::{Kind, ParticipantId, Request, Role};
+use layercast_meeting::{Audience, Kind, ParticipantId, Request, Role};
 
 use super::circle::Wish;
 use super::events::wish_name;
 use super::requests::Purpose;
 use super::state::State;
+use super::uplink::LAST_TRACKS;
 use super::{STATE, Seat};
 use crate::notice::Notice;
 
@@ -18,6 +19,8 @@ use crate::notice::Notice;
 const CLOSED: Duration = Duration::from_secs(5);
 /// From one warning about somebody to the next.
 const WARN_AGAIN: Duration = Duration::from_secs(30);
+/// From one epoch that begins for want of tracks to the next: nobody is to force the others to change keys all the time.
+const UPDATE_AGAIN: Duration = Duration::from_secs(5);
 /// The commit that makes another the organizer may come this much later than the relay's word.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Cameras with more rows than this show what glasses reflect ("Private Eye", arXiv 2205.03971, studies 720).
@@ -28,8 +31,12 @@ impl Seat {
         if !self.connected || !self.admitted {
             return;
         }
+        if self.next_update.is_some_and(|at| at <= now) {
+            (self.next_update, self.last_update) = (None, Some(now));
+            self.circle.wish(Wish::Update);
+        }
         self.commit(now);
-        self.publish();
+        self.publish(now);
         if self.next_report.is_some_and(|at| at <= now) {
             self.send_report(now);
         }
@@ -57,11 +64,34 @@ impl Seat {
         }
     }
 
-    fn publish(&mut self) {
+    /// Tells the relay what it is not to forward. What the organizer says is for all cameras, so that it says nothing: who
+    /// has no keys for a layer does not ask for it.
+    fn limit_camera(&mut self, kind: Kind) {
+        let Some(limit) = self.config.guest_limit.filter(|_| kind == Kind::Camera) else { return };
+        if !self.circle.is_organizer() && !std::mem::replace(&mut self.limited, true) {
+            // Guests have no account of the organization either.
+            let (audience, max_spatial_id) = (Audience::Outsiders, Some(limit));
+            self.ask(Purpose::Other("limit"), Request::LimitCamera { audience, max_spatial_id });
+        }
+    }
+
+    /// The organizer begins another epoch before a camera with a cap has no track left.
+    pub(super) fn renew_tracks(&mut self, now: Time, member: u32, track: u16, kind: Kind) {
+        let has_cap = self.circle.group().is_some_and(|it| it.guest_cap(member, track).is_some());
+        if kind == Kind::Camera && track >= LAST_TRACKS && has_cap && self.circle.is_organizer() {
+            let last = self.last_update;
+            self.next_update.get_or_insert(last.map_or(now, |last| now.max(last + UPDATE_AGAIN)));
+        }
+    }
+
+    fn publish(&mut self, now: Time) {
         let Some(member) = self.circle.group().map(|group| group.member()).filter(|_| self.link_up) else {
             return;
         };
-        let may = |kind: Kind| kind.right().is_none_or(|right| self.rights.has(right));
+        let has_keys = self.config.guest_limit.is_none() || self.circle.is_insider();
+        let may = |kind: Kind| {
+            kind.right().is_none_or(|right| self.rights.has(right)) && (kind != Kind::Camera || has_keys)
+        };
         let due = self.uplink.sources().filter(|(place, source)| {
             source.wanted
                 && source.live.is_none()
@@ -70,11 +100,13 @@ impl Seat {
         });
         let due: Vec<_> = due.map(|(place, source)| (place, source.kind)).collect();
         for (place, kind) in due {
-            // After 65,536 streams of one participant there are no more.
-            let Some(track) = self.uplink.next_track() else { return };
+            // Of 65,536 streams of one participant, or 16 cameras with a cap in an epoch, no more.
+            let Some(track) = self.uplink.next_track(kind) else { continue };
             if let Some(source) = self.uplink.source_mut(place) {
-                source.track = track;
+                source.track = Some(track);
             }
+            self.limit_camera(kind);
+            self.renew_tracks(now, member, track, kind);
             self.ask(Purpose::Publish(place), Request::Publish { kind, member, track });
             if kind == Kind::Camera {
                 self.warn_of_reflections();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use layercast::Time;
 use layercast::congestion::{PacketClass, PathPacket, SendPathConfig};
-use layercast::e2ee::{Context, SenderKeys};
+use layercast::e2ee::{Context, GuestCap, MAX_GUEST_CAPS, SenderKeys};
 use layercast::picture::PictureView;
 use layercast::rtp::RtpPacket;
 use layercast::rtp::rtcp::is_rtcp;
@@ -23,14 +23,33 @@ use super::source::{Sender, Source, SourceCounts, VideoSource};
 /// What the path is taken to carry at first, in bit/s.
 const START: u64 = 1_000_000;
 
+/// The tracks below are those of a camera with a cap: a leaf states so many caps at most. Each serves for one publication in
+/// an epoch, so that no key counts from 0 twice. In the next epoch keys are others, and the tracks begin again.
+const CAPPED_TRACKS: u16 = MAX_GUEST_CAPS as u16;
+/// From this track on, a camera with a cap has not many left in the epoch.
+pub const LAST_TRACKS: u16 = 3 * CAPPED_TRACKS / 4;
+
+/// The caps of all tracks that a camera may have.
+pub fn caps(spatial_id: u8) -> [GuestCap; MAX_GUEST_CAPS] {
+    std::array::from_fn(|track| GuestCap { stream: track as u16, spatial_id })
+}
+
 /// All sources.
-#[derive(Default)]
 pub struct Uplink {
     sources: Vec<Source>,
+    /// The next track of all but cameras with a cap.
     tracks: u16,
+    /// Of a camera with a cap, the tracks that were used in this epoch, one bit each.
+    capped: Option<u16>,
 }
 
 impl Uplink {
+    /// Nothing yet. Cameras may have a cap.
+    pub fn new(has_cap: bool) -> Self {
+        let (tracks, capped) = if has_cap { (CAPPED_TRACKS, Some(0)) } else { (0, None) };
+        Self { sources: Vec::new(), tracks, capped }
+    }
+
     /// Adds a source, and returns its place.
     pub fn add(&mut self, kind: Kind, video: Option<VideoSource>, wanted: bool) -> usize {
         self.sources.push(Source {
@@ -38,7 +57,7 @@ impl Uplink {
             video,
             wanted,
             live: None,
-            track: 0,
+            track: None,
             sender: None,
             first: None,
             clock: None,
@@ -69,8 +88,13 @@ impl Uplink {
         self.sources.get(place)?.video.as_ref()
     }
 
-    /// A number for a stream that no stream had before.
-    pub fn next_track(&mut self) -> Option<u16> {
+    /// A number for a stream that no stream had before in this epoch. `None` if there are no more.
+    pub fn next_track(&mut self, kind: Kind) -> Option<u16> {
+        if let Some(used) = self.capped.as_mut().filter(|_| kind == Kind::Camera) {
+            let track = used.trailing_ones();
+            *used |= 1_u16.checked_shl(track)?;
+            return Some(track as u16);
+        }
         let track = self.tracks;
         self.tracks = self.tracks.checked_add(1)?;
         Some(track)
@@ -90,7 +114,8 @@ impl Uplink {
         let others_have_path =
             self.sources.iter().enumerate().any(|(at, source)| at != place && has_path(source));
         let Some(source) = self.sources.get_mut(place) else { return Ok(()) };
-        let (ssrc, track) = (published.ssrc, source.track);
+        let Some(track) = source.track else { return Ok(()) };
+        let ssrc = published.ssrc;
         let sender = match (&source.video, source.kind) {
             (Some(video), _) => {
                 let mut config = VideoSenderConfig::new(ssrc);
@@ -149,15 +174,19 @@ impl Uplink {
     /// # Errors
     /// If a key is in use: nothing may be sent then.
     pub fn rekey(&mut self, keys: &mut SenderKeys) -> Result<(), Box<dyn std::error::Error>> {
+        if let Some(used) = &mut self.capped {
+            // A track may be on its way to the relay.
+            let cameras = self.sources.iter().filter(|source| source.kind == Kind::Camera);
+            let tracks = cameras.filter_map(|source| 1_u16.checked_shl(source.track?.into()));
+            *used = tracks.fold(0, |all, track| all | track);
+        }
         for source in &mut self.sources {
             // What is not announced sends nothing, and gets another number when it is.
-            if source.live.is_none() {
-                continue;
-            }
+            let Some(track) = source.track.filter(|_| source.live.is_some()) else { continue };
             match &mut source.sender {
-                Some(Sender::Video(sender)) => sender.rekey(keys, source.track)?,
-                Some(Sender::Audio(sender)) => sender.rekey(keys, source.track)?,
-                Some(Sender::Data(sender)) => sender.rekey(keys, source.track)?,
+                Some(Sender::Video(sender)) => sender.rekey(keys, track)?,
+                Some(Sender::Audio(sender)) => sender.rekey(keys, track)?,
+                Some(Sender::Data(sender)) => sender.rekey(keys, track)?,
                 None => {}
             }
         }

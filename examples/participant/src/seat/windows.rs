@@ -1,7 +1,7 @@
 //! What of the others is shown, and how large.
 
 use layercast::Time;
-use layercast::select::{Cpu, DecodeTime, Priority, ReceiverReport, StreamId, Window};
+use layercast::select::{Cap, Cpu, DecodeTime, Priority, ReceiverReport, StreamId, Window};
 use layercast_meeting::{Kind, Request};
 
 use super::requests::Purpose;
@@ -26,7 +26,15 @@ impl Seat {
                 load: None,
             }
         });
-        ReceiverReport { windows: videos.filter(|_| shown).map(window).collect(), cpu, caps: Vec::new() }
+        // What has no key here need not come.
+        let cap = |feed: &Feed| {
+            let max_spatial_id = self.circle.cap(feed.stream.member, feed.stream.track)?;
+            let cap = Cap { max_spatial_id: Some(max_spatial_id), ..Cap::default() };
+            Some((StreamId(feed.stream.stream), cap))
+        };
+        let videos: Vec<_> = videos.collect();
+        let caps = videos.iter().copied().filter_map(cap).map(|(stream, cap)| (Some(stream), cap)).collect();
+        ReceiverReport { windows: videos.into_iter().filter(|_| shown).map(window).collect(), cpu, caps }
     }
 
     pub(super) fn send_report(&mut self, now: Time) {

@@ -51,6 +51,10 @@ pub struct Args {
     /// The size of a camera that is drawn.
     #[arg(long, default_value = "640x360", value_parser = size)]
     pub size: Size,
+    /// The highest spatial layer of the camera that guests and people from outside have keys for, from 0. Who has no account
+    /// of the organization sends no camera with it.
+    #[arg(long, requires = "account", value_parser = clap::value_parser!(u8).range(..4))]
+    pub guest_limit: Option<u8>,
     /// The shared screen: `scene` for one drawn by code, or a Y4M file.
     #[arg(long)]
     pub share: Option<String>,
@@ -170,6 +174,7 @@ impl Args {
             identity: self.identity.as_deref().map(identity).transpose()?,
             camera: source(self.camera(), VideoSource::camera)?,
             screen: source(self.screen(), VideoSource::screen)?,
+            guest_limit: self.guest_limit,
             audio: self.audio.is_some(),
             window: self.window,
             cpu_budget: self.cpu_budget.map(|budget| Duration::from_millis(budget.into())),

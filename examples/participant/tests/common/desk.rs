@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use layercast::Time;
 use layercast::relay::{Room, StreamConfig, StreamKind};
-use layercast::select::{ReceiverReport, StreamId};
+use layercast::select::{Cap, ReceiverReport, StreamId};
 use layercast_meeting::{
-    Admission, Answer, Arrival, Asked, Credential, Event, FromRelay, Group, Kind, LinkDescription,
+    Admission, Answer, Arrival, Asked, Audience, Credential, Event, FromRelay, Group, Kind, LinkDescription,
     MlsMessage, Numbered, ParticipantId, Published, Refusal, Request, Rights, Role, Secret, Stream, Text,
 };
 
@@ -27,7 +27,10 @@ pub struct Desk {
     known: BTreeMap<ParticipantId, Known>,
     places: BTreeMap<usize, ParticipantId>,
     messages: Vec<MlsMessage>,
-    epoch: u64,
+    /// Of the meeting's group and of the insiders.
+    epochs: [u64; 2],
+    /// The limits of cameras, by their owners; the organizer's own is that of all.
+    limits: BTreeMap<ParticipantId, (Audience, u8)>,
     streams: u32,
     queue: Vec<(usize, FromRelay)>,
     /// Commits that are refused as too late, as if another had been first.
@@ -36,6 +39,12 @@ pub struct Desk {
     pub swaps: Option<layercast_meeting::Bytes>,
     /// Those who come back are told to come later.
     pub busy: u32,
+    /// A relay that forwards whatever layers there are.
+    pub ignores_limits: bool,
+    /// The last key package for the insiders that somebody brought.
+    pub brought: Option<layercast_meeting::Bytes>,
+    /// A relay that adds somebody else to the insiders.
+    pub insiders_key_package: Option<layercast_meeting::Bytes>,
     /// The answers to commits get lost.
     pub loses_answers: bool,
 }
@@ -163,23 +172,28 @@ impl Desk {
                 self.known.get_mut(&participant).ok_or(Refusal::NoParticipant)?.role = Role::Organizer;
                 self.tell_others(ParticipantId(0), &Event::Organizer { participant });
             }
-            Request::Commit { group: Group::Meeting, epoch, message, welcome, added, .. } => {
-                if self.refuse_commits > 0 || epoch != self.epoch {
+            Request::Commit { group, epoch, message, welcome, added, .. } => {
+                organizes()?;
+                let of_group = usize::from(group == Group::Insiders);
+                if self.refuse_commits > 0 || epoch != self.epochs[of_group] {
                     self.refuse_commits = self.refuse_commits.saturating_sub(1);
                     return Err(Refusal::StaleEpoch);
                 }
-                self.epoch += 1;
+                self.epochs[of_group] += 1;
                 let number = self.messages.len() as u64 + 1;
                 let own = message.clone();
-                let passed = self.swaps.take().unwrap_or(message);
-                let message = MlsMessage { group: Group::Meeting, number, from: who, message: passed };
+                let swapped = self.swaps.take_if(|_| group == Group::Meeting);
+                let passed = swapped.unwrap_or(message);
+                let message = MlsMessage { group, number, from: who, message: passed };
                 self.messages.push(message.clone());
                 self.tell_others(who, &Event::Mls(message.clone()));
                 after.push((who, Event::Mls(MlsMessage { message: own, ..message })));
                 for newcomer in added {
-                    self.let_in(now, room, newcomer, after);
+                    if group == Group::Meeting {
+                        self.let_in(now, room, newcomer, after);
+                    }
                     if let Some(message) = welcome.clone() {
-                        after.push((newcomer, Event::Welcome { group: Group::Meeting, number, message }));
+                        after.push((newcomer, Event::Welcome { group, number, message }));
                     }
                 }
             }
@@ -207,6 +221,7 @@ impl Desk {
                     who,
                     &Event::Published(Stream { participant: who, stream, ssrc, kind, member, track }),
                 );
+                self.limit(now, room);
                 return Ok(Answer::Published(Published { stream, ssrc }));
             }
             Request::Unpublish { stream } => {
@@ -216,7 +231,10 @@ impl Desk {
                 self.tell_others(who, &Event::Unpublished { stream });
             }
             Request::Report { report } => {
-                let report = ReceiverReport::read(&report.0).map_err(|_| Refusal::Malformed)?;
+                let mut report = ReceiverReport::read(&report.0).map_err(|_| Refusal::Malformed)?;
+                if self.ignores_limits {
+                    report.caps.clear();
+                }
                 room.handle_report(now, media(who), &report);
             }
             Request::Leave => {
@@ -225,6 +243,12 @@ impl Desk {
                     known.removed = true;
                 }
                 self.tell_others(who, &Event::Left { participant: who });
+            }
+            Request::LimitCamera { audience, max_spatial_id } => {
+                self.limits.insert(who, (audience, max_spatial_id.ok_or(Refusal::NotNow)?));
+                self.limit(now, room);
+                let event = Event::CameraLimited { participant: who, audience, max_spatial_id };
+                self.tell_others(ParticipantId(0), &event);
             }
             Request::Lock { locked } => {
                 organizes()?;
@@ -243,9 +267,10 @@ impl Desk {
         request: Request,
         after: &mut Vec<(ParticipantId, Event)>,
     ) -> Result<Answer, Refusal> {
-        let Request::Join { credential, name, key_package, seen, .. } = request else {
+        let Request::Join { credential, name, key_package, insiders_key_package, seen, .. } = request else {
             return Err(Refusal::NotNow);
         };
+        self.brought = insiders_key_package.clone();
         let title = Text::new("Plans").ok_or(Refusal::Failed)?;
         let who = match &credential {
             Credential::Return(token) => {
@@ -291,7 +316,7 @@ impl Desk {
                     role,
                     name,
                     key_package,
-                    insiders_key_package: None,
+                    insiders_key_package: self.insiders_key_package.take().or(insiders_key_package),
                     outsider: role == Role::Guest,
                     known: matches!(credential, Credential::Return(_)),
                 };
@@ -316,6 +341,22 @@ impl Desk {
         }))
     }
 
+    /// Guests get no more of cameras than their owners say.
+    fn limit(&mut self, now: Time, room: &mut Room) {
+        if self.ignores_limits {
+            return;
+        }
+        for (owner, (_, layer)) in &self.limits {
+            let cap = Cap { max_spatial_id: Some(*layer), ..Cap::default() };
+            let streams = self.known.get(owner).into_iter().flat_map(|it| &it.streams);
+            for stream in streams.filter(|it| it.kind == Kind::Camera) {
+                for (guest, _) in self.known.iter().filter(|(_, it)| it.role == Role::Guest) {
+                    room.set_cap(now, media(*guest), Some(StreamId(stream.stream)), cap);
+                }
+            }
+        }
+    }
+
     fn let_in(
         &mut self,
         now: Time,
@@ -329,7 +370,7 @@ impl Desk {
         known.is_in = true;
         let arrival =
             Arrival { participant: who, role: known.role, name: known.name.clone(), rights: known.rights };
-        let (rights, begins) = (known.rights, self.epoch == 0);
+        let (rights, begins) = (known.rights, self.epochs[0] == 0);
         self.tell_others(who, &Event::Arrived(arrival));
         after.push((who, Event::Admitted { rights, messages: self.messages.len() as u64, begins }));
         for (other, it) in self.known.iter().filter(|(other, it)| **other != who && it.is_in && !it.removed) {

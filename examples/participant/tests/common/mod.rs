@@ -8,9 +8,12 @@ use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
-use layercast::e2ee::{Agreement, VideoOpener};
+use layercast::e2ee::{Agreement, Header, VideoOpener};
 use layercast::picture::Picture;
 use layercast::relay::{Room, RoomConfig, RoomOutput};
+use layercast::rtp::RtpPacket;
+use layercast::rtp::payload::sframe::PayloadHeader;
+use layercast::rtp::rtcp::is_rtcp;
 use layercast::scene::Scene;
 use layercast::select::DemandMessage;
 use layercast::session::{ReceiverOutput, VideoReceiver, VideoReceiverConfig};
@@ -83,6 +86,7 @@ pub fn config(name: &str, code: &str) -> SeatConfig {
         identity: None,
         camera: Some(camera),
         screen: None,
+        guest_limit: None,
         audio: true,
         window: SIZE,
         cpu_budget: None,
@@ -302,9 +306,10 @@ impl World {
                 }
                 SeatOutput::Link(_) => self.at(now + DELAY, Event::LinkUp(place)),
                 SeatOutput::Unit(stream, unit) => {
-                    let size = unit.structure.resolutions[usize::from(unit.target.spatial_id)];
+                    let layer = unit.frames.iter().last().expect("a unit has a frame").layer;
+                    let size = unit.structure.resolutions[usize::from(layer.spatial_id)];
                     guest.shown.entry(stream).or_default().push((now, size));
-                    guest.seat.handle_decoded(now, stream, unit.timestamp, (unit.target, size), None);
+                    guest.seat.handle_decoded(now, stream, unit.timestamp, (layer, size), None);
                 }
                 SeatOutput::Audio(stream, frame) => {
                     assert_eq!(frame.payload, b"a frame of sound"[..]);
@@ -379,4 +384,25 @@ impl Guest {
         let span = Time::from_millis(from)..Time::from_millis(to);
         self.shown.values().flatten().filter(|(at, _)| span.contains(at)).count()
     }
+}
+
+/// No key seals two things under one counter, whoever sees all packets.
+pub fn no_counter_comes_twice(world: &World) {
+    let mut seen: BTreeMap<(u64, u64), Vec<u8>> = BTreeMap::new();
+    for (_, packet) in world.packets.iter().filter(|(_, packet)| !is_rtcp(packet)) {
+        let Ok(rtp) = RtpPacket::read(packet) else { continue };
+        let payload = match rtp.header.payload_type {
+            // A frame of sound is in one packet by itself, with the header of all SFrame payloads before it.
+            111 | 45 | 46 => rtp.payload,
+            _ => continue,
+        };
+        let Some((&first, sframe)) = payload.split_first() else { continue };
+        if !PayloadHeader::from_byte(first).start {
+            continue;
+        }
+        let header = Header::read(sframe).expect("an SFrame");
+        let before = seen.entry((header.key_id, header.counter)).or_insert_with(|| payload.to_vec());
+        assert_eq!(before[..], payload[..], "key id {:#x}, counter {}", header.key_id, header.counter);
+    }
+    assert!(seen.len() > 100);
 }

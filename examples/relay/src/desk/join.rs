@@ -261,7 +261,8 @@ impl Desk {
         participant.was_in = true;
         participant.keys = None;
         let joins_media = !std::mem::replace(&mut participant.in_media, true);
-        let (rights, since) = (participant.rights, participant.since[0]);
+        // Who founds the meeting may have begun the group of the insiders alone.
+        let (rights, since) = (participant.rights, participant.since[0].or(participant.since[1]));
         let meeting = &*meeting;
 
         let mut commands = Vec::new();
@@ -324,7 +325,7 @@ impl Desk {
         let Some(meeting) = self.meetings.get_mut(&key) else { return Ok(()) };
         let others = meeting.participants.iter().filter(|(number, _)| Some(**number) != organizer);
         let inside: Vec<u32> = others.filter(|(_, p)| p.state == State::In).map(|(n, _)| *n).collect();
-        if meeting.epochs[0] == 0 && inside.is_empty() {
+        if meeting.epochs == [0; 2] && inside.is_empty() {
             return Ok(());
         }
         self.store.lose_group(&meeting.id, organizer)?;

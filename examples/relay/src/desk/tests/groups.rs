@@ -120,3 +120,29 @@ fn an_organizer_that_misses_the_answer_to_its_first_commit_gets_the_commit() {
     assert!(matches!(events[0], Event::Admitted { messages: 1, begins: false, .. }));
     assert_eq!(numbers(&events), [1]);
 }
+
+/// The group of the insiders may begin before that of the meeting.
+#[test]
+fn an_organizer_goes_on_with_insiders_alone_or_begins_anew() {
+    let mut call = Call::new();
+    let olga = call.rig.login("Olga");
+    let meeting = call.rig.plan(olga);
+    let organizer = call.rig.seat(olga, &meeting, layercast_meeting::Credential::Account).unwrap();
+    let begin = Request::Commit {
+        group: Group::Insiders,
+        epoch: 0,
+        message: bytes("insiders"),
+        welcome: None,
+        added: Vec::new(),
+        removed: Vec::new(),
+    };
+    assert_eq!(call.rig.ask(olga, begin.clone()), Ok(Answer::Done));
+    call.rig.cut(olga);
+    let back = call.rig.come_back(&meeting, &organizer, 0).unwrap();
+    assert_eq!(numbers(&call.rig.events(back.at)), [1], "the commit whose answer may be lost");
+    // It has lost its groups, and makes others.
+    call.rig.cut(back.at);
+    let olga = call.rig.login("Olga");
+    let anew = call.rig.seat(olga, &meeting, layercast_meeting::Credential::Account).unwrap();
+    assert_eq!(call.rig.ask(anew.at, begin), Ok(Answer::Done));
+}
