@@ -7,6 +7,7 @@ use layercast::Time;
 use layercast_meeting::Kind;
 use serde::Serialize;
 
+use super::link::Counts;
 use crate::notice::Notice;
 use crate::seat::Seat;
 use crate::seat::account::{Account, Figures};
@@ -42,6 +43,16 @@ pub struct SourceLine {
     path_kbps: Option<u64>,
 }
 
+/// A line about the path to the relay, if it is an emulated one of a certain bitrate.
+#[derive(Debug, Serialize)]
+pub struct LinkLine {
+    capacity_kbps: u32,
+    received_kbps: f64,
+    sent_kbps: f64,
+    /// Datagrams that it lost, from the relay and to it.
+    lost: [u64; 2],
+}
+
 #[derive(Serialize)]
 #[serde(tag = "line", rename_all = "snake_case")]
 enum Line<'a> {
@@ -49,6 +60,7 @@ enum Line<'a> {
     Stream(&'a StreamLine),
     Source(&'a SourceLine),
     Summary(&'a StreamLine),
+    Link(&'a LinkLine),
 }
 
 #[derive(Serialize)]
@@ -67,6 +79,7 @@ pub struct Printer {
     /// The accounts as of the last lines.
     before: BTreeMap<(u32, u32), Account>,
     sent: BTreeMap<usize, (u64, u64, u64)>,
+    path: Counts,
     last: Time,
 }
 
@@ -82,7 +95,14 @@ fn kind_name(kind: Kind) -> &'static str {
 impl Printer {
     /// Lines for people, or JSON. `unix` is the time 0 in microseconds since 1970.
     pub fn new(json: bool, unix: u64) -> Self {
-        Self { json, unix, before: BTreeMap::new(), sent: BTreeMap::new(), last: Time::ZERO }
+        Self {
+            json,
+            unix,
+            before: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            path: Counts::default(),
+            last: Time::ZERO,
+        }
     }
 
     fn write(&self, now: Time, line: Line<'_>, text: &str) {
@@ -102,6 +122,21 @@ impl Printer {
     /// Prints a notice.
     pub fn notice(&self, now: Time, notice: &Notice) {
         self.write(now, Line::Notice(notice), &notice.to_string());
+    }
+
+    /// Prints a line about the path, if it is limited, for the time since the last lines. It comes before those of streams.
+    pub fn link(&mut self, now: Time, counts: Counts) {
+        let before = std::mem::replace(&mut self.path, counts);
+        let Some(capacity_kbps) = counts.capacity_kbps else { return };
+        let seconds = (now - self.last).as_secs_f64().max(0.001);
+        let kbps = |bytes: u64, before: u64| (bytes - before) as f64 / 125.0 / seconds;
+        let line = LinkLine {
+            capacity_kbps,
+            received_kbps: kbps(counts.received, before.received),
+            sent_kbps: kbps(counts.sent, before.sent),
+            lost: [0, 1].map(|way| counts.lost[way] - before.lost[way]),
+        };
+        self.write(now, Line::Link(&line), &line.text());
     }
 
     /// Prints a line for each stream, about the time since the last lines.
@@ -179,6 +214,15 @@ impl StreamLine {
             text += &format!("; {count} not opened: {why}");
         }
         text
+    }
+}
+
+impl LinkLine {
+    fn text(&self) -> String {
+        let Self { capacity_kbps, received_kbps, sent_kbps, lost: [down, up] } = self;
+        format!(
+            "path of {capacity_kbps} kbit/s: {received_kbps:.0} came ({down} datagrams lost), {sent_kbps:.0} left ({up} lost)"
+        )
     }
 }
 
