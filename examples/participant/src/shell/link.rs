@@ -40,17 +40,37 @@ pub struct Wire {
     pub unprotected: u64,
 }
 
-/// What went over the path since the start, of media and of all else.
+/// What one way of the path did since the start, with media and all else.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WayCounts {
+    /// Bytes of datagrams that were to go this way.
+    pub offered: u64,
+    /// Bytes of those that were not lost.
+    pub carried: u64,
+    /// Datagrams that were lost, in the queue or at random.
+    pub lost: u64,
+}
+
+impl WayCounts {
+    fn count(&mut self, bytes: usize, passed: Option<Instant>) -> Option<Instant> {
+        self.offered += bytes as u64;
+        match passed {
+            Some(_) => self.carried += bytes as u64,
+            None => self.lost += 1,
+        }
+        passed
+    }
+}
+
+/// What both ways did.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counts {
-    /// kbit/s that the path carries at most.
+    /// kbit/s that each carries at most.
     pub capacity_kbps: Option<u32>,
-    /// Bytes of datagrams that came.
-    pub received: u64,
-    /// Bytes of datagrams that left, or are about to.
-    pub sent: u64,
-    /// Datagrams that the path lost, from the relay and to it.
-    pub lost: [u64; 2],
+    /// From the relay.
+    pub down: WayCounts,
+    /// To it.
+    pub up: WayCounts,
 }
 
 impl Wire {
@@ -175,36 +195,25 @@ impl Wire {
     }
 
     fn leave(&mut self, now: Instant, to: SocketAddr, datagram: Bytes) {
-        match self.up.pass(now, datagram.len()) {
-            Some(at) => {
-                self.counts.sent += datagram.len() as u64;
-                if at <= now {
-                    transmit(&self.socket, to, &datagram);
-                } else {
-                    self.leaving.push_back((at, to, datagram));
-                }
-            }
-            None => self.counts.lost[1] += 1,
+        match self.counts.up.count(datagram.len(), self.up.pass(now, datagram.len())) {
+            Some(at) if at <= now => transmit(&self.socket, to, &datagram),
+            Some(at) => self.leaving.push_back((at, to, datagram)),
+            None => {}
         }
     }
 
     /// Takes a datagram, which may still be on its way.
     pub fn arrive(&mut self, now: Instant, from: SocketAddr, datagram: Bytes) -> Option<Bytes> {
-        match self.down.pass(now, datagram.len()) {
-            Some(at) if at <= now => self.take(now, from, &datagram),
-            Some(at) => {
+        match self.counts.down.count(datagram.len(), self.down.pass(now, datagram.len()))? {
+            at if at <= now => self.take(now, from, &datagram),
+            at => {
                 self.arriving.push_back((at, from, datagram));
-                None
-            }
-            None => {
-                self.counts.lost[0] += 1;
                 None
             }
         }
     }
 
     fn take(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Option<Bytes> {
-        self.counts.received += datagram.len() as u64;
         match self.link.as_mut()?.handle_datagram(now, from, datagram)? {
             Media::Rtp(packet) | Media::Rtcp(packet) => Some(packet),
         }

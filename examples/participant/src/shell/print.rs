@@ -7,7 +7,7 @@ use layercast::Time;
 use layercast_meeting::Kind;
 use serde::Serialize;
 
-use super::link::Counts;
+use super::link::{Counts, WayCounts};
 use crate::notice::Notice;
 use crate::seat::Seat;
 use crate::seat::account::{Account, Figures};
@@ -43,14 +43,21 @@ pub struct SourceLine {
     path_kbps: Option<u64>,
 }
 
+/// One way of the path to the relay.
+#[derive(Debug, Serialize)]
+pub struct WayLine {
+    offered_kbps: f64,
+    carried_kbps: f64,
+    /// Datagrams.
+    lost: u64,
+}
+
 /// A line about the path to the relay, if it is an emulated one of a certain bitrate.
 #[derive(Debug, Serialize)]
 pub struct LinkLine {
     capacity_kbps: u32,
-    received_kbps: f64,
-    sent_kbps: f64,
-    /// Datagrams that it lost, from the relay and to it.
-    lost: [u64; 2],
+    down: WayLine,
+    up: WayLine,
 }
 
 #[derive(Serialize)]
@@ -129,13 +136,13 @@ impl Printer {
         let before = std::mem::replace(&mut self.path, counts);
         let Some(capacity_kbps) = counts.capacity_kbps else { return };
         let seconds = (now - self.last).as_secs_f64().max(0.001);
-        let kbps = |bytes: u64, before: u64| (bytes - before) as f64 / 125.0 / seconds;
-        let line = LinkLine {
-            capacity_kbps,
-            received_kbps: kbps(counts.received, before.received),
-            sent_kbps: kbps(counts.sent, before.sent),
-            lost: [0, 1].map(|way| counts.lost[way] - before.lost[way]),
+        let way = |counts: WayCounts, before: WayCounts| WayLine {
+            offered_kbps: (counts.offered - before.offered) as f64 / 125.0 / seconds,
+            carried_kbps: (counts.carried - before.carried) as f64 / 125.0 / seconds,
+            lost: counts.lost - before.lost,
         };
+        let line =
+            LinkLine { capacity_kbps, down: way(counts.down, before.down), up: way(counts.up, before.up) };
         self.write(now, Line::Link(&line), &line.text());
     }
 
@@ -219,10 +226,12 @@ impl StreamLine {
 
 impl LinkLine {
     fn text(&self) -> String {
-        let Self { capacity_kbps, received_kbps, sent_kbps, lost: [down, up] } = self;
-        format!(
-            "path of {capacity_kbps} kbit/s: {received_kbps:.0} came ({down} datagrams lost), {sent_kbps:.0} left ({up} lost)"
-        )
+        let way = |way: &WayLine| {
+            let WayLine { offered_kbps, carried_kbps, lost } = way;
+            format!("{carried_kbps:.0} of {offered_kbps:.0} kbit/s, {lost} datagrams lost")
+        };
+        let Self { capacity_kbps, down, up } = self;
+        format!("path of {capacity_kbps} kbit/s: down {}; up {}", way(down), way(up))
     }
 }
 
