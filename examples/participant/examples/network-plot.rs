@@ -17,8 +17,10 @@ const GRID: RGBColor = RGBColor(225, 228, 232);
 const CAPACITY: RGBColor = RGBColor(150, 155, 162);
 const COLOURS: [RGBColor; 3] = [RGBColor(0, 90, 181), RGBColor(220, 90, 30), RGBColor(20, 130, 90)];
 const FREEZE: RGBColor = RGBColor(200, 20, 40);
-/// Rates are means of so many seconds.
+/// The curves of rates are means of so many seconds.
 const MEAN: f64 = 0.5;
+/// A rate has followed when it holds for so many seconds: probes last for less.
+const HOLDS: f64 = 3.0;
 
 /// A value over time.
 type Series = Vec<(f64, f64)>;
@@ -116,10 +118,10 @@ fn follow(lines: &Lines, way: usize) -> Vec<String> {
         }
         let wanted = if new < old { new } else { usual * 0.9 };
         let is_there = |t: f64| {
-            let mean = mean(offered, t - MEAN..t);
+            let mean = mean(offered, t..t + HOLDS);
             if new < old { mean <= wanted } else { mean >= wanted }
         };
-        let found = offered.iter().map(|(t, _)| *t).find(|t| *t - MEAN >= before && is_there(*t));
+        let found = offered.iter().map(|(t, _)| *t).find(|t| *t > at && is_there(*t));
         let after = found.map_or("never".into(), |t| format!("{:.1} s later", t - before));
         let way = ["down", "up"][way];
         said.push(format!("{way}: {old} to {new} kbit/s at {before:.1} s; at {wanted:.0} kbit/s {after}"));
