@@ -3,7 +3,9 @@
 # 2 % of the datagrams are lost, each takes 40 ms, and 1.5 Mbit/s go through, but 400 kbit/s from the 40th to the 60th second.
 #
 # The participant emulates its path itself, so that kernels without netem will do. Needs root, iproute2, and programs
-# that were built: cargo build --release -p layercast-relay -p layercast-participant --example network-plot
+# that were built:
+#   cargo build --release -p layercast-relay -p layercast-participant --bins --example network-plot
+# SIZE is that of the cameras (640x360).
 # What each participant printed is left in target/network, and docs/network.svg is drawn anew.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
