@@ -38,7 +38,7 @@ pub enum Command {
 
 /// All commands, for people.
 pub const HELP: &str = "mute|unmute [voice|camera|share], window WxH, admit N, remove N, allow|deny N voice|camera|share, \
-    hand-over N, lock, unlock, limit guests|outsiders|all LAYER|off, invite, who, code, end, quit";
+    hand-over N, lock, unlock, limit guests|outsiders|all LAYER|off, invite, who, code, end, link KBPS, quit";
 
 impl Command {
     /// Reads a line. `None` if it is no command.
@@ -69,6 +69,13 @@ impl Command {
             _ => return None,
         })
     }
+}
+
+/// Reads `link KBPS`, which changes what the emulated path carries: no matter of the seat. `None` if it is something else.
+pub fn link_kbps(line: &str) -> Option<u32> {
+    let mut words = line.split_whitespace();
+    let kbps = words.next().filter(|word| *word == "link").and_then(|_| words.next())?;
+    kbps.parse().ok().filter(|kbps| *kbps > 0 && words.next().is_none())
 }
 
 fn participant(text: &str) -> Option<ParticipantId> {
@@ -140,5 +147,7 @@ mod tests {
         ] {
             assert_eq!(Command::parse(line), None, "{line}");
         }
+        let read = ["link 400", "link 0", "link", "link 1 2", "mute"].map(link_kbps);
+        assert_eq!(read, [Some(400), None, None, None, None]);
     }
 }

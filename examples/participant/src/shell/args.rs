@@ -1,7 +1,7 @@
 //! The command line, and what it means.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::Parser;
@@ -10,6 +10,7 @@ use layercast::e2ee::mls::Identity;
 use layercast_examples::{Result, at};
 use layercast_meeting::{Secret, Text};
 
+use super::shaper::Path;
 use super::sound::Sound;
 use super::video::Pictures;
 use crate::commands::size_of;
@@ -17,6 +18,11 @@ use crate::seat::{Entry, SeatConfig, VideoSource};
 
 fn size(text: &str) -> std::result::Result<Size, String> {
     size_of(text).ok_or_else(|| "a size is WIDTHxHEIGHT".into())
+}
+
+fn percent(text: &str) -> std::result::Result<f64, String> {
+    let percent = text.parse().ok().filter(|percent| (0.0..=100.0).contains(percent));
+    percent.ok_or_else(|| "not from 0 to 100".into())
 }
 
 /// Takes part in a meeting over a relay, end-to-end encrypted, without a camera, a microphone or a screen: what it sends comes
@@ -73,6 +79,15 @@ pub struct Args {
     /// What the link carries each way, in kbit/s, with a queue of 300 ms: for tests. There is no limit otherwise.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub link_kbps: Option<u32>,
+    /// The milliseconds that the link takes each way: for tests.
+    #[arg(long, value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=10_000))]
+    pub link_delay: u64,
+    /// Of a hundred datagrams, those that the link loses each way, at random: for tests.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
+    pub link_loss: f64,
+    /// Milliseconds from one line about each stream to the next.
+    #[arg(long, value_name = "MS", default_value_t = 2000, value_parser = clap::value_parser!(u64).range(50..))]
+    pub lines: u64,
     /// A directory for what came: opened temporal units as IVF, sound, and packets as they came, still sealed.
     #[arg(long)]
     pub record: Option<PathBuf>,
@@ -102,7 +117,7 @@ fn text(what: &str, text: &str) -> Result<Text> {
 }
 
 /// Reads a key pair, or makes one that only its owner can read.
-fn identity(path: &Path) -> Result<Identity> {
+fn identity(path: &std::path::Path) -> Result<Identity> {
     match std::fs::read(path) {
         Ok(bytes) => at(path, Identity::from_bytes(&bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -137,6 +152,12 @@ impl Args {
             "scene" => Pictures::Scene(self.size),
             path => Pictures::File(path.into()),
         })
+    }
+
+    /// The path to the relay, and back.
+    pub fn path(&self) -> Path {
+        let delay = Duration::from_millis(self.link_delay);
+        Path { kbps: self.link_kbps, delay, loss_percent: self.link_loss }
     }
 
     /// The screen's pictures.

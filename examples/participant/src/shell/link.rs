@@ -11,7 +11,7 @@ use layercast_link::{Certificate, Description, Link, Media, Output, ProtectError
 use layercast_meeting::wire::{PADDING_SSRC, RELAY_SSRC, RTX_PAYLOAD_TYPE, payload_type, rtx_ssrc};
 use layercast_meeting::{Kind, LinkDescription, Secret};
 
-use super::shaper::Shaper;
+use super::shaper::{Path, Shaper};
 
 /// What the link has for its owner.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,31 +32,78 @@ pub struct Wire {
     expected: BTreeMap<u32, Kind>,
     up: Shaper,
     down: Shaper,
-    /// Datagrams that are on a slow line, each way.
+    /// Datagrams that are on their way.
     leaving: VecDeque<(Instant, SocketAddr, Bytes)>,
     arriving: VecDeque<(Instant, SocketAddr, Bytes)>,
+    counts: Counts,
     /// Packets that the link did not take.
     pub unprotected: u64,
 }
 
+/// What one way of the path did since the start, with media and all else.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WayCounts {
+    /// Bytes of datagrams that were to go this way.
+    pub offered: u64,
+    /// Bytes of those that were not lost.
+    pub carried: u64,
+    /// Datagrams that were lost, in the queue or at random.
+    pub lost: u64,
+}
+
+impl WayCounts {
+    fn count(&mut self, bytes: usize, passed: Option<Instant>) -> Option<Instant> {
+        self.offered += bytes as u64;
+        match passed {
+            Some(_) => self.carried += bytes as u64,
+            None => self.lost += 1,
+        }
+        passed
+    }
+}
+
+/// What both ways did.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counts {
+    /// kbit/s that each carries at most.
+    pub capacity_kbps: Option<u32>,
+    /// From the relay.
+    pub down: WayCounts,
+    /// To it.
+    pub up: WayCounts,
+}
+
 impl Wire {
-    /// A line of so many kbit/s each way, or one without a limit, over this socket.
+    /// A link over this socket, by such a path each way.
     ///
     /// # Errors
     /// If the system has no random numbers.
-    pub fn new(socket: UdpSocket, kbps: Option<u32>) -> Result<Self> {
+    pub fn new(socket: UdpSocket, path: Path) -> Result<Self> {
         Ok(Self {
             socket,
             certificate: Certificate::generate()?,
             local: None,
             link: None,
             expected: BTreeMap::new(),
-            up: Shaper::new(kbps),
-            down: Shaper::new(kbps),
+            up: Shaper::new(path, 1),
+            down: Shaper::new(path, 2),
             leaving: VecDeque::new(),
             arriving: VecDeque::new(),
+            counts: Counts { capacity_kbps: path.kbps, ..Counts::default() },
             unprotected: 0,
         })
+    }
+
+    /// Changes what the path carries each way.
+    pub fn set_kbps(&mut self, kbps: u32) {
+        self.up.set_kbps(kbps);
+        self.down.set_kbps(kbps);
+        self.counts.capacity_kbps = Some(kbps);
+    }
+
+    /// What went over the path since the start.
+    pub fn counts(&self) -> Counts {
+        self.counts
     }
 
     /// Makes a new end, for the relay to know.
@@ -148,16 +195,16 @@ impl Wire {
     }
 
     fn leave(&mut self, now: Instant, to: SocketAddr, datagram: Bytes) {
-        match self.up.pass(now, datagram.len()) {
+        match self.counts.up.count(datagram.len(), self.up.pass(now, datagram.len())) {
             Some(at) if at <= now => transmit(&self.socket, to, &datagram),
             Some(at) => self.leaving.push_back((at, to, datagram)),
             None => {}
         }
     }
 
-    /// Takes a datagram, which may still be on a slow line.
+    /// Takes a datagram, which may still be on its way.
     pub fn arrive(&mut self, now: Instant, from: SocketAddr, datagram: Bytes) -> Option<Bytes> {
-        match self.down.pass(now, datagram.len())? {
+        match self.counts.down.count(datagram.len(), self.down.pass(now, datagram.len()))? {
             at if at <= now => self.take(now, from, &datagram),
             at => {
                 self.arriving.push_back((at, from, datagram));
@@ -172,7 +219,7 @@ impl Wire {
         }
     }
 
-    /// A packet that has come over a slow line by now.
+    /// A packet that has come by the path by now.
     pub fn next_packet(&mut self, now: Instant) -> Option<Bytes> {
         while self.arriving.front().is_some_and(|(at, ..)| *at <= now) {
             let (_, from, datagram) = self.arriving.pop_front()?;
@@ -189,25 +236,19 @@ impl Wire {
             let Some((_, to, datagram)) = self.leaving.pop_front() else { break };
             transmit(&self.socket, to, &datagram);
         }
-        let mut lines =
-            [self.leaving.front(), self.arriving.front()].into_iter().flatten().map(|(at, ..)| *at).min();
-        let Some(link) = &mut self.link else { return (None, lines) };
         loop {
+            let due = || {
+                [self.leaving.front(), self.arriving.front()].into_iter().flatten().map(|(at, ..)| *at).min()
+            };
+            let Some(link) = &mut self.link else { return (None, due()) };
             match link.poll(now) {
-                Output::Transmit(to_send) => match self.up.pass(now, to_send.datagram.len()) {
-                    Some(at) if at <= now => transmit(&self.socket, to_send.to, &to_send.datagram),
-                    Some(at) => {
-                        self.leaving.push_back((at, to_send.to, to_send.datagram));
-                        lines = Some(lines.map_or(at, |lines| lines.min(at)));
-                    }
-                    None => {}
-                },
+                Output::Transmit(to_send) => self.leave(now, to_send.to, to_send.datagram),
                 Output::Connected => return (Some(Event::Up), Some(now)),
                 Output::Closed(why) => {
                     self.link = None;
                     return (Some(Event::Down(why.to_string())), Some(now));
                 }
-                Output::Timeout(at) => return (None, Some(lines.map_or(at, |lines| lines.min(at)))),
+                Output::Timeout(at) => return (None, Some(due().map_or(at, |due| due.min(at)))),
                 _ => {}
             }
         }

@@ -7,6 +7,7 @@ use layercast::Time;
 use layercast_meeting::Kind;
 use serde::Serialize;
 
+use super::link::{Counts, WayCounts};
 use crate::notice::Notice;
 use crate::seat::Seat;
 use crate::seat::account::{Account, Figures};
@@ -42,6 +43,23 @@ pub struct SourceLine {
     path_kbps: Option<u64>,
 }
 
+/// One way of the path to the relay.
+#[derive(Debug, Serialize)]
+pub struct WayLine {
+    offered_kbps: f64,
+    carried_kbps: f64,
+    /// Datagrams.
+    lost: u64,
+}
+
+/// A line about the path to the relay, if it is an emulated one of a certain bitrate.
+#[derive(Debug, Serialize)]
+pub struct LinkLine {
+    capacity_kbps: u32,
+    down: WayLine,
+    up: WayLine,
+}
+
 #[derive(Serialize)]
 #[serde(tag = "line", rename_all = "snake_case")]
 enum Line<'a> {
@@ -49,6 +67,7 @@ enum Line<'a> {
     Stream(&'a StreamLine),
     Source(&'a SourceLine),
     Summary(&'a StreamLine),
+    Link(&'a LinkLine),
 }
 
 #[derive(Serialize)]
@@ -67,6 +86,7 @@ pub struct Printer {
     /// The accounts as of the last lines.
     before: BTreeMap<(u32, u32), Account>,
     sent: BTreeMap<usize, (u64, u64, u64)>,
+    path: Counts,
     last: Time,
 }
 
@@ -82,7 +102,14 @@ fn kind_name(kind: Kind) -> &'static str {
 impl Printer {
     /// Lines for people, or JSON. `unix` is the time 0 in microseconds since 1970.
     pub fn new(json: bool, unix: u64) -> Self {
-        Self { json, unix, before: BTreeMap::new(), sent: BTreeMap::new(), last: Time::ZERO }
+        Self {
+            json,
+            unix,
+            before: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            path: Counts::default(),
+            last: Time::ZERO,
+        }
     }
 
     fn write(&self, now: Time, line: Line<'_>, text: &str) {
@@ -102,6 +129,21 @@ impl Printer {
     /// Prints a notice.
     pub fn notice(&self, now: Time, notice: &Notice) {
         self.write(now, Line::Notice(notice), &notice.to_string());
+    }
+
+    /// Prints a line about the path, if it is limited, for the time since the last lines. It comes before those of streams.
+    pub fn link(&mut self, now: Time, counts: Counts) {
+        let before = std::mem::replace(&mut self.path, counts);
+        let Some(capacity_kbps) = counts.capacity_kbps else { return };
+        let seconds = (now - self.last).as_secs_f64().max(0.001);
+        let way = |counts: WayCounts, before: WayCounts| WayLine {
+            offered_kbps: (counts.offered - before.offered) as f64 / 125.0 / seconds,
+            carried_kbps: (counts.carried - before.carried) as f64 / 125.0 / seconds,
+            lost: counts.lost - before.lost,
+        };
+        let line =
+            LinkLine { capacity_kbps, down: way(counts.down, before.down), up: way(counts.up, before.up) };
+        self.write(now, Line::Link(&line), &line.text());
     }
 
     /// Prints a line for each stream, about the time since the last lines.
@@ -179,6 +221,17 @@ impl StreamLine {
             text += &format!("; {count} not opened: {why}");
         }
         text
+    }
+}
+
+impl LinkLine {
+    fn text(&self) -> String {
+        let way = |way: &WayLine| {
+            let WayLine { offered_kbps, carried_kbps, lost } = way;
+            format!("{carried_kbps:.0} of {offered_kbps:.0} kbit/s, {lost} datagrams lost")
+        };
+        let Self { capacity_kbps, down, up } = self;
+        format!("path of {capacity_kbps} kbit/s: down {}; up {}", way(down), way(up))
     }
 }
 

@@ -18,12 +18,10 @@ use super::show::{self, Shown, Work};
 use super::socket::FromSocket;
 use super::threads::{self, Input};
 use crate::address::{MeetingLink, RelayAddress};
-use crate::commands::Command;
+use crate::commands::{self, Command};
 use crate::notice::Notice;
 use crate::seat::{Entry, Seat, SeatOutput};
 
-/// From one line about each stream to the next.
-const LINES: Duration = Duration::from_secs(2);
 /// What waits for the seat at most; datagrams beyond that are lost, as in a socket's queue.
 const INPUTS: usize = 4096;
 /// Units that wait to be decoded. Beyond that the machine is too slow.
@@ -84,7 +82,7 @@ pub fn run(args: &Args) -> Result<()> {
     let (inputs, received) = bounded(INPUTS);
     let (decoder, work) = bounded(UNITS);
     let udp = threads::bind(&link.relay)?;
-    let wire = Wire::new(udp.try_clone()?, args.link_kbps)?;
+    let wire = Wire::new(udp.try_clone()?, args.path())?;
     let record = |name| args.record.as_deref().map(|directory| Records::new(directory, name)).transpose();
     let mut participant = Participant {
         seat,
@@ -110,7 +108,7 @@ pub fn run(args: &Args) -> Result<()> {
         })
     };
     drop(inputs);
-    participant.work(&received, args.seconds.map(Duration::from_secs))?;
+    participant.work(&received, Duration::from_millis(args.lines), args.seconds.map(Duration::from_secs))?;
     let now = participant.time(Instant::now());
     participant.printer.summary(now, &participant.seat);
     participant.wire.close(Instant::now());
@@ -129,15 +127,16 @@ impl Participant {
         Time::new(now - self.start)
     }
 
-    fn work(&mut self, inputs: &Receiver<Input>, seconds: Option<Duration>) -> Result<()> {
-        let mut lines = self.start + LINES;
+    fn work(&mut self, inputs: &Receiver<Input>, every: Duration, seconds: Option<Duration>) -> Result<()> {
+        let mut lines = self.start + every;
         let end = seconds.map(|seconds| self.start + seconds);
         while !self.ended {
             let wake = self.pump()?;
             let now = Instant::now();
             if now >= lines {
-                lines = now + LINES;
+                lines = (lines + every).max(now);
                 if self.seat.is_seated() {
+                    self.printer.link(self.time(now), self.wire.counts());
                     self.printer.streams(self.time(now), &self.seat);
                 }
             }
@@ -213,10 +212,11 @@ impl Participant {
                 }
                 None => self.seat.handle_decode_error(time, stream),
             },
-            Input::Line(line) => match Command::parse(&line) {
-                Some(command) => self.seat.handle_command(time, command),
-                None if line.trim().is_empty() => {}
-                None => self.printer.notice(time, &Notice::NoCommand { line }),
+            Input::Line(line) => match (Command::parse(&line), commands::link_kbps(&line)) {
+                (Some(command), _) => self.seat.handle_command(time, command),
+                (None, Some(kbps)) => self.wire.set_kbps(kbps),
+                (None, None) if line.trim().is_empty() => {}
+                (None, None) => self.printer.notice(time, &Notice::NoCommand { line }),
             },
             Input::Failed(why) => return Err(why.into()),
         }
