@@ -54,6 +54,8 @@ pub enum Notice {
     Demand { stream: u32, kind: String, layers: Vec<String> },
     /// A commit was not accepted.
     CommitRefused { why: String },
+    /// The group is a new one, with another organizer than before. Nothing is sent until the person says so.
+    OtherOrganizer { name: String, fingerprint: String },
     /// The relay refused a request.
     Refused { what: String, why: String },
     /// Somebody's packets do not open.
@@ -156,6 +158,11 @@ impl fmt::Display for Notice {
                     layers.join(", ")
                 )
             }
+            Self::OtherOrganizer { name, fingerprint } => write!(
+                f,
+                "this is ANOTHER GROUP, whose organizer is {name}, fingerprint {fingerprint}. Compare it before you type unmute: \
+                 nothing is sent until then"
+            ),
             Self::CommitRefused { why } => write!(f, "a change of the group was refused: {why}"),
             Self::Refused { what, why } => write!(f, "{what}: {why}"),
             Self::Forked { who, why } => write!(f, "the group may be forked: {who}: {why}. Compare the code"),
@@ -165,7 +172,7 @@ impl fmt::Display for Notice {
             ),
             Self::Invitation { link } => write!(f, "invitation for one guest: {link}"),
             Self::Planned { link } => write!(f, "planned, for people with an account: {link}"),
-            Self::Code { code, own } => write!(f, "code of the meeting: {code}\nyour own fingerprint: {own}"),
+            Self::Code { code, own } => write!(f, "code of the meeting: {code}; your own fingerprint: {own}"),
             Self::Person { participant, name, fingerprint, role, rights, own } => {
                 let own = if *own { " (you)" } else { "" };
                 write!(f, "{participant}: {name}{own}, {role}, may send {rights}. Fingerprint: {fingerprint}")

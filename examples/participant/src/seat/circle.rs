@@ -86,7 +86,7 @@ type Failure = Box<dyn std::error::Error>;
 /// The groups, and what this participant wants of them.
 pub struct Circle {
     name: Vec<u8>,
-    /// A key pair that outlives the meeting.
+    /// The key pair by which others know this person again: one that outlives the meeting, or one of this program's run.
     identity: Option<Identity>,
     /// What guests may open of our own streams.
     caps: Vec<GuestCap>,
@@ -149,10 +149,10 @@ impl Circle {
     }
 
     /// One login for each group, with the same key pair: so all know that it is the same person.
-    fn make_logins(&self) -> Result<(Login, Login), Failure> {
+    fn make_logins(&mut self) -> Result<(Login, Login), Failure> {
         let identity = match &self.identity {
             Some(identity) => identity.clone(),
-            None => Identity::new()?,
+            None => self.identity.insert(Identity::new()?).clone(),
         };
         let login = || Login::with_identity(&self.name, LIFETIME, &identity);
         let meeting = if self.caps.is_empty() { login() } else { login().with_guest_caps(&self.caps)? };
@@ -193,9 +193,23 @@ impl Circle {
     pub fn join(&mut self, welcome: &[u8]) -> Result<bool, MlsError> {
         let Some(login) = self.login.take() else { return Ok(false) };
         self.forget_meeting();
-        self.group = Some(login.join(Agreement::default(), welcome)?);
+        let group = login.join(Agreement::default(), welcome)?;
+        // In a group without an organizer anybody could let anybody in.
+        if group.organizer().is_none() {
+            return Err(MlsError::Unexpected);
+        }
+        self.group = Some(group);
         self.take_insiders();
         Ok(true)
+    }
+
+    /// Whose a key package is. `None` if it is none that could be added now.
+    pub fn fingerprint_of(&mut self, key_package: &[u8]) -> Option<Fingerprint> {
+        let group = self.group.as_mut().filter(|_| self.sent.is_none())?;
+        let commit = group.add(&[key_package]).ok()?;
+        // The storage in memory has no errors.
+        let _ = group.discard();
+        commit.change.added.first().map(|it| it.fingerprint)
     }
 
     /// Joins the insiders by a welcome, from the meeting's next epoch on. Nothing happens if we are among them, or have no

@@ -88,7 +88,7 @@ impl Seat {
         }
     }
 
-    fn set_muted(&mut self, kind: Option<Kind>, muted: bool) {
+    pub(super) fn set_muted(&mut self, kind: Option<Kind>, muted: bool) {
         let places: Vec<_> = self.uplink.sources().map(|(place, source)| (place, source.kind)).collect();
         let chosen = |it: Kind| it != Kind::Data && kind.is_none_or(|kind| kind == it);
         for (place, _) in places.into_iter().filter(|(_, kind)| chosen(*kind)) {
@@ -108,7 +108,10 @@ impl Seat {
         let ended =
             self.uplink.sources().filter(|(_, source)| source.kind.right().is_some_and(|it| !rights.has(it)));
         let ended: Vec<_> = ended.filter_map(|(_, source)| source.live).collect();
-        ended.into_iter().for_each(|live| self.uplink.unpublish(live.stream));
+        for live in ended {
+            self.uplink.unpublish(live.stream);
+            self.ask(Purpose::Other("unpublish"), Request::Unpublish { stream: live.stream });
+        }
     }
 
     fn tell_who(&mut self) {

@@ -101,6 +101,7 @@ impl Seat {
             let own = self.circle.is_organizer();
             self.notice(Notice::Organizer { name: show_name(&organizer.name), own });
         }
+        self.compare_organizer(change.is_none());
         (self.next_state, self.next_update) = (Some(now), None);
         // It names the layers that do not open here.
         self.next_report = self.next_report.map(|_| now);
@@ -121,6 +122,30 @@ impl Seat {
             let why =
                 "not sent, for only those who are neither guests nor from outside have keys that guests lack";
             self.refused("camera", why.into());
+        }
+    }
+
+    /// Within a group the organizer's own commit names another. A new group may be anybody's: a relay could have made it, with
+    /// itself in it.
+    fn compare_organizer(&mut self, is_new_group: bool) {
+        let now = self.circle.organizer().map(|organizer| organizer.fingerprint);
+        let before = std::mem::replace(&mut self.trusted_organizer, now);
+        if is_new_group && before.is_some() && before != now && !self.circle.is_organizer() {
+            let name = self.circle.organizer().map(|it| show_name(&it.name)).unwrap_or_default();
+            let fingerprint = now.map(|it| it.to_string()).unwrap_or_default();
+            self.notice(Notice::OtherOrganizer { name, fingerprint });
+            self.set_muted(None, true);
+        }
+    }
+
+    /// The group has said who its organizer is, and the relay may not have heard it.
+    pub(super) fn hand_over_again(&mut self, organizes: bool) {
+        let Some(organizer) = self.circle.organizer().filter(|_| organizes && !self.circle.is_organizer())
+        else {
+            return;
+        };
+        if let Some(participant) = self.people.participant_of(organizer.index, &self.circle) {
+            self.ask(Purpose::HandOver(participant), Request::HandOver { participant });
         }
     }
 

@@ -3,13 +3,14 @@
 use layercast::Time;
 use layercast::select::DemandMessage;
 use layercast_meeting::{
-    Answer, Audience, Event, FromRelay, Group, Kind, ParticipantId, Refusal, Request, Right, Role,
+    Answer, Asked, Audience, Event, FromRelay, Group, Kind, ParticipantId, Refusal, Request, Right, Role,
+    Stream,
 };
 
 use super::circle::{Wish, is_insider};
 use super::people::{rights_name, role_name};
 use super::requests::Purpose;
-use super::{KNOCK_AGAIN, Seat, SeatOutput};
+use super::{Entry, KNOCK_AGAIN, Seat, SeatOutput};
 use crate::notice::Notice;
 
 impl Seat {
@@ -130,10 +131,22 @@ impl Seat {
         self.admission.as_ref().is_some_and(|admission| admission.participant == who)
     }
 
+    fn is_whom_we_added(&mut self, asked: &Asked) -> bool {
+        let added = self.people.added(asked.participant);
+        added.is_some() && self.circle.fingerprint_of(&asked.key_package.0) == added
+    }
+
+    /// Whether a stream is that of whom the relay says, as far as is known.
+    fn is_attributed(&self, stream: &Stream) -> bool {
+        let (who, member) = (stream.participant, stream.member);
+        self.people.member_of(who, &self.circle).is_none_or(|known| known == member)
+            && self.people.participant_of(member, &self.circle).is_none_or(|known| known == who)
+    }
+
     fn handle_event(&mut self, now: Time, event: Event) {
         match event {
-            // It was let in before. That the relay says so is not enough.
-            Event::Waiting(asked) if asked.known && self.people.contains(asked.participant) => {
+            // It was let in before. That the relay says so is not enough: it has to be whom we added.
+            Event::Waiting(asked) if asked.known && self.is_whom_we_added(&asked) => {
                 let (who, is_insider) = (asked.participant, is_insider(&asked));
                 self.people.knock(asked);
                 // The relay adds only those to the insiders who are in.
@@ -159,7 +172,10 @@ impl Seat {
                 if let Some(own) = &self.admission {
                     self.people.arrive(own.participant, own.role, rights);
                 }
-                let organizes = self.admission.as_ref().is_some_and(|own| own.role == Role::Organizer);
+                // No guest organizes, whatever the relay says.
+                let organizes = self.admission.as_ref().is_some_and(|own| own.role == Role::Organizer)
+                    && matches!(self.config.entry, Entry::Account(..));
+                self.hand_over_again(organizes);
                 if begins && organizes && self.circle.group().is_none_or(|group| group.epoch() > 0) {
                     match self.circle.begin() {
                         Ok(()) => self.entered(now, None),
@@ -257,6 +273,13 @@ impl Seat {
                         self.ask(Purpose::Other("unpublish"), Request::Unpublish { stream: stream.stream });
                     }
                     return;
+                }
+                if !self.is_attributed(&stream) {
+                    let who = self.name_of(stream.participant);
+                    let why = format!(
+                        "the relay says that it is {who}'s, whose index in the group is another: it is not opened"
+                    );
+                    return self.refused(&format!("stream {}", stream.stream), why);
                 }
                 if let Some(person) = self.people.get_mut(stream.participant) {
                     person.claimed = Some(stream.member);

@@ -25,7 +25,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use layercast::e2ee::mls::Identity;
+use layercast::e2ee::mls::{Fingerprint, Identity};
 use layercast::picture::PictureView;
 use layercast::rtp::DecodableUnit;
 use layercast::rtp::rtcp::is_rtcp;
@@ -152,6 +152,8 @@ pub struct Seat {
     next_state: Option<Time>,
     /// Whom the relay named the organizer, and when.
     organizer: Option<(layercast_meeting::ParticipantId, Time)>,
+    /// Whom the group named its organizer when it was last looked at.
+    trusted_organizer: Option<Fingerprint>,
     warned_of_reflections: bool,
     ended: bool,
 }
@@ -196,6 +198,7 @@ impl Seat {
             next_report: None,
             next_state: None,
             organizer: None,
+            trusted_organizer: None,
             warned_of_reflections: false,
             ended: false,
             config,

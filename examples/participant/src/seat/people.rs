@@ -54,15 +54,17 @@ impl People {
         self.people.get_mut(&who)
     }
 
-    /// Whether somebody is in, or was before it lost its connection.
-    pub fn contains(&self, who: ParticipantId) -> bool {
-        self.people.contains_key(&who)
+    /// Whom this participant added under this number.
+    pub fn added(&self, who: ParticipantId) -> Option<Fingerprint> {
+        self.added.get(&who).copied()
     }
 
     /// Somebody is in.
     pub fn arrive(&mut self, who: ParticipantId, role: Role, rights: Rights) -> bool {
         if let Some(person) = self.people.get_mut(&who) {
             (person.role, person.rights) = (role, rights);
+            // One who comes back may be another member of the group.
+            (person.told, person.claimed) = (None, None);
             return false;
         }
         if self.people.len() < MAX_PEOPLE {

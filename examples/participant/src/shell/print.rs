@@ -99,6 +99,15 @@ fn kind_name(kind: Kind) -> &'static str {
     }
 }
 
+/// The relay, and others, write some of the texts: none is to begin a line of its own, or to look like another.
+fn printable(text: &str) -> String {
+    let deceives = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    text.chars().map(|c| if deceives(c) { '\u{fffd}' } else { c }).collect()
+}
+
 impl Printer {
     /// Lines for people, or JSON. `unix` is the time 0 in microseconds since 1970.
     pub fn new(json: bool, unix: u64) -> Self {
@@ -120,7 +129,7 @@ impl Printer {
                 let timed = Timed { t, unix: self.unix as f64 / 1e6 + t, line };
                 serde_json::to_string(&timed).map_err(Into::into).and_then(|json| writeln!(out, "{json}"))
             }
-            false => writeln!(out, "{t:8.3} {text}"),
+            false => writeln!(out, "{t:8.3} {}", printable(text)),
         };
         // Whoever read has seen enough; the meeting goes on.
         let _ = written.and_then(|()| out.flush());

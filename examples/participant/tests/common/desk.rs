@@ -7,7 +7,8 @@ use layercast::relay::{Room, StreamConfig, StreamKind};
 use layercast::select::{Cap, ReceiverReport, StreamId};
 use layercast_meeting::{
     Admission, Answer, Arrival, Asked, Audience, Credential, Event, FromRelay, Group, Kind, LinkDescription,
-    MlsMessage, Numbered, ParticipantId, Published, Refusal, Request, Rights, Role, Secret, Stream, Text,
+    MlsMessage, Numbered, ParticipantId, Published, Refusal, Request, Rights, Role, Secret, Session, Stream,
+    Text,
 };
 
 struct Known {
@@ -26,6 +27,8 @@ struct Known {
 pub struct Desk {
     known: BTreeMap<ParticipantId, Known>,
     places: BTreeMap<usize, ParticipantId>,
+    /// Accounts of those who logged in.
+    accounts: BTreeMap<usize, String>,
     messages: Vec<MlsMessage>,
     /// Of the meeting's group and of the insiders.
     epochs: [u64; 2],
@@ -126,6 +129,22 @@ impl Desk {
     }
 
     fn answer(
+        &mut self,
+        now: Time,
+        room: &mut Room,
+        place: usize,
+        request: Request,
+        after: &mut Vec<(ParticipantId, Event)>,
+    ) -> Result<Answer, Refusal> {
+        match &request {
+            Request::Login { account, .. } => drop(self.accounts.insert(place, account.to_string())),
+            Request::Session { .. } => {}
+            _ => return self.answer_inside(now, room, place, request, after),
+        }
+        Ok(Answer::Session(Session { token: Secret::new("session".into()), expires_in: 3600 }))
+    }
+
+    fn answer_inside(
         &mut self,
         now: Time,
         room: &mut Room,
@@ -279,8 +298,10 @@ impl Desk {
             _ => ParticipantId(self.known.len() as u32 + 1),
         };
         let role = match &credential {
-            Credential::Invitation(code) if code.expose() == "organizer" => Role::Organizer,
-            Credential::Invitation(code) if code.expose() == "member" => Role::Member,
+            Credential::Account if self.accounts.get(&place).is_some_and(|it| it == "organizer") => {
+                Role::Organizer
+            }
+            Credential::Account => Role::Member,
             _ => Role::Guest,
         };
         if let Credential::Return(_) = credential {

@@ -146,3 +146,16 @@ fn an_organizer_goes_on_with_insiders_alone_or_begins_anew() {
     let anew = call.rig.seat(olga, &meeting, layercast_meeting::Credential::Account).unwrap();
     assert_eq!(call.rig.ask(anew.at, begin), Ok(Answer::Done));
 }
+
+#[test]
+fn a_member_proposes_once_an_epoch_and_little() {
+    let mut call = Call::new();
+    let propose =
+        |message: &str| Request::Propose { group: Group::Meeting, epoch: 2, message: bytes(message) };
+    assert_eq!(call.rig.ask(call.guest.at, propose(&"x".repeat(2049))), Err(Refusal::Malformed));
+    assert_eq!(call.rig.ask(call.guest.at, propose("leave")), Ok(Answer::Done));
+    assert_eq!(call.rig.ask(call.guest.at, propose("leave")), Err(Refusal::TooMany));
+    call.rig.commit(&call.organizer, 2, &[]).unwrap();
+    let again = Request::Propose { group: Group::Meeting, epoch: 3, message: bytes("leave") };
+    assert_eq!(call.rig.ask(call.guest.at, again), Ok(Answer::Done));
+}

@@ -69,14 +69,31 @@ fn an_account_is_not_tried_for_ever_from_many_addresses() {
         let connection = rig.connect_from(IpAddr::V4(Ipv4Addr::new(10, 0, 0, n)));
         rig.ask(connection, login(name, "wrong"))
     };
-    for n in 0..10 {
+    for n in 0..100 {
         assert_eq!(attempt(&mut rig, n, "Ann"), Err(Refusal::WrongCredentials));
     }
-    assert_eq!(attempt(&mut rig, 11, "Ann"), Err(Refusal::TooMany));
-    assert_eq!(rig.jobs.len(), 10, "nothing is verified beyond the bound");
-    rig.jump(10);
-    assert_eq!(attempt(&mut rig, 12, "Ann"), Err(Refusal::WrongCredentials));
-    assert_eq!(attempt(&mut rig, 12, "Ann"), Err(Refusal::TooMany));
+    assert_eq!(attempt(&mut rig, 101, "Ann"), Err(Refusal::TooMany));
+    assert_eq!(rig.jobs.len(), 100, "nothing is verified beyond the bound");
+    rig.jump(1);
+    assert_eq!(attempt(&mut rig, 102, "Ann"), Err(Refusal::WrongCredentials));
+    assert_eq!(attempt(&mut rig, 102, "Ann"), Err(Refusal::TooMany));
+}
+
+#[test]
+fn one_who_guesses_from_one_network_keeps_nobody_else_out() {
+    let mut rig = Rig::new();
+    rig.account("Ann");
+    let attempt = |rig: &mut Rig, n: u8| {
+        let connection = rig.connect_from(IpAddr::V4(Ipv4Addr::new(10, 0, 0, n)));
+        rig.ask(connection, login("Ann", "wrong"))
+    };
+    for _ in 0..10 {
+        assert_eq!(attempt(&mut rig, 1), Err(Refusal::WrongCredentials));
+    }
+    for _ in 0..20 {
+        assert_eq!(attempt(&mut rig, 1), Err(Refusal::TooMany));
+    }
+    assert_eq!(attempt(&mut rig, 2), Err(Refusal::WrongCredentials));
 }
 
 #[test]

@@ -341,3 +341,28 @@ fn the_stricter_limit_of_a_camera_counts_and_owners_see_themselves() {
     let limited = [organizer.id, member.id, waits.id].map(|viewer| (viewer, another, Some(0)));
     assert_eq!(caps(&mut call), limited);
 }
+
+#[test]
+fn nobody_sends_under_the_index_of_another_or_under_two() {
+    let mut call = Call::new();
+    let publish = |member| Request::Publish { kind: Kind::Audio, member, track: 7 };
+    call.rig.ask(call.member.at, publish(1)).unwrap();
+    assert_eq!(call.rig.ask(call.guest.at, publish(1)), Err(Refusal::NotAllowed));
+    assert_eq!(call.rig.ask(call.member.at, publish(2)), Err(Refusal::NotAllowed));
+    assert!(call.rig.ask(call.guest.at, publish(2)).is_ok());
+}
+
+#[test]
+fn streams_are_not_published_without_end() {
+    let mut call = Call::new();
+    let guest = call.guest.clone();
+    let mut published = 0;
+    while let Ok(stream) = call.rig.publish(&guest, Kind::Audio) {
+        call.rig.ask(guest.at, Request::Unpublish { stream }).unwrap();
+        published += 1;
+        assert!(published < 100);
+    }
+    assert_eq!(published, 24);
+    call.rig.jump(2);
+    assert!(call.rig.publish(&guest, Kind::Audio).is_ok());
+}
