@@ -5,8 +5,9 @@ mod common;
 use std::time::Duration;
 
 use common::{World, config, no_counter_comes_twice};
-use layercast_meeting::{Bytes, Event, ParticipantId};
+use layercast_meeting::{Arrival, Asked, Bytes, Event, ParticipantId, Rights, Role, Text};
 use layercast_participant::notice::Notice;
+use layercast_participant::seat::SeatConfig;
 
 fn three() -> World {
     let mut world = World::new();
@@ -109,4 +110,85 @@ fn a_relay_cannot_appoint_an_organizer() {
     world.command(1, "hand-over 3");
     world.run(10_000);
     assert_eq!(world.guests[2].epoch(), Some(2), "the appointed one cannot do anything to the group");
+}
+
+/// What a relay says to let itself in: that somebody who was in comes back, with a key package of its own.
+fn comes_back(participant: u32) -> Event {
+    use layercast::e2ee::mls::Login;
+    let login = Login::new(b"Cleo", Duration::from_secs(3600)).unwrap();
+    Event::Waiting(Asked {
+        participant: ParticipantId(participant),
+        role: Role::Guest,
+        name: Text::new("Cleo").unwrap(),
+        key_package: Bytes(login.key_package().unwrap()),
+        insiders_key_package: None,
+        outsider: true,
+        known: true,
+    })
+}
+
+#[test]
+fn a_relay_cannot_say_that_it_was_let_in_before() {
+    let mut world = World::new();
+    // The organizer is asked about each.
+    world.join(SeatConfig { admit_all: false, ..config("Ann", "organizer") });
+    world.run(300);
+    world.join(config("Cleo", "guest"));
+    world.run(600);
+    world.command(0, "admit 2");
+    world.run(2000);
+    let (epoch, members) = (world.guests[0].epoch(), world.guests[0].code());
+    assert_eq!(epoch, Some(1));
+    // As one who is in, and as one whom the organizer never saw.
+    world.say(0, comes_back(2));
+    world.say(
+        0,
+        Event::Arrived(Arrival {
+            participant: ParticipantId(99),
+            role: Role::Guest,
+            name: Text::new("Cleo").unwrap(),
+            rights: Rights::of(Role::Guest),
+        }),
+    );
+    world.say(0, comes_back(99));
+    world.run(4000);
+    assert_eq!(
+        (world.guests[0].epoch(), world.guests[0].code()),
+        (epoch, members),
+        "nobody is added or removed"
+    );
+    let waiting = world.guests[0].told(|notice| match notice {
+        Notice::Waiting { participant, .. } => Some(*participant),
+        _ => None,
+    });
+    assert_eq!(waiting, [2, 2, 99], "the organizer is asked");
+}
+
+#[test]
+fn a_guest_makes_no_group_whatever_the_relay_says() {
+    let mut world = three();
+    let rights = Rights::of(Role::Guest);
+    world.say(2, Event::GroupLost);
+    world.say(2, Event::Admitted { rights, messages: 0, begins: true });
+    world.run(3400);
+    assert_ne!(world.guests[2].epoch(), Some(0), "a group of its own");
+    let organizer = |notice: &Notice| matches!(notice, Notice::Organizer { own: true, .. }).then_some(());
+    assert!(world.guests[2].told(organizer).is_empty());
+}
+
+#[test]
+fn a_stream_that_the_relay_gives_to_somebody_else_is_not_opened() {
+    let mut world = three();
+    let of_bob = world.desk.streams(ParticipantId(2))[0];
+    // Ann's index in the group, as if it were Bob's.
+    world.say(
+        2,
+        Event::Published(layercast_meeting::Stream { stream: 77, ssrc: 7777, member: 0, track: 9, ..of_bob }),
+    );
+    world.run(3500);
+    let refused = world.guests[2].told(|notice| match notice {
+        Notice::Refused { what, .. } => Some(what.clone()),
+        _ => None,
+    });
+    assert_eq!(refused, ["stream 77"]);
 }

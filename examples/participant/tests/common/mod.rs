@@ -21,7 +21,8 @@ use layercast::structure::LayerId;
 use layercast::{Size, Time};
 use layercast_meeting::wire::RELAY_SSRC;
 use layercast_meeting::{
-    Event as Said, FromRelay, Kind, LinkDescription, MeetingId, Numbered, ParticipantId, Secret, Text,
+    Answer, Event as Said, FromRelay, Kind, LinkDescription, MeetingId, Numbered, ParticipantId, Request,
+    Secret, Text,
 };
 use layercast_participant::commands::Command;
 use layercast_participant::notice::Notice;
@@ -282,7 +283,9 @@ impl World {
     fn deliver(&mut self) {
         for (to, message) in self.desk.take() {
             if self.guests[to].connected {
-                self.at(self.now + DELAY, Event::ToSeat(to, message.to_text()));
+                let is_login = matches!(message, FromRelay::Answer { result: Ok(Answer::Session(_)), .. });
+                let delay = if is_login { Duration::ZERO } else { DELAY };
+                self.at(self.now + delay, Event::ToSeat(to, message.to_text()));
             }
         }
     }
@@ -302,7 +305,13 @@ impl World {
         loop {
             let guest = &mut self.guests[place];
             match guest.seat.poll(now) {
-                SeatOutput::Request(request) => self.at(now + DELAY, Event::ToDesk(place, request.to_text())),
+                SeatOutput::Request(request) => {
+                    // A login takes no time, so that all come in the order in which they join.
+                    let logs_in = matches!(request.request, Request::Login { .. } | Request::Session { .. });
+                    let order = Duration::from_micros(100 * place as u64);
+                    let delay = if logs_in { Duration::ZERO } else { DELAY + order };
+                    self.at(now + delay, Event::ToDesk(place, request.to_text()));
+                }
                 SeatOutput::Packet(packet) => self.at(now + DELAY, Event::Up(place, packet)),
                 SeatOutput::MakeLink => {
                     guest.seat.handle_link(now, link());
