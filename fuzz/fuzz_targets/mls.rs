@@ -21,7 +21,7 @@ fuzz_target!(|data: &[u8]| {
     let (bobs, carols, dave) = (login("bob"), login("carol"), login("dave"));
     let key_packages = [bobs.key_package().unwrap(), carols.key_package().unwrap()];
     let daves = dave.key_package().unwrap();
-    let organized = data.len() % 2 == 0;
+    let organized = data.len().is_multiple_of(2);
     let create = if organized { Login::create_as_organizer } else { Login::create };
     let mut alice = create(login("alice"), agreement).unwrap();
     let invitation = alice.add(&[&key_packages[0], &key_packages[1]]).unwrap();
