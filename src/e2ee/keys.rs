@@ -217,6 +217,7 @@ impl KeyRing {
 
     /// Whether a key id is for a layer above its sender's cap in an epoch whose insiders we are not among: its key does not
     /// come any more.
+    #[cfg_attr(not(feature = "session"), allow(dead_code, reason = "frames wait for keys in sessions alone"))]
     pub(crate) fn is_for_insiders(&self, now: Time, key_id: u64) -> bool {
         let held = self.find(key_id).find(|held| held.is_alive(now));
         held.and_then(|held| self.upper(held, key_id)).is_some_and(|upper| !upper.has_key())
