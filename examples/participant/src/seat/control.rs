@@ -1,7 +1,7 @@
 //! What the person at the seat wants.
 
 use layercast::Time;
-use layercast_meeting::{Audience, Kind, ParticipantId, Request, Rights};
+use layercast_meeting::{Audience, Kind, ParticipantId, Request, Rights, Role};
 
 use super::Seat;
 use super::events::right_name;
@@ -126,8 +126,13 @@ impl Seat {
                 name: member
                     .as_ref()
                     .map_or("(not in the group yet)".into(), |it| super::circle::show_name(&it.name)),
-                fingerprint: member.map_or(String::new(), |member| member.fingerprint.to_string()),
-                role: role_name(person.role).into(),
+                fingerprint: member.as_ref().map_or(String::new(), |it| it.fingerprint.to_string()),
+                // The group says who organizes; the relay's word may be an old one.
+                role: match (&member, self.circle.organizer()) {
+                    (Some(it), Some(organizer)) if it.index == organizer.index => "organizer".into(),
+                    (Some(_), Some(_)) if person.role == Role::Organizer => "member".into(),
+                    _ => role_name(person.role).into(),
+                },
                 rights: rights_name(person.rights),
                 own,
             });
