@@ -84,6 +84,7 @@
 mod certificate;
 mod ice;
 mod link;
+mod meeting;
 mod srtp;
 mod stun;
 mod window;

@@ -9,15 +9,14 @@ use indicatif::ProgressBar;
 use layercast::Time;
 use layercast::congestion::{FeedbackConfig, ReceivePath};
 use layercast::relay::RoomConfig;
+use layercast::rtp::rtcp;
 use layercast::select::{DemandMessage, Priority, ReceiverReport, Window};
 use layercast::session::TRANSPORT_ID;
 use layercast_batch::Inbox;
 use layercast_examples::Result;
-use layercast_link::{Certificate, Description, Link, Media as Packet, Output, Rtx};
-use layercast_meeting::wire::{
-    FEEDBACK_SSRC, PADDING_SSRC, RELAY_SSRC, RTX_PAYLOAD_TYPE, payload_type, rtx_ssrc,
-};
-use layercast_meeting::{Bytes, Kind, LinkDescription, ParticipantId, Secret};
+use layercast_link::{Certificate, Description, Link, Media as Packet, Output};
+use layercast_meeting::wire::{FEEDBACK_SSRC, PADDING_SSRC, RELAY_SSRC};
+use layercast_meeting::{Bytes, Kind, ParticipantId};
 use layercast_relay::media::Media;
 use layercast_relay::media_api::{LinkReply, MediaCommand, MediaConfig, MediaEvent, MediaPort, MeetingKey};
 
@@ -84,31 +83,19 @@ pub fn measure(args: &Args, load: Load) -> Result<Row> {
             let participant = ParticipantId(id);
             commands.send(MediaCommand::Join { meeting, participant })?;
             let local = Description::new(&certificate)?;
-            let description = LinkDescription {
-                ufrag: local.ufrag.clone(),
-                password: Secret::new(local.password.clone()),
-                fingerprint: local.fingerprint.to_string(),
-                addresses: vec![],
-            };
+            let description = local.to_message(&[]);
             let reply = LinkReply(people.len() as u64);
             commands.send(MediaCommand::Link { meeting, participant, description, reply })?;
             let Some(MediaEvent::Link { result, .. }) = events.blocking_recv() else {
                 return Err("the relay's end of a link has not come".into());
             };
             let remote = result?;
-            let end = Description {
-                ufrag: remote.ufrag,
-                password: remote.password.expose().into(),
-                fingerprint: remote.fingerprint.parse()?,
-            };
+            let end = Description::from_message(&remote)?;
             let mut link = Link::participant(Instant::now(), &certificate, &local, &end, &remote.addresses)?;
-            let original = Rtx { ssrc: stream.ssrc, payload_type: payload_type(Kind::Camera) };
-            let rtx = Rtx { ssrc: rtx_ssrc(stream.ssrc), payload_type: RTX_PAYLOAD_TYPE };
             if id == 0 {
-                link.send_rtx(stream.ssrc, rtx);
+                link.send_stream(stream.ssrc);
             } else {
-                link.expect_ssrc(stream.ssrc)?;
-                link.expect_rtx(rtx.ssrc, original)?;
+                link.expect_stream(stream.ssrc, Kind::Camera)?;
             }
             for ssrc in [RELAY_SSRC, PADDING_SSRC] {
                 link.expect_ssrc(ssrc)?;
@@ -243,8 +230,8 @@ impl Person {
         let (zero, time) = (wall_clock() - start.elapsed(), Time::ZERO + (now - start));
         loop {
             let count = inbox.receive(socket, |from, at, datagram| {
-                let is_rtp = datagram.first().is_some_and(|first| first >> 6 == 2)
-                    && !datagram.get(1).is_some_and(|kind| (192..=223).contains(kind));
+                let is_rtp =
+                    datagram.first().is_some_and(|first| first >> 6 == 2) && !rtcp::is_rtcp(datagram);
                 if is_rtp {
                     // The header is not encrypted.
                     path.handle_packet(Time::ZERO + at.saturating_sub(zero), datagram);
@@ -296,7 +283,7 @@ impl Person {
         let Self { socket, link, camera: Some(camera), .. } = self else { return };
         while let Some(packet) = camera.poll(time) {
             let Some(to) = link.address() else { continue };
-            if layercast::rtp::rtcp::is_rtcp(&packet) {
+            if rtcp::is_rtcp(&packet) {
                 if let Ok(datagram) = link.protect_rtcp(&packet) {
                     send(socket, &datagram, to);
                 }

@@ -4,25 +4,14 @@ mod common;
 
 use std::time::Duration;
 
-use common::{SIZE, World, config};
+use common::{SIZE, World, config, three};
 use layercast::Time;
 use layercast_meeting::{Kind, ParticipantId};
 use layercast_participant::notice::Notice;
 
-/// An organizer, a member and a guest, all in by 2 s.
-fn three() -> World {
-    let mut world = World::new();
-    world.join(config("Ann", "organizer"));
-    world.run(300);
-    world.join(config("Bob", "member"));
-    world.join(config("Cleo", "guest"));
-    world.run(2000);
-    world
-}
-
 #[test]
 fn three_see_and_hear_each_other() {
-    let mut world = three();
+    let mut world = three(2000);
     world.run(8000);
     let codes: Vec<_> = world.guests.iter().map(|guest| guest.code()).collect();
     assert!(codes[0].is_some() && codes.iter().all(|code| *code == codes[0]));
@@ -58,7 +47,7 @@ fn three_see_and_hear_each_other() {
 
 #[test]
 fn what_is_sent_follows_the_windows() {
-    let mut world = three();
+    let mut world = three(2000);
     world.run(5000);
     world.command(1, "window 40x22");
     world.command(2, "window 40x22");
@@ -85,7 +74,7 @@ fn what_is_sent_follows_the_windows() {
 
 #[test]
 fn who_was_removed_opens_nothing_that_follows() {
-    let mut world = three();
+    let mut world = three(2000);
     world.run(4000);
     world.command(0, "remove 3");
     world.run(4200);
@@ -114,7 +103,7 @@ fn who_was_removed_opens_nothing_that_follows() {
 
 #[test]
 fn the_organizer_takes_and_gives_rights() {
-    let mut world = three();
+    let mut world = three(2000);
     world.run(3000);
     world.command(0, "deny 3 camera");
     world.run(3500);
@@ -144,7 +133,7 @@ fn the_organizer_takes_and_gives_rights() {
 
 #[test]
 fn what_is_muted_ends_and_begins_anew() {
-    let mut world = three();
+    let mut world = three(2000);
     world.run(3000);
     world.command(0, "mute");
     world.run(4000);
@@ -160,7 +149,7 @@ fn what_is_muted_ends_and_begins_anew() {
 
 #[test]
 fn a_commit_that_comes_too_late_is_made_again() {
-    let mut world = three();
+    let mut world = three(2000);
     world.desk.refuse_commits = 2;
     world.command(0, "remove 2");
     world.run(4000);
@@ -170,7 +159,7 @@ fn a_commit_that_comes_too_late_is_made_again() {
 
 #[test]
 fn a_handed_over_meeting_has_another_organizer() {
-    let mut world = three();
+    let mut world = three(2000);
     world.command(0, "hand-over 2");
     world.run(3000);
     for guest in &world.guests {

@@ -4,24 +4,14 @@ mod common;
 
 use std::time::Duration;
 
-use common::{World, config, no_counter_comes_twice};
+use common::{World, config, no_counter_comes_twice, three};
 use layercast_meeting::{Arrival, Asked, Bytes, Event, ParticipantId, Rights, Role, Text};
 use layercast_participant::notice::Notice;
 use layercast_participant::seat::SeatConfig;
 
-fn three() -> World {
-    let mut world = World::new();
-    world.join(config("Ann", "organizer"));
-    world.run(300);
-    world.join(config("Bob", "member"));
-    world.join(config("Cleo", "guest"));
-    world.run(3000);
-    world
-}
-
 #[test]
 fn a_relay_that_comes_back_finds_everybody_as_they_were() {
-    let mut world = three();
+    let mut world = three(3000);
     let code = world.guests[0].code();
     world.break_connections(&[0, 1, 2], Duration::from_millis(400));
     // One of them is told to come back a second later.
@@ -39,7 +29,7 @@ fn a_relay_that_comes_back_finds_everybody_as_they_were() {
 
 #[test]
 fn one_who_was_away_catches_up() {
-    let mut world = three();
+    let mut world = three(3000);
     world.break_connections(&[2], Duration::from_secs(2));
     world.join(config("Dan", "guest"));
     world.run(7000);
@@ -52,7 +42,7 @@ fn one_who_was_away_catches_up() {
 
 #[test]
 fn a_commit_whose_answer_was_lost_counts_once() {
-    let mut world = three();
+    let mut world = three(3000);
     world.desk.loses_answers = true;
     world.command(0, "remove 3");
     // The relay takes it, and is gone before it says so.
@@ -67,7 +57,7 @@ fn a_commit_whose_answer_was_lost_counts_once() {
 
 #[test]
 fn a_commit_that_never_arrived_is_made_again() {
-    let mut world = three();
+    let mut world = three(3000);
     world.command(0, "remove 3");
     world.break_connections(&[0], Duration::from_millis(200));
     world.run(5000);
@@ -77,7 +67,7 @@ fn a_commit_that_never_arrived_is_made_again() {
 
 #[test]
 fn a_relay_that_swaps_commits_is_found_out() {
-    let mut world = three();
+    let mut world = three(3000);
     world.desk.swaps = Some(Bytes(b"no commit".to_vec()));
     world.command(0, "hand-over 2");
     world.run(16_000);
@@ -95,7 +85,7 @@ fn a_relay_that_swaps_commits_is_found_out() {
 
 #[test]
 fn a_relay_cannot_appoint_an_organizer() {
-    let mut world = three();
+    let mut world = three(3000);
     world.say(1, Event::Organizer { participant: ParticipantId(2) });
     world.say(2, Event::Organizer { participant: ParticipantId(2) });
     world.run(9000);
@@ -166,7 +156,7 @@ fn a_relay_cannot_say_that_it_was_let_in_before() {
 
 #[test]
 fn a_guest_makes_no_group_whatever_the_relay_says() {
-    let mut world = three();
+    let mut world = three(3000);
     let rights = Rights::of(Role::Guest);
     world.say(2, Event::GroupLost);
     world.say(2, Event::Admitted { rights, messages: 0, begins: true });
@@ -178,7 +168,7 @@ fn a_guest_makes_no_group_whatever_the_relay_says() {
 
 #[test]
 fn a_stream_that_the_relay_gives_to_somebody_else_is_not_opened() {
-    let mut world = three();
+    let mut world = three(3000);
     let of_bob = world.desk.streams(ParticipantId(2))[0];
     // Ann's index in the group, as if it were Bob's.
     world.say(

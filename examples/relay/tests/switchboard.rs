@@ -8,7 +8,7 @@ use bytes::Bytes;
 use layercast::relay::RoomConfig;
 use layercast_link::{Certificate, Description, Link, Media, Output as LinkOutput};
 use layercast_meeting::wire::{RELAY_SSRC, payload_type};
-use layercast_meeting::{Kind, LinkDescription, ParticipantId, Secret};
+use layercast_meeting::{Kind, ParticipantId};
 use layercast_relay::media::{Output, Switchboard};
 use layercast_relay::media_api::{LinkReply, MediaCommand, MediaEvent, MeetingKey};
 
@@ -58,7 +58,7 @@ impl World {
     /// Signalling: the participant's end goes to the relay, and the relay's comes back.
     fn ask_for_link(&mut self, at: usize) {
         let Person { id, local, .. } = &self.people[at];
-        let description = description(local);
+        let description = local.to_message(&[]);
         let (participant, reply) = (*id, LinkReply(at as u64));
         let command = MediaCommand::Link { meeting: MEETING, participant, description, reply };
         self.board.handle_command(self.now, command);
@@ -84,11 +84,7 @@ impl World {
                 Output::Event(MediaEvent::Link { reply, result }) => {
                     let remote = result.unwrap();
                     assert!(remote.ufrag.starts_with("03"), "the fragment begins with the thread's number");
-                    let end = Description {
-                        ufrag: remote.ufrag,
-                        password: remote.password.expose().into(),
-                        fingerprint: remote.fingerprint.parse().unwrap(),
-                    };
+                    let end = Description::from_message(&remote).unwrap();
                     let person = &mut self.people[reply.0 as usize];
                     let (now, certificate) = (self.now, &self.certificate);
                     let link = Link::participant(now, certificate, &person.local, &end, &remote.addresses);
@@ -143,15 +139,6 @@ impl World {
 
     fn sound(&self) -> Vec<usize> {
         self.people.iter().map(sound).collect()
-    }
-}
-
-fn description(end: &Description) -> LinkDescription {
-    LinkDescription {
-        ufrag: end.ufrag.clone(),
-        password: Secret::new(end.password.clone()),
-        fingerprint: end.fingerprint.to_string(),
-        addresses: vec![],
     }
 }
 
@@ -267,7 +254,7 @@ fn a_meeting_that_is_closed_leaves_nothing() {
     assert_eq!((statistics.meetings, statistics.participants, statistics.links), (0, 0, 0));
     // Whoever asks for a link to it is told that there is none.
     let (participant, reply) = (ParticipantId(0), LinkReply(9));
-    let description = description(&world.people[0].local);
+    let description = world.people[0].local.to_message(&[]);
     let command = MediaCommand::Link { meeting: MEETING, participant, description, reply };
     world.board.handle_command(world.now, command);
     let output = world.board.poll(world.now, &mut Vec::new());

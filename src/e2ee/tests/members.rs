@@ -10,9 +10,17 @@ use crate::e2ee::mls::{Breach, Group, Login, MAX_LIFETIME, MlsError, Outcome, Pr
 
 /// A group whose first member adds the others in one commit.
 pub(super) fn group<const N: usize>(names: [&str; N]) -> [Group; N] {
+    group_by(Login::create, names)
+}
+
+/// The same, however the first one founds it.
+pub(super) fn group_by<const N: usize>(
+    found: fn(Login, Agreement) -> Result<Group, MlsError>,
+    names: [&str; N],
+) -> [Group; N] {
     let agreed = Agreement::default();
     let mut logins = names.map(|name| Login::new(name.as_bytes(), DAY).unwrap()).into_iter();
-    let mut first = logins.next().unwrap().create(agreed).unwrap();
+    let mut first = found(logins.next().unwrap(), agreed).unwrap();
     let rest: Vec<_> = logins.collect();
     let key_packages: Vec<_> = rest.iter().map(|login| login.key_package().unwrap()).collect();
     let commit = first.add(&key_packages.iter().map(|it| &it[..]).collect::<Vec<_>>()).unwrap();

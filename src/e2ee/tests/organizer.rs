@@ -3,7 +3,7 @@
 use openmls::prelude::tls_codec::Serialize as _;
 use openmls::prelude::*;
 
-use super::members::{commit_anyhow, key_package, names, their_key_package};
+use super::members::{commit_anyhow, group_by, key_package, names, their_key_package};
 use super::mls::{follow, pending};
 use super::*;
 use crate::e2ee::mls::{Breach, Commit, Group, Login, MlsError, Outcome, Processed, Rules};
@@ -17,16 +17,7 @@ fn login(name: &str) -> Login {
 
 /// A group whose organizer adds the others in one commit.
 fn organized<const N: usize>(names: [&str; N]) -> [Group; N] {
-    let agreed = Agreement::default();
-    let mut logins = names.map(login).into_iter();
-    let mut first = logins.next().unwrap().create_as_organizer(agreed).unwrap();
-    let rest: Vec<_> = logins.collect();
-    let key_packages: Vec<_> = rest.iter().map(|login| login.key_package().unwrap()).collect();
-    let commit = first.add(&key_packages.iter().map(|it| &it[..]).collect::<Vec<_>>()).unwrap();
-    first.merge().unwrap();
-    let mut groups = vec![first];
-    groups.extend(rest.into_iter().map(|login| login.join(agreed, &commit.welcome).unwrap()));
-    groups.try_into().unwrap_or_else(|_| panic!("as many as names"))
+    group_by(Login::create_as_organizer, names)
 }
 
 fn organizer(group: &Group) -> Vec<u8> {

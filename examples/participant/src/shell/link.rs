@@ -7,9 +7,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use layercast::rtp::rtcp::is_rtcp;
 use layercast_examples::Result;
-use layercast_link::{Certificate, Description, Link, Media, Output, ProtectError, Rtx};
-use layercast_meeting::wire::{PADDING_SSRC, RELAY_SSRC, RTX_PAYLOAD_TYPE, payload_type, rtx_ssrc};
-use layercast_meeting::{Kind, LinkDescription, Secret};
+use layercast_link::{Certificate, Description, Link, Media, Output, ProtectError};
+use layercast_meeting::wire::{PADDING_SSRC, RELAY_SSRC};
+use layercast_meeting::{Kind, LinkDescription};
 
 use super::shaper::{Path, Shaper};
 
@@ -112,12 +112,7 @@ impl Wire {
     /// If the system has no random numbers.
     pub fn describe(&mut self) -> Result<LinkDescription> {
         let local = Description::new(&self.certificate)?;
-        let description = LinkDescription {
-            ufrag: local.ufrag.clone(),
-            password: Secret::new(local.password.clone()),
-            fingerprint: local.fingerprint.to_string(),
-            addresses: Vec::new(),
-        };
+        let description = local.to_message(&[]);
         (self.local, self.link) = (Some(local), None);
         self.expected.clear();
         Ok(description)
@@ -129,11 +124,7 @@ impl Wire {
     /// If it is none.
     pub fn connect(&mut self, now: Instant, relay: &LinkDescription) -> Result<()> {
         let local = self.local.as_ref().ok_or("the relay answered twice")?;
-        let remote = Description {
-            ufrag: relay.ufrag.clone(),
-            password: relay.password.expose().to_owned(),
-            fingerprint: relay.fingerprint.parse()?,
-        };
+        let remote = Description::from_message(relay)?;
         let mut link = Link::participant(now, &self.certificate, local, &remote, &relay.addresses)?;
         link.expect_ssrc(RELAY_SSRC)?;
         link.expect_ssrc(PADDING_SSRC)?;
@@ -160,20 +151,17 @@ impl Wire {
         let wanted: BTreeMap<u32, Kind> = others.collect();
         if wanted != self.expected {
             for ssrc in self.expected.keys().filter(|ssrc| !wanted.contains_key(ssrc)) {
-                link.forget_ssrc(*ssrc);
-                link.forget_ssrc(rtx_ssrc(*ssrc));
+                link.forget_stream(*ssrc);
             }
             for (&ssrc, &kind) in wanted.iter().filter(|(ssrc, _)| !self.expected.contains_key(ssrc)) {
-                let original = Rtx { ssrc, payload_type: payload_type(kind) };
-                let added = link.expect_ssrc(ssrc).and_then(|()| link.expect_rtx(rtx_ssrc(ssrc), original));
-                if let Err(error) = added {
+                if let Err(error) = link.expect_stream(ssrc, kind) {
                     tracing::warn!(%error, "a stream of a link that had too many");
                 }
             }
             self.expected = wanted;
         }
         for ssrc in own {
-            link.send_rtx(ssrc, Rtx { ssrc: rtx_ssrc(ssrc), payload_type: RTX_PAYLOAD_TYPE });
+            link.send_stream(ssrc);
         }
     }
 

@@ -136,24 +136,15 @@ impl Desk {
         request: Request,
         after: &mut Vec<(ParticipantId, Event)>,
     ) -> Result<Answer, Refusal> {
-        match &request {
-            Request::Login { account, .. } => drop(self.accounts.insert(place, account.to_string())),
-            Request::Session { .. } => {}
-            _ => return self.answer_inside(now, room, place, request, after),
-        }
-        Ok(Answer::Session(Session { token: Secret::new("session".into()), expires_in: 3600 }))
-    }
-
-    fn answer_inside(
-        &mut self,
-        now: Time,
-        room: &mut Room,
-        place: usize,
-        request: Request,
-        after: &mut Vec<(ParticipantId, Event)>,
-    ) -> Result<Answer, Refusal> {
-        if let Request::Join { .. } = request {
-            return self.join(now, room, place, request, after);
+        let session = || Answer::Session(Session { token: Secret::new("session".into()), expires_in: 3600 });
+        match request {
+            Request::Login { account, .. } => {
+                self.accounts.insert(place, account.to_string());
+                return Ok(session());
+            }
+            Request::Session { .. } => return Ok(session()),
+            Request::Join { .. } => return self.join(now, room, place, request, after),
+            _ => {}
         }
         let who = *self.places.get(&place).ok_or(Refusal::NotNow)?;
         let role = self.known.get(&who).ok_or(Refusal::NotNow)?.role;

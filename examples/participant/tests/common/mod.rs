@@ -99,6 +99,17 @@ pub fn config(name: &str, code: &str) -> SeatConfig {
     }
 }
 
+/// An organizer, a member and a guest, who are all in by 2 s, at a time in milliseconds.
+pub fn three(until: u64) -> World {
+    let mut world = World::new();
+    world.join(config("Ann", "organizer"));
+    world.run(300);
+    world.join(config("Bob", "member"));
+    world.join(config("Cleo", "guest"));
+    world.run(until);
+    world
+}
+
 impl World {
     /// Nobody is there.
     pub fn new() -> Self {

@@ -9,9 +9,9 @@
 //!
 //! What the desk, which decides who may do what, and this side tell each other is in [`media_api`](crate::media_api).
 
-mod describe;
 mod switchboard;
 mod threads;
+mod ufrag;
 
 pub use switchboard::{Output, Statistics, Switchboard};
 pub use threads::{Media, MediaError, Totals};

@@ -10,14 +10,12 @@ use layercast::relay::{ParticipantId as SeatId, Room, RoomConfig, RoomOutput, St
 use layercast::rtp::rtcp;
 use layercast::select::{Cap, ReceiverReport, StreamId};
 use layercast_link::{
-    Certificate, Description, Link, Media, Output as LinkOutput, ProtectError, Rtx, ufrag_of,
+    Certificate, Description, Link, Media, Output as LinkOutput, ProtectError, State, ufrag_of,
 };
-use layercast_meeting::wire::{
-    FEEDBACK_SSRC, PADDING_SSRC, RELAY_SSRC, RTX_PAYLOAD_TYPE, payload_type, rtx_ssrc,
-};
+use layercast_meeting::wire::{FEEDBACK_SSRC, PADDING_SSRC, RELAY_SSRC};
 use layercast_meeting::{Bytes, Kind, LinkDescription, ParticipantId};
 
-use super::describe;
+use super::ufrag;
 use crate::media_api::{LinkFailed, MediaCommand, MediaEvent, MeetingKey};
 
 /// What a [`Switchboard`] has to say.
@@ -72,7 +70,6 @@ struct Seat {
     ufrag: String,
     /// Where its datagrams come from, once a check from there was authentic.
     address: Option<SocketAddr>,
-    is_connected: bool,
     /// When the link is to be served, if nothing comes before.
     wake: Option<Instant>,
 }
@@ -86,26 +83,14 @@ struct Stream {
     kind: Kind,
 }
 
-impl Stream {
-    fn rtx(self) -> Rtx {
-        Rtx { ssrc: rtx_ssrc(self.ssrc), payload_type: RTX_PAYLOAD_TYPE }
-    }
-
-    fn original(self) -> Rtx {
-        Rtx { ssrc: self.ssrc, payload_type: payload_type(self.kind) }
-    }
-}
-
 impl Seat {
     /// Has the link take a stream from its sender, or bring it to somebody else.
     fn add_stream(&mut self, own: SeatId, stream: Stream) {
         let Some(link) = &mut self.link else { return };
         if stream.owner != own {
-            return link.send_rtx(stream.ssrc, stream.rtx());
+            return link.send_stream(stream.ssrc);
         }
-        let added = link
-            .expect_ssrc(stream.ssrc)
-            .and_then(|()| link.expect_rtx(stream.rtx().ssrc, stream.original()));
+        let added = link.expect_stream(stream.ssrc, stream.kind);
         if let Err(error) = added {
             tracing::warn!(participant = own.0, %error, "a stream of a link that had too many");
         }
@@ -113,8 +98,7 @@ impl Seat {
 
     fn remove_stream(&mut self, stream: Stream) {
         if let Some(link) = &mut self.link {
-            link.forget_ssrc(stream.ssrc);
-            link.forget_ssrc(stream.rtx().ssrc);
+            link.forget_stream(stream.ssrc);
         }
     }
 }
@@ -213,7 +197,9 @@ impl Switchboard {
     /// The counts.
     pub fn statistics(&self) -> Statistics {
         let (participants, links) = self.halls.iter().flatten().fold((0, 0), |(people, links), hall| {
-            let connected = hall.seats.values().filter(|seat| seat.is_connected).count();
+            let is_connected =
+                |seat: &&Seat| seat.link.as_ref().is_some_and(|link| link.state() == State::Connected);
+            let connected = hall.seats.values().filter(is_connected).count();
             (people + hall.seats.len() as u64, links + connected as u64)
         });
         Statistics { meetings: self.meetings.len() as u64, participants, links, ..self.statistics }
@@ -350,9 +336,9 @@ impl Switchboard {
         id: SeatId,
         description: &LinkDescription,
     ) -> Option<LinkDescription> {
-        let remote = describe::read(description)?;
+        let remote = Description::from_message(description).ok()?;
         self.halls[at].as_ref()?.seats.get(&id)?;
-        let ufrag = describe::ufrag(self.thread)
+        let ufrag = ufrag::make(self.thread)
             .inspect_err(|error| tracing::error!(%error, "the system has no random numbers"))
             .ok()?;
         let local = Description::with_ufrag(ufrag, &self.certificate).ok()?;
@@ -360,7 +346,7 @@ impl Switchboard {
         for ssrc in [FEEDBACK_SSRC, PADDING_SSRC] {
             link.expect_ssrc(ssrc).ok()?;
         }
-        let local = describe::write(&local, &self.addresses);
+        let local = local.to_message(&self.addresses);
         let mut seat = Seat { ufrag: local.ufrag.clone(), link: Some(link), ..Seat::default() };
         for stream in &self.halls[at].as_ref()?.streams {
             seat.add_stream(id, *stream);
@@ -410,7 +396,6 @@ impl Switchboard {
         let (at, id) = place;
         let Some(seat) = self.halls[at].as_mut().and_then(|hall| hall.seats.get_mut(&id)) else { return };
         let Some(link) = &mut seat.link else { return };
-        let mut fails = false;
         loop {
             match link.poll(now) {
                 LinkOutput::Transmit(transmit) => {
@@ -418,11 +403,8 @@ impl Switchboard {
                     self.waiting.push_back(transmit.datagram);
                     self.outputs.push_back(Output::Transmit { to, length });
                 }
-                LinkOutput::Connected => seat.is_connected = true,
                 LinkOutput::Closed(reason) => {
                     tracing::debug!(participant = id.0, %reason, "a link closed");
-                    fails = true;
-                    break;
                 }
                 LinkOutput::Timeout(wake) => {
                     // An earlier timer finds out by itself that there is more time: so each link has few, whatever comes.
@@ -435,7 +417,8 @@ impl Switchboard {
                 _ => {}
             }
         }
-        let address = link.address().filter(|_| !fails);
+        let is_closed = link.state() == State::Closed;
+        let address = link.address().filter(|_| !is_closed);
         let before = std::mem::replace(&mut seat.address, address);
         if before != address {
             self.release(place, before);
@@ -445,13 +428,9 @@ impl Switchboard {
             self.peers.insert(address, place);
             self.outputs.push_back(Output::Claim(address));
         }
-        if fails {
-            let seat = self.halls[at].as_mut().and_then(|hall| hall.seats.get_mut(&id));
-            if let Some(seat) = seat {
-                (seat.link, seat.is_connected, seat.wake) = (None, false, None);
-                let ufrag = std::mem::take(&mut seat.ufrag);
-                self.ufrags.remove(&ufrag);
-            }
+        if is_closed && let Some(seat) = self.halls[at].as_mut().and_then(|hall| hall.seats.get_mut(&id)) {
+            self.ufrags.remove(&seat.ufrag);
+            *seat = Seat::default();
         }
     }
 
@@ -500,11 +479,9 @@ impl Switchboard {
             }
             self.handle_timeouts(now);
             if self.outputs.is_empty() && self.ready.is_empty() {
-                let next =
-                    |wake: Option<Instant>, other: Option<Instant>| wake.into_iter().chain(other).min();
                 let links = self.link_timers.peek().map(|timer| timer.0.0);
                 let halls = self.hall_timers.peek().map(|timer| timer.0.0);
-                return Output::Timeout(next(links, halls));
+                return Output::Timeout(links.into_iter().chain(halls).min());
             }
         }
     }
@@ -530,9 +507,8 @@ impl Switchboard {
                         Err(ProtectError::TooManySsrcs(_)) => {
                             // The participant makes another, which has room again.
                             link.close(now);
-                            let wake = now;
-                            seat.wake = Some(wake);
-                            self.link_timers.push(Reverse((wake, at, to)));
+                            seat.wake = Some(now);
+                            self.link_timers.push(Reverse((now, at, to)));
                             continue;
                         }
                         // A link that is not connected yet loses what is sent, as any path may.

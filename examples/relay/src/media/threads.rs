@@ -18,8 +18,8 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::time::{ClockId, clock_gettime};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::describe;
 use super::switchboard::{Output, Statistics, Switchboard};
+use super::ufrag;
 use crate::media_api::{
     LinkFailed, MediaCommand, MediaConfig, MediaEvent, MediaEvents, MediaPort, MeetingKey,
 };
@@ -423,7 +423,7 @@ fn owner(
         return None;
     }
     let thread = match ufrag_of(datagram) {
-        Some(ufrag) => describe::thread_of(ufrag)?,
+        Some(named) => ufrag::thread_of(named)?,
         None => *claims.get(&from)?,
     };
     (thread != own && usize::from(thread) < threads).then_some(thread)
