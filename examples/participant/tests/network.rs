@@ -51,6 +51,7 @@ fn serve(directory: &Path, port: u16) -> Result<()> {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
         metrics: None,
         tls,
+        page: None,
         limits: ConnectionLimits::default(),
         desk: DeskConfig::new(place, hash("nobody's")?),
         verifiers: 1,

@@ -132,6 +132,9 @@ pub struct ServeArgs {
     /// Its key in PEM
     #[arg(long, requires = "cert", value_name = "FILE")]
     pub key: Option<PathBuf>,
+    /// Directory of the page for browsers; none is served if none is given
+    #[arg(long, value_name = "DIR")]
+    pub page: Option<PathBuf>,
     /// Where this relay stands, which participants are told
     #[arg(long, default_value = "not stated", value_name = "TEXT", value_parser = text)]
     pub region: Text,

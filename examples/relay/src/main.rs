@@ -13,7 +13,7 @@ use layercast_relay::files;
 use layercast_relay::media::Media;
 use layercast_relay::media_api::MediaConfig;
 use layercast_relay::secrets::{PasswordCost, hash_password, token};
-use layercast_relay::server::{ConnectionLimits, Server, ServerConfig, Tls};
+use layercast_relay::server::{ConnectionLimits, Page, Server, ServerConfig, Tls};
 use layercast_relay::store::{HistoryRule, Store};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
@@ -73,6 +73,7 @@ fn serve(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
         listen: args.listen,
         metrics: args.metrics,
         tls,
+        page: args.page.as_deref().map(Page::load).transpose()?,
         limits: ConnectionLimits::default(),
         desk,
         verifiers: (processors / 4).max(1),

@@ -44,6 +44,7 @@ impl Relay {
             listen: any,
             metrics: Some(any),
             tls,
+            page: None,
             limits,
             desk: DeskConfig::new(text("a cellar in Graz"), hash("nobody's")),
             verifiers: 1,

@@ -1,12 +1,13 @@
 //! HTTPS, WebSockets, and the threads around the desk.
 //!
-//! `/ws` is the WebSocket, `/healthz` answers `ok`. Figures for Prometheus are served in plain HTTP on an address of their
+//! `/ws` is the WebSocket, `/healthz` answers `ok`, and everything else is the page for browsers, if there is one. Figures for Prometheus are served in plain HTTP on an address of their
 //! own (`/metrics`), and only if the operator names one: they are no secret of anybody's, but how busy the relay is is not
 //! everybody's business, and behind a proxy even strangers come from the loopback address.
 
 mod core;
 mod gate;
 mod metrics;
+mod page;
 mod socket;
 mod tls;
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, State, WebSocketUpgrade};
+use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use axum::routing::get;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -28,6 +30,7 @@ use tokio::sync::mpsc;
 pub use gate::ConnectionLimits;
 use gate::Gate;
 pub use metrics::{Counter, Metrics};
+pub use page::{Page, PageError};
 pub use tls::{Fingerprint, Tls, TlsError};
 
 use self::core::{Clock, Core, Input, verify};
@@ -66,6 +69,8 @@ pub struct ServerConfig {
     pub metrics: Option<SocketAddr>,
     /// TLS.
     pub tls: Tls,
+    /// The page for browsers, if it is served.
+    pub page: Option<Page>,
     /// Bounds of connections.
     pub limits: ConnectionLimits,
     /// The desk's part.
@@ -132,7 +137,10 @@ impl Server {
         let (open_sender, open) = mpsc::channel(1);
         let app = App { inputs: inputs.clone(), last: Arc::default(), open: open_sender };
         let router = Router::new().route("/healthz", get(|| async { "ok" })).route("/ws", get(upgrade));
-        let router = router.with_state(app);
+        let mut router = router.with_state(app);
+        if let Some(page) = config.page {
+            router = router.fallback(get(async move |uri: Uri, headers: HeaderMap| page.get(&uri, &headers)));
+        }
         let handle = axum_server::Handle::new();
         let gate = Gate::new(config.limits, config.tls.config, metrics.clone());
         let server = axum_server::from_tcp(listener).map_err(|error| ServerError::Listen(address, error))?;
