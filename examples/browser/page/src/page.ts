@@ -1,0 +1,75 @@
+// The way in: with an account, which may plan a meeting, or by an invitation.
+
+import { ability } from "./browser";
+import { byId } from "./dom";
+import { Meeting, socketAddress } from "./meeting";
+import { plan } from "./plan";
+import type { SeatConfig } from "./protocol";
+
+const known = /^\/m\/([^/]+)$/.exec(location.pathname)?.[1];
+const meeting = known === undefined ? null : decodeURIComponent(known);
+const fields = new URLSearchParams(location.hash.slice(1).replaceAll("+", "%2B"));
+const code = fields.get("code");
+const form = byId<HTMLFormElement>("join");
+const input = (name: string) => form.elements.namedItem(name) as HTMLInputElement;
+
+function fail(text: string): void {
+  byId("entry-error").textContent = text;
+  byId("entry-error").hidden = text === "";
+}
+
+async function start(): Promise<void> {
+  const able = await ability();
+  const byAccount = meeting === null || code === null;
+  byId("entry-title").textContent = meeting === null ? "Hold a meeting" : "Join a meeting";
+  byId("entry-text").textContent = meeting === null
+    ? "You plan it, you let people in, and you put them out."
+    : byAccount ? "This link is for people with an account." : "You were invited. The organizer lets you in.";
+  byId("meeting-field").hidden = meeting !== null;
+  input("title").required = meeting === null;
+  byId("account-fields").hidden = !byAccount;
+  for (const name of ["account", "password"]) input(name).required = byAccount;
+  byId("entry-lacks").textContent = able.lacks.join(" ");
+  byId("entry-lacks").hidden = able.lacks.length === 0;
+  const submit = form.querySelector("button");
+  if (submit) submit.textContent = meeting === null ? "Begin" : "Join";
+  if (submit) submit.disabled = !able.canJoin;
+  if (!able.sendsVideo) input("camera").checked = false;
+  input("camera").disabled = !able.sendsVideo;
+  byId("entry").hidden = false;
+
+  let busy = false;
+  form.onsubmit = async (event) => {
+    event.preventDefault();
+    if (busy) return;
+    busy = true;
+    fail("");
+    try {
+      const account: [string, string] = [input("account").value.trim(), input("password").value];
+      const place = meeting ?? (await plan(socketAddress(), account[0], account[1], input("title").value.trim()));
+      const config: SeatConfig = {
+        meeting: place,
+        name: input("name").value.trim(),
+        entry: byAccount ? { account } : { invitation: code },
+      };
+      byId("entry").hidden = true;
+      new Meeting(able, { config, camera: input("camera").checked, voice: input("voice").checked, certificate: fields.get("cert") }, ended);
+      input("password").value = "";
+    } catch (error) {
+      fail((error as Error).message);
+      busy = false;
+    }
+  };
+}
+
+function ended(why: string): void {
+  for (const id of ["entry", "door", "meeting"]) byId(id).hidden = true;
+  byId("end").hidden = false;
+  const left = why === "left";
+  byId("end-title").textContent = left ? "You left" : "It is over";
+  byId("end-text").textContent = left ? "The others go on without you." : `${why.charAt(0).toUpperCase()}${why.slice(1)}.`.replace(/\.\.$/, ".");
+  byId("end-title").focus();
+  byId("end-again").onclick = () => location.reload();
+}
+
+void start();
