@@ -87,11 +87,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ring::digest::{self, SHA256};
-use ring::rand::{SecureRandom, SystemRandom};
-use ring::signature::{ED25519, UnparsedPublicKey};
-
 use super::header::{Header, MAX_HEADER};
+use super::primitives::{self, Sha256};
 use crate::Time;
 
 /// The interval at which an [`Attester`] signs, by default: half a second.
@@ -143,12 +140,11 @@ impl SframeDigest {
     }
 
     pub(super) fn with_header(header: Header, metadata: &[u8], sframe: &[u8]) -> Self {
-        let mut hash = digest::Context::new(&SHA256);
+        let mut hash = Sha256::new();
         hash.update(&(metadata.len() as u64).to_be_bytes());
         hash.update(metadata);
         hash.update(sframe);
-        let hash = hash.finish().as_ref().try_into().expect("SHA-256 has 32 bytes");
-        Self { key_id: header.key_id, counter: header.counter, hash }
+        Self { key_id: header.key_id, counter: header.counter, hash: hash.finish() }
     }
 
     /// KID of its header.
@@ -163,11 +159,10 @@ impl SframeDigest {
 
     /// What is sent of the hash.
     fn salted(&self, salt: [u8; SALT]) -> [u8; HASH] {
-        let mut bytes = [0; SALT + 32];
-        bytes[..SALT].copy_from_slice(&salt);
-        bytes[SALT..].copy_from_slice(&self.hash);
-        let digest = digest::digest(&SHA256, &bytes);
-        *digest.as_ref().first_chunk().expect("SHA-256 has 32 bytes")
+        let mut hash = Sha256::new();
+        hash.update(&salt);
+        hash.update(&self.hash);
+        *hash.finish().first_chunk().expect("SHA-256 has 32 bytes")
     }
 }
 
@@ -240,7 +235,7 @@ impl Attester {
     /// Writes and signs a message about the first frames.
     fn sign(&mut self, epoch: u64, count: usize) -> Result<Vec<u8>, SigningFailed> {
         let mut salt = [0; SALT];
-        SystemRandom::new().fill(&mut salt).map_err(|_| SigningFailed)?;
+        primitives::fill(&mut salt).ok_or(SigningFailed)?;
         let frames = &mut self.unsigned[..count];
         frames.sort_unstable_by_key(|(_, frame)| (frame.key_id, frame.counter));
         let mut message = vec![VERSION];
@@ -306,7 +301,7 @@ impl SenderIdentity {
             }
             signed.extend_from_slice(&field);
         }
-        UnparsedPublicKey::new(&ED25519, &self.signature_key).verify(&signed, signature).is_ok()
+        primitives::verify(&self.signature_key, &signed, signature)
     }
 }
 

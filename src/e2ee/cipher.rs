@@ -1,6 +1,5 @@
 //! The key of one key id: RFC 9605, sections 4.4.2 to 4.4.4.
 
-use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use sframe::crypto::{
     DecryptionBufferView, EncryptionBufferView, get_hkdf_key_expand_label, get_hkdf_salt_expand_label,
 };
@@ -8,19 +7,16 @@ use sframe::key::{DecryptionKey, EncryptionKey};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::agreement::CipherSuite;
+use super::primitives::{AesGcm, NotAuthentic};
 use super::secret::{BaseKey, wipe_stack};
 
 /// sframe_key and sframe_salt, ready for use.
 pub(super) enum Cipher {
-    /// AES-GCM by ring, its key schedule kept, in one place on the heap: a key that moves leaves a copy behind.
-    Gcm { key: Box<LessSafeKey>, salt: [u8; 12] },
+    /// AES-GCM.
+    Gcm { key: AesGcm, salt: [u8; 12] },
     /// AES-CTR with HMAC, by RustCrypto.
     Ctr { seal: Box<EncryptionKey>, open: Box<DecryptionKey> },
 }
-
-/// The bytes were not sealed with this key, counter and additional data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NotAuthentic;
 
 impl Cipher {
     pub(super) fn new(suite: CipherSuite, key_id: u64, base_key: &BaseKey) -> Self {
@@ -32,9 +28,8 @@ impl Cipher {
     #[inline(never)]
     pub(super) fn on_stack(suite: CipherSuite, key_id: u64, base_key: &BaseKey) -> Self {
         let their_suite = theirs(suite);
-        let algorithm = match suite {
-            CipherSuite::Aes128GcmSha256_128 => &AES_128_GCM,
-            CipherSuite::Aes256GcmSha512_128 => &AES_256_GCM,
+        match suite {
+            CipherSuite::Aes128GcmSha256_128 | CipherSuite::Aes256GcmSha512_128 => {}
             CipherSuite::Aes128CtrHmacSha256_80
             | CipherSuite::Aes128CtrHmacSha256_64
             | CipherSuite::Aes128CtrHmacSha256_32 => {
@@ -43,14 +38,13 @@ impl Cipher {
                 let fits = "HKDF gives a key and a salt of every suite's length";
                 return Self::Ctr { seal: Box::new(seal.expect(fits)), open: Box::new(open.expect(fits)) };
             }
-        };
+        }
         let mut key = Zeroizing::new([0; 32]);
         let key = &mut key[..suite.key_len()];
         let mut salt = [0; 12];
         base_key.expand(suite, b"", &get_hkdf_key_expand_label(key_id, their_suite), key);
         base_key.expand(suite, b"", &get_hkdf_salt_expand_label(key_id, their_suite), &mut salt);
-        let key = UnboundKey::new(algorithm, key).expect("the suite's key has the algorithm's length");
-        Self::Gcm { key: Box::new(LessSafeKey::new(key)), salt }
+        Self::Gcm { key: AesGcm::new(key), salt }
     }
 
     /// Encrypts `data` in place and writes its tag. The counter must be new.
@@ -58,8 +52,7 @@ impl Cipher {
         let sealed = "no frame comes near the 64 GiB that the ciphers have as their limit";
         match self {
             Self::Gcm { key, salt } => {
-                let written = key.seal_in_place_separate_tag(nonce(salt, counter), Aad::from(aad), data);
-                tag.copy_from_slice(written.expect(sealed).as_ref());
+                tag.copy_from_slice(&key.seal(nonce(salt, counter), aad, data).expect(sealed));
             }
             Self::Ctr { seal, .. } => {
                 seal.encrypt(EncryptionBufferView { aad, data, tag }, counter).expect(sealed);
@@ -71,10 +64,7 @@ impl Cipher {
     /// afterwards.
     pub(super) fn open(&self, counter: u64, aad: &mut [u8], data: &mut [u8]) -> Result<(), NotAuthentic> {
         match self {
-            Self::Gcm { key, salt } => key
-                .open_in_place(nonce(salt, counter), Aad::from(aad), data)
-                .map(|_| ())
-                .map_err(|_| NotAuthentic),
+            Self::Gcm { key, salt } => key.open(nonce(salt, counter), aad, data),
             Self::Ctr { open, .. } => {
                 open.decrypt(DecryptionBufferView { aad, data }, counter).map_err(|_| NotAuthentic)
             }
@@ -89,14 +79,10 @@ impl std::fmt::Debug for Cipher {
 }
 
 impl Drop for Cipher {
-    /// ring does not wipe its keys. An all-zero key written over one leaves nothing of it in its place; the
-    /// other suites' keys wipe themselves.
+    /// Keys wipe themselves.
     fn drop(&mut self) {
-        if let Self::Gcm { key, salt } = self {
-            let zero = UnboundKey::new(key.algorithm(), &[0; 32][..key.algorithm().key_len()]);
-            **key = LessSafeKey::new(zero.expect("a key of the algorithm's length"));
+        if let Self::Gcm { salt, .. } = self {
             salt.zeroize();
-            std::hint::black_box(self);
         }
     }
 }
@@ -113,10 +99,10 @@ fn theirs(suite: CipherSuite) -> sframe::CipherSuite {
 }
 
 /// 4.4.3: the salt, exclusive-or the counter in big-endian.
-fn nonce(salt: &[u8; 12], counter: u64) -> Nonce {
+fn nonce(salt: &[u8; 12], counter: u64) -> [u8; 12] {
     let mut nonce = *salt;
     for (byte, counter) in nonce[4..].iter_mut().zip(counter.to_be_bytes()) {
         *byte ^= counter;
     }
-    Nonce::assume_unique_for_key(nonce)
+    nonce
 }

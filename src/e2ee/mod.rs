@@ -29,8 +29,8 @@
 //! [`Binding::None`].
 //!
 //! # Ciphers
-//! AES-GCM is that of the crate ring, whose key schedule is kept from frame to frame; AES-CTR with HMAC is that
-//! of RustCrypto, through the crate `sframe`. This module reads the headers itself, since the crate allocates
+//! AES-GCM is that of the crate ring, and in browsers that of RustCrypto; its key schedule is kept from frame to frame.
+//! AES-CTR with HMAC is that of RustCrypto, through the crate `sframe`. This module reads the headers itself, since the crate allocates
 //! for them, and frames in place itself, since the buffers of the crate are laid out in another way.
 
 mod agreement;
@@ -42,6 +42,7 @@ mod keys;
 mod label;
 pub mod mls;
 mod open;
+mod primitives;
 mod roster;
 mod seal;
 mod secret;

@@ -4,14 +4,13 @@ use std::fmt;
 use std::ops::{Deref, RangeInclusive};
 
 use hkdf::Hkdf;
-use ring::rand::{SecureRandom, SystemRandom};
-use ring::signature::{Ed25519KeyPair, KeyPair};
 use sha2::{Sha256, Sha512};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::agreement::{Agreement, CipherSuite, Schedule};
 use super::header::{Context, KeyIdError};
+use super::primitives::{self, ED25519};
 
 /// The lengths of a base key in a [`Grant`], in bytes: up to Nh of SHA-512.
 const BASE_KEY_LENGTHS: RangeInclusive<usize> = 16..=64;
@@ -35,7 +34,7 @@ impl BaseKey {
     /// If the system has none.
     pub fn random(suite: CipherSuite) -> Result<Self, NoRandomness> {
         let mut key = Zeroizing::new(vec![0; suite.key_len()]);
-        SystemRandom::new().fill(&mut key).map_err(|_| NoRandomness)?;
+        primitives::fill(&mut key).ok_or(NoRandomness)?;
         Ok(Self(key))
     }
 
@@ -114,9 +113,6 @@ impl fmt::Debug for BaseKey {
 #[non_exhaustive]
 pub struct NoRandomness;
 
-/// The bytes of a seed and of a public key of Ed25519.
-const ED25519: usize = 32;
-
 /// A key pair that outlives a call: an app that keeps it lets the others recognise a person in every call, by the same
 /// [`Fingerprint`](super::mls::Fingerprint) under the same name.
 ///
@@ -141,8 +137,8 @@ impl Identity {
     pub fn new() -> Result<Self, NoRandomness> {
         let mut bytes = Zeroizing::new(vec![0; 2 * ED25519]);
         let (seed, public) = bytes.split_at_mut(ED25519);
-        SystemRandom::new().fill(seed).map_err(|_| NoRandomness)?;
-        let written = public_key_on_stack(seed).map(|key| public.copy_from_slice(&key));
+        primitives::fill(seed).ok_or(NoRandomness)?;
+        let written = primitives::public_key(seed).map(|key| public.copy_from_slice(&key));
         wipe_stack();
         written.map(|()| Self(bytes)).ok_or(NoRandomness)
     }
@@ -158,7 +154,7 @@ impl Identity {
     /// If they are others, such as by damage: the two keys have to belong together.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, IdentityError> {
         let (seed, public) = bytes.split_at_checked(ED25519).ok_or(IdentityError)?;
-        let belongs = public_key_on_stack(seed).is_some_and(|key| key == public);
+        let belongs = primitives::public_key(seed).is_some_and(|key| key == public);
         wipe_stack();
         belongs.then(|| Self(Zeroizing::new(bytes.to_vec()))).ok_or(IdentityError)
     }
@@ -167,13 +163,6 @@ impl Identity {
     pub(super) fn keys(&self) -> (&[u8], &[u8]) {
         self.0.split_at(ED25519)
     }
-}
-
-/// The public key of a seed.
-#[inline(never)]
-fn public_key_on_stack(seed: &[u8]) -> Option<[u8; ED25519]> {
-    let pair = Ed25519KeyPair::from_seed_unchecked(seed).ok()?;
-    pair.public_key().as_ref().try_into().ok()
 }
 
 impl fmt::Debug for Identity {
