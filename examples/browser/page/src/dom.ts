@@ -69,7 +69,12 @@ export function toast(text: string, grave = false): void {
 }
 
 /** Asks, and resolves to the answer's place, or null. */
-export function ask(title: string, text: string, answers: { label: string; kind?: "primary" | "danger" }[]): Promise<number | null> {
+export function ask(
+  title: string,
+  text: string,
+  answers: { label: string; kind?: "primary" | "danger" }[],
+  none = "Stay",
+): Promise<number | null> {
   const dialog = byId<HTMLDialogElement>("ask");
   byId("ask-title").textContent = title;
   byId("ask-text").textContent = text;
@@ -77,7 +82,7 @@ export function ask(title: string, text: string, answers: { label: string; kind?
     let chosen: number | null = null;
     const buttons = answers.map(({ label, kind }, at) =>
       el("button", { type: "button", class: kind ?? null, click: () => { chosen = at; dialog.close(); } }, label));
-    const stay = el("button", { type: "button", click: () => dialog.close() }, "Stay");
+    const stay = el("button", { type: "button", click: () => dialog.close() }, none);
     byId("ask-buttons").replaceChildren(stay, ...buttons);
     dialog.addEventListener("close", () => resolve(chosen), { once: true });
     dialog.showModal();

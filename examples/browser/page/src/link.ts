@@ -26,14 +26,23 @@ interface Own {
 export class Link {
   #pc: RTCPeerConnection | null = null;
   #relay: LinkDescription | null = null;
-  #lines: Line[] = [];
+  /** They outlive a link that broke: streams end by the seat's word alone. */
+  readonly #lines: Line[] = [
+    { mid: "camera", media: "video", way: "up", stream: null },
+    { mid: "screen", media: "video", way: "up", stream: null },
+    { mid: "voice", media: "audio", way: "up", stream: null },
+    // A second line for sound: with one alone, the browser would give it what it knows no line for.
+    { mid: "a3", media: "audio", way: "down", stream: null },
+  ];
   #version = 0;
+  #making = 0;
   #dirty = false;
   #running = false;
+  #adjusting = Promise.resolve();
   #up = false;
   #timer = 0;
   #transformed = new WeakSet<RTCRtpTransceiver>();
-  #own = new Map<Kind, Own>();
+  readonly #own = new Map<Kind, Own>();
   readonly #tracks = new Map<Kind, MediaStreamTrack>();
 
   constructor(
@@ -42,19 +51,19 @@ export class Link {
     private readonly hooks: LinkHooks,
   ) {}
 
-  /** Makes this end anew. What was on the link before is gone. */
+  /** Makes this end anew. */
   async make(): Promise<void> {
     this.close();
+    const making = ++this.#making;
     const certificate = await RTCPeerConnection.generateCertificate({ name: "ECDSA", namedCurve: "P-256" } as EcKeyGenParams);
+    if (making !== this.#making) return;
     const pc = new RTCPeerConnection({ certificates: [certificate], bundlePolicy: "max-bundle" });
     this.#pc = pc;
-    this.#lines = [
-      { mid: "camera", media: "video", way: "up", stream: null },
-      { mid: "screen", media: "video", way: "up", stream: null },
-      { mid: "voice", media: "audio", way: "up", stream: null },
-      // A second line for sound: with one alone, the browser would give it what it knows no line for.
-      { mid: "a3", media: "audio", way: "down", stream: null },
-    ];
+    // Frames go past a transform that is set any later.
+    pc.ontrack = ({ transceiver }) => {
+      const line = this.#lines.find((line) => line.mid === transceiver.mid);
+      if (line) this.#transform(transceiver, line);
+    };
     pc.onconnectionstatechange = () => this.#changed(pc);
     const fingerprint = certificate.getFingerprints().find((it) => it.algorithm === "sha-256")?.value ?? "";
     // The relay never checks us (it is ICE-lite), so that these say nothing.
@@ -75,8 +84,7 @@ export class Link {
       this.#pc.close();
     }
     for (const { way, stream } of this.#lines) if (way === "down" && stream) this.hooks.track(stream.stream, null);
-    [this.#pc, this.#relay, this.#lines, this.#up] = [null, null, [], false];
-    this.#own.clear();
+    [this.#pc, this.#relay, this.#up] = [null, null, false];
   }
 
   #changed(pc: RTCPeerConnection): void {
@@ -220,8 +228,13 @@ export class Link {
     else transceiver.receiver.transform = make("receive");
   }
 
-  /** Has the browser code what somebody watches. */
-  async #adjust(kind: Kind): Promise<void> {
+  /** Has the browser code what somebody watches. One change comes after the other. */
+  #adjust(kind: Kind): Promise<void> {
+    this.#adjusting = this.#adjusting.then(() => this.#encode(kind));
+    return this.#adjusting;
+  }
+
+  async #encode(kind: Kind): Promise<void> {
     const own = this.#own.get(kind);
     const sender = this.#sender(kind);
     const track = this.#tracks.get(kind);

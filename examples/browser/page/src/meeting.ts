@@ -152,14 +152,14 @@ export class Meeting {
   async #invitation(code: string): Promise<void> {
     const fields = [`code=${code}`, ...(this.wish.certificate ? [`cert=${this.wish.certificate}`] : [])];
     const link = `${location.origin}/m/${this.wish.config.meeting}#${fields.join("&")}`;
+    const chosen = await ask("An invitation for one guest", link, [{ label: "Copy", kind: "primary" }], "Close");
+    if (chosen === null) return;
     try {
       await navigator.clipboard.writeText(link);
-      toast("An invitation for one guest was copied.");
+      toast("The invitation was copied.");
     } catch {
-      // The browser does not let us: whoever asked copies it.
-      await ask("An invitation for one guest", link, []);
+      toast("The browser does not let this page copy. Mark the link, and copy it yourself.", true);
     }
-    byId("meeting").dataset.invitation = link;
   }
 
   // ---- Streams ----

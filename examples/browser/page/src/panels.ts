@@ -42,7 +42,7 @@ export function peoplePanel(body: HTMLElement, view: View): void {
   const children: Node[] = [];
   if (organizes) {
     children.push(el("div", { class: "buttons" },
-      button("invite", "Copy an invitation", () => command({ do: "invite" })),
+      button("invite", "Invite a guest", () => command({ do: "invite" })),
       button("lock", view.locked ? "Unlock the meeting" : "Lock the meeting", () => command({ do: "lock", locked: !view.locked }))));
   }
   if (waiting.length > 0) {
