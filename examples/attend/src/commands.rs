@@ -26,6 +26,8 @@ pub enum Command {
     Limit(Audience, Option<u8>),
     /// Makes an invitation.
     Invite,
+    /// Raises a hand, or lowers it.
+    Hand(bool),
     /// Lists who is in the meeting.
     Who,
     /// Shows the digits that people compare.
@@ -38,7 +40,7 @@ pub enum Command {
 
 /// All commands, for people.
 pub const HELP: &str = "mute|unmute [voice|camera|share], window WxH, admit N, remove N, allow|deny N voice|camera|share, \
-    hand-over N, lock, unlock, limit guests|outsiders|all LAYER|off, invite, who, code, end, link KBPS, quit";
+    hand-over N, lock, unlock, limit guests|outsiders|all LAYER|off, invite, hand up|down, who, code, end, link KBPS, quit";
 
 impl Command {
     /// Reads a line. `None` if it is no command.
@@ -62,6 +64,8 @@ impl Command {
                 Self::Limit(audience(whose)?, Some(layer.parse().ok().filter(|layer| *layer < 4)?))
             }
             ["invite"] => Self::Invite,
+            ["hand", "up"] => Self::Hand(true),
+            ["hand", "down"] => Self::Hand(false),
             ["who"] => Self::Who,
             ["code"] => Self::Code,
             ["end"] => Self::End,

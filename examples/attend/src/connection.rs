@@ -3,11 +3,11 @@
 use layercast::Time;
 use layercast_meeting::{Credential, LinkDescription, Request};
 
-use super::requests::Purpose;
-use super::{Entry, Seat, SeatOutput};
 use crate::notice::Notice;
+use crate::requests::Purpose;
+use crate::{Attendee, Entry, Media, Output};
 
-impl Seat {
+impl<M: Media> Attendee<M> {
     /// The WebSocket is open.
     pub fn handle_connected(&mut self) {
         if self.ended {
@@ -36,11 +36,12 @@ impl Seat {
         }
         self.notice(Notice::Disconnected { why: why.into() });
         self.requests.forget();
-        self.outputs.retain(|output| !matches!(output, SeatOutput::Request(_)));
+        self.outputs.retain(|output| !matches!(output, Output::Request(_)));
         (self.admitted, self.link_up, self.next_report, self.next_join) = (false, false, None, None);
         self.people.forget_waiting();
-        self.uplink.reset();
-        self.downlink.reset(now);
+        self.sources.unpublish_all();
+        self.media.stop_all();
+        self.media.end_all(now);
     }
 
     pub(super) fn join(&mut self) {
@@ -79,7 +80,7 @@ impl Seat {
             self.notice(Notice::LinkUp);
         }
         if !up && self.admitted {
-            self.outputs.push_back(SeatOutput::MakeLink);
+            self.outputs.push_back(Output::MakeLink);
         }
         self.link_up = up;
         self.next_state = Some(now);

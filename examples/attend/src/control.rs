@@ -1,23 +1,23 @@
 //! What the person at the seat wants.
 
 use layercast::Time;
-use layercast_meeting::{Audience, Kind, ParticipantId, Request, Rights, Role};
+use layercast_meeting::{Audience, Kind, ParticipantId, Request, Rights};
 
-use super::Seat;
-use super::events::right_name;
-use super::people::{rights_name, role_name};
-use super::requests::Purpose;
 use crate::commands::Command;
+use crate::events::right_name;
 use crate::notice::Notice;
+use crate::people::{Participant, rights_name};
+use crate::requests::Purpose;
+use crate::{Attendee, Media};
 
-impl Seat {
+impl<M: Media> Attendee<M> {
     /// Does what a command says.
     pub fn handle_command(&mut self, now: Time, command: Command) {
         match command {
             Command::Mute(kind) => self.set_muted(kind, true),
             Command::Unmute(kind) => self.set_muted(kind, false),
             Command::Window(size) => {
-                self.window = size;
+                (self.window, self.windows) = (size, None);
                 self.windows_changed(now);
             }
             Command::Admit(who) => self.admit(who),
@@ -44,6 +44,7 @@ impl Seat {
                 let meeting = self.config.meeting.clone();
                 self.ask(Purpose::Invite, Request::Invite { meeting });
             }
+            Command::Hand(raised) => self.raise_hand(now, raised),
             Command::Who => self.tell_who(),
             Command::Code => self.tell_code(),
             Command::End => self.ask(Purpose::Other("end"), Request::End),
@@ -55,7 +56,7 @@ impl Seat {
     }
 
     /// Lets somebody in who waits: at the relay first, and then into the group.
-    pub(super) fn admit(&mut self, who: ParticipantId) {
+    pub(crate) fn admit(&mut self, who: ParticipantId) {
         if !self.circle.is_organizer() {
             return self.refused("admit", "only the organizer whom the group names may do this".into());
         }
@@ -88,56 +89,54 @@ impl Seat {
         }
     }
 
-    pub(super) fn set_muted(&mut self, kind: Option<Kind>, muted: bool) {
-        let places: Vec<_> = self.uplink.sources().map(|(place, source)| (place, source.kind)).collect();
+    pub(crate) fn set_muted(&mut self, kind: Option<Kind>, muted: bool) {
         let chosen = |it: Kind| it != Kind::Data && kind.is_none_or(|kind| kind == it);
-        for (place, _) in places.into_iter().filter(|(_, kind)| chosen(*kind)) {
-            let Some(source) = self.uplink.source_mut(place) else { continue };
+        let places: Vec<_> =
+            self.sources.iter().filter(|(_, source)| chosen(source.kind)).map(|(place, _)| place).collect();
+        for place in places {
+            let Some(source) = self.sources.get_mut(place) else { continue };
             source.wanted = !muted;
-            let live = source.live.filter(|_| muted);
-            if let Some(live) = live {
-                self.uplink.unpublish(live.stream);
-                self.ask(Purpose::Other("mute"), Request::Unpublish { stream: live.stream });
+            if muted {
+                self.unpublish(place, "mute");
             }
         }
     }
 
-    /// What one may not send any more ends here too. What one may send again begins by itself.
-    pub(super) fn set_rights(&mut self, rights: Rights) {
-        self.rights = rights;
-        let ended =
-            self.uplink.sources().filter(|(_, source)| source.kind.right().is_some_and(|it| !rights.has(it)));
-        let ended: Vec<_> = ended.filter_map(|(_, source)| source.live).collect();
-        for live in ended {
-            self.uplink.unpublish(live.stream);
-            self.ask(Purpose::Other("unpublish"), Request::Unpublish { stream: live.stream });
+    /// A source is no longer sent, and the relay hears of it.
+    pub(crate) fn unpublish(&mut self, place: usize, what: &'static str) {
+        let live = self.sources.get_mut(place).and_then(|source| source.live.take());
+        if let Some(live) = live {
+            self.media.stop(place);
+            self.ask(Purpose::Other(what), Request::Unpublish { stream: live.stream });
         }
     }
 
+    /// What one may not send any more ends here too. What one may send again begins by itself.
+    pub(crate) fn set_rights(&mut self, rights: Rights) {
+        self.rights = rights;
+        let ended =
+            self.sources.iter().filter(|(_, source)| source.kind.right().is_some_and(|it| !rights.has(it)));
+        let ended: Vec<_> = ended.map(|(place, _)| place).collect();
+        ended.into_iter().for_each(|place| self.unpublish(place, "unpublish"));
+    }
+
+    /// All who are in, and those at the door: names, fingerprints and the organizer as the group has them, and the rest as the
+    /// relay says.
+    pub fn people(&self) -> Vec<Participant> {
+        self.people.list(&self.circle, &self.config.name, self.hand)
+    }
+
     fn tell_who(&mut self) {
-        let own = self.admission.as_ref().map(|admission| admission.participant);
-        let mut notices = Vec::new();
-        for (who, person) in self.people.iter() {
-            let own = own == Some(who);
-            let member = self.people.member_of(who, &self.circle);
-            let member = member.and_then(|member| self.circle.member(member));
-            notices.push(Notice::Person {
-                participant: who.0,
-                name: member
-                    .as_ref()
-                    .map_or("(not in the group yet)".into(), |it| super::circle::show_name(&it.name)),
-                fingerprint: member.as_ref().map_or(String::new(), |it| it.fingerprint.to_string()),
-                // The group says who organizes; the relay's word may be an old one.
-                role: match (&member, self.circle.organizer()) {
-                    (Some(it), Some(organizer)) if it.index == organizer.index => "organizer".into(),
-                    (Some(_), Some(_)) if person.role == Role::Organizer => "member".into(),
-                    _ => role_name(person.role).into(),
-                },
-                rights: rights_name(person.rights),
-                own,
+        for person in self.people().into_iter().filter(|person| !person.waiting) {
+            self.notice(Notice::Person {
+                participant: person.participant.0,
+                name: if person.in_group { person.name } else { "(not in the group yet)".into() },
+                fingerprint: person.fingerprint.unwrap_or_default(),
+                role: person.role.into(),
+                rights: person.rights.map(rights_name).unwrap_or_default(),
+                own: person.own,
             });
         }
-        notices.into_iter().for_each(|notice| self.notice(notice));
     }
 
     fn tell_code(&mut self) {

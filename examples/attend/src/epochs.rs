@@ -4,14 +4,15 @@ use layercast::Time;
 use layercast::e2ee::mls::Change;
 use layercast_meeting::{Group, Kind, ParticipantId, Request};
 
-use super::Seat;
-use super::circle::{News, Wish, show_name};
-use super::requests::Purpose;
+use crate::circle::{News, Wish, show_name};
+use crate::media::Failure;
 use crate::notice::Notice;
+use crate::requests::Purpose;
+use crate::{Attendee, Media};
 
-impl Seat {
+impl<M: Media> Attendee<M> {
     /// Somebody is to be in the group.
-    pub(super) fn wish_for(&mut self, who: ParticipantId) {
+    pub(crate) fn wish_for(&mut self, who: ParticipantId) {
         let Some(asked) = self.people.answer(who) else { return };
         // One who comes back without its group is a member until it is removed.
         if let Some(member) = self.people.member_of(who, &self.circle) {
@@ -21,7 +22,7 @@ impl Seat {
     }
 
     /// The relay took our commit.
-    pub(super) fn committed(&mut self, now: Time) {
+    pub(crate) fn committed(&mut self, now: Time) {
         match self.circle.committed() {
             Ok(Some((wish, change))) => {
                 if let (Wish::Add(who, ..), Some(added)) = (&wish, change.added.first()) {
@@ -40,13 +41,13 @@ impl Seat {
         }
     }
 
-    pub(super) fn insiders_changed(&mut self, change: &Change) {
+    pub(crate) fn insiders_changed(&mut self, change: &Change) {
         for member in &change.added {
             self.notice(Notice::Insider { name: show_name(&member.name), own: false });
         }
     }
 
-    pub(super) fn process(&mut self, now: Time, group: Group, message: &[u8]) {
+    pub(crate) fn process(&mut self, now: Time, group: Group, message: &[u8]) {
         match self.circle.process(now, group, message) {
             News::Nothing => {}
             News::Epoch(change) => self.entered(now, Some(*change)),
@@ -65,7 +66,7 @@ impl Seat {
     }
 
     /// Once all messages of the time away are here, it is known whether the relay took the commit that it did not answer.
-    pub(super) fn settle(&mut self, now: Time) {
+    pub(crate) fn settle(&mut self, now: Time) {
         if self.settles.is_some_and(|last| self.seen >= last) {
             self.settles = None;
             self.circle.not_committed(now, true);
@@ -73,14 +74,10 @@ impl Seat {
     }
 
     /// A new epoch began: everybody goes on with its keys.
-    pub(super) fn entered(&mut self, now: Time, change: Option<Change>) {
-        self.downlink.enter(now, &self.circle);
+    pub(crate) fn entered(&mut self, now: Time, change: Option<Change>) {
+        self.media.enter(now, &self.circle);
         self.keep_from_guests();
-        let rekeyed = match self.circle.sender_keys() {
-            Ok(keys) => self.uplink.rekey(keys),
-            Err(error) => Err(error.into()),
-        };
-        if let Err(error) = rekeyed {
+        if let Err(error) = self.rekey(now) {
             // Nothing is sent with the keys of an epoch that is over.
             self.stop_sending();
             self.refused("keys of the epoch", error.to_string());
@@ -102,9 +99,23 @@ impl Seat {
             self.notice(Notice::Organizer { name: show_name(&organizer.name), own });
         }
         self.compare_organizer(change.is_none());
-        (self.next_state, self.next_update) = (Some(now), None);
+        self.tell_state_soon(now);
+        self.next_update = None;
         // It names the layers that do not open here.
         self.next_report = self.next_report.map(|_| now);
+    }
+
+    fn rekey(&mut self, now: Time) -> Result<(), Failure> {
+        self.sources.begin_epoch();
+        self.sayings.enter(now, &mut self.circle)?;
+        let keys = self.circle.sender_keys()?;
+        for (place, source) in self.sources.iter() {
+            // What is not announced sends nothing, and gets another number when it is.
+            if let Some(track) = source.track.filter(|_| source.live.is_some()) {
+                self.media.rekey(place, track, keys)?;
+            }
+        }
+        Ok(())
     }
 
     /// A camera whose upper layers guests are not to open is sent as long as we have keys that they lack.
@@ -112,13 +123,10 @@ impl Seat {
         if self.config.guest_limit.is_none() || self.circle.is_insider() {
             return;
         }
-        let cameras = self.uplink.sources().filter(|(_, source)| source.kind == Kind::Camera);
-        let live: Vec<_> = cameras.filter_map(|(_, source)| source.live).collect();
-        for published in live {
-            self.uplink.unpublish(published.stream);
-            self.ask(Purpose::Other("unpublish"), Request::Unpublish { stream: published.stream });
-        }
-        if self.config.camera.is_some() {
+        let cameras = self.sources.iter().filter(|(_, source)| source.kind == Kind::Camera);
+        let cameras: Vec<_> = cameras.map(|(place, _)| place).collect();
+        cameras.iter().for_each(|place| self.unpublish(*place, "unpublish"));
+        if !cameras.is_empty() {
             let why =
                 "not sent, for only those who are neither guests nor from outside have keys that guests lack";
             self.refused("camera", why.into());
@@ -139,7 +147,7 @@ impl Seat {
     }
 
     /// The group has said who its organizer is, and the relay may not have heard it.
-    pub(super) fn hand_over_again(&mut self, organizes: bool) {
+    pub(crate) fn hand_over_again(&mut self, organizes: bool) {
         let Some(organizer) = self.circle.organizer().filter(|_| organizes && !self.circle.is_organizer())
         else {
             return;
@@ -149,23 +157,25 @@ impl Seat {
         }
     }
 
-    pub(super) fn lose_group(&mut self) {
+    pub(crate) fn lose_group(&mut self) {
         self.stop_sending();
         self.circle.forget();
-        self.downlink.forget_keys();
+        self.media.forget_keys();
+        self.sayings.forget();
         self.seen = 0;
     }
 
-    pub(super) fn stop_sending(&mut self) {
-        let live: Vec<_> = self.uplink.sources().filter_map(|(_, source)| source.live).collect();
+    pub(crate) fn stop_sending(&mut self) {
+        let live: Vec<_> = self.sources.iter().filter_map(|(_, source)| source.live).collect();
         for published in live {
             self.ask(Purpose::Other("unpublish"), Request::Unpublish { stream: published.stream });
         }
-        self.uplink.reset();
+        self.sources.unpublish_all();
+        self.media.stop_all();
     }
 
     /// Somebody is gone for good: the organizer takes the key away.
-    pub(super) fn put_out(&mut self, who: ParticipantId) {
+    pub(crate) fn put_out(&mut self, who: ParticipantId) {
         if let Some(member) = self.people.member_of(who, &self.circle)
             && self.circle.is_organizer()
             && !self.is_me(who)

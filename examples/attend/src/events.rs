@@ -2,18 +2,20 @@
 
 use layercast::Time;
 use layercast::select::DemandMessage;
+use layercast::structure::LayerId;
 use layercast_meeting::{
-    Answer, Asked, Audience, Event, FromRelay, Group, Kind, ParticipantId, Refusal, Request, Right, Role,
-    Stream,
+    Answer, Asked, Audience, Event, FromRelay, Group, Kind, ParticipantId, Published, Refusal, Request,
+    Right, Role,
 };
 
-use super::circle::{Wish, is_insider};
-use super::people::{rights_name, role_name};
-use super::requests::Purpose;
-use super::{Entry, KNOCK_AGAIN, Seat, SeatOutput};
+use crate::circle::{Wish, is_insider};
+use crate::media::Failure;
 use crate::notice::Notice;
+use crate::people::{rights_name, role_name};
+use crate::requests::Purpose;
+use crate::{Attendee, Entry, KNOCK_AGAIN, Media, Output};
 
-impl Seat {
+impl<M: Media> Attendee<M> {
     /// Takes a message of the relay.
     pub fn handle_message(&mut self, now: Time, message: FromRelay) {
         if !self.connected || self.ended {
@@ -50,20 +52,18 @@ impl Seat {
                 self.people.set_own(admission.participant);
                 self.admission = Some(admission);
             }
-            (Purpose::Link, Answer::Link(link)) => self.outputs.push_back(SeatOutput::Link(link)),
+            (Purpose::Link, Answer::Link(link)) => self.outputs.push_back(Output::Link(link)),
             (Purpose::Publish(place), Answer::Published(published)) => {
-                let kind = self.uplink.sources().find(|(at, _)| *at == place).map(|(_, source)| source.kind);
-                let Some(kind) = kind else { return };
-                let done = match self.circle.sender_keys() {
-                    Ok(keys) => self.uplink.publish(place, published, keys),
-                    Err(error) => Err(error.into()),
-                };
-                match done {
-                    Ok(()) => self.notice(Notice::Sending {
-                        stream: published.stream,
-                        kind: kind_name(kind).into(),
-                        ssrc: published.ssrc,
-                    }),
+                let Some(kind) = self.sources.get(place).map(|source| source.kind) else { return };
+                match self.send(place, published) {
+                    Ok(()) => {
+                        self.sources.publish(place, published);
+                        self.notice(Notice::Sending {
+                            stream: published.stream,
+                            kind: kind_name(kind).into(),
+                            ssrc: published.ssrc,
+                        });
+                    }
                     Err(error) => {
                         self.ask(
                             Purpose::Other("unpublish"),
@@ -72,17 +72,18 @@ impl Seat {
                         self.refused(kind_name(kind), error.to_string());
                     }
                 }
-                if kind == Kind::Data {
-                    self.next_state = Some(now);
-                }
+                self.tell_state_soon(now);
             }
             (Purpose::Commit, _) => self.committed(now),
             (Purpose::Admit(who), _) => self.wish_for(who),
-            (Purpose::Invite, Answer::Invitation(code)) => {
-                self.outputs.push_back(SeatOutput::Invitation(code))
-            }
+            (Purpose::Invite, Answer::Invitation(code)) => self.outputs.push_back(Output::Invitation(code)),
             _ => {}
         }
+    }
+
+    fn send(&mut self, place: usize, published: Published) -> Result<(), Failure> {
+        let track = self.sources.get(place).and_then(|source| source.track).ok_or("it has no track")?;
+        self.media.send(place, published, track, self.circle.sender_keys()?)
     }
 
     fn handle_refusal(&mut self, now: Time, purpose: Purpose, refusal: Refusal) {
@@ -109,13 +110,15 @@ impl Seat {
                 }
             }
             Purpose::Publish(place) => {
-                if let Some(source) = self.uplink.source_mut(place) {
+                if let Some(source) = self.sources.get_mut(place) {
                     source.wanted = false;
                     let kind = source.kind;
                     self.refused(kind_name(kind), why);
                 }
             }
             Purpose::Link => self.refused("link", why),
+            // It is said again.
+            Purpose::Say => {}
             Purpose::Admit(_) => self.refused("admit", why),
             Purpose::Invite => self.refused("invite", why),
             Purpose::HandOver(_) => self.refused("hand-over", why),
@@ -123,11 +126,11 @@ impl Seat {
         }
     }
 
-    pub(super) fn refused(&mut self, what: &str, why: String) {
+    pub(crate) fn refused(&mut self, what: &str, why: String) {
         self.notice(Notice::Refused { what: what.into(), why });
     }
 
-    pub(super) fn is_me(&self, who: ParticipantId) -> bool {
+    pub(crate) fn is_me(&self, who: ParticipantId) -> bool {
         self.admission.as_ref().is_some_and(|admission| admission.participant == who)
     }
 
@@ -136,9 +139,8 @@ impl Seat {
         added.is_some() && self.circle.fingerprint_of(&asked.key_package.0) == added
     }
 
-    /// Whether a stream is that of whom the relay says, as far as is known.
-    fn is_attributed(&self, stream: &Stream) -> bool {
-        let (who, member) = (stream.participant, stream.member);
+    /// Whether a member of the group is whom the relay says, as far as is known.
+    pub(crate) fn is_attributed(&self, who: ParticipantId, member: u32) -> bool {
         self.people.member_of(who, &self.circle).is_none_or(|known| known == member)
             && self.people.participant_of(member, &self.circle).is_none_or(|known| known == who)
     }
@@ -170,7 +172,7 @@ impl Seat {
                 (self.admitted, self.limited) = (true, false);
                 self.notice(Notice::Admitted { rights: rights_name(rights) });
                 if let Some(own) = &self.admission {
-                    self.people.arrive(own.participant, own.role, rights);
+                    self.people.arrive(own.participant, own.role, rights, None);
                 }
                 // No guest organizes, whatever the relay says.
                 let organizes = self.admission.as_ref().is_some_and(|own| own.role == Role::Organizer)
@@ -184,11 +186,12 @@ impl Seat {
                 }
                 self.settles = Some(messages);
                 self.settle(now);
-                self.outputs.push_back(SeatOutput::MakeLink);
+                self.outputs.push_back(Output::MakeLink);
                 self.next_report = Some(now);
             }
             Event::Arrived(arrival) => {
-                if self.people.arrive(arrival.participant, arrival.role, arrival.rights) {
+                let name = Some(arrival.name);
+                if self.people.arrive(arrival.participant, arrival.role, arrival.rights, name) {
                     let role = role_name(arrival.role).into();
                     self.notice(Notice::Arrived { participant: arrival.participant.0, role });
                 }
@@ -196,6 +199,7 @@ impl Seat {
             }
             Event::Away { participant } => {
                 let who = self.name_of(participant);
+                self.people.lose(participant);
                 self.notice(Notice::Away { who });
             }
             Event::Left { participant } => {
@@ -265,16 +269,12 @@ impl Seat {
             Event::Published(stream) => {
                 if self.is_me(stream.participant) {
                     // Of the connection before: it has begun anew, under another number.
-                    let known = self
-                        .uplink
-                        .sources()
-                        .any(|(_, it)| it.live.is_some_and(|live| live.stream == stream.stream));
-                    if !known {
+                    if self.sources.place_of_stream(stream.stream).is_none() {
                         self.ask(Purpose::Other("unpublish"), Request::Unpublish { stream: stream.stream });
                     }
                     return;
                 }
-                if !self.is_attributed(&stream) {
+                if !self.is_attributed(stream.participant, stream.member) {
                     let who = self.name_of(stream.participant);
                     let why = format!(
                         "the relay says that it is {who}'s, whose index in the group is another: it is not opened"
@@ -285,41 +285,65 @@ impl Seat {
                     person.claimed = Some(stream.member);
                 }
                 self.renew_tracks(now, stream.member, stream.track, stream.kind);
-                self.downlink.publish(now, stream, &self.circle);
+                if let Err(error) = self.media.receive(now, stream, &self.circle) {
+                    return self.refused(&format!("stream {}", stream.stream), error.to_string());
+                }
                 let (who, kind) = (self.name_of(stream.participant), kind_name(stream.kind).into());
                 self.notice(Notice::Published { stream: stream.stream, who, kind, ssrc: stream.ssrc });
                 self.windows_changed(now);
             }
             Event::Unpublished { stream } => {
-                self.uplink.unpublish(stream);
-                self.downlink.unpublish(now, stream);
+                if let Some(place) = self.sources.place_of_stream(stream) {
+                    self.media.stop(place);
+                    self.sources.get_mut(place).into_iter().for_each(|source| source.live = None);
+                }
+                self.media.end(now, stream);
                 self.notice(Notice::Unpublished { stream });
                 self.windows_changed(now);
             }
             Event::Demand { demand } => {
                 let Ok(message) = DemandMessage::read(&demand.0) else { return };
-                let news = self.uplink.handle_demand(&message);
-                if let Some((kind, layers)) = news {
-                    let layers = layers.iter().map(ToString::to_string).collect();
-                    self.notice(Notice::Demand {
-                        stream: message.stream.0,
-                        kind: kind_name(kind).into(),
-                        layers,
-                    });
-                }
+                self.handle_demand(&message);
             }
             Event::Expelled { reason } => {
                 self.notice(Notice::Expelled { reason });
                 self.link_up = false;
             }
+            Event::Said { participant, message } => self.handle_said(now, participant, &message.0),
             Event::Closing => self.notice(Notice::Closing),
             _ => {}
         }
     }
 }
 
+impl<M: Media> Attendee<M> {
+    /// Takes which layers others watch of a source: the highest target of each spatial layer is told.
+    fn handle_demand(&mut self, message: &DemandMessage) {
+        let Some(place) = self.sources.place_of_stream(message.stream.0) else { return };
+        let Some(source) = self.sources.get_mut(place) else { return };
+        if !matches!(source.kind, Kind::Camera | Kind::Screen) {
+            return;
+        }
+        let mut demand: Vec<LayerId> = Vec::new();
+        for target in message.demand.wanted().iter() {
+            match demand.iter_mut().find(|it| it.spatial_id == target.spatial_id) {
+                Some(known) => known.temporal_id = known.temporal_id.max(target.temporal_id),
+                None => demand.push(target),
+            }
+        }
+        let is_news = source.demand != demand || !source.is_told;
+        let (kind, layers) =
+            (kind_name(source.kind).into(), demand.iter().map(ToString::to_string).collect());
+        (source.demand, source.is_told) = (demand, true);
+        self.media.demand(place, message);
+        if is_news {
+            self.notice(Notice::Demand { stream: message.stream.0, kind, layers });
+        }
+    }
+}
+
 /// The name of a kind, for people.
-pub(super) fn kind_name(kind: Kind) -> &'static str {
+pub fn kind_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Camera => "camera",
         Kind::Screen => "screen",
@@ -328,7 +352,7 @@ pub(super) fn kind_name(kind: Kind) -> &'static str {
     }
 }
 
-pub(super) fn right_name(right: Right) -> &'static str {
+pub(crate) fn right_name(right: Right) -> &'static str {
     match right {
         Right::Voice => "voice",
         Right::Camera => "camera",
@@ -344,7 +368,7 @@ fn audience_name(audience: Audience) -> &'static str {
     }
 }
 
-pub(super) fn wish_name(wish: &Wish) -> &'static str {
+pub(crate) fn wish_name(wish: &Wish) -> &'static str {
     match wish {
         Wish::Add(..) | Wish::AddInsider(..) => "admit",
         Wish::Remove(..) | Wish::RemoveInsider(..) => "remove",

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use layercast::Time;
-use layercast::e2ee::mls::Fingerprint;
-use layercast_meeting::{Asked, ParticipantId, Right, Rights, Role};
+use layercast::e2ee::mls::{Fingerprint, Group, Member};
+use layercast_meeting::{Asked, ParticipantId, Right, Rights, Role, Text};
+use serde::Serialize;
 
-use super::circle::Circle;
+use crate::circle::{Circle, show_name};
+use crate::openings::Openings;
 
 /// People at most, whatever the relay says.
 const MAX_PEOPLE: usize = 2000;
@@ -14,6 +16,8 @@ const MAX_PEOPLE: usize = 2000;
 /// Somebody in the meeting, by the relay's word.
 #[derive(Debug, Clone)]
 pub struct Person {
+    /// What the relay says that it is called.
+    pub name: Option<Text>,
     /// What the relay says that it is.
     pub role: Role,
     /// What the relay lets it send.
@@ -22,8 +26,41 @@ pub struct Person {
     pub told: Option<u32>,
     /// The member, as the relay passed it on with a stream.
     pub claimed: Option<u32>,
+    /// Whether the relay says that its connection is lost.
+    pub away: bool,
+    /// Whether it raises a hand.
+    pub hand: bool,
+    /// Whether what it says opens.
+    pub sayings: Openings,
     /// When a warning about it was given.
     pub warned: Option<Time>,
+}
+
+/// Somebody in the meeting or at its door, for people.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Participant {
+    /// The number, by which commands name it.
+    pub participant: ParticipantId,
+    /// The group's word for the name if it is in the group, and otherwise what the relay was told.
+    pub name: String,
+    /// Of the key, if it is in the group.
+    pub fingerprint: Option<String>,
+    /// What it is: the group says who organizes.
+    pub role: &'static str,
+    /// What the relay lets it send, if it is in.
+    pub rights: Option<Rights>,
+    /// Whether it is oneself.
+    pub own: bool,
+    /// Whether it is in the group, as far as is known.
+    pub in_group: bool,
+    /// Whether it is at the door.
+    pub waiting: bool,
+    /// Whether the relay says that its connection is lost.
+    pub away: bool,
+    /// Whether its account is of another organization, or it has none: told of those at the door.
+    pub outsider: bool,
+    /// Whether it raises a hand.
+    pub hand: bool,
 }
 
 /// All of them.
@@ -60,17 +97,34 @@ impl People {
     }
 
     /// Somebody is in.
-    pub fn arrive(&mut self, who: ParticipantId, role: Role, rights: Rights) -> bool {
+    pub fn arrive(&mut self, who: ParticipantId, role: Role, rights: Rights, name: Option<Text>) -> bool {
         if let Some(person) = self.people.get_mut(&who) {
-            (person.role, person.rights) = (role, rights);
+            (person.role, person.rights, person.away) = (role, rights, false);
+            person.name = name;
             // One who comes back may be another member of the group.
             (person.told, person.claimed) = (None, None);
             return false;
         }
         if self.people.len() < MAX_PEOPLE {
-            self.people.insert(who, Person { role, rights, told: None, claimed: None, warned: None });
+            let person = Person {
+                name,
+                role,
+                rights,
+                told: None,
+                claimed: None,
+                away: false,
+                hand: false,
+                sayings: Openings::default(),
+                warned: None,
+            };
+            self.people.insert(who, person);
         }
         true
+    }
+
+    /// The connection of somebody is lost.
+    pub fn lose(&mut self, who: ParticipantId) {
+        self.people.get_mut(&who).into_iter().for_each(|person| person.away = true);
     }
 
     /// Somebody is gone.
@@ -116,18 +170,71 @@ impl People {
         if self.own == Some(who) {
             return Some(group.member());
         }
+        let members: Vec<_> = group.members().collect();
+        self.find(who, &members).map(|member| member.index)
+    }
+
+    /// The member that somebody else is.
+    fn find<'a>(&self, who: ParticipantId, members: &'a [Member]) -> Option<&'a Member> {
         let added = self.added.get(&who);
-        let known =
-            added.and_then(|added| group.members().find(|it| it.fingerprint == *added).map(|it| it.index));
+        let known = added.and_then(|added| members.iter().find(|it| it.fingerprint == *added));
         let person = self.people.get(&who);
-        let member = known.or_else(|| person?.told).or_else(|| person?.claimed)?;
-        group.members().any(|it| it.index == member).then_some(member)
+        let index = known.map(|it| it.index).or_else(|| person?.told).or_else(|| person?.claimed)?;
+        members.iter().find(|it| it.index == index)
     }
 
     /// Who a member of the group is.
     pub fn participant_of(&self, member: u32, circle: &Circle) -> Option<ParticipantId> {
         let all = self.people.keys().chain(self.added.keys());
         all.copied().find(|who| self.member_of(*who, circle) == Some(member))
+    }
+
+    /// All who are in, and those at the door. Our own name is `name`, and `hand` whether we raise a hand.
+    pub fn list(&self, circle: &Circle, name: &Text, hand: bool) -> Vec<Participant> {
+        let organizer = circle.organizer().map(|organizer| organizer.index);
+        let members: Vec<_> = circle.group().into_iter().flat_map(Group::members).collect();
+        let oneself = circle.group().map(Group::member);
+        let oneself = members.iter().find(|it| Some(it.index) == oneself);
+        let inside = self.people.iter().map(|(who, person)| {
+            let own = self.own == Some(*who);
+            let member = if own { oneself } else { self.find(*who, &members) };
+            let told = if own { Some(name) } else { person.name.as_ref() };
+            Participant {
+                participant: *who,
+                name: match (member, told) {
+                    (Some(member), _) => show_name(&member.name),
+                    (None, told) => told.map(ToString::to_string).unwrap_or_default(),
+                },
+                fingerprint: member.map(|member| member.fingerprint.to_string()),
+                // The group says who organizes; the relay's word may be an old one.
+                role: match (member, organizer) {
+                    (Some(member), Some(organizer)) if member.index == organizer => "organizer",
+                    (Some(_), Some(_)) if person.role == Role::Organizer => "member",
+                    _ => role_name(person.role),
+                },
+                rights: Some(person.rights),
+                own,
+                in_group: member.is_some(),
+                waiting: false,
+                away: person.away,
+                outsider: false,
+                hand: if own { hand } else { person.hand },
+            }
+        });
+        let outside = self.waiting.values().map(|asked| Participant {
+            participant: asked.participant,
+            name: asked.name.to_string(),
+            fingerprint: None,
+            role: role_name(asked.role),
+            rights: None,
+            own: false,
+            in_group: false,
+            waiting: true,
+            away: false,
+            outsider: asked.outsider,
+            hand: false,
+        });
+        inside.chain(outside).collect()
     }
 
     /// The name that somebody has in the group, with the number by which commands name it.

@@ -23,6 +23,8 @@ pub enum Purpose {
     Invite,
     /// To hand over.
     HandOver(ParticipantId),
+    /// To say our state.
+    Say,
     /// Something whose answer changes nothing here.
     Other(&'static str),
 }

@@ -7,14 +7,16 @@ use layercast::Time;
 use layercast::e2ee::OpenError;
 use layercast_meeting::{Audience, Kind, ParticipantId, Request, Role};
 
-use super::circle::Wish;
-use super::events::wish_name;
-use super::requests::Purpose;
-use super::state::State;
-use super::uplink::LAST_TRACKS;
-use super::{STATE, Seat};
+use crate::circle::{Wish, show_name};
+use crate::events::wish_name;
 use crate::notice::Notice;
+use crate::requests::Purpose;
+use crate::sources::LAST_TRACKS;
+use crate::state::State;
+use crate::{Attendee, Media};
 
+/// From one message about the state to the next, at least.
+const STATE: Duration = Duration::from_secs(2);
 /// Packets that do not open for this long in an epoch that both ends are in are no accident.
 const CLOSED: Duration = Duration::from_secs(5);
 /// From one warning about somebody to the next.
@@ -26,8 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Cameras with more rows than this show what glasses reflect ("Private Eye", arXiv 2205.03971, studies 720).
 const ROWS: u32 = 720;
 
-impl Seat {
-    pub(super) fn stand(&mut self, now: Time) {
+impl<M: Media> Attendee<M> {
+    pub(crate) fn stand(&mut self, now: Time) {
         if !self.connected || !self.admitted {
             return;
         }
@@ -41,7 +43,6 @@ impl Seat {
             self.send_report(now);
         }
         if self.next_state.is_some_and(|at| at <= now) {
-            self.next_state = Some(now + STATE);
             self.send_state(now);
             self.watch(now);
         }
@@ -76,7 +77,7 @@ impl Seat {
     }
 
     /// The organizer begins another epoch before a camera with a cap has no track left.
-    pub(super) fn renew_tracks(&mut self, now: Time, member: u32, track: u16, kind: Kind) {
+    pub(crate) fn renew_tracks(&mut self, now: Time, member: u32, track: u16, kind: Kind) {
         let has_cap = self.circle.group().is_some_and(|it| it.guest_cap(member, track).is_some());
         if kind == Kind::Camera && track >= LAST_TRACKS && has_cap && self.circle.is_organizer() {
             let last = self.last_update;
@@ -92,7 +93,7 @@ impl Seat {
         let may = |kind: Kind| {
             kind.right().is_none_or(|right| self.rights.has(right)) && (kind != Kind::Camera || has_keys)
         };
-        let due = self.uplink.sources().filter(|(place, source)| {
+        let due = self.sources.iter().filter(|(place, source)| {
             source.wanted
                 && source.live.is_none()
                 && may(source.kind)
@@ -101,8 +102,8 @@ impl Seat {
         let due: Vec<_> = due.map(|(place, source)| (place, source.kind)).collect();
         for (place, kind) in due {
             // Of 65,536 streams of one participant, or 16 cameras with a cap in an epoch, no more.
-            let Some(track) = self.uplink.next_track(kind) else { continue };
-            if let Some(source) = self.uplink.source_mut(place) {
+            let Some(track) = self.sources.next_track(kind) else { continue };
+            if let Some(source) = self.sources.get_mut(place) {
                 source.track = Some(track);
             }
             self.limit_camera(kind);
@@ -114,64 +115,85 @@ impl Seat {
         }
     }
 
+    /// From one state that we tell to the next. So many members tell it to so many that it takes longer in large groups: the
+    /// relay passes on 1000 a second at most, and everybody hears from somebody each second or sooner.
+    fn state_interval(&self) -> Duration {
+        let members = self.circle.group().map_or(0, |group| group.members().count()) as u64;
+        STATE.max(Duration::from_millis(members * members))
+    }
+
+    /// Something in our state is news.
+    pub(crate) fn tell_state_soon(&mut self, now: Time) {
+        let at = self.last_state.map_or(now, |last| now.max(last + self.state_interval() / 2));
+        self.next_state = Some(self.next_state.map_or(at, |next| next.min(at)));
+    }
+
+    pub(crate) fn raise_hand(&mut self, now: Time, raised: bool) {
+        self.hand = raised;
+        self.tell_state_soon(now);
+    }
+
     fn send_state(&mut self, now: Time) {
+        (self.last_state, self.next_state) = (Some(now), Some(now + self.state_interval()));
         let (Some(group), Some(admission)) = (self.circle.group(), &self.admission) else { return };
         let Ok(code) = group.code() else { return };
         let unix = |at: Time| self.config.unix.saturating_add(at.since_start().as_micros() as u64);
+        let clocks =
+            self.media.clocks().into_iter().map(|(stream, timestamp, at)| (stream, timestamp, unix(at)));
         let state = State {
             participant: admission.participant.0,
             epoch: group.epoch(),
             code: code.to_string(),
             members: group.members().count(),
-            clocks: self
-                .uplink
-                .clocks()
-                .map(|(stream, timestamp, at)| (stream, timestamp, unix(at)))
-                .collect(),
+            clocks: clocks.collect(),
+            hand: self.hand,
         };
-        if let Err(error) = self.uplink.handle_message(now, &state.write()) {
-            self.refused("state", error.to_string());
+        match self.sayings.seal(&state.write()) {
+            Ok(message) => self.ask(Purpose::Say, Request::Say { message }),
+            Err(error) => self.refused("state", error.to_string()),
         }
     }
 
-    /// Takes the state of somebody else, which came over a sealed stream of that member.
-    pub(super) fn handle_state(&mut self, now: Time, stream: u32, message: &[u8]) {
-        let Some(of) =
-            self.downlink.feeds().find(|feed| feed.stream.stream == stream).map(|feed| feed.stream)
-        else {
+    /// Takes what somebody else says, as the relay has it, sealed by a member of the group.
+    pub(crate) fn handle_said(&mut self, now: Time, who: ParticipantId, message: &[u8]) {
+        if self.circle.group().is_none() || self.is_me(who) {
             return;
+        }
+        let opened = self.sayings.open(now, message, &self.circle);
+        let Some(person) = self.people.get_mut(who) else { return };
+        let (member, message) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return person.sayings.handle_closed(now, error),
         };
-        let Some(state) = State::read(message) else { return };
-        if state.participant != of.participant.0 {
-            return self.warn(
-                now,
-                of.participant,
-                "it says that it is another participant than the relay does".into(),
-            );
+        person.sayings.handle_opened();
+        let Some(state) = State::read(&message) else { return };
+        if state.participant != who.0 || !self.is_attributed(who, member) {
+            let why = "it says that it is another participant than the relay does";
+            return self.warn(now, who, why.into());
         }
-        if let Some(person) = self.people.get_mut(of.participant) {
-            person.told = Some(of.member);
+        if let Some(person) = self.people.get_mut(who) {
+            (person.told, person.hand) = (Some(member), state.hand);
         }
-        for (stream, timestamp, at) in state.clocks {
-            let feed =
-                self.downlink.feed_mut(stream).filter(|feed| feed.stream.participant == of.participant);
-            if let Some(feed) = feed {
-                feed.account.set_clock(timestamp, at, self.config.unix);
-            }
+        let own: Vec<u32> =
+            self.media.streams().filter(|it| it.participant == who).map(|it| it.stream).collect();
+        for (stream, timestamp, at) in state.clocks.into_iter().filter(|(stream, ..)| own.contains(stream)) {
+            self.media.set_clock(stream, timestamp, at);
         }
         let Some(group) = self.circle.group().filter(|group| group.epoch() == state.epoch) else { return };
         let same = group.code().is_ok_and(|code| code.to_string() == state.code);
         if !same || group.members().count() != state.members {
-            self.warn(now, of.participant, format!("it has other members or keys in epoch {}", state.epoch));
+            self.warn(now, who, format!("it has other members or keys in epoch {}", state.epoch));
         }
     }
 
     fn watch(&mut self, now: Time) {
-        let closed = self.downlink.feeds().filter_map(|feed| {
-            let (since, error) = feed.account.closed_since().filter(|(since, _)| now - *since >= CLOSED)?;
-            Some((feed.stream.participant, now - since, error))
-        });
-        let closed: Vec<_> = closed.collect();
+        let media =
+            self.media.closed(now).into_iter().map(|(stream, long, error)| (stream.participant, long, error));
+        let said = self
+            .people
+            .iter()
+            .filter_map(|(who, person)| person.sayings.wanting().map(|(long, error)| (who, long, error)));
+        let closed: Vec<_> = media.chain(said).filter(|(_, long, _)| *long >= CLOSED).collect();
         for (who, long, error) in closed {
             let which = match error {
                 OpenError::NotAuthentic => "an epoch that both are in",
@@ -191,7 +213,7 @@ impl Seat {
         self.organizer = None;
         let member = self.people.member_of(relays, &self.circle);
         if member != Some(groups.index) {
-            let (relay, group) = (self.name_of(relays), super::circle::show_name(&groups.name));
+            let (relay, group) = (self.name_of(relays), show_name(&groups.name));
             self.notice(Notice::OrganizersDiffer { relay, group });
         }
     }
@@ -206,9 +228,10 @@ impl Seat {
     }
 
     /// Guests who see a large camera may read what its owner's glasses reflect.
-    pub(super) fn warn_of_reflections(&mut self) {
-        let camera = self.uplink.place_of(Kind::Camera).and_then(|place| self.uplink.video(place));
-        let Some(rows) = camera.map(|video| video.size.height).filter(|rows| *rows > ROWS) else { return };
+    pub(crate) fn warn_of_reflections(&mut self) {
+        let camera = self.sources.iter().find(|(_, source)| source.kind == Kind::Camera);
+        let rows = camera.and_then(|(_, source)| source.rows).filter(|rows| *rows > ROWS);
+        let Some(rows) = rows else { return };
         let has_guests = self.people.iter().any(|(_, person)| person.role == Role::Guest);
         if has_guests && !std::mem::replace(&mut self.warned_of_reflections, true) {
             self.notice(Notice::Reflections { rows });

@@ -20,6 +20,9 @@ pub struct State {
     pub members: usize,
     /// Of its streams: the number, an RTP timestamp, and the microseconds since 1970 that this is of.
     pub clocks: Vec<(u32, u32, u64)>,
+    /// Whether it raises a hand.
+    #[serde(default)]
+    pub hand: bool,
 }
 
 impl State {
@@ -45,7 +48,8 @@ mod tests {
     #[test]
     fn a_state_is_read_as_it_was_written() {
         let clocks = vec![(3, u32::MAX, u64::MAX)];
-        let state = State { participant: 7, epoch: 3, code: "01234 ".repeat(12), members: 3, clocks };
+        let state =
+            State { participant: 7, epoch: 3, code: "01234 ".repeat(12), members: 3, clocks, hand: true };
         assert_eq!(State::read(&state.write()), Some(state));
         assert_eq!(State::read(&[b' '; 5000]), None);
     }

@@ -307,6 +307,13 @@ pub enum Event {
         /// The demand, which names the stream.
         demand: Bytes,
     },
+    /// Somebody who is in says something.
+    Said {
+        /// Who, as the relay says.
+        participant: ParticipantId,
+        /// What, sealed by a member of the group.
+        message: Bytes,
+    },
     /// The relay closes the link: misconduct, which it names.
     Expelled {
         /// Why.

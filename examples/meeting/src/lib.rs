@@ -22,7 +22,8 @@
 //! organizer whom the group's state names.
 //!
 //! # Sizes
-//! A message has at most [`MAX_MESSAGE`] bytes. Texts have at most [`MAX_TEXT`] bytes, and MLS messages [`MAX_MLS`].
+//! A message has at most [`MAX_MESSAGE`] bytes. Texts have at most [`MAX_TEXT`] bytes, MLS messages [`MAX_MLS`], and what
+//! is said [`MAX_SAID`].
 
 mod bytes;
 mod event;
@@ -37,6 +38,6 @@ pub use event::{
     Admission, Answer, Arrival, Asked, Event, FromRelay, MlsMessage, Published, Refusal, Session, Stream,
 };
 pub use names::{Audience, Group, Kind, MeetingId, ParticipantId, Right, Rights, Role};
-pub use parse::{MAX_MESSAGE, MAX_MLS, MAX_TEXT, ProtocolError, Text};
+pub use parse::{MAX_MESSAGE, MAX_MLS, MAX_SAID, MAX_TEXT, ProtocolError, Text};
 pub use request::{Credential, LinkDescription, Numbered, Request};
 pub use secret::Secret;

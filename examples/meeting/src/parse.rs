@@ -11,6 +11,9 @@ pub const MAX_MESSAGE: usize = 128 * 1024;
 /// The longest message of MLS in it, in bytes. A commit or a welcome of a group of 200 takes about 60 kB.
 pub const MAX_MLS: usize = 80 * 1024;
 
+/// The longest thing that is said, in bytes.
+pub const MAX_SAID: usize = 4 * 1024;
+
 /// The longest name, title or other text that people write, in bytes.
 pub const MAX_TEXT: usize = 128;
 

@@ -197,4 +197,10 @@ pub enum Request {
         /// The report.
         report: Bytes,
     },
+    /// Says something to all who are in, as [`Event::Said`](crate::Event): of at most [`MAX_SAID`](crate::MAX_SAID) bytes,
+    /// sealed end to end. It is passed on and not kept. One every second, and a few at once.
+    Say {
+        /// What, sealed.
+        message: Bytes,
+    },
 }

@@ -105,6 +105,7 @@ fn event() -> impl Strategy<Value = Event> {
         }),
         (0..6_u32).prop_map(|stream| Event::Unpublished { stream }),
         bytes().prop_map(|demand| Event::Demand { demand }),
+        (participant(), bytes()).prop_map(|(participant, message)| Event::Said { participant, message }),
         Just(Event::Closing),
     ]
 }

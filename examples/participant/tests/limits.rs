@@ -12,6 +12,7 @@ use layercast_meeting::{Bytes, Event, Group, Kind};
 use layercast_participant::notice::Notice;
 use layercast_participant::seat::SeatConfig;
 use layercast_participant::seat::account::Account;
+use layercast_participant::seat::circle::agreement;
 
 /// Of the base layer.
 const SMALL: Size = Size::new(SIZE.width / 4, SIZE.height.div_ceil(4));
@@ -254,7 +255,7 @@ fn a_guest_with_a_limit_sends_no_camera() {
     world.join(limited("Dan", "guest"));
     world.run(3000);
     let kinds: Vec<_> = world.desk.streams(world.desk.who(1).unwrap()).iter().map(|it| it.kind).collect();
-    assert_eq!(kinds, [Kind::Audio, Kind::Data]);
+    assert_eq!(kinds, [Kind::Audio]);
     let refused = world.guests[1].told(|notice| match notice {
         Notice::Refused { what, .. } => Some(what.clone()),
         _ => None,
@@ -290,7 +291,7 @@ fn the_keys_of_a_guest_open_the_base_layer_alone() {
     let layers = |place: usize| {
         use layercast::session::{ReceiverOutput, VideoReceiver, VideoReceiverConfig};
         use layercast::structure::LayerId;
-        let opener = VideoOpener::new(Agreement::default(), camera.member, camera.track);
+        let opener = VideoOpener::new(agreement(), camera.member, camera.track);
         let config = VideoReceiverConfig::new(camera.ssrc, LayerId::new(3, 7));
         let mut receiver = VideoReceiver::without_decoder(config, Some((opener, ring(place))));
         let mut layers = BTreeSet::new();

@@ -1,65 +1,35 @@
-//! The participant as a state machine.
+//! The participant as a state machine: an [`Attendee`] and its media, which are sessions of layercast over a link.
 //!
 //! The relay's messages, packets of the link and pictures go in by `handle_*(now, ..)`, one at a time. Then [`Seat::poll`] is
 //! called until it says how long there is nothing: requests, packets, what is to be decoded, and notices come out of it.
-//!
-//! What the relay says about people is shown, and believed only as far as the group of MLS says so too: names and keys are
-//! those of the group, and the organizer is whom the group's state names.
 
 pub mod account;
-pub mod circle;
-mod connection;
-mod control;
 mod downlink;
-mod epochs;
-mod events;
-pub mod people;
-mod requests;
 mod source;
-mod standing;
-pub mod state;
+mod streams;
 mod uplink;
-mod windows;
 
 use std::collections::VecDeque;
+use std::ops::Deref;
 use std::time::Duration;
 
 use bytes::Bytes;
-use layercast::e2ee::mls::{Fingerprint, Identity};
+use layercast::e2ee::mls::Identity;
 use layercast::picture::PictureView;
 use layercast::rtp::DecodableUnit;
 use layercast::rtp::rtcp::is_rtcp;
 use layercast::session::{ReceivedAudio, SendError};
 use layercast::structure::LayerId;
 use layercast::{Size, Time};
-use layercast_meeting::{
-    Admission, Kind, LinkDescription, MeetingId, Numbered, Request, Rights, Secret, Text,
-};
+use layercast_attend::commands::Command;
+use layercast_attend::{Attendee, Config, Output};
+pub use layercast_attend::{Entry, circle, people, sources::Source, state};
+use layercast_meeting::{FromRelay, Kind, LinkDescription, MeetingId, Numbered, Secret, Text};
 
 use crate::notice::Notice;
-use circle::Circle;
-use downlink::Downlink;
 pub use downlink::{Feed, Received};
-use people::People;
-use requests::{Purpose, Requests};
-pub use source::{Source, SourceCounts, VideoSource};
-use uplink::Uplink;
-
-/// From one message about the state to the next.
-const STATE: Duration = Duration::from_secs(2);
-/// From one attempt to join to the next, if the relay has too much to do.
-const KNOCK_AGAIN: Duration = Duration::from_secs(1);
-/// The report of windows is sent again this often, with the decode times of the meantime.
-const REPORT: Duration = Duration::from_secs(5);
-
-/// By what right somebody comes.
-#[derive(Debug, Clone)]
-pub enum Entry {
-    /// With an account and its password.
-    Account(Text, Secret),
-    /// With the code of an invitation.
-    Invitation(Secret),
-}
+pub use source::{SourceCounts, VideoSource};
+use streams::Streams;
 
 /// What a participant comes with.
 #[derive(Debug, Clone)]
@@ -116,151 +86,94 @@ pub enum SeatOutput {
     Timeout(Option<Time>),
 }
 
-/// A participant of one meeting.
+/// A participant of one meeting. It is an [`Attendee`] to all who look at it.
 pub struct Seat {
-    config: SeatConfig,
+    attendee: Attendee<Streams>,
     outputs: VecDeque<SeatOutput>,
-    requests: Requests,
-    /// Whether the WebSocket is open, and whether it was before.
-    connected: bool,
-    was_connected: bool,
-    session: Option<Secret>,
-    admission: Option<Admission>,
-    /// Whether we are in, on this connection.
-    admitted: bool,
-    /// Whether the relay knows, on this connection, what it is not to forward of the camera.
-    limited: bool,
-    /// When the organizer begins an epoch for want of tracks, and when it did.
-    next_update: Option<Time>,
-    last_update: Option<Time>,
-    /// With this message of MLS it is known whether the relay took a commit before the connection was lost.
-    settles: Option<u64>,
-    rights: Rights,
-    people: People,
-    circle: Circle,
-    uplink: Uplink,
-    downlink: Downlink,
-    link_up: bool,
-    /// The number of the last message of MLS.
-    seen: u64,
-    window: Size,
-    /// Mean decode times, by the samples of a picture.
-    decode_times: Vec<(u32, Duration)>,
-    /// When to knock again at a relay that has too much to do.
-    next_join: Option<Time>,
-    next_report: Option<Time>,
-    next_state: Option<Time>,
-    /// Whom the relay named the organizer, and when.
-    organizer: Option<(layercast_meeting::ParticipantId, Time)>,
-    /// Whom the group named its organizer when it was last looked at.
-    trusted_organizer: Option<Fingerprint>,
-    warned_of_reflections: bool,
-    ended: bool,
+}
+
+impl Deref for Seat {
+    type Target = Attendee<Streams>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.attendee
+    }
 }
 
 impl Seat {
     /// One who has not come yet.
     pub fn new(config: SeatConfig) -> Self {
-        let mut uplink = Uplink::new(config.guest_limit.is_some());
-        let caps = config.guest_limit.map(|limit| uplink::caps(limit).to_vec()).unwrap_or_default();
-        // The camera has the shortest headers, and the path.
-        let camera = config.camera.clone().map(|video| uplink.add(Kind::Camera, Some(video), true));
-        debug_assert!(camera.is_none_or(|place| place == 0));
-        if config.audio {
-            uplink.add(Kind::Audio, None, true);
-        }
-        uplink.add(Kind::Data, None, true);
-        if let Some(video) = config.screen.clone() {
-            uplink.add(Kind::Screen, Some(video), true);
-        }
-        Self {
-            outputs: VecDeque::new(),
-            requests: Requests::default(),
-            connected: false,
-            was_connected: false,
-            session: None,
-            admission: None,
-            settles: None,
-            admitted: false,
-            limited: false,
-            next_update: None,
-            last_update: None,
-            rights: Rights { voice: false, camera: false, share: false },
-            people: People::default(),
-            circle: Circle::new(config.name.as_str(), config.identity.clone(), caps),
-            uplink,
-            downlink: Downlink::default(),
-            link_up: false,
-            seen: 0,
+        let SeatConfig { camera, screen, audio, .. } = config;
+        let attends = Config {
+            meeting: config.meeting,
+            entry: config.entry,
+            name: config.name,
+            identity: config.identity,
+            guest_limit: config.guest_limit,
             window: config.window,
-            decode_times: Vec::new(),
-            next_join: None,
-            next_report: None,
-            next_state: None,
-            organizer: None,
-            trusted_organizer: None,
-            warned_of_reflections: false,
-            ended: false,
-            config,
+            cpu_budget: config.cpu_budget,
+            admit_all: config.admit_all,
+            unix: config.unix,
+        };
+        let mut attendee = Attendee::new(attends, Streams::new(config.unix));
+        let mut add = |kind, video: Option<VideoSource>| {
+            let place = attendee.add_source(kind, video.as_ref().map(|video| video.size.height), true);
+            debug_assert_eq!(attendee.media.uplink.add(video), place);
+        };
+        // The camera has the shortest headers, and the path.
+        camera.into_iter().for_each(|camera| add(Kind::Camera, Some(camera)));
+        if audio {
+            add(Kind::Audio, None);
         }
-    }
-
-    /// The group of MLS, and what is on its way to it.
-    pub fn circle(&self) -> &Circle {
-        &self.circle
+        screen.into_iter().for_each(|screen| add(Kind::Screen, Some(screen)));
+        Self { attendee, outputs: VecDeque::new() }
     }
 
     /// The streams of the others.
     pub fn feeds(&self) -> impl Iterator<Item = &Feed> {
-        self.downlink.feeds()
+        self.media.downlink.feeds()
     }
 
     /// Streams that have ended, with what came of them.
     pub fn ended_feeds(&self) -> &[(layercast_meeting::Stream, account::Account)] {
-        self.downlink.ended()
+        self.media.downlink.ended()
     }
 
     /// What is sent, each with its place and counts.
     pub fn sources(&self) -> impl Iterator<Item = (usize, &Source, SourceCounts)> {
-        self.uplink.sources().map(|(place, source)| (place, source, self.uplink.counts(place)))
+        self.attendee.sources().map(|(place, source)| (place, source, self.media.uplink.counts(place)))
     }
 
-    /// The place of the camera, the screen or the sound among the sources.
-    pub fn place_of(&self, kind: Kind) -> Option<usize> {
-        self.uplink.place_of(kind)
+    // ---- The relay, and the person at the seat ----
+
+    /// The WebSocket is open.
+    pub fn handle_connected(&mut self) {
+        self.attendee.handle_connected();
     }
 
-    /// The name of somebody, as the group has it.
-    pub fn name_of(&self, who: layercast_meeting::ParticipantId) -> String {
-        self.people.name(who, &self.circle)
+    /// The WebSocket is closed. The groups are kept, and streams begin anew.
+    pub fn handle_disconnected(&mut self, now: Time, why: &str) {
+        self.attendee.handle_disconnected(now, why);
     }
 
-    /// Whether it is in the meeting, with keys and a link.
-    pub fn is_seated(&self) -> bool {
-        self.admitted && self.link_up && self.circle.group().is_some()
+    /// Takes a message of the relay.
+    pub fn handle_message(&mut self, now: Time, message: FromRelay) {
+        self.attendee.handle_message(now, message);
     }
 
-    /// Whether the relay was ever reached.
-    pub fn was_connected(&self) -> bool {
-        self.was_connected
+    /// Does what a command says.
+    pub fn handle_command(&mut self, now: Time, command: Command) {
+        self.attendee.handle_command(now, command);
     }
 
-    fn notice(&mut self, notice: Notice) {
-        self.outputs.push_back(SeatOutput::Notice(notice));
+    /// This end of the link is made.
+    pub fn handle_link(&mut self, now: Time, description: LinkDescription) {
+        self.attendee.handle_link(now, description);
     }
 
-    fn ask(&mut self, purpose: Purpose, request: Request) {
-        if self.connected {
-            let numbered = self.requests.number(purpose, request);
-            self.outputs.push_back(SeatOutput::Request(numbered));
-        }
-    }
-
-    fn end(&mut self, why: &str) {
-        if !std::mem::replace(&mut self.ended, true) {
-            self.notice(Notice::Ended { why: why.into() });
-            self.outputs.push_back(SeatOutput::Ended);
-        }
+    /// The link is up, or is down.
+    pub fn handle_link_state(&mut self, now: Time, up: bool) {
+        self.attendee.handle_link_state(now, up);
     }
 
     // ---- Media ----
@@ -276,15 +189,15 @@ impl Seat {
         place: usize,
         picture: &PictureView<'_>,
     ) -> Result<bool, SendError> {
-        if !self.link_up {
+        if !self.is_linked() {
             return Ok(false);
         }
-        self.uplink.handle_picture(now, place, picture)
+        self.attendee.media.uplink.handle_picture(now, place, picture)
     }
 
     /// Takes how long coding the last picture of a source took.
     pub fn handle_encode_time(&mut self, place: usize, took: Duration) {
-        self.uplink.handle_encode_time(place, took);
+        self.attendee.media.uplink.handle_encode_time(place, took);
     }
 
     /// Takes a frame of sound, with its timestamp of 48 kHz.
@@ -292,8 +205,8 @@ impl Seat {
     /// # Errors
     /// [`SendError`].
     pub fn handle_audio(&mut self, now: Time, payload: &[u8], timestamp: u32) -> Result<(), SendError> {
-        match self.uplink.place_of(Kind::Audio).filter(|_| self.link_up) {
-            Some(place) => self.uplink.handle_audio(now, place, payload, timestamp),
+        match self.place_of(Kind::Audio).filter(|_| self.is_linked()) {
+            Some(place) => self.attendee.media.uplink.handle_audio(now, place, payload, timestamp),
             None => Ok(()),
         }
     }
@@ -301,10 +214,11 @@ impl Seat {
     /// Takes an RTP or RTCP packet of the link, and when it arrived: a picture that is coded may have held it up since, which
     /// the estimate of the path must not see.
     pub fn handle_packet(&mut self, now: Time, arrived: Time, packet: Bytes) {
+        let Streams { uplink, downlink, .. } = &mut self.attendee.media;
         if is_rtcp(&packet) {
-            self.uplink.handle_feedback(now, &packet);
+            uplink.handle_feedback(now, &packet);
         }
-        self.downlink.handle_packet(now, arrived, packet);
+        downlink.handle_packet(now, arrived, packet);
     }
 
     /// A temporal unit was decoded and shown: the layers and size of its picture, and how long it took, if that was measured.
@@ -316,18 +230,15 @@ impl Seat {
         (target, size): (LayerId, Size),
         took: Option<Duration>,
     ) {
-        self.downlink.handle_shown(now, stream, timestamp, target, size);
-        let (Some(took), samples) = (took, size.samples() as u32) else { return };
-        if let Some((_, mean)) = self.decode_times.iter_mut().find(|(known, _)| *known == samples) {
-            *mean = (*mean * 15 + took) / 16;
-        } else if self.decode_times.len() < layercast::select::MAX_DECODE_TIMES {
-            self.decode_times.push((samples, took));
+        self.attendee.media.downlink.handle_shown(now, stream, timestamp, target, size);
+        if let Some(took) = took {
+            self.attendee.handle_decode_time(size.samples() as u32, took);
         }
     }
 
     /// A temporal unit could not be decoded.
     pub fn handle_decode_error(&mut self, now: Time, stream: u32) {
-        self.downlink.handle_decode_error(now, stream);
+        self.attendee.media.downlink.handle_decode_error(now, stream);
     }
 
     // ---- Out ----
@@ -337,39 +248,31 @@ impl Seat {
         if let Some(output) = self.outputs.pop_front() {
             return output;
         }
-        if self.ended {
+        let wake = match self.attendee.poll(now) {
+            Output::Request(request) => return SeatOutput::Request(request),
+            Output::MakeLink => return SeatOutput::MakeLink,
+            Output::Link(description) => return SeatOutput::Link(description),
+            Output::Notice(notice) => return SeatOutput::Notice(notice),
+            Output::Invitation(code) => return SeatOutput::Invitation(code),
+            Output::Ended => return SeatOutput::Ended,
+            Output::Timeout(at) => at,
+        };
+        if self.has_ended() {
             return SeatOutput::Timeout(None);
         }
-        if self.connected && self.next_join.is_some_and(|at| at <= now) {
-            self.next_join = None;
-            self.join();
-        }
-        self.stand(now);
+        let (is_linked, Streams { uplink, downlink, .. }) =
+            (self.attendee.is_linked(), &mut self.attendee.media);
         let (mut packets, mut received) = (Vec::new(), Vec::new());
-        let mut wake = self.uplink.poll(now, &mut packets);
-        wake = [wake, self.downlink.poll(now, &mut packets, &mut received)].into_iter().flatten().min();
-        if self.link_up {
+        let wakes = [wake, uplink.poll(now, &mut packets), downlink.poll(now, &mut packets, &mut received)];
+        if is_linked {
             self.outputs.extend(packets.into_iter().map(SeatOutput::Packet));
         }
-        for (stream, what) in received {
-            match what {
-                Received::Unit(unit) => self.outputs.push_back(SeatOutput::Unit(stream, unit)),
-                Received::Audio(frame) => self.outputs.push_back(SeatOutput::Audio(stream, frame)),
-                Received::Message(message) => self.handle_state(now, stream, &message),
-                Received::Refused(_) => {}
-            }
-        }
-        if let Some(output) = self.outputs.pop_front() {
-            return output;
-        }
-        let timers = [
-            wake,
-            self.next_join,
-            self.next_report,
-            self.next_state,
-            self.next_update.filter(|_| self.admitted),
-            self.circle.next_timeout(),
-        ];
-        SeatOutput::Timeout(timers.into_iter().flatten().min())
+        self.outputs.extend(received.into_iter().filter_map(|(stream, what)| match what {
+            Received::Unit(unit) => Some(SeatOutput::Unit(stream, unit)),
+            Received::Audio(frame) => Some(SeatOutput::Audio(stream, frame)),
+            Received::Message(_) | Received::Refused(_) => None,
+        }));
+        let timeout = SeatOutput::Timeout(wakes.into_iter().flatten().min());
+        self.outputs.pop_front().unwrap_or(timeout)
     }
 }

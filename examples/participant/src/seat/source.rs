@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use layercast::encoder::{Bitrate, Content, RateConfig, SvcConfig};
-use layercast::session::{AudioSender, DataSender, VideoSender};
-use layercast::structure::{LayerId, ScalabilityMode};
+use layercast::session::{AudioSender, VideoSender};
+use layercast::structure::ScalabilityMode;
 use layercast::{Size, Time};
-use layercast_meeting::{Kind, Published};
+use layercast_meeting::Published;
 
 /// The slowest speed of the encoder.
 const SPEED: u8 = 6;
@@ -59,28 +59,20 @@ impl VideoSource {
 pub(super) enum Sender {
     Video(Box<VideoSender>),
     Audio(AudioSender),
-    Data(DataSender),
 }
 
-/// Something that the participant sends, if it is not muted and the relay knows of it.
-pub struct Source {
-    /// What it carries.
-    pub kind: Kind,
+/// What is sent of a source.
+#[derive(Default)]
+pub(super) struct Sending {
     pub(super) video: Option<VideoSource>,
-    /// Whether it is to be sent.
-    pub wanted: bool,
-    /// As the relay numbered it; `None` while it is not announced.
-    pub live: Option<Published>,
-    /// Its number among the streams of this participant. None is used twice in an epoch, so that no key is.
-    pub track: Option<u16>,
+    /// What the relay calls it; `None` while it is not announced.
+    pub(super) live: Option<Published>,
     pub(super) sender: Option<Sender>,
     /// When the first picture was captured, and then its RTP timestamp.
     pub(super) first: Option<Time>,
     pub(super) clock: Option<(u32, Time)>,
-    /// The highest layers that others watch, as last told.
-    pub demand: Vec<LayerId>,
     /// Bytes of packets.
-    pub bytes: u64,
+    pub(super) bytes: u64,
     pub(super) has_begun: bool,
 }
 

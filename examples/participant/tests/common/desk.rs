@@ -260,6 +260,7 @@ impl Desk {
                 let event = Event::CameraLimited { participant: who, audience, max_spatial_id };
                 self.tell_others(ParticipantId(0), &event);
             }
+            Request::Say { message } => self.tell_others(who, &Event::Said { participant: who, message }),
             Request::Lock { locked } => {
                 organizes()?;
                 self.tell_others(ParticipantId(0), &Event::Locked { locked });

@@ -89,6 +89,7 @@ pub(super) fn kind(request: &Request) -> &'static str {
         Request::Publish { .. } => "publish",
         Request::Unpublish { .. } => "unpublish",
         Request::Report { .. } => "report",
+        Request::Say { .. } => "say",
         _ => "unknown",
     }
 }

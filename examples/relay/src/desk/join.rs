@@ -6,7 +6,7 @@ use layercast_meeting::{
 };
 
 use super::limits::Bucket;
-use super::meeting::{KNOCKS, KeyPackages, Meeting, Participant, STREAMS};
+use super::meeting::{KNOCKS, KeyPackages, Meeting, Participant, SAYINGS, STREAMS};
 use super::{ConnectionId, DONE, Desk, DeskOutput, Failure, Handled, Now};
 use crate::media_api::{MediaCommand, MeetingKey};
 use crate::secrets;
@@ -134,6 +134,7 @@ impl Desk {
             in_media: false,
             knocks: Bucket::new(KNOCKS),
             streams: Bucket::new(STREAMS),
+            sayings: Bucket::new(SAYINGS),
         };
         meeting.participants.insert(number, participant);
         self.arrive(now, connection, key, number, token, 0)

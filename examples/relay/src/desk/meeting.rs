@@ -40,12 +40,17 @@ pub(super) struct Participant {
     /// does not fill them.
     pub knocks: Bucket,
     pub streams: Bucket,
+    /// How often it may say something.
+    pub sayings: Bucket,
 }
 
 /// A knock may bring the organizer two key packages, and bring all messages of MLS back.
 pub(super) const KNOCKS: Rate = Rate { burst: 20.0, per_second: 0.5 };
 /// A stream takes two of the SSRCs that the links of all others have in their lives.
 pub(super) const STREAMS: Rate = Rate { burst: 24.0, per_second: 0.5 };
+
+/// What one says goes to all who are in.
+pub(super) const SAYINGS: Rate = Rate { burst: 8.0, per_second: 1.0 };
 
 impl Participant {
     pub fn is_present(&self) -> bool {
@@ -111,6 +116,7 @@ impl Meeting {
                 in_media: false,
                 knocks: Bucket::new(KNOCKS),
                 streams: Bucket::new(STREAMS),
+                sayings: Bucket::new(SAYINGS),
             };
             (entry.participant, participant)
         });

@@ -28,6 +28,7 @@ mod limits;
 mod media;
 mod meeting;
 mod organizer;
+mod say;
 
 #[cfg(test)]
 mod tests;
@@ -409,6 +410,7 @@ impl Desk {
             Request::Publish { kind, member, track } => self.publish(now, connection, kind, member, track),
             Request::Unpublish { stream } => self.unpublish(connection, stream),
             Request::Report { report } => self.report(connection, report),
+            Request::Say { message } => self.say(now, connection, message),
             _ => Err(Refusal::Malformed.into()),
         }
     }
@@ -437,7 +439,7 @@ impl Desk {
             }
         };
         let follows = self.out.split_off(at);
-        if kind != "report" || result.is_err() {
+        if !matches!(kind, "report" | "say") || result.is_err() {
             // Whoever leaves was at a meeting before, and whoever joins is after.
             let after = self.connections.get(&connection).and_then(|state| state.place);
             let (key, number) = after.or(before).unzip();

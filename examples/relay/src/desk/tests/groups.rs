@@ -1,6 +1,6 @@
 //! Messages of MLS.
 
-use layercast_meeting::{Answer, Event, Group, ParticipantId, Refusal, Request};
+use layercast_meeting::{Answer, Bytes, Event, Group, MAX_SAID, ParticipantId, Refusal, Request};
 
 use super::{Call, bytes, config};
 use crate::store::{LogBounds, Store};
@@ -158,4 +158,46 @@ fn a_member_proposes_once_an_epoch_and_little() {
     call.rig.commit(&call.organizer, 2, &[]).unwrap();
     let again = Request::Propose { group: Group::Meeting, epoch: 3, message: bytes("leave") };
     assert_eq!(call.rig.ask(call.guest.at, again), Ok(Answer::Done));
+}
+
+#[test]
+fn what_is_said_goes_to_all_others_who_are_in() {
+    let mut call = Call::new();
+    let say = |message: &str| Request::Say { message: bytes(message) };
+    assert_eq!(call.rig.ask(call.guest.at, say("sealed")), Ok(Answer::Done));
+    let said = Event::Said { participant: call.guest.id, message: bytes("sealed") };
+    for person in [&call.organizer, &call.member] {
+        assert_eq!(call.rig.events(person.at), [said.clone()]);
+    }
+    for person in [&call.guest, &call.waits] {
+        assert_eq!(call.rig.events(person.at), []);
+    }
+    // Nothing of it is kept for one who was away, and who was removed neither says nor hears anything.
+    call.rig.cut(call.member.at);
+    call.rig.ask(call.guest.at, say("more")).unwrap();
+    let back = call.rig.come_back(&call.meeting, &call.member, 2).unwrap();
+    assert!(!call.rig.events(back.at).iter().any(|event| matches!(event, Event::Said { .. })));
+    call.remove(call.guest.id).unwrap();
+    call.rig.clear();
+    assert_eq!(call.rig.ask(call.guest.at, say("still here")), Err(Refusal::NotNow));
+    call.rig.ask(call.organizer.at, say("the others")).unwrap();
+    assert_eq!(call.rig.events(call.guest.at), []);
+}
+
+#[test]
+fn little_is_said_and_not_often() {
+    let mut call = Call::new();
+    let say = |size| Request::Say { message: Bytes(vec![0; size]) };
+    assert_eq!(call.rig.ask(call.guest.at, say(MAX_SAID + 1)), Err(Refusal::Malformed));
+    for _ in 0..8 {
+        assert_eq!(call.rig.ask(call.guest.at, say(MAX_SAID)), Ok(Answer::Done));
+    }
+    assert_eq!(call.rig.ask(call.guest.at, say(1)), Err(Refusal::TooMany));
+    assert_eq!(call.rig.ask(call.member.at, say(1)), Ok(Answer::Done), "others have their own");
+    // A new connection brings no more.
+    call.rig.cut(call.guest.at);
+    let back = call.rig.come_back(&call.meeting, &call.guest, 2).unwrap();
+    assert_eq!(call.rig.ask(back.at, say(1)), Err(Refusal::TooMany));
+    call.rig.pass(1);
+    assert_eq!(call.rig.ask(back.at, say(1)), Ok(Answer::Done));
 }

@@ -80,6 +80,7 @@ fn plain() -> impl Strategy<Value = Request> {
         1 => (0u32..6).prop_map(|stream| Request::Unpublish { stream }),
         1 => Just(Request::Link(description())),
         1 => Just(Request::Report { report: Bytes(vec![0; 40]) }),
+        1 => (0usize..5000).prop_map(|size| Request::Say { message: Bytes(vec![0; size]) }),
         1 => Just(Request::Session { token: secret("none") }),
     ]
 }

@@ -145,6 +145,7 @@ fn table() -> Vec<Row> {
             ],
         ),
         ("report", |_| Request::Report { report: bytes("report") }, INSIDE),
+        ("say", |_| Request::Say { message: bytes("state") }, INSIDE),
         ("link", |_| Request::Link(description()), INSIDE),
         ("leave", |_| Request::Leave, [OK, OK, OK, OK, no(Refusal::NotNow)]),
         (
