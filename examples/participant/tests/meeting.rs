@@ -143,7 +143,7 @@ fn what_is_muted_ends_and_begins_anew() {
     assert_eq!(world.guests[1].pictures(3200, 4000), 8, "those of Cleo");
     world.command(0, "unmute camera");
     world.run(5000);
-    assert_eq!(of_ann(&world), 2);
+    assert_eq!(of_ann(&world), 1);
     assert!(world.guests[1].pictures(4000, 5000) >= 18);
 }
 

@@ -1,0 +1,301 @@
+//! The media of a page: the browser codes, sends and shows, and each frame passes here to be sealed or opened.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use layercast::Time;
+use layercast::e2ee::{
+    Context, KeyRing, OpenError, Opener, PageFrame, SealError, Sealer, SenderKeys, VideoOpener, VideoSealer,
+};
+use layercast::rtp::payload::sframe::PayloadHeader;
+use layercast::select::DemandMessage;
+use layercast_attend::Media;
+use layercast_attend::circle::{Circle, agreement};
+use layercast_attend::media::Failure;
+use layercast_attend::openings::{Openings, kind};
+use layercast_meeting::{Kind, Published, Stream};
+
+use crate::frame::{obu_header, sframe_in};
+
+/// What a page can send, by the places of the sources. The camera has the shortest headers.
+pub const SOURCES: [Kind; 3] = [Kind::Camera, Kind::Audio, Kind::Screen];
+/// Streams at most, whatever the relay announces.
+const MAX_STREAMS: usize = 1024;
+/// A packet of sound holds one whole SFrame.
+const AUDIO_HEADER: PayloadHeader = PayloadHeader { start: true, end: true, packetized: false };
+
+enum Sealing {
+    Video(VideoSealer),
+    /// And the number of the next frame, which is sealed with it.
+    Audio(Sealer, u16),
+}
+
+enum Opening {
+    Video(VideoOpener),
+    Audio(Opener),
+}
+
+struct Receiving {
+    stream: Stream,
+    opening: Opening,
+    openings: Openings,
+}
+
+/// Whose stream, and which of its own.
+type Origin = (u32, bool, u16);
+
+fn origin(stream: &Stream) -> Origin {
+    (stream.member, stream.kind == Kind::Audio, stream.track)
+}
+
+/// Seals what the page sends, and opens what it gets.
+#[derive(Default)]
+pub struct PageMedia {
+    sending: BTreeMap<usize, (Published, Sealing)>,
+    receiving: BTreeMap<u32, Receiving>,
+    /// Of streams that have ended in this epoch: one that the relay announces anew shows no frame twice.
+    ended: BTreeMap<Origin, Opening>,
+    keys: Option<KeyRing>,
+    /// What others watch, by the place of the source, as it has come since it was last taken.
+    demands: BTreeMap<usize, DemandMessage>,
+    /// Kept so that frames do not allocate.
+    frame: BytesMut,
+}
+
+/// Why a frame was not sealed or opened, as the page counts it.
+pub type Refused = &'static str;
+
+/// There is no such stream.
+const NO_STREAM: Refused = "no_stream";
+/// We are not in the group.
+const NO_KEYS: Refused = "no_keys";
+const MALFORMED: Refused = "malformed";
+
+fn unsealed(error: SealError) -> Refused {
+    match error {
+        SealError::Exhausted => "exhausted",
+        SealError::Descriptor(_) => "metadata",
+        _ => "other",
+    }
+}
+
+impl PageMedia {
+    /// Seals a frame of a layer as the sender's transform gives it back: the one OBU that holds the SFrame.
+    ///
+    /// # Errors
+    /// The kind of the reason.
+    pub fn seal_video(
+        &mut self,
+        stream: u32,
+        page: &PageFrame<'_>,
+        is_key: bool,
+        frame: &[u8],
+    ) -> Result<&[u8], Refused> {
+        let Some(Sealing::Video(sealer)) = self.sealing(stream) else { return Err(NO_STREAM) };
+        // The frame is borrowed apart from the sealer.
+        let mut sealed = BytesMut::new();
+        sealed.extend_from_slice(&[obu_header(is_key)]);
+        sealer.seal_page(page, frame, &mut sealed).map_err(unsealed)?;
+        self.frame = sealed;
+        Ok(&self.frame)
+    }
+
+    /// Opens a frame of a layer as the receiver's transform gets it.
+    ///
+    /// # Errors
+    /// The kind of the reason.
+    pub fn open_video(
+        &mut self,
+        now: Time,
+        stream: u32,
+        page: &PageFrame<'_>,
+        obu: &[u8],
+    ) -> Result<&[u8], Refused> {
+        self.open(now, stream, sframe_in(obu), |opening, now, keys, frame| match opening {
+            Opening::Video(opener) => Some(opener.open_page(now, keys, page, frame)),
+            Opening::Audio(_) => None,
+        })
+    }
+
+    /// Seals a frame of sound, as it goes into a packet.
+    ///
+    /// # Errors
+    /// The kind of the reason.
+    pub fn seal_audio(&mut self, stream: u32, frame: &[u8]) -> Result<&[u8], Refused> {
+        let Some(Sealing::Audio(sealer, number)) = self.sealing(stream) else { return Err(NO_STREAM) };
+        let mut sealed = BytesMut::with_capacity(1 + frame.len() + 2 + sealer.overhead());
+        sealed.extend_from_slice(&[AUDIO_HEADER.to_byte()]);
+        let numbered = [frame, &number.to_be_bytes()].concat();
+        sealer.seal(b"", &numbered, &mut sealed).map_err(unsealed)?;
+        *number = number.wrapping_add(1);
+        self.frame = sealed;
+        Ok(&self.frame)
+    }
+
+    /// Opens a frame of sound, as a packet held it.
+    ///
+    /// # Errors
+    /// The kind of the reason.
+    pub fn open_audio(&mut self, now: Time, stream: u32, payload: &[u8]) -> Result<&[u8], Refused> {
+        let sframe =
+            payload.split_first().filter(|(first, _)| PayloadHeader::from_byte(**first) == AUDIO_HEADER);
+        let opened = self.open(
+            now,
+            stream,
+            sframe.map(|(_, sframe)| sframe),
+            |opening, now, keys, frame| match opening {
+                Opening::Audio(opener) => Some(opener.open(now, keys, b"", frame)),
+                Opening::Video(_) => None,
+            },
+        )?;
+        // Behind it are the loudness, if a native sender has sealed it, and the number, which the browser has by itself.
+        opened.split_last_chunk::<2>().map(|(frame, _)| frame).ok_or("unlabelled")
+    }
+
+    fn sealing(&mut self, stream: u32) -> Option<&mut Sealing> {
+        self.sending.values_mut().find(|(live, _)| live.stream == stream).map(|(_, sealing)| sealing)
+    }
+
+    fn open(
+        &mut self,
+        now: Time,
+        stream: u32,
+        sframe: Option<&[u8]>,
+        open: impl FnOnce(&mut Opening, Time, &KeyRing, &mut BytesMut) -> Option<Result<(), OpenError>>,
+    ) -> Result<&[u8], Refused> {
+        let receiving = self.receiving.get_mut(&stream).ok_or(NO_STREAM)?;
+        let keys = self.keys.as_ref().ok_or(NO_KEYS)?;
+        // Opening moves the buffer's beginning, so that the memory behind it is used again only from time to time.
+        self.frame = BytesMut::from(sframe.unwrap_or_default());
+        let opened = match sframe {
+            Some(_) => open(&mut receiving.opening, now, keys, &mut self.frame).ok_or(NO_STREAM)?,
+            None => Err(OpenError::Malformed),
+        };
+        match opened {
+            Ok(()) => {
+                receiving.openings.handle_opened();
+                Ok(&self.frame)
+            }
+            Err(error) => {
+                receiving.openings.handle_closed(now, error);
+                Err(if sframe.is_none() { MALFORMED } else { kind(error) })
+            }
+        }
+    }
+
+    /// What did not open of a stream, by the kind of reason.
+    pub fn closed_of(&self, stream: u32) -> BTreeMap<&'static str, u64> {
+        self.receiving.get(&stream).map(|it| it.openings.closed.clone()).unwrap_or_default()
+    }
+
+    /// What others watch of our own sources, where it has come since this was last asked, by their places.
+    pub fn take_demands(&mut self) -> BTreeMap<usize, DemandMessage> {
+        std::mem::take(&mut self.demands)
+    }
+}
+
+impl Media for PageMedia {
+    fn send(
+        &mut self,
+        place: usize,
+        published: Published,
+        track: u16,
+        keys: &mut SenderKeys,
+    ) -> Result<(), Failure> {
+        let sealing = match SOURCES.get(place) {
+            Some(Kind::Audio) => Sealing::Audio(keys.sealer(Context::audio(track))?, 0),
+            _ => Sealing::Video(keys.video(track)?),
+        };
+        self.sending.insert(place, (published, sealing));
+        Ok(())
+    }
+
+    fn rekey(&mut self, place: usize, track: u16, keys: &mut SenderKeys) -> Result<(), Failure> {
+        match self.sending.get_mut(&place) {
+            Some((_, Sealing::Video(sealer))) => sealer.rekey(keys, track)?,
+            Some((_, Sealing::Audio(sealer, _))) => *sealer = keys.sealer(Context::audio(track))?,
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self, place: usize) {
+        self.sending.remove(&place);
+        self.demands.remove(&place);
+    }
+
+    fn stop_all(&mut self) {
+        self.sending.clear();
+        self.demands.clear();
+    }
+
+    fn demand(&mut self, place: usize, message: &DemandMessage) {
+        self.demands.insert(place, message.clone());
+    }
+
+    fn streams(&self) -> impl Iterator<Item = &Stream> {
+        self.receiving.values().map(|receiving| &receiving.stream)
+    }
+
+    fn receive(&mut self, _now: Time, stream: Stream, _circle: &Circle) -> Result<(), Failure> {
+        if stream.kind == Kind::Data
+            || self.receiving.get(&stream.stream).is_some_and(|it| it.stream == stream)
+        {
+            return Ok(());
+        }
+        self.end(_now, stream.stream);
+        if self.receiving.values().any(|other| origin(&other.stream) == origin(&stream)) {
+            return Err("the relay announces it twice: it is opened once".into());
+        }
+        if self.receiving.len() >= MAX_STREAMS {
+            return Ok(());
+        }
+        let Stream { member, track, .. } = stream;
+        let opening = self.ended.remove(&origin(&stream)).unwrap_or_else(|| match stream.kind {
+            Kind::Audio => Opening::Audio(Opener::new(agreement(), member, Context::audio(track))),
+            _ => Opening::Video(VideoOpener::new(agreement(), member, track)),
+        });
+        self.receiving.insert(stream.stream, Receiving { stream, opening, openings: Openings::default() });
+        Ok(())
+    }
+
+    fn end(&mut self, _now: Time, stream: u32) {
+        let Some(ended) = self.receiving.remove(&stream) else { return };
+        if self.ended.len() < MAX_STREAMS {
+            self.ended.insert(origin(&ended.stream), ended.opening);
+        }
+    }
+
+    fn end_all(&mut self, now: Time) {
+        let streams: Vec<u32> = self.receiving.keys().copied().collect();
+        streams.into_iter().for_each(|stream| self.end(now, stream));
+    }
+
+    fn enter(&mut self, now: Time, circle: &Circle) {
+        self.ended.clear();
+        match (&mut self.keys, circle.group()) {
+            // It fails only for one who is no longer in the group, who gets nothing any more.
+            (Some(keys), Some(group)) => drop(group.enter(now, keys)),
+            (keys, _) => *keys = circle.ring(now),
+        }
+    }
+
+    fn forget_keys(&mut self) {
+        self.keys = None;
+        self.ended.clear();
+        // In another group the same index may be somebody else's, whose keys count anew.
+        for receiving in self.receiving.values_mut() {
+            let Stream { member, track, .. } = receiving.stream;
+            receiving.opening = match receiving.stream.kind {
+                Kind::Audio => Opening::Audio(Opener::new(agreement(), member, Context::audio(track))),
+                _ => Opening::Video(VideoOpener::new(agreement(), member, track)),
+            };
+        }
+    }
+
+    fn closed(&self, _now: Time) -> Vec<(Stream, Duration, OpenError)> {
+        let wanting = |it: &Receiving| it.openings.wanting().map(|(long, error)| (it.stream, long, error));
+        self.receiving.values().filter_map(wanting).collect()
+    }
+}

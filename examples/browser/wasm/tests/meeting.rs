@@ -1,0 +1,242 @@
+//! Pages in a meeting: how they come in, what they open, and what they find out about a relay.
+
+mod common;
+
+use common::{Frame, World};
+use layercast_meeting::Kind;
+use layercast_page::output::PageOutput;
+use layercast_page::seat::Metadata;
+
+#[test]
+fn a_guest_waits_until_the_organizer_lets_it_in() {
+    let mut world = World::new();
+    let (ann, cleo) = (world.open("Ann", ""), world.open("Cleo", ""));
+    assert_eq!(
+        world.told(ann, "waiting"),
+        ["2 waits at the door: \"Cleo\" (guest, from outside the organization). Type: admit 2"]
+    );
+    assert_eq!(world.group(cleo), None);
+    let people = world.pages[ann].seat.attendee().people();
+    assert!(people.iter().any(|person| person.name == "Cleo" && person.waiting && !person.in_group));
+    world.command(ann, r#"{"do":"admit","participant":2}"#);
+    world.run(2500);
+    let groups = [ann, cleo].map(|place| world.group(place).unwrap());
+    assert_eq!((groups[0].members, &groups[0].code), (2, &groups[1].code));
+    assert_eq!((groups[0].organizer, groups[1].organizer), (true, false));
+    assert_ne!(groups[0].fingerprint, groups[1].fingerprint);
+    for place in [ann, cleo] {
+        // Each knows the other as a member of the group: Cleo by what Ann says in it.
+        let people = world.pages[place].seat.attendee().people();
+        let names: Vec<_> = people.iter().map(|it| (it.name.as_str(), it.role, it.in_group)).collect();
+        assert_eq!(names, [("Ann", "organizer", true), ("Cleo", "guest", true)]);
+        assert!(people.iter().all(|it| it.fingerprint.is_some()));
+    }
+}
+
+#[test]
+fn what_one_page_seals_the_others_open() {
+    let mut world = World::three("");
+    let own = world.own(0, Kind::Camera);
+    let streams = world.streams(1);
+    let seen = streams.iter().find(|it| it.stream == own.stream).expect("it is told");
+    assert_eq!((seen.name.as_str(), seen.ssrc, seen.rtx_ssrc), ("Ann", own.ssrc, own.ssrc + 1));
+    assert_eq!((seen.kind, seen.max_spatial_id), (Kind::Camera, None));
+    for frame in (0..30).flat_map(Frame::picture) {
+        let obu = frame.sealed(&mut world, 0);
+        // An OBU header, a size of one or two bytes, and at most 22 bytes of SFrame.
+        assert!(obu.len() <= frame.payload.len() + 26, "{}", obu.len());
+        assert!(!obu.windows(16).any(|bytes| bytes == &frame.payload[..16]));
+        for at in [1, 2] {
+            assert_eq!(frame.opened(&mut world, 0, at, &obu).as_ref(), Ok(&frame.payload));
+        }
+    }
+    let (now, stream) = (world.now, world.own(0, Kind::Audio).stream);
+    for n in 0..50 {
+        let sealed = world.pages[0].seat.seal_audio(stream, &[n; 80]).unwrap().to_vec();
+        assert_eq!(world.pages[2].seat.open_audio(now, stream, &sealed), Ok(&[n; 80][..]));
+    }
+}
+
+#[test]
+fn what_a_relay_changes_is_refused_by_kind() {
+    let mut world = World::three("");
+    let [base, _, top] = Frame::picture(0);
+    let obu = top.sealed(&mut world, 0);
+    let refused = |world: &mut World, frame: &Frame, obu: &[u8]| frame.opened(world, 0, 1, obu).unwrap_err();
+    let mut other = obu.clone();
+    *other.last_mut().unwrap() ^= 1;
+    assert_eq!(refused(&mut world, &top, &other), "not_authentic");
+    assert_eq!(refused(&mut world, &top, &obu[..obu.len() - 1]), "malformed");
+    assert_eq!(refused(&mut world, &top, &[10, 1, 0]), "malformed");
+    let relabelled = [
+        Frame { id: top.id + 100, dependencies: vec![top.id as f64 + 99.0], ..top.clone() },
+        Frame { dependencies: vec![], ..top.clone() },
+        Frame { layer: (2, 1), ..top.clone() },
+        Frame { layer: (1, 0), ..top.clone() },
+    ];
+    for frame in relabelled {
+        assert_eq!(refused(&mut world, &frame, &obu), "not_authentic", "{frame:?}");
+    }
+    assert_eq!(refused(&mut world, &Frame { dependencies: vec![9.0], ..top.clone() }, &obu), "metadata");
+    assert_eq!(refused(&mut world, &base, &Frame::picture(0)[0].sealed(&mut world, 2)), "wrong_sender");
+    assert_eq!(top.opened(&mut world, 0, 1, &obu), Ok(top.payload.clone()), "nothing of this hurts");
+    assert_eq!(refused(&mut world, &top, &obu), "replayed");
+    let (now, stream) = (world.now, world.own(0, Kind::Camera).stream);
+    let sound = world.own(0, Kind::Audio).stream;
+    let sealed = world.pages[0].seat.seal_audio(sound, b"sound").unwrap().to_vec();
+    let seat = &mut world.pages[1].seat;
+    assert_eq!(seat.open_audio(now, stream, &sealed), Err("no_stream"));
+    assert_eq!(seat.open_audio(now, 77, &sealed), Err("no_stream"));
+    assert!(seat.open_audio(now, sound, &sealed).is_ok());
+    assert_eq!(seat.open_audio(now, sound, &sealed), Err("replayed"));
+    let counted = seat.closed(stream);
+    assert_eq!((counted["not_authentic"], counted["replayed"], counted["wrong_sender"]), (5, 1, 1));
+}
+
+/// A newcomer brings another epoch: what is on its way then opens, and what is sealed in it opens as soon as the commit is here.
+#[test]
+fn an_epoch_costs_no_frame() {
+    let mut world = World::three("");
+    let epoch = world.group(1).unwrap().epoch;
+    let before = Frame::picture(0).map(|frame| (frame.sealed(&mut world, 0), frame));
+    world.pages[1].holds_commits = true;
+    let dora = world.open("Dora", "");
+    world.run(100);
+    assert_eq!([0, 1, 2].map(|place| world.group(place).unwrap().epoch), [epoch + 1, epoch, epoch + 1]);
+    let after = Frame::picture(1).map(|frame| (frame.sealed(&mut world, 0), frame));
+    for (obu, frame) in &before {
+        assert_eq!(
+            frame.opened(&mut world, 0, 2, obu).as_ref(),
+            Ok(&frame.payload),
+            "old keys go on for a while"
+        );
+        assert_eq!(
+            frame.opened(&mut world, 0, dora, obu),
+            Err("unknown_key"),
+            "newcomers do not read the past"
+        );
+    }
+    for (obu, frame) in &after {
+        for at in [2, dora] {
+            assert_eq!(frame.opened(&mut world, 0, at, obu).as_ref(), Ok(&frame.payload));
+        }
+        assert_eq!(frame.opened(&mut world, 0, 1, obu), Err("unknown_key"), "its commit is not here yet");
+    }
+    world.let_through(1);
+    for (obu, frame) in before.iter().chain(&after) {
+        assert_eq!(frame.opened(&mut world, 0, 1, obu).as_ref(), Ok(&frame.payload), "none is lost");
+    }
+    let sealed = Frame::picture(0)[0].sealed(&mut world, 1);
+    assert_eq!(
+        Frame::picture(0)[0].opened(&mut world, 1, 2, &sealed).as_ref(),
+        Ok(&Frame::picture(0)[0].payload)
+    );
+}
+
+#[test]
+fn one_who_is_removed_opens_nothing_more() {
+    let mut world = World::three("");
+    let bob = world.number(1).0;
+    world.command(0, &format!(r#"{{"do":"remove","participant":{bob}}}"#));
+    world.run(100);
+    assert!(world.pages[1].outputs.iter().any(|output| matches!(output, PageOutput::Ended(_))));
+    let [frame, ..] = Frame::picture(0);
+    let obu = frame.sealed(&mut world, 0);
+    assert_eq!(frame.opened(&mut world, 0, 2, &obu).as_ref(), Ok(&frame.payload));
+    assert!(frame.opened(&mut world, 0, 1, &obu).is_err(), "its keys are those of the epoch before");
+    assert_eq!(world.group(2).unwrap().members, 2);
+    assert!(!world.streams(2).iter().any(|stream| stream.name == "Bob"));
+}
+
+/// A camera whose upper layers guests are not to open.
+#[test]
+fn a_guest_opens_the_base_layer_alone() {
+    let mut world = World::three(r#","guest_limit":0"#);
+    let stream = world.own(0, Kind::Camera).stream;
+    let told = |world: &World, at: usize| {
+        world.streams(at).iter().find(|it| it.stream == stream).map(|it| it.max_spatial_id)
+    };
+    assert_eq!((told(&world, 1), told(&world, 2)), (Some(None), Some(Some(0))));
+    for frame in (0..10).flat_map(Frame::picture) {
+        let obu = frame.sealed(&mut world, 0);
+        assert_eq!(frame.opened(&mut world, 0, 1, &obu).as_ref(), Ok(&frame.payload));
+        let expected = if frame.layer.0 == 0 { Ok(frame.payload.clone()) } else { Err("unknown_key") };
+        assert_eq!(frame.opened(&mut world, 0, 2, &obu), expected);
+    }
+}
+
+#[test]
+fn rights_end_streams_and_hands_are_seen() {
+    let mut world = World::three("");
+    let (cleo, stream) = (world.number(2).0, world.own(2, Kind::Camera).stream);
+    world.command(0, &format!(r#"{{"do":"allow","participant":{cleo},"right":"camera","allowed":false}}"#));
+    world.command(2, r#"{"do":"hand","raised":true}"#);
+    world.run(3000);
+    let ended = |place: usize| {
+        world.pages[place].outputs.iter().any(|output| match output {
+            PageOutput::Unpublished(own) => place == 2 && own.stream == stream,
+            PageOutput::StreamEnded(ended) => *ended == stream,
+            _ => false,
+        })
+    };
+    assert!(ended(0) && ended(1) && ended(2));
+    let [frame, ..] = Frame::picture(0);
+    let sealed = world.pages[2].seat.seal_video(stream, frame.metadata(), true, b"").map(<[u8]>::len);
+    assert_eq!(sealed, Err("no_stream"));
+    for place in 0..3 {
+        let people = world.pages[place].seat.attendee().people();
+        let hands: Vec<_> = people.iter().filter(|it| it.hand).map(|it| it.name.as_str()).collect();
+        assert_eq!(hands, ["Cleo"]);
+    }
+}
+
+/// A relay that keeps commits from somebody leads the meeting apart: what is said in the group shows it to both sides.
+#[test]
+fn a_relay_that_leads_pages_apart_is_found_out() {
+    let mut world = World::three("");
+    world.run(3000);
+    assert_eq!(world.told(1, "forked"), Vec::<String>::new());
+    world.pages[1].holds_commits = true;
+    world.open("Dora", "");
+    world.run(15_000);
+    for place in [0, 1] {
+        let told = world.told(place, "forked");
+        assert!(told.iter().any(|line| line.contains("packets have not opened")), "{place}: {told:?}");
+    }
+    assert_eq!(world.told(2, "forked").iter().filter(|line| line.contains("Ann")).count(), 0);
+}
+
+#[test]
+fn what_comes_back_is_announced_anew() {
+    let mut world = World::three("");
+    let before = world.own(0, Kind::Camera);
+    let now = world.now;
+    world.pages[0].seat.handle_disconnected(now, "lost");
+    world.desk.handle_close(
+        layercast_relay::desk::Now { unix: 0, at: std::time::Duration::from_secs(2000) },
+        layercast_relay::desk::ConnectionId(0),
+    );
+    world.run(40);
+    let [frame, ..] = Frame::picture(0);
+    let lost = world.pages[0].seat.seal_video(before.stream, frame.metadata(), true, b"").map(<[u8]>::len);
+    assert_eq!(lost, Err("no_stream"));
+    assert!(!world.streams(1).iter().any(|it| it.stream == before.stream));
+}
+
+#[test]
+fn metadata_that_no_frame_has_is_refused() {
+    let mut world = World::three("");
+    let stream = world.own(0, Kind::Camera).stream;
+    let seat = &mut world.pages[0].seat;
+    for (frame_id, dependencies, spatial_id, temporal_id) in [
+        (f64::NAN, vec![], 0, 0),
+        (1.5, vec![], 0, 0),
+        (5.0, vec![5.0], 0, 0),
+        (5.0, vec![], 4, 0),
+        (5.0, vec![], 0, 8),
+        (5e5, vec![1.0], 0, 0),
+    ] {
+        let metadata = Metadata { frame_id, dependencies: &dependencies, spatial_id, temporal_id };
+        assert_eq!(seat.seal_video(stream, metadata, true, b"frame").map(<[u8]>::len), Err("metadata"));
+    }
+}
