@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use layercast::congestion::{FeedbackConfig, ReceivePath};
-use layercast::e2ee::{Agreement, Context, KeyRing, Opener, VideoOpener};
+use layercast::e2ee::{Context, KeyRing, Opener, VideoOpener};
 use layercast::rtp::rtcp::is_rtcp;
 use layercast::rtp::{DecodableUnit, RtpPacket};
 use layercast::session::{
@@ -18,7 +18,7 @@ use layercast_meeting::wire::FEEDBACK_SSRC;
 use layercast_meeting::{Kind, Stream};
 
 use super::account::Account;
-use super::circle::Circle;
+use super::circle::{Circle, agreement};
 
 /// Streams at most, whatever the relay announces.
 const MAX_FEEDS: usize = 1024;
@@ -164,11 +164,12 @@ impl Downlink {
     }
 
     fn open_with(&self, stream: &Stream, ring: KeyRing, target: LayerId) -> Receiver {
-        let (agreement, Stream { ssrc, member, track, .. }) = (Agreement::default(), *stream);
+        let (agreement, Stream { ssrc, member, track, .. }) = (agreement(), *stream);
         match stream.kind {
             Kind::Camera | Kind::Screen => {
                 let mut config = VideoReceiverConfig::new(ssrc, target);
                 (config.transport_id, config.own_ssrc, config.key_wait) = (None, FEEDBACK_SSRC, KEY_WAIT);
+                config.opaque = true;
                 let opener = VideoOpener::new(agreement, member, track);
                 Receiver::Video(Box::new(VideoReceiver::without_decoder(config, Some((opener, ring)))))
             }

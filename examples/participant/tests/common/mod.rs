@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
-use layercast::e2ee::{Agreement, Header, VideoOpener};
+use layercast::e2ee::{Header, VideoOpener};
 use layercast::picture::Picture;
 use layercast::relay::{Room, RoomConfig, RoomOutput};
 use layercast::rtp::RtpPacket;
@@ -26,6 +26,7 @@ use layercast_meeting::{
 };
 use layercast_participant::commands::Command;
 use layercast_participant::notice::Notice;
+use layercast_participant::seat::circle::agreement;
 use layercast_participant::seat::{Entry, Seat, SeatConfig, SeatOutput, VideoSource};
 
 pub use desk::Desk;
@@ -214,8 +215,9 @@ impl World {
         let stream =
             self.desk.streams(owner).into_iter().find(|it| it.kind == Kind::Camera).expect("a camera");
         let ring = self.guests[with].seat.circle().ring(time.start).expect("it is or was in the group");
-        let opener = VideoOpener::new(Agreement::default(), stream.member, stream.track);
-        let config = VideoReceiverConfig::new(stream.ssrc, LayerId::new(3, 7));
+        let opener = VideoOpener::new(agreement(), stream.member, stream.track);
+        let mut config = VideoReceiverConfig::new(stream.ssrc, LayerId::new(3, 7));
+        config.opaque = true;
         let mut receiver = VideoReceiver::without_decoder(config, Some((opener, ring)));
         let mut opened = 0;
         // Structure and references come with the first picture.
