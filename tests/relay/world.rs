@@ -196,7 +196,7 @@ impl World {
         config.path = None;
         let sender = VideoSender::without_encoder(config, Some(keys.video(0).unwrap()));
         let offer = Offer::new(mode, SIZE, 30.0, |target| 100_000 << (2 * target.spatial_id));
-        let kind = StreamKind::Video { offer: Some(offer) };
+        let kind = StreamKind::Video { offer: Some(offer), layer_refresh: true };
         let id = self.people[person].id;
         self.room.publish(self.now, id, StreamConfig { id: StreamId(stream), ssrc, kind }).unwrap();
         let planner = Planner::new(mode, SIZE);

@@ -43,7 +43,7 @@ fn requests() -> Vec<Request> {
             added: vec![ParticipantId(2)],
             removed: vec![],
         },
-        Request::Publish { kind: Kind::Camera, member: 3, track: 1 },
+        Request::Publish { kind: Kind::Camera, member: 3, track: 1, layer_refresh: true },
         Request::Report { report: Bytes::default() },
     ]
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use common::{SIZE, World, config, no_counter_comes_twice};
 use layercast::Size;
 use layercast::e2ee::mls::Login;
-use layercast::e2ee::{Agreement, KeyRing, VideoOpener};
+use layercast::e2ee::{KeyRing, VideoOpener};
 use layercast_meeting::{Bytes, Event, Group, Kind};
 use layercast_participant::notice::Notice;
 use layercast_participant::seat::SeatConfig;
@@ -235,7 +235,7 @@ fn a_relay_cannot_make_insiders_of_its_own() {
     world.run(345);
     let brought = world.desk.brought.take().expect("he knocked");
     let login = Login::new(b"Ann", std::time::Duration::from_secs(3600)).unwrap();
-    let mut group = login.create_as_organizer(Agreement::default()).unwrap();
+    let mut group = login.create_as_organizer(agreement()).unwrap();
     let message = Bytes(group.add(&[&brought.0]).unwrap().welcome);
     world.say(1, Event::Welcome { group: Group::Insiders, number: 1, message });
     world.run(3000);
@@ -292,7 +292,8 @@ fn the_keys_of_a_guest_open_the_base_layer_alone() {
         use layercast::session::{ReceiverOutput, VideoReceiver, VideoReceiverConfig};
         use layercast::structure::LayerId;
         let opener = VideoOpener::new(agreement(), camera.member, camera.track);
-        let config = VideoReceiverConfig::new(camera.ssrc, LayerId::new(3, 7));
+        let mut config = VideoReceiverConfig::new(camera.ssrc, LayerId::new(3, 7));
+        config.opaque = true;
         let mut receiver = VideoReceiver::without_decoder(config, Some((opener, ring(place))));
         let mut layers = BTreeSet::new();
         for (at, packet) in &world.packets {

@@ -133,7 +133,9 @@ impl World {
 
     fn publish(&mut self, at: usize, stream: u32, ssrc: u32) {
         let (participant, kind) = (self.people[at].id, Kind::Audio);
-        let command = MediaCommand::Publish { meeting: MEETING, participant, stream, ssrc, kind };
+        let layer_refresh = false;
+        let command =
+            MediaCommand::Publish { meeting: MEETING, participant, stream, ssrc, kind, layer_refresh };
         self.board.handle_command(self.now, command);
     }
 

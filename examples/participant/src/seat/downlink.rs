@@ -169,6 +169,7 @@ impl Downlink {
             Kind::Camera | Kind::Screen => {
                 let mut config = VideoReceiverConfig::new(ssrc, target);
                 (config.transport_id, config.own_ssrc, config.key_wait) = (None, FEEDBACK_SSRC, KEY_WAIT);
+                config.opaque = true;
                 let opener = VideoOpener::new(agreement, member, track);
                 Receiver::Video(Box::new(VideoReceiver::without_decoder(config, Some((opener, ring)))))
             }

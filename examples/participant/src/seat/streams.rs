@@ -29,6 +29,8 @@ impl Streams {
 }
 
 impl Media for Streams {
+    const REFRESHES_LAYERS: bool = true;
+
     fn send(
         &mut self,
         place: usize,

@@ -22,6 +22,11 @@ use super::source::{Sender, Sending, SourceCounts, VideoSource};
 
 /// What the path is taken to carry at first, in bit/s.
 const START: u64 = 1_000_000;
+/// Bytes of a packet at most, so that one that a relay has written anew passes wherever 1280 bytes do (IPv6): with a mask, as a
+/// retransmission, and under SRTP.
+const MAX_PACKET: usize = 1180;
+/// Ticks of the clock of Opus in a second (RFC 7587, section 4.1).
+const OPUS_CLOCK: u32 = 48_000;
 
 /// All sources, by their places.
 #[derive(Default)]
@@ -55,6 +60,7 @@ impl Uplink {
         let sender = match &source.video {
             Some(video) => {
                 let mut config = VideoSenderConfig::new(ssrc);
+                (config.opaque, config.max_packet) = (true, MAX_PACKET);
                 config.path = (!others_have_path).then(|| {
                     let mut path = SendPathConfig::new(START);
                     path.padding_ssrc = PADDING_SSRC;
@@ -70,10 +76,11 @@ impl Uplink {
                 }
                 Sender::Video(Box::new(sender))
             }
-            None => Sender::Audio(AudioSender::new(
-                AudioSenderConfig::new(ssrc),
-                keys.sealer(Context::audio(track))?,
-            )),
+            None => {
+                let mut config = AudioSenderConfig::new(ssrc);
+                config.reports = Some(OPUS_CLOCK);
+                Sender::Audio(AudioSender::new(config, keys.sealer(Context::audio(track))?))
+            }
         };
         source.sender = Some(sender);
         source.live = Some(published);
@@ -212,6 +219,7 @@ impl Uplink {
                 Some(Sender::Audio(sender)) => {
                     let mut audio = Vec::new();
                     sleep(drain(&mut audio, || sender.poll(now)));
+                    packets.extend(audio.extract_if(.., |packet| is_rtcp(packet)));
                     let whole = |packet| PathPacket { class: PacketClass::Audio, frame: 0, packet };
                     others.extend(audio.into_iter().map(whole));
                 }

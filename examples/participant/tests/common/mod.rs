@@ -216,7 +216,8 @@ impl World {
             self.desk.streams(owner).into_iter().find(|it| it.kind == Kind::Camera).expect("a camera");
         let ring = self.guests[with].seat.circle().ring(time.start).expect("it is or was in the group");
         let opener = VideoOpener::new(agreement(), stream.member, stream.track);
-        let config = VideoReceiverConfig::new(stream.ssrc, LayerId::new(3, 7));
+        let mut config = VideoReceiverConfig::new(stream.ssrc, LayerId::new(3, 7));
+        config.opaque = true;
         let mut receiver = VideoReceiver::without_decoder(config, Some((opener, ring)));
         let mut opened = 0;
         // Structure and references come with the first picture.
