@@ -16,6 +16,9 @@ pub type Failure = Box<dyn std::error::Error>;
 /// tells it what to send and to receive, and by which keys. Sources have places, which the attendee counts from 0; streams
 /// of others have their numbers at the relay.
 pub trait Media {
+    /// Whether senders of video take requests for single layers, and not only for key pictures.
+    const REFRESHES_LAYERS: bool;
+
     /// Sends a source from now on, with the keys of a track that had none in this epoch.
     ///
     /// # Errors

@@ -108,7 +108,8 @@ impl<M: Media> Attendee<M> {
             }
             self.limit_camera(kind);
             self.renew_tracks(now, member, track, kind);
-            self.ask(Purpose::Publish(place), Request::Publish { kind, member, track, layer_refresh: true });
+            let publish = Request::Publish { kind, member, track, layer_refresh: M::REFRESHES_LAYERS };
+            self.ask(Purpose::Publish(place), publish);
             if kind == Kind::Camera {
                 self.warn_of_reflections();
             }

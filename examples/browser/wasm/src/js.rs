@@ -102,9 +102,15 @@ impl Seat {
         bytes(self.0.seal_audio(stream, data))
     }
 
-    /// Opens a frame of somebody's sound.
-    pub fn open_audio(&mut self, now: f64, stream: u32, data: &[u8]) -> Result<Uint8Array, JsValue> {
-        bytes(self.0.open_audio(time(now), stream, data))
+    /// Opens a frame of somebody's sound, of a packet with this sequence number, if that is known.
+    pub fn open_audio(
+        &mut self,
+        now: f64,
+        stream: u32,
+        data: &[u8],
+        sequence_number: Option<u16>,
+    ) -> Result<Uint8Array, JsValue> {
+        bytes(self.0.open_audio(time(now), stream, sequence_number, data))
     }
 
     /// What did not open of a stream, by kind, as JSON.

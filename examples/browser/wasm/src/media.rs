@@ -6,10 +6,10 @@ use std::time::Duration;
 use bytes::BytesMut;
 use layercast::Time;
 use layercast::e2ee::{
-    Context, KeyRing, OpenError, Opener, PageFrame, SealError, Sealer, SenderKeys, VideoOpener, VideoSealer,
+    Context, KeyRing, OpenError, Opener, PageFrame, SealError, SenderKeys, VideoOpener, VideoSealer,
 };
-use layercast::rtp::payload::sframe::PayloadHeader;
 use layercast::select::DemandMessage;
+use layercast::session::{AudioLevel, PageAudioOpener, PageAudioSealer};
 use layercast_attend::Media;
 use layercast_attend::circle::{Circle, agreement};
 use layercast_attend::media::Failure;
@@ -22,18 +22,30 @@ use crate::frame::{obu_header, sframe_in};
 pub const SOURCES: [Kind; 3] = [Kind::Camera, Kind::Audio, Kind::Screen];
 /// Streams at most, whatever the relay announces.
 const MAX_STREAMS: usize = 1024;
-/// A packet of sound holds one whole SFrame.
-const AUDIO_HEADER: PayloadHeader = PayloadHeader { start: true, end: true, packetized: false };
+/// How loud sound is said to be, which transforms are not told.
+const LEVEL: AudioLevel = AudioLevel { below: 30, voice: true };
 
 enum Sealing {
     Video(VideoSealer),
-    /// And the number of the next frame, which is sealed with it.
-    Audio(Sealer, u16),
+    Audio(PageAudioSealer),
 }
 
 enum Opening {
     Video(VideoOpener),
-    Audio(Opener),
+    Audio(PageAudioOpener),
+}
+
+impl Opening {
+    fn new(stream: &Stream) -> Self {
+        let Stream { member, track, .. } = *stream;
+        match stream.kind {
+            Kind::Audio => {
+                let opener = Opener::new(agreement(), member, Context::audio(track));
+                Self::Audio(PageAudioOpener::new(opener, true))
+            }
+            _ => Self::Video(VideoOpener::new(agreement(), member, track)),
+        }
+    }
 }
 
 struct Receiving {
@@ -123,34 +135,28 @@ impl PageMedia {
     /// # Errors
     /// The kind of the reason.
     pub fn seal_audio(&mut self, stream: u32, frame: &[u8]) -> Result<&[u8], Refused> {
-        let Some(Sealing::Audio(sealer, number)) = self.sealing(stream) else { return Err(NO_STREAM) };
-        let mut sealed = BytesMut::with_capacity(1 + frame.len() + 2 + sealer.overhead());
-        sealed.extend_from_slice(&[AUDIO_HEADER.to_byte()]);
-        let numbered = [frame, &number.to_be_bytes()].concat();
-        sealer.seal(b"", &numbered, &mut sealed).map_err(unsealed)?;
-        *number = number.wrapping_add(1);
+        let Some(Sealing::Audio(sealer)) = self.sealing(stream) else { return Err(NO_STREAM) };
+        let mut sealed = BytesMut::new();
+        sealer.seal(frame, LEVEL, &mut sealed).map_err(unsealed)?;
         self.frame = sealed;
         Ok(&self.frame)
     }
 
-    /// Opens a frame of sound, as a packet held it.
+    /// Opens a frame of sound, as a packet held it. `sequence_number` is that of the packet, if the browser tells it.
     ///
     /// # Errors
     /// The kind of the reason.
-    pub fn open_audio(&mut self, now: Time, stream: u32, payload: &[u8]) -> Result<&[u8], Refused> {
-        let sframe =
-            payload.split_first().filter(|(first, _)| PayloadHeader::from_byte(**first) == AUDIO_HEADER);
-        let opened = self.open(
-            now,
-            stream,
-            sframe.map(|(_, sframe)| sframe),
-            |opening, now, keys, frame| match opening {
-                Opening::Audio(opener) => Some(opener.open(now, keys, b"", frame)),
-                Opening::Video(_) => None,
-            },
-        )?;
-        // Behind it are the loudness, if a native sender has sealed it, and the number, which the browser has by itself.
-        opened.split_last_chunk::<2>().map(|(frame, _)| frame).ok_or("unlabelled")
+    pub fn open_audio(
+        &mut self,
+        now: Time,
+        stream: u32,
+        sequence_number: Option<u16>,
+        payload: &[u8],
+    ) -> Result<&[u8], Refused> {
+        self.open(now, stream, Some(payload), |opening, now, keys, frame| match opening {
+            Opening::Audio(opener) => Some(opener.open(now, keys, sequence_number, frame).map(drop)),
+            Opening::Video(_) => None,
+        })
     }
 
     fn sealing(&mut self, stream: u32) -> Option<&mut Sealing> {
@@ -196,6 +202,8 @@ impl PageMedia {
 }
 
 impl Media for PageMedia {
+    const REFRESHES_LAYERS: bool = false;
+
     fn send(
         &mut self,
         place: usize,
@@ -204,7 +212,9 @@ impl Media for PageMedia {
         keys: &mut SenderKeys,
     ) -> Result<(), Failure> {
         let sealing = match SOURCES.get(place) {
-            Some(Kind::Audio) => Sealing::Audio(keys.sealer(Context::audio(track))?, 0),
+            Some(Kind::Audio) => {
+                Sealing::Audio(PageAudioSealer::new(keys.sealer(Context::audio(track))?, true))
+            }
             _ => Sealing::Video(keys.video(track)?),
         };
         self.sending.insert(place, (published, sealing));
@@ -214,7 +224,7 @@ impl Media for PageMedia {
     fn rekey(&mut self, place: usize, track: u16, keys: &mut SenderKeys) -> Result<(), Failure> {
         match self.sending.get_mut(&place) {
             Some((_, Sealing::Video(sealer))) => sealer.rekey(keys, track)?,
-            Some((_, Sealing::Audio(sealer, _))) => *sealer = keys.sealer(Context::audio(track))?,
+            Some((_, Sealing::Audio(sealer))) => sealer.rekey(keys, track)?,
             None => {}
         }
         Ok(())
@@ -238,24 +248,20 @@ impl Media for PageMedia {
         self.receiving.values().map(|receiving| &receiving.stream)
     }
 
-    fn receive(&mut self, _now: Time, stream: Stream, _circle: &Circle) -> Result<(), Failure> {
+    fn receive(&mut self, now: Time, stream: Stream, _circle: &Circle) -> Result<(), Failure> {
         if stream.kind == Kind::Data
             || self.receiving.get(&stream.stream).is_some_and(|it| it.stream == stream)
         {
             return Ok(());
         }
-        self.end(_now, stream.stream);
+        self.end(now, stream.stream);
         if self.receiving.values().any(|other| origin(&other.stream) == origin(&stream)) {
             return Err("the relay announces it twice: it is opened once".into());
         }
         if self.receiving.len() >= MAX_STREAMS {
             return Ok(());
         }
-        let Stream { member, track, .. } = stream;
-        let opening = self.ended.remove(&origin(&stream)).unwrap_or_else(|| match stream.kind {
-            Kind::Audio => Opening::Audio(Opener::new(agreement(), member, Context::audio(track))),
-            _ => Opening::Video(VideoOpener::new(agreement(), member, track)),
-        });
+        let opening = self.ended.remove(&origin(&stream)).unwrap_or_else(|| Opening::new(&stream));
         self.receiving.insert(stream.stream, Receiving { stream, opening, openings: Openings::default() });
         Ok(())
     }
@@ -286,11 +292,7 @@ impl Media for PageMedia {
         self.ended.clear();
         // In another group the same index may be somebody else's, whose keys count anew.
         for receiving in self.receiving.values_mut() {
-            let Stream { member, track, .. } = receiving.stream;
-            receiving.opening = match receiving.stream.kind {
-                Kind::Audio => Opening::Audio(Opener::new(agreement(), member, Context::audio(track))),
-                _ => Opening::Video(VideoOpener::new(agreement(), member, track)),
-            };
+            receiving.opening = Opening::new(&receiving.stream);
         }
     }
 

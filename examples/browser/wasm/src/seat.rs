@@ -343,9 +343,15 @@ impl PageSeat {
     ///
     /// # Errors
     /// The kind of the reason.
-    pub fn open_audio(&mut self, now: Time, stream: u32, payload: &[u8]) -> Result<&[u8], Refused> {
+    pub fn open_audio(
+        &mut self,
+        now: Time,
+        stream: u32,
+        sequence_number: Option<u16>,
+        payload: &[u8],
+    ) -> Result<&[u8], Refused> {
         let now = self.pass(now);
-        self.attendee.media.open_audio(now, stream, payload)
+        self.attendee.media.open_audio(now, stream, sequence_number, payload)
     }
 
     /// What did not open of a stream, by the kind of reason.

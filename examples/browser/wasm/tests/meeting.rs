@@ -53,7 +53,7 @@ fn what_one_page_seals_the_others_open() {
     let (now, stream) = (world.now, world.own(0, Kind::Audio).stream);
     for n in 0..50 {
         let sealed = world.pages[0].seat.seal_audio(stream, &[n; 80]).unwrap().to_vec();
-        assert_eq!(world.pages[2].seat.open_audio(now, stream, &sealed), Ok(&[n; 80][..]));
+        assert_eq!(world.pages[2].seat.open_audio(now, stream, None, &sealed), Ok(&[n; 80][..]));
     }
 }
 
@@ -78,17 +78,18 @@ fn what_a_relay_changes_is_refused_by_kind() {
         assert_eq!(refused(&mut world, &frame, &obu), "not_authentic", "{frame:?}");
     }
     assert_eq!(refused(&mut world, &Frame { dependencies: vec![9.0], ..top.clone() }, &obu), "metadata");
-    assert_eq!(refused(&mut world, &base, &Frame::picture(0)[0].sealed(&mut world, 2)), "wrong_sender");
+    let cleos = base.sealed(&mut world, 2);
+    assert_eq!(refused(&mut world, &base, &cleos), "wrong_sender");
     assert_eq!(top.opened(&mut world, 0, 1, &obu), Ok(top.payload.clone()), "nothing of this hurts");
     assert_eq!(refused(&mut world, &top, &obu), "replayed");
     let (now, stream) = (world.now, world.own(0, Kind::Camera).stream);
     let sound = world.own(0, Kind::Audio).stream;
     let sealed = world.pages[0].seat.seal_audio(sound, b"sound").unwrap().to_vec();
     let seat = &mut world.pages[1].seat;
-    assert_eq!(seat.open_audio(now, stream, &sealed), Err("no_stream"));
-    assert_eq!(seat.open_audio(now, 77, &sealed), Err("no_stream"));
-    assert!(seat.open_audio(now, sound, &sealed).is_ok());
-    assert_eq!(seat.open_audio(now, sound, &sealed), Err("replayed"));
+    assert_eq!(seat.open_audio(now, stream, None, &sealed), Err("no_stream"));
+    assert_eq!(seat.open_audio(now, 77, None, &sealed), Err("no_stream"));
+    assert!(seat.open_audio(now, sound, None, &sealed).is_ok());
+    assert_eq!(seat.open_audio(now, sound, None, &sealed), Err("replayed"));
     let counted = seat.closed(stream);
     assert_eq!((counted["not_authentic"], counted["replayed"], counted["wrong_sender"]), (5, 1, 1));
 }
