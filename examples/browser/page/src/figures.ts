@@ -2,6 +2,9 @@
 
 import type { Cost, Demand, Kind, Passed, Stream, Window } from "./protocol";
 
+/** Bytes that are sent of a stream before the worker must have said that it sealed some: a second of sound. */
+const UNSEALED = 8_000;
+
 /** What the browser counts of a video stream. */
 export interface Counts {
   width: number;
@@ -30,6 +33,9 @@ export class Ledger {
     this.cost = cost;
   }
 
+  /** Whether the browser sent something of a stream that nobody sealed. */
+  unsealed = false;
+
   /** Takes the browser's statistics; `streamOf` knows the stream of an SSRC. Returns the loudness of each stream of sound. */
   stats(report: RTCStatsReport, streamOf: (ssrc: number) => number | null): Map<number, number> {
     const loudness = new Map<number, number>();
@@ -38,6 +44,8 @@ export class Ledger {
       const ways = it.type === "inbound-rtp" ? "received" : it.type === "outbound-rtp" ? "sent" : null;
       const stream = ways === null ? null : streamOf(it.ssrc);
       if (ways === null || stream === null) continue;
+      // Every frame passes the worker. What does not is sent in clear, whatever the reason.
+      if (ways === "sent" && it.bytesSent > UNSEALED && this.#passed.get(stream)?.total === 0) this.unsealed = true;
       if (it.kind === "audio") {
         if (ways === "received") loudness.set(stream, it.audioLevel ?? 0);
         continue;

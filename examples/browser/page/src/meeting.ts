@@ -245,6 +245,7 @@ export class Meeting {
     const stats = await this.#link.stats();
     if (stats) {
       const loudness = this.#ledger.stats(stats, (ssrc) => this.#link.streamOf(ssrc));
+      if (this.#ledger.unsealed) return this.#end("This browser sent something that was not sealed, and the page stopped it.");
       for (const person of this.#people) {
         const voice = [...this.#streams.values()].find((it) => it.participant === person.participant && it.kind === "audio");
         const tile = this.#stage.get(`p${person.participant}`);

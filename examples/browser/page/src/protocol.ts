@@ -128,6 +128,8 @@ export type ToWorker =
 export interface Passed {
   /** Frames and bytes by layer, such as `S1T2`; sound is `S0T0`. */
   layers: Record<string, [number, number]>;
+  /** Frames that were sealed or opened since the stream began. */
+  total: number;
   /** Frames that did not open or could not be sealed, by kind, since the stream began. */
   refused: Record<string, number>;
 }

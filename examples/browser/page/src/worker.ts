@@ -32,6 +32,7 @@ interface Flow {
   /** Until when frames wait for a key that may be on its way. */
   patience: number | null;
   layers: Record<string, [number, number]>;
+  total: number;
   refused: Record<string, number>;
 }
 
@@ -64,7 +65,7 @@ const cost: Cost = { sealed: 0, sealMs: 0, opened: 0, openMs: 0, added: 0 };
 const now = () => performance.now() * 1000;
 
 function flow(stream: number, maxSpatial: number | null): Flow {
-  return { stream, maxSpatial, began: null, patience: null, layers: {}, refused: {} };
+  return { stream, maxSpatial, began: null, patience: null, layers: {}, total: 0, refused: {} };
 }
 
 /** Does something with the seat, and then all that follows from it. */
@@ -140,24 +141,21 @@ function connect(): void {
   };
 }
 
-scope.onmessage = async ({ data }) => {
-  try {
-    if ("start" in data) {
-      await ready;
-      seat = new Seat(JSON.stringify(data.start), performance.timeOrigin * 1000);
-      address = data.socket;
-      connect();
-    } else if ("command" in data) {
-      drive((seat) => seat.command(now(), JSON.stringify(data.command)));
-    } else if ("link" in data) {
-      drive((seat) => seat.link(now(), JSON.stringify(data.link)));
-    } else {
-      drive((seat) => seat.link_state(now(), data.linkState));
-    }
-  } catch (error) {
-    scope.postMessage({ failed: String(error) });
-  }
+/** What the page says is done in its order, after the module is there. */
+let before: Promise<unknown> = ready;
+scope.onmessage = ({ data }) => {
+  before = before.then(() => obey(data)).catch((error: unknown) => scope.postMessage({ failed: String(error) }));
 };
+
+function obey(message: ToWorker): void {
+  if ("start" in message) {
+    seat = new Seat(JSON.stringify(message.start), performance.timeOrigin * 1000);
+    address = message.socket;
+    connect();
+  } else if ("command" in message) drive((seat) => seat.command(now(), JSON.stringify(message.command)));
+  else if ("link" in message) drive((seat) => seat.link(now(), JSON.stringify(message.link)));
+  else drive((seat) => seat.link_state(now(), message.linkState));
+}
 
 scope.onrtctransform = ({ transformer }) => {
   const { side, kind } = transformer.options;
@@ -256,14 +254,15 @@ function count(flow: Flow, metadata: Metadata, bytes: number): void {
   const layer = `S${metadata.spatialIndex ?? 0}T${metadata.temporalIndex ?? 0}`;
   const counts = (flow.layers[layer] ??= [0, 0]);
   counts[0] += 1;
+  flow.total += 1;
   counts[1] += bytes;
 }
 
 setInterval(() => {
   const passed = [...sent.values(), ...received.values()].map((flow): [number, Passed] => {
-    const { stream, layers, refused } = flow;
+    const { stream, layers, total, refused } = flow;
     flow.layers = {};
-    return [stream, { layers, refused: { ...refused } }];
+    return [stream, { layers, total, refused: { ...refused } }];
   });
   if (passed.length > 0) scope.postMessage({ passed, cost: { ...cost } });
 }, REPORT);

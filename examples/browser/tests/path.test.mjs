@@ -1,0 +1,65 @@
+// Paths that lose packets, and a relay that crashes.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { World, camera, clock, sees, shown, sleep, until, videos } from "./world.mjs";
+
+const SECONDS = Number(process.env.SECONDS_LONG ?? 12);
+let world, browser;
+before(async () => {
+  world = await World.start();
+  browser = await world.browser([`--use-file-for-fake-video-capture=${camera(640, 360)}`]);
+});
+after(async () => world.stop());
+
+for (const percent of [2, 5]) {
+  test(`${percent} % of a tab's packets are lost each way: pictures go on, repaired by retransmissions`, { timeout: 120_000 }, async (t) => {
+    const path = await world.path(0);
+    const ada = await world.organizer(1, ["--video", "scene", "--lines", "1000"]);
+    const bob = await world.guest(browser, ada.links[0], "Bob", { media: path.port });
+    await sees(bob, "Ada", 30_000);
+    await sleep(2000);
+    path.percent = percent;
+    const since = await clock(bob);
+    const before = (await videos(bob, "inbound-rtp"))[0];
+    await sleep(SECONDS * 1000);
+    const { presented, longest } = await shown(bob, "Ada", since);
+    const now = (await videos(bob, "inbound-rtp"))[0];
+    const [out] = await videos(bob, "outbound-rtp");
+    t.diagnostic(`down: ${presented} pictures in ${SECONDS} s, longest pause ${longest.toFixed(0)} ms, ${now.retransmittedPacketsReceived ?? 0} packets came again, ${now.packetsLost} lost, ${now.nackCount} NACKs, ${now.pliCount} PLIs; ${path.lost} datagrams lost`);
+    t.diagnostic(`up: ${out.retransmittedPacketsSent} packets sent again, ${out.nackCount} NACKs, ${out.pliCount} PLIs`);
+    assert.ok(path.lost > 10 && (now.retransmittedPacketsReceived ?? 0) > (before.retransmittedPacketsReceived ?? 0), "nothing was repaired");
+    assert.ok(out.retransmittedPacketsSent > 0, "nothing was sent again");
+    assert.ok(presented > SECONDS * 5, `${presented} pictures`);
+    assert.ok(longest < 3000, `${longest} ms`);
+    const line = await until(() => ada.lines().findLast((it) => it.line === "stream" && it.kind === "camera" && it.who.startsWith("Bob")), "Ada gets nothing");
+    t.diagnostic(`Ada gets: ${JSON.stringify(line)}`);
+    assert.ok(line.rate > 3, JSON.stringify(line));
+    await bob.context().close();
+    ada.say("quit");
+  });
+}
+
+test("a relay that crashes is back, and so is everybody", { timeout: 120_000 }, async (t) => {
+  const ada = await world.organizer(1, ["--video", "scene"]);
+  const bob = await world.guest(browser, ada.links[0], "Bob");
+  await sees(bob, "Ada", 30_000);
+  await world.crash(500);
+  const since = await clock(bob);
+  await until(async () => (await shown(bob, "Ada", since)).count > 5, () => bob.said.join("\n"), 40_000);
+  t.diagnostic(`pictures ${((await shown(bob, "Ada", since)).first - since).toFixed(0)} ms after the relay was back`);
+  const line = () => ada.lines().findLast((it) => it.line === "stream" && it.kind === "camera")?.rate > 3;
+  await until(line, "Ada sees nothing", 20_000);
+});
+
+test("a path that breaks and comes back", { timeout: 120_000 }, async (t) => {
+  const path = await world.path(0);
+  const ada = await world.organizer(1, ["--video", "scene"]);
+  const bob = await world.guest(browser, ada.links[0], "Bob", { media: path.port });
+  await sees(bob, "Ada", 30_000);
+  path.percent = 100;
+  await sleep(12_000);
+  path.percent = 0;
+  const since = await clock(bob);
+  await until(async () => (await shown(bob, "Ada", since)).count > 5, () => bob.said.join("\n"), 40_000);
+  t.diagnostic(`pictures ${((await shown(bob, "Ada", since)).first - since).toFixed(0)} ms after the path was back`);
+});

@@ -1,0 +1,314 @@
+// A relay with the page, Chromium, and native participants, for tests and pictures.
+import { spawn, spawnSync } from "node:child_process";
+import { createSocket } from "node:dgram";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), "../../..");
+const { chromium } = createRequire(join(root, "examples/browser/page/package.json"))("playwright-core");
+const target = resolve(root, process.env.CARGO_TARGET_DIR ?? "target");
+const programs = process.env.PROGRAMS ?? join(target, "release");
+const page = process.env.DIST ?? join(root, "examples/browser/dist");
+const password = "correct horse battery";
+
+const FLAGS = [
+  "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+  "--disable-component-update", "--disable-sync", "--disable-features=WebRtcHideLocalIpsWithMdns",
+  "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--autoplay-policy=no-user-gesture-required",
+  // A window that no screen shows is still one that somebody watches.
+  "--disable-backgrounding-occluded-windows", "--disable-renderer-backgrounding", "--disable-background-timer-throttling",
+  "--ignore-certificate-errors", "--auto-select-desktop-capture-source=Entire screen",
+];
+
+/** Waits until `what` is truthy, and returns it. */
+export async function until(what, describe, milliseconds = 20_000) {
+  const end = Date.now() + milliseconds;
+  for (;;) {
+    const found = await what();
+    if (found) return found;
+    if (Date.now() > end) throw new Error(`not within ${milliseconds} ms: ${typeof describe === "function" ? await describe() : describe}`);
+    await sleep(50);
+  }
+}
+
+export const sleep = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+
+/** A video call drawn by code, as a camera of Chromium. */
+export function camera(width, height, pictures = 150) {
+  const file = join(target, `camera-${width}x${height}-${pictures}.y4m`);
+  if (!existsSync(file)) run(join(programs, "examples/draw"), [String(width), String(height), String(pictures), file]);
+  return file;
+}
+
+function run(program, args, input) {
+  const { status, stderr, error } = spawnSync(program, args, { input, encoding: "utf8" });
+  if (status !== 0) throw new Error(`${program}: ${error ?? stderr}`);
+}
+
+export class World {
+  #processes = [];
+  #browsers = [];
+  #pages = [];
+  #paths = [];
+  #arguments = [];
+
+  /** A relay on this machine with one account, ada's. */
+  static async start({ relay = [] } = {}) {
+    const world = new World();
+    world.directory = mkdtempSync(join(tmpdir(), "layercast-browser-"));
+    world.password = join(world.directory, "password");
+    writeFileSync(world.password, `${password}\n`);
+    world.#arguments = relay;
+    run(join(programs, "relay"), ["account", "add", "ada", "--data", join(world.directory, "data")], `${password}\n`);
+    await world.serve("127.0.0.1:0", "127.0.0.1:0");
+    return world;
+  }
+
+  /** Starts the relay at these addresses. */
+  async serve(listen, udp) {
+    const said = this.#spawn("relay", [
+      "serve", "--data", join(this.directory, "data"), "--listen", listen, "--udp", udp, "--page", page, "--region", "this machine", ...this.#arguments,
+    ]);
+    const line = await until(() => /relay on https:\/\/[^ ]*:(\d+), media on udp:\/\/([^ ]*), certificate ([0-9a-f]+)/.exec(said.text), () => said.text);
+    [this.port, this.media, this.certificate] = [Number(line[1]), line[2], line[3]];
+    this.address = `https://localhost:${this.port}`;
+    this.relay = said;
+  }
+
+  /** Kills the relay, and starts it again at the same place. */
+  async crash(milliseconds) {
+    this.relay.child.kill("SIGKILL");
+    await until(() => this.relay.ended, "the relay is still there");
+    await sleep(milliseconds);
+    await this.serve(`127.0.0.1:${this.port}`, this.media);
+  }
+
+  #spawn(program, args) {
+    const child = spawn(join(programs, program), args, { stdio: ["pipe", "pipe", "pipe"] });
+    const said = { text: "", child, ended: false, say: (line) => child.stdin.write(`${line}\n`) };
+    child.stdout.on("data", (text) => (said.text += text));
+    child.stderr.on("data", (text) => (said.text += text));
+    child.on("exit", () => (said.ended = true));
+    this.#processes.push(child);
+    return said;
+  }
+
+  /** A native participant, whose lines are JSON in `lines()`. */
+  participant(args) {
+    const said = this.#spawn("participant", [...args, "--json"]);
+    said.lines = () => said.text.split("\n").filter((line) => line.startsWith("{")).flatMap((line) => {
+      try { return [JSON.parse(line)]; } catch { return []; }
+    });
+    return said;
+  }
+
+  /** Ada, as a native participant who lets everybody in; and a link for each guest. */
+  async organizer(guests, args = []) {
+    const ada = this.participant([
+      "--relay", `https://127.0.0.1:${this.port}#cert=${this.certificate}`, "--account", "ada", "--password-file", this.password,
+      "--plan", "A meeting", "--guests", String(guests), "--admit", "all", "--name", "Ada", ...args,
+    ]);
+    const found = () => ada.lines().filter((line) => line.notice === "invitation").map((line) => line.link);
+    ada.links = await until(() => found().length === guests && found(), () => ada.text);
+    return ada;
+  }
+
+  async browser(flags = []) {
+    const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", headless: false, args: [...FLAGS, ...flags] });
+    this.#browsers.push(browser);
+    return browser;
+  }
+
+  /** A tab at an address of the relay. */
+  async tab(browser, path = "/", options = {}) {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ignoreHTTPSErrors: true, ...options });
+    const page = await context.newPage();
+    const said = [];
+    page.on("console", (message) => said.push(`${message.type()}: ${message.text()}`));
+    page.on("pageerror", (error) => said.push(`error: ${error.message}`));
+    page.said = said;
+    await page.addInitScript(watch);
+    if (options.media) await page.addInitScript(detour, options.media);
+    if (options.prelude) {
+      await page.route("**/worker.js", async (route) => {
+        const response = await route.fetch();
+        await route.fulfill({ response, body: `${options.prelude}\n${await response.text()}` });
+      });
+    }
+    await page.goto(this.address + path);
+    await page.waitForSelector("#entry:not([hidden])");
+    this.#pages.push(page);
+    return page;
+  }
+
+  /** A tab that comes by a link of the meeting. */
+  async guest(browser, link, name, options = {}) {
+    const page = await this.tab(browser, link.slice(link.indexOf("/m/")), options);
+    await page.fill("[name=name]", name);
+    if (options.camera === false) await page.uncheck("[name=camera]");
+    if (options.voice === false) await page.uncheck("[name=voice]");
+    await page.click("#join button");
+    return page;
+  }
+
+  /** A tab that plans a meeting with ada's account. */
+  async host(browser, name = "Ada", options = {}) {
+    const page = await this.tab(browser, "/", options);
+    for (const [field, text] of [["title", "Monday"], ["name", name], ["account", "ada"], ["password", password]]) await page.fill(`[name=${field}]`, text);
+    await page.click("#join button");
+    await page.waitForSelector("#meeting:not([hidden])");
+    return page;
+  }
+
+  /** A path to the relay's media that loses packets each way, in percent. Its port goes to `tab` as `media`. */
+  async path(percent) {
+    const path = new Path(this.media, percent);
+    this.#paths.push(path);
+    path.port = await path.listen();
+    return path;
+  }
+
+  async stop() {
+    for (const browser of this.#browsers) await browser.close().catch(() => {});
+    for (const child of this.#processes) if (child.exitCode === null) child.kill("SIGTERM");
+    await sleep(200);
+    for (const child of this.#processes) if (child.exitCode === null) child.kill("SIGKILL");
+    for (const path of this.#paths) path.close();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  /** What all tabs said, for a test that failed. */
+  said() {
+    return this.#pages.map((page) => page.said.join("\n")).join("\n--\n");
+  }
+}
+
+/** Runs in the page before its own scripts: keeps the links and what is shown of each video, which tests look at. */
+function watch() {
+  const links = (window.__links = []);
+  const Link = window.RTCPeerConnection;
+  window.RTCPeerConnection = class extends Link {
+    constructor(...args) {
+      super(...args);
+      links.push(this);
+    }
+  };
+  const shown = (window.__shown = new Map());
+  const follow = (video) => {
+    if (shown.has(video)) return;
+    const frames = [];
+    shown.set(video, frames);
+    const next = (now, { width, height, presentedFrames }) => {
+      frames.push({ at: now, width, height, presented: presentedFrames });
+      video.requestVideoFrameCallback(next);
+    };
+    video.requestVideoFrameCallback(next);
+  };
+  new MutationObserver(() => document.querySelectorAll(".tile:not(.own) video").forEach(follow)).observe(document, { childList: true, subtree: true });
+}
+
+/** Runs in the page too: the relay's media is at another port, where a path begins. */
+function detour(port) {
+  const set = RTCPeerConnection.prototype.setRemoteDescription;
+  RTCPeerConnection.prototype.setRemoteDescription = function (description) {
+    const sdp = description.sdp.replace(/^(a=candidate:.* udp \d+) \S+ \d+ typ host/gm, `$1 127.0.0.1 ${port} typ host`);
+    return set.call(this, { ...description, sdp });
+  };
+}
+
+/** Carries datagrams between tabs and the relay, and loses some, by a generator that begins the same each time. */
+class Path {
+  #sockets = new Map();
+  #front = createSocket("udp4");
+  #state = 1;
+
+  constructor(relay, percent) {
+    [this.percent, this.lost, this.carried] = [percent, 0, 0];
+    const [host, port] = [relay.slice(0, relay.lastIndexOf(":")), Number(relay.slice(relay.lastIndexOf(":") + 1))];
+    this.#front.on("message", (datagram, { port: from }) => {
+      let back = this.#sockets.get(from);
+      if (!back) {
+        back = createSocket("udp4");
+        this.#sockets.set(from, back);
+        back.on("message", (answer) => this.#passes() && this.#front.send(answer, from, "127.0.0.1"));
+      }
+      if (this.#passes()) back.send(datagram, port, host);
+    });
+  }
+
+  #passes() {
+    this.#state = (Math.imul(this.#state, 1664525) + 1013904223) >>> 0;
+    const passes = (this.#state / 2 ** 32) * 100 >= this.percent;
+    if (passes) this.carried += 1;
+    else this.lost += 1;
+    return passes;
+  }
+
+  listen() {
+    return new Promise((done) => this.#front.bind(0, "127.0.0.1", () => done(this.#front.address().port)));
+  }
+
+  close() {
+    for (const socket of [this.#front, ...this.#sockets.values()]) socket.close();
+  }
+}
+
+/** What a tab has shown of somebody since a time of its clock: frames, and the longest pause in ms. */
+export function shown(page, name, since = 0) {
+  return page.evaluate(([name, since]) => {
+    const tile = [...document.querySelectorAll(".tile:not(.own)")].find((tile) => tile.getAttribute("aria-label") === name);
+    const frames = (tile && window.__shown.get(tile.querySelector("video"))) ?? [];
+    const of = frames.filter((frame) => frame.at >= since);
+    let longest = 0;
+    for (let at = 1; at < of.length; at += 1) longest = Math.max(longest, of[at].at - of[at - 1].at);
+    const last = of.at(-1);
+    return { count: of.length, presented: (last?.presented ?? 0) - (of[0]?.presented ?? 1) + 1, longest, first: of[0]?.at ?? null, last: last?.at ?? null, width: last?.width ?? 0, height: last?.height ?? 0, now: performance.now() };
+  }, [name, since]);
+}
+
+/** The clock of a tab, in ms. */
+export const clock = (page) => page.evaluate(() => performance.now());
+
+/** The counts of a tab's video streams, ours or others', by their SSRC. */
+export async function videos(page, type) {
+  return (await stats(page)).filter((it) => it.type === type && it.kind === "video");
+}
+
+/** Has a tab believe that nobody sees it, or that somebody does again. Returns its clock. */
+export function setVisible(page, visible) {
+  return page.evaluate((visible) => {
+    Object.defineProperty(document, "visibilityState", { value: visible ? "visible" : "hidden", configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+    return performance.now();
+  }, visible);
+}
+
+/** The browser's statistics of a tab's live link, as a list. */
+export function stats(page) {
+  return page.evaluate(async () => {
+    const link = window.__links.findLast((link) => link.connectionState !== "closed");
+    return link ? [...(await link.getStats()).values()] : [];
+  });
+}
+
+/** Waits until a tab shows pictures of somebody. */
+export function sees(page, name, milliseconds = 20_000) {
+  return until(async () => (await shown(page, name)).count > 5, async () => `${name} is not seen: ${page.said.join("\n")}`, milliseconds);
+}
+
+/** Asks for an invitation, and returns it. */
+export async function invitation(tab) {
+  if (await tab.$eval("#side", (side) => side.hidden)) await tab.click("[data-do=people]");
+  await tab.click("[data-key=invite]");
+  const link = await until(() => tab.evaluate(() => document.getElementById("ask").open && document.getElementById("ask-text").textContent), "no invitation");
+  await tab.click("#ask-buttons button");
+  return link;
+}
+
+/** Lets somebody in. */
+export async function admit(tab, name) {
+  await tab.click(`[aria-label="Let ${name} in"]`);
+}
