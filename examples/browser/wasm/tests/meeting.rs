@@ -208,20 +208,31 @@ fn a_relay_that_leads_pages_apart_is_found_out() {
 }
 
 #[test]
-fn what_comes_back_is_announced_anew() {
+fn a_connection_that_is_lost_costs_no_key_and_shows_nothing_twice() {
     let mut world = World::three("");
-    let before = world.own(0, Kind::Camera);
-    let now = world.now;
-    world.pages[0].seat.handle_disconnected(now, "lost");
-    world.desk.handle_close(
-        layercast_relay::desk::Now { unix: 0, at: std::time::Duration::from_secs(2000) },
-        layercast_relay::desk::ConnectionId(0),
-    );
-    world.run(40);
+    let (epoch, before) = (world.group(0).unwrap().epoch, world.own(0, Kind::Camera));
     let [frame, ..] = Frame::picture(0);
+    let old = frame.sealed(&mut world, 0);
+    assert_eq!(frame.opened(&mut world, 0, 1, &old).as_ref(), Ok(&frame.payload));
+    world.lose(1);
+    world.come_back(1);
+    assert_eq!(
+        frame.opened(&mut world, 0, 1, &old),
+        Err("replayed"),
+        "it is the same stream, and still known"
+    );
+
+    world.lose(0);
     let lost = world.pages[0].seat.seal_video(before.stream, frame.metadata(), true, b"").map(<[u8]>::len);
     assert_eq!(lost, Err("no_stream"));
     assert!(!world.streams(1).iter().any(|it| it.stream == before.stream));
+    world.come_back(0);
+    let after = world.own(0, Kind::Camera);
+    assert_ne!((before.stream, before.track), (after.stream, after.track));
+    let new = frame.sealed(&mut world, 0);
+    assert_eq!(frame.opened(&mut world, 0, 1, &new).as_ref(), Ok(&frame.payload));
+    assert_eq!(frame.opened(&mut world, 0, 1, &old), Err("wrong_stream"));
+    assert_eq!([0, 1, 2].map(|place| world.group(place).unwrap().epoch), [epoch; 3]);
 }
 
 #[test]

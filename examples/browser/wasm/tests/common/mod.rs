@@ -119,6 +119,20 @@ impl World {
         world
     }
 
+    /// The WebSocket of somebody is closed.
+    pub fn lose(&mut self, place: usize) {
+        self.desk.handle_close(now(self.now), ConnectionId(place as u64));
+        self.pages[place].seat.handle_disconnected(self.now, "lost");
+        self.run(40);
+    }
+
+    /// It is open again.
+    pub fn come_back(&mut self, place: usize) {
+        self.desk.handle_open(now(self.now), ConnectionId(place as u64), Ipv4Addr::LOCALHOST.into());
+        self.pages[place].seat.handle_connected(self.now);
+        self.run(100);
+    }
+
     pub fn command(&mut self, place: usize, json: &str) {
         self.pages[place].seat.handle_command(self.now, json).unwrap();
     }
