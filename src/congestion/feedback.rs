@@ -12,13 +12,10 @@ use rtcp_types::{Twcc, TwccPacketStatus};
 use crate::Time;
 use crate::rtp::RtcpMessage;
 use crate::rtp::numbers::unwrap;
-use crate::rtp::rtcp::RTPFB;
+use crate::rtp::rtcp::{RTPFB, TRANSPORT_WIDE};
 
 /// The name by which the header extension is agreed on (`a=extmap` in SDP).
 pub const EXTENSION_URI: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
-
-/// Format of the message, which is transport layer feedback.
-const FORMAT: u8 = 15;
 
 /// Numbers that a generator remembers, a power of two. Of 2.5 MB in packets of 1200 bytes nothing is forgotten.
 const WINDOW: u64 = 2048;
@@ -176,7 +173,7 @@ impl FeedbackGenerator {
             self.bytes = 0;
             self.waiting = None;
         }
-        Some(RtcpMessage::Other { count: FORMAT, packet_type: RTPFB, body })
+        Some(RtcpMessage::Other { count: TRANSPORT_WIDE, packet_type: RTPFB, body })
     }
 
     /// When the next message is due; `None` while no packet has come since the last one.
@@ -232,7 +229,7 @@ pub(super) struct Feedback<'a> {
 
 impl<'a> Feedback<'a> {
     pub fn read(message: &'a RtcpMessage) -> Result<Self, FeedbackError> {
-        let RtcpMessage::Other { count: FORMAT, packet_type: RTPFB, body } = message else {
+        let RtcpMessage::Other { count: TRANSPORT_WIDE, packet_type: RTPFB, body } = message else {
             return Err(FeedbackError::Type);
         };
         let lists = body.get(8..).ok_or(FeedbackError::Lists)?;
@@ -388,6 +385,23 @@ mod tests {
         }
         let expected: Vec<_> = (0..1500).map(|n| (n as u16, Some(100_000 * i64::from(n)))).collect();
         assert_eq!(told, expected);
+    }
+
+    /// Two messages of Chromium 156, of which each has three bytes of padding.
+    #[test]
+    fn feedback_of_a_browser_is_read() {
+        let mut packet =
+            vec![0xaf, 205, 0, 6, 0, 0, 0x10, 4, 0, 0, 0x10, 6, 7, 0x0a, 0, 3, 0x0c, 0x52, 0x50, 0x20];
+        packet.extend([0x20, 3, 0x76, 0x70, 0x30, 0, 0, 3]);
+        packet.extend([0xaf, 205, 0, 6, 0, 0, 0x10, 4, 0, 0, 0x10, 6, 7, 0x0d, 0, 3, 0x0c, 0x52, 0x51, 0x21]);
+        packet.extend([0x20, 3, 0x66, 0x50, 0x51, 0, 0, 3]);
+        let messages: Vec<_> = rtcp::read(&packet).map(Result::unwrap).collect();
+        let told: Vec<_> = messages.iter().flat_map(|message| read(message)).collect();
+        let numbers: Vec<_> = told.iter().map(|(number, arrival)| (*number, arrival.is_some())).collect();
+        assert_eq!(numbers, (1802..1808).map(|number| (number, true)).collect::<Vec<_>>());
+        let first = told[0].1.unwrap();
+        let since: Vec<_> = told.iter().map(|(_, arrival)| arrival.unwrap() - first).collect();
+        assert_eq!(since, [0, 28_000, 40_000, 60_000, 80_000, 100_250]);
     }
 
     #[test]

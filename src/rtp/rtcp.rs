@@ -15,6 +15,8 @@ const RR: u8 = 201;
 
 /// Packet type of transport layer feedback.
 pub(crate) const RTPFB: u8 = 205;
+/// Transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01).
+pub(crate) const TRANSPORT_WIDE: u8 = 15;
 
 /// Packet type of payload-specific feedback.
 const PSFB: u8 = 206;
@@ -249,14 +251,19 @@ impl RtcpMessage {
         let end = 4 + 4 * usize::from(u16::from_be_bytes([high, low]));
         let mut body = packet.get(4..end).ok_or(RtcpError::End)?;
         let behind = &packet[end..];
+        let count = first & 31;
         if first & 0x20 != 0 {
             let padding = body.last().map_or(0, |&padding| usize::from(padding));
-            if !behind.is_empty() || padding == 0 || padding % 4 != 0 || padding > body.len() {
-                return Err(RtcpError::Padding);
+            // libwebrtc calls the bytes that fill the last word of its transport-wide feedback padding, in each message of a
+            // packet. They stay: the message says by itself where its lists end.
+            let fills_word = (packet_type, count) == (RTPFB, TRANSPORT_WIDE) && (1..4).contains(&padding);
+            if !fills_word {
+                if !behind.is_empty() || padding == 0 || padding % 4 != 0 || padding > body.len() {
+                    return Err(RtcpError::Padding);
+                }
+                body = &body[..body.len() - padding];
             }
-            body = &body[..body.len() - padding];
         }
-        let count = first & 31;
         let message = match (packet_type, count) {
             (SR, _) => {
                 let (ssrc, rest) = body.split_first_chunk().ok_or(RtcpError::Length)?;
