@@ -17,7 +17,9 @@ LOAD ?=
 
 FEATURES := encoder decoder rtp congestion relay e2ee select session simulate
 
-.PHONY: help setup demo meeting picture test test-features fuzz bless bench bench-peer load lint targets msrv deny doc ci clean
+BROWSER_TESTS := call layers hostile path
+
+.PHONY: help setup demo meeting browser browser-wasm browser-page test-browser picture test test-features fuzz bless bench bench-peer load lint targets msrv deny doc ci clean
 
 help: ## Lists these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -31,6 +33,25 @@ demo: setup ## Holds a whole call over a relay without keys; draws it in target/
 meeting: setup ## Holds a meeting over sockets: a relay and three participants on this machine, for a minute
 	$(CARGO) build --release --locked -p layercast-relay -p layercast-participant
 	@./examples/relay/meeting.sh
+
+browser: browser-page ## Starts a relay with the page for browsers and a meeting, and prints links for guests
+	$(CARGO) build --release --locked -p layercast-relay -p layercast-participant
+	@./examples/browser/demo.sh
+
+browser-wasm: setup ## Builds the wasm module of the page, and measures it
+	@./.ci/wasm
+	@./.ci/setup page
+	node examples/browser/wasm/measure.mjs
+
+browser-page: setup browser-wasm ## Builds the page for browsers into examples/browser/dist
+	@./.ci/setup page
+	cd examples/browser/page && npm ci --ignore-scripts --no-audit --no-fund && npm run build
+
+test-browser: browser-page ## Holds meetings of tabs of Chromium and native participants over a relay
+	@./.ci/setup chromium
+	$(CARGO) build --release --locked -p layercast-relay -p layercast-participant
+	$(CARGO) build --release --locked -p layercast-examples --example draw
+	for tests in $(BROWSER_TESTS); do node --test examples/browser/tests/$$tests.test.mjs || exit; done
 
 picture: setup ## Codes a scene once, decodes its nine decode targets, draws them in target/picture/L3T3.png
 	$(CARGO) run --release --locked -p layercast-picture
