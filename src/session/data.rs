@@ -151,7 +151,7 @@ impl DataSender {
             self.statistics.packets += 1;
             self.statistics.bytes += packet.len() as u64;
             if let Some(history) = &mut self.history {
-                history.insert(packet.clone());
+                history.insert(now, packet.clone());
             }
         }
         if self.history.is_some() {
