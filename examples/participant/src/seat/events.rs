@@ -227,7 +227,7 @@ impl Seat {
                 let (who, audience) = (self.name_of(participant), audience_name(audience).into());
                 self.notice(Notice::CameraLimited { who, audience, layer: max_spatial_id });
             }
-            Event::Ended => self.end("the meeting is over"),
+            Event::Ended { why } => self.end(&why.to_string()),
             Event::GroupLost => {
                 self.notice(Notice::GroupLost);
                 self.lose_group();
