@@ -386,6 +386,12 @@ impl DataReceiver {
         self.incoming.keys_mut()
     }
 
+    /// Ends the receiver, and gives back the opener, which knows what it has opened: another receiver of the same stream
+    /// goes on with it.
+    pub fn into_opener(self) -> Opener {
+        self.incoming.into_opener()
+    }
+
     /// Takes a measurement of the round-trip time to whoever sends packets again, such as that of ICE. Retransmissions
     /// are measured anyway.
     pub fn handle_round_trip(&mut self, round_trip: Duration) {

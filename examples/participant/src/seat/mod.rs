@@ -15,6 +15,7 @@ mod epochs;
 mod events;
 pub mod people;
 mod requests;
+mod seen;
 mod source;
 mod standing;
 pub mod state;
@@ -148,6 +149,10 @@ pub struct Seat {
     decode_times: Vec<(u32, Duration)>,
     /// When to knock again at a relay that has too much to do.
     next_join: Option<Time>,
+    /// When to make another link, after how long a pause, and when one came to nothing.
+    next_link: Option<Time>,
+    link_pause: Duration,
+    link_failed: Option<Time>,
     next_report: Option<Time>,
     next_state: Option<Time>,
     /// Whom the relay named the organizer, and when.
@@ -155,7 +160,9 @@ pub struct Seat {
     /// Whom the group named its organizer when it was last looked at.
     trusted_organizer: Option<Fingerprint>,
     warned_of_reflections: bool,
+    was_admitted: bool,
     ended: bool,
+    failed: Option<String>,
 }
 
 impl Seat {
@@ -195,12 +202,17 @@ impl Seat {
             window: config.window,
             decode_times: Vec::new(),
             next_join: None,
+            next_link: None,
+            link_pause: Duration::ZERO,
+            link_failed: None,
             next_report: None,
             next_state: None,
             organizer: None,
             trusted_organizer: None,
             warned_of_reflections: false,
+            was_admitted: false,
             ended: false,
+            failed: None,
             config,
         }
     }
@@ -240,6 +252,11 @@ impl Seat {
         self.admitted && self.link_up && self.circle.group().is_some()
     }
 
+    /// Whether there is a connection to the relay.
+    pub fn is_connected(&self) -> bool {
+        self.connected
+    }
+
     /// Whether the relay was ever reached.
     pub fn was_connected(&self) -> bool {
         self.was_connected
@@ -260,6 +277,27 @@ impl Seat {
         if !std::mem::replace(&mut self.ended, true) {
             self.notice(Notice::Ended { why: why.into() });
             self.outputs.push_back(SeatOutput::Ended);
+        }
+    }
+
+    /// It is over, and not by the choice of somebody who may end it.
+    fn fail(&mut self, why: &str) {
+        if !self.ended {
+            self.failed = Some(why.into());
+        }
+        self.end(why);
+    }
+
+    /// Once it has ended: whether it was in the meeting, and then left or saw its end.
+    ///
+    /// # Errors
+    /// What else became of it.
+    pub fn outcome(&self) -> Result<(), String> {
+        match &self.failed {
+            Some(why) => Err(why.clone()),
+            None if self.was_admitted => Ok(()),
+            None if self.was_connected => Err("never let in".into()),
+            None => Err("the relay was never reached".into()),
         }
     }
 
@@ -344,6 +382,10 @@ impl Seat {
             self.next_join = None;
             self.join();
         }
+        if self.connected && self.admitted && self.next_link.is_some_and(|at| at <= now) {
+            self.next_link = None;
+            self.outputs.push_back(SeatOutput::MakeLink);
+        }
         self.stand(now);
         let (mut packets, mut received) = (Vec::new(), Vec::new());
         let mut wake = self.uplink.poll(now, &mut packets);
@@ -365,6 +407,7 @@ impl Seat {
         let timers = [
             wake,
             self.next_join,
+            self.next_link.filter(|_| self.admitted),
             self.next_report,
             self.next_state,
             self.next_update.filter(|_| self.admitted),
