@@ -419,6 +419,12 @@ impl AudioReceiver {
         self.incoming.keys_mut()
     }
 
+    /// Ends the receiver, and gives back the opener, which knows what it has opened: another receiver of the same stream
+    /// goes on with it.
+    pub fn into_opener(self) -> Opener {
+        self.incoming.into_opener()
+    }
+
     /// Takes an RTP packet of the stream, as it came. What is wrong with one is told by [`AudioOutput::Refused`]; those
     /// that came twice or too late are counted only, and those of another SSRC and reports (RTCP) are passed over.
     pub fn handle_packet(&mut self, now: Time, packet: Bytes) {

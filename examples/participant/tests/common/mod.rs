@@ -189,6 +189,14 @@ impl World {
         self.at(self.now + DELAY, Event::ToSeat(place, FromRelay::Event(event).to_text()));
     }
 
+    /// The relay sends somebody packets again, in the order in which they first came.
+    pub fn replay(&mut self, place: usize, packets: &[Bytes]) {
+        for (n, packet) in packets.iter().enumerate() {
+            let at = self.now + DELAY + Duration::from_micros(100 * n as u64);
+            self.at(at, Event::Down(place, packet.clone()));
+        }
+    }
+
     /// Goes on until a time, in milliseconds.
     pub fn run(&mut self, until: u64) {
         let until = Time::from_millis(until);
