@@ -108,7 +108,6 @@ impl Ice {
 /// this is made of the messages of `is` alone.
 pub(crate) struct Responder {
     local: Description,
-    remote_ufrag: String,
     paths: Vec<Path>,
     /// Where packets go, and whether an authentic packet came from there.
     selected: Option<SocketAddr>,
@@ -128,11 +127,9 @@ struct Path {
 }
 
 impl Responder {
-    pub fn new(local: Description, remote: &Description) -> Self {
-        let remote_ufrag = remote.ufrag.clone();
+    pub fn new(local: Description) -> Self {
         Self {
             local,
-            remote_ufrag,
             paths: Vec::new(),
             selected: None,
             is_proven: false,
@@ -148,9 +145,11 @@ impl Responder {
         if stun::ufrag_of(datagram) != Some(&*self.local.ufrag) || !stun::is_check(datagram) {
             return None;
         }
+        // The second half of the username is the peer's, which may be known only later (RFC 8445, section 7.3): the password
+        // says that it is the peer.
         let message = StunMessage::parse(datagram).ok()?;
         if !message.is_binding_request()
-            || message.split_username() != Some((&self.local.ufrag, &self.remote_ufrag))
+            || message.split_username().is_none_or(|(own, _)| own != self.local.ufrag)
             || !message.verify(self.local.password.as_bytes(), sha1_hmac)
         {
             return None;

@@ -260,7 +260,9 @@ struct Handshake {
 
 impl Link {
     /// The relay's end: it answers checks (ICE-lite) and is the server of the handshake. `local` is the description that
-    /// the participant got, with this certificate's fingerprint.
+    /// the participant got, with this certificate's fingerprint. Of `remote` only the fingerprint counts, since the lite
+    /// end sends no checks: a browser, which chooses its username fragment and its password when it has the relay's, may
+    /// name others.
     ///
     /// # Errors
     ///
@@ -271,7 +273,7 @@ impl Link {
         local: &Description,
         remote: &Description,
     ) -> Result<Self, LinkError> {
-        let ice = Ice::Lite(Box::new(Responder::new(local.clone(), remote)));
+        let ice = Ice::Lite(Box::new(Responder::new(local.clone())));
         Self::new(now, certificate, local, remote, ice)
     }
 
