@@ -141,15 +141,43 @@ impl Described {
         unit: SealedUnit,
         label: &mut Vec<u8>,
     ) -> Result<(), DescriptorError> {
-        let FrameDependencies { layer, mut frame_diffs, .. } = descriptor.dependencies(&self.structure)?;
-        frame_diffs.sort_unstable();
-        label.extend(descriptor.frame_number.to_be_bytes());
-        label.extend([layer.spatial_id, layer.temporal_id, frame_diffs.len() as u8]);
-        label.extend(frame_diffs.iter().flat_map(|diff| diff.to_be_bytes()));
+        let FrameDependencies { layer, frame_diffs, .. } = descriptor.dependencies(&self.structure)?;
+        PageFrame { frame_number: descriptor.frame_number, layer, frame_diffs: &frame_diffs }.label(label)?;
         if let SealedUnit::Packet { index, last } = unit {
             label.extend(index.to_be_bytes());
             label.push(PACKET | if last { LAST } else { 0 });
         }
+        Ok(())
+    }
+}
+
+/// What a script of a web page sees of a video frame, and [`Binding::Page`] binds: in the metadata of an
+/// `RTCEncodedVideoFrame` (W3C WebRTC Encoded Transform, section 8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "a standard names the fields; callers build it")]
+pub struct PageFrame<'a> {
+    /// The low 16 bits of `frameId`, which are the frame number of the Dependency Descriptor.
+    pub frame_number: u16,
+    /// `spatialIndex` and `temporalIndex`.
+    pub layer: LayerId,
+    /// `frameId` less each of the `dependencies`, in any order.
+    pub frame_diffs: &'a [u16],
+}
+
+impl PageFrame<'_> {
+    /// Appends the label.
+    pub(super) fn label(&self, label: &mut Vec<u8>) -> Result<(), DescriptorError> {
+        let Self { frame_number, layer: LayerId { spatial_id, temporal_id }, frame_diffs } = *self;
+        if spatial_id > 3 || temporal_id > 7 {
+            return Err(DescriptorError::Layer);
+        }
+        let count = u8::try_from(frame_diffs.len())
+            .map_err(|_| DescriptorError::Value { field: "frame differences" })?;
+        label.extend(frame_number.to_be_bytes());
+        label.extend([spatial_id, temporal_id, count]);
+        let at = label.len();
+        label.extend(frame_diffs.iter().flat_map(|diff| diff.to_be_bytes()));
+        label[at..].as_chunks_mut::<2>().0.sort_unstable();
         Ok(())
     }
 }

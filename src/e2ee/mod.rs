@@ -53,7 +53,7 @@ pub use agreement::{Agreement, Binding, CipherSuite, Schedule};
 pub use header::{Context, Header, HeaderBytes, KeyIdError, KeyIdLayout, MAX_HEADER};
 pub use issue::{SenderKeyError, SenderKeys};
 pub use keys::{GrantRefused, KeyRing, KeySource, ROUND_TRIP};
-pub use label::{Relabelled, SealedUnit};
+pub use label::{PageFrame, Relabelled, SealedUnit};
 pub use open::{OpenError, Opener, VideoOpener};
 pub use seal::{MAX_FRAMES, SealError, Sealer, VideoSealer};
 pub use secret::{BaseKey, Grant, GrantBytes, GrantError, NoRandomness, Scope};

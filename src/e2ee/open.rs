@@ -14,12 +14,13 @@ use super::attest::{AttestationChecker, SframeDigest};
 use super::cipher::Cipher;
 use super::header::{Context, Header};
 use super::keys::KeySource;
-use super::label::{Described, Relabelled, SealedUnit, Unwrapped, difference, label_of};
+use super::label::{Described, PageFrame, Relabelled, SealedUnit, Unwrapped, difference, label_of};
 use super::seal::MAX_FRAMES;
 use crate::Time;
 use crate::rtp::descriptor::{DependencyDescriptor, DependencyStructure, DescriptorError};
 use crate::rtp::frame::{OpenedFrame, ReceivedFrame, SealedOrder};
 use crate::rtp::payload::av1::{self, Av1PayloadError};
+use crate::structure::LayerId;
 
 /// How many frames (or packets, if these are sealed) of one key may come late and still be told from replays.
 const REPLAY_WINDOW: usize = 2048;
@@ -80,6 +81,9 @@ pub enum OpenError {
     /// The descriptor does not fit the structure.
     #[error(transparent)]
     Descriptor(#[from] DescriptorError),
+    /// What a page sees of a frame is not what the call has agreed to bind ([`Binding::Page`]).
+    #[error("the call has agreed on another binding than pages have")]
+    Binding,
     /// The payloads that were sealed packet by packet make no frame.
     #[error(transparent)]
     Payload(#[from] Av1PayloadError),
@@ -133,6 +137,7 @@ impl OpenError {
             | Self::UnknownKey { .. }
             | Self::NoStructure
             | Self::Descriptor(_)
+            | Self::Binding
             | Self::Replayed { .. }
             | Self::TooOld { .. }
             | Self::TooFar { .. } => true,
@@ -290,17 +295,59 @@ impl VideoOpener {
         unit: SealedUnit,
         frame: &mut BytesMut,
     ) -> Result<Option<SealedOrder>, OpenError> {
-        let header = Header::read(frame).ok_or(OpenError::Malformed)?;
-        let context = self.held.context_of(header)?;
-        let Some(sealed_layer) = context.spatial_id_of(self.stream) else {
-            return Err(OpenError::WrongStream { found: context });
-        };
+        let (header, sealed_layer) = self.header(frame)?;
         let brought = Described::brought(self.described.as_ref(), descriptor)?;
         let described = brought.as_ref().or(self.described.as_ref()).ok_or(OpenError::NoStructure)?;
-        let binding = self.held.agreement.binding;
-        described.label(binding, descriptor, unit, &mut self.label)?;
+        described.label(self.held.agreement.binding, descriptor, unit, &mut self.label)?;
         let layer = described.layer(descriptor)?;
+        let came = (descriptor.frame_number, layer);
+        let order = self.open_labelled(now, keys, (header, sealed_layer), came, frame)?;
+        if brought.is_some() {
+            self.described = brought;
+        }
+        Ok(order)
+    }
 
+    /// Opens `frame`, an SFrame, in place, at the time `now`, as a script of a web page can, which sees no descriptor.
+    /// `page` is what it sees of the frame that came. If this is `Ok`, that is the sender's.
+    ///
+    /// # Errors
+    /// [`OpenError`]. A browser may hand a page a frame twice at the beginning of a stream:
+    /// [`OpenError::Replayed`] is no attack then.
+    pub fn open_page(
+        &mut self,
+        now: Time,
+        keys: &impl KeySource,
+        page: &PageFrame<'_>,
+        frame: &mut BytesMut,
+    ) -> Result<(), OpenError> {
+        if self.held.agreement.binding != Binding::Page {
+            return Err(OpenError::Binding);
+        }
+        let sealed = self.header(frame)?;
+        self.label.clear();
+        page.label(&mut self.label)?;
+        self.open_labelled(now, keys, sealed, (page.frame_number, page.layer), frame).map(drop)
+    }
+
+    /// The header of an SFrame of this stream, and the spatial layer whose key it names.
+    fn header(&self, frame: &[u8]) -> Result<(Header, u8), OpenError> {
+        let header = Header::read(frame).ok_or(OpenError::Malformed)?;
+        let context = self.held.context_of(header)?;
+        let layer = context.spatial_id_of(self.stream).ok_or(OpenError::WrongStream { found: context })?;
+        Ok((header, layer))
+    }
+
+    /// Opens a frame whose label is written, that of what came with it: a frame number and a layer.
+    fn open_labelled(
+        &mut self,
+        now: Time,
+        keys: &impl KeySource,
+        (header, sealed_layer): (Header, u8),
+        (frame_number, layer): (u16, LayerId),
+        frame: &mut BytesMut,
+    ) -> Result<Option<SealedOrder>, OpenError> {
+        let binding = self.held.agreement.binding;
         let label = &self.label[..];
         let metadata = if matches!(binding, Binding::Metadata | Binding::Page) { label } else { &[] };
         let digest = self.checker.is_some().then(|| SframeDigest::with_header(header, metadata, frame));
@@ -309,7 +356,7 @@ impl VideoOpener {
         if binding != Binding::None {
             let Some((&round, rest)) = frame.split_last() else { return Err(OpenError::Unlabelled) };
             let rest = rest.len();
-            number = Some(Unwrapped::new(round, descriptor.frame_number));
+            number = Some(Unwrapped::new(round, frame_number));
             frame.truncate(rest);
         }
         if binding == Binding::Inside {
@@ -341,10 +388,7 @@ impl VideoOpener {
         }
         self.held.record(now, opened);
         if let (Some(checker), Some(digest)) = (&mut self.checker, digest) {
-            checker.insert(now, epoch, digest, descriptor.frame_number);
-        }
-        if brought.is_some() {
-            self.described = brought;
+            checker.insert(now, epoch, digest, frame_number);
         }
         Ok(number.map(|number| SealedOrder { epoch, number: number.value() }))
     }

@@ -9,7 +9,7 @@ use super::agreement::{Agreement, Binding, CipherSuite};
 use super::attest::{Attester, SframeDigest};
 use super::cipher::Cipher;
 use super::header::{Header, MAX_HEADER};
-use super::label::{Described, SealedUnit, Unwrapped};
+use super::label::{Described, PageFrame, SealedUnit, Unwrapped};
 use super::secret::BaseKey;
 use crate::rtp::descriptor::{DependencyDescriptor, DependencyStructure, DescriptorError};
 
@@ -30,6 +30,9 @@ pub enum SealError {
     /// The descriptor does not fit its structure.
     #[error(transparent)]
     Descriptor(#[from] DescriptorError),
+    /// What a page sees of a frame is not what the call has agreed to bind ([`Binding::Page`]).
+    #[error("the call has agreed on another binding than pages have")]
+    Binding,
     /// The buffer does not begin with [`MAX_HEADER`] bytes of room.
     #[error("no room for the header")]
     NoRoom,
@@ -248,6 +251,32 @@ impl VideoSealer {
         Ok(())
     }
 
+    /// Seals a frame as a script of a web page can, which sees no descriptor, and appends the SFrame to `out`. A receiver
+    /// with the descriptor opens it by [`VideoOpener::open`](super::VideoOpener::open).
+    ///
+    /// # Errors
+    /// [`SealError::Exhausted`], [`SealError::Binding`], and [`SealError::Descriptor`] for a layer that AV1 does not have or
+    /// more than 255 differences.
+    pub fn seal_page(
+        &mut self,
+        page: &PageFrame<'_>,
+        frame: &[u8],
+        out: &mut BytesMut,
+    ) -> Result<(), SealError> {
+        if self.binding != Binding::Page {
+            return Err(SealError::Binding);
+        }
+        self.label.clear();
+        page.label(&mut self.label)?;
+        self.label.push(Unwrapped::next(self.newest, page.frame_number).round());
+        let (metadata, label) = self.binding.place(&self.label);
+        let at = out.len();
+        self.layers[usize::from(page.layer.spatial_id)].append(metadata, frame, label, out)?;
+        note(self.attester.as_mut(), self.epoch, metadata, &out[at..]);
+        self.count(page.frame_number);
+        Ok(())
+    }
+
     /// Writes the label. Returns the spatial layer, and the structure that the frame brings along.
     fn prepare(
         &mut self,
@@ -271,12 +300,17 @@ impl VideoSealer {
     }
 
     fn keep(&mut self, descriptor: &DependencyDescriptor, brought: Option<Described>) {
-        let number = Unwrapped::next(self.newest, descriptor.frame_number);
-        if self.newest.is_none_or(|newest| number.behind(newest).is_none()) {
-            self.newest = Some(number);
-        }
+        self.count(descriptor.frame_number);
         if brought.is_some() {
             self.described = brought;
+        }
+    }
+
+    /// A frame of this number was sealed.
+    fn count(&mut self, frame_number: u16) {
+        let number = Unwrapped::next(self.newest, frame_number);
+        if self.newest.is_none_or(|newest| number.behind(newest).is_none()) {
+            self.newest = Some(number);
         }
     }
 }

@@ -6,6 +6,7 @@ use bytes::{BufMut, BytesMut};
 
 use super::*;
 use crate::rtp::FrameDependencies;
+use crate::structure::LayerId;
 
 #[test]
 fn frames_come_back_in_every_suite_and_binding() {
@@ -70,6 +71,68 @@ fn a_page_can_open_what_is_bound_for_it() {
         }
         opener.open(NOW, &ring, descriptor, SealedUnit::Frame, &mut sealed.clone()).unwrap();
     }
+}
+
+/// A page and a receiver with descriptors open each other's frames, over the wrap of the frame number too.
+#[test]
+fn a_page_and_others_open_each_other_s_frames() {
+    let (describer, descriptors) = call(ScalabilityMode::L3T3, 9);
+    let structure = describer.structure().unwrap();
+    let agreed = agreed(CipherSuite::Aes256GcmSha512_128, Binding::Page);
+    let mut keys = [1, 2].map(|sender| SenderKeys::fresh(agreed, sender, 0).unwrap());
+    let ring = ring(agreed, &[keys[0].grant(), keys[1].grant()]);
+    let [mut page, mut native] = keys.each_mut().map(|keys| keys.video(0).unwrap());
+    let (mut from_page, mut at_page) = (VideoOpener::new(agreed, 1, 0), VideoOpener::new(agreed, 2, 0));
+    for (index, descriptor) in descriptors.iter().enumerate() {
+        let descriptor =
+            &DependencyDescriptor { frame_number: (65_530 + index) as u16, ..descriptor.clone() };
+        let FrameDependencies { layer, mut frame_diffs, .. } = descriptor.dependencies(structure).unwrap();
+        frame_diffs.reverse();
+        let seen = PageFrame { frame_number: descriptor.frame_number, layer, frame_diffs: &frame_diffs };
+        let mut sealed = BytesMut::new();
+        page.seal_page(&seen, b"a frame", &mut sealed).unwrap();
+        from_page.open(NOW, &ring, descriptor, SealedUnit::Frame, &mut sealed).unwrap();
+        assert_eq!(sealed[..], *b"a frame");
+
+        let sealed = seal(&mut native, descriptor, b"another");
+        let number = seen.frame_number ^ 256;
+        let other_diffs = [&frame_diffs[..], &[9]].concat();
+        for lie in [
+            PageFrame { frame_number: number, ..seen },
+            PageFrame { layer: LayerId::new(layer.spatial_id, layer.temporal_id ^ 1), ..seen },
+            PageFrame { layer: LayerId::new(layer.spatial_id ^ 1, layer.temporal_id), ..seen },
+            PageFrame { frame_diffs: &other_diffs, ..seen },
+        ] {
+            let refused = at_page.open_page(NOW, &ring, &lie, &mut sealed.clone());
+            assert_eq!(refused, Err(OpenError::NotAuthentic), "{lie:?}");
+        }
+        let (mut opened, mut again) = (sealed.clone(), sealed);
+        at_page.open_page(NOW, &ring, &seen, &mut opened).unwrap();
+        assert_eq!(opened[..], *b"another");
+        let replayed = at_page.open_page(NOW, &ring, &seen, &mut again);
+        assert!(matches!(replayed, Err(OpenError::Replayed { .. })));
+    }
+}
+
+#[test]
+fn a_page_seals_nothing_that_no_frame_can_be() {
+    let agreed = agreed(CipherSuite::Aes256GcmSha512_128, Binding::Page);
+    let mut sealer = SenderKeys::fresh(agreed, 1, 0).unwrap().video(0).unwrap();
+    let (frame_number, layer, mut out) = (0, LayerId::new(0, 0), BytesMut::new());
+    for page in [
+        PageFrame { frame_number, layer: LayerId::new(4, 0), frame_diffs: &[] },
+        PageFrame { frame_number, layer: LayerId::new(0, 8), frame_diffs: &[] },
+        PageFrame { frame_number, layer, frame_diffs: &[1; 256] },
+    ] {
+        assert!(matches!(sealer.seal_page(&page, b"", &mut out), Err(SealError::Descriptor(_))));
+    }
+    let page = PageFrame { frame_number, layer, frame_diffs: &[] };
+    let agreed = Agreement { binding: Binding::Inside, ..agreed };
+    let mut keys = SenderKeys::fresh(agreed, 1, 0).unwrap();
+    assert_eq!(keys.video(0).unwrap().seal_page(&page, b"", &mut out), Err(SealError::Binding));
+    let opened =
+        VideoOpener::new(agreed, 1, 0).open_page(NOW, &ring(agreed, &[keys.grant()]), &page, &mut out);
+    assert_eq!((opened, out.len()), (Err(OpenError::Binding), 0));
 }
 
 /// Sealing adds 3 to 6 bytes of header, 16 of tag, 8 of label.
