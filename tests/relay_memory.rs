@@ -30,7 +30,8 @@ fn relay_process() {
     let (ann, bob) = (ParticipantId(1), ParticipantId(2));
     room.join(Time::ZERO, ann).unwrap();
     room.join(Time::ZERO, bob).unwrap();
-    let kind = StreamKind::Video { offer: Some(Offer::new(L3T3, SIZE, 30.0, |_| 10_000)) };
+    let kind =
+        StreamKind::Video { offer: Some(Offer::new(L3T3, SIZE, 30.0, |_| 10_000)), layer_refresh: true };
     room.publish(Time::ZERO, ann, StreamConfig { id: StreamId(1), ssrc: SSRC, kind }).unwrap();
     let windows = vec![(StreamId(1), Window::new(SIZE, Priority::Pinned))];
     room.handle_report(Time::ZERO, bob, &ReceiverReport { windows, ..ReceiverReport::default() });

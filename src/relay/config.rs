@@ -23,6 +23,9 @@ pub enum StreamKind {
         /// The layers, as the sender tells them. Their bitrates are replaced by those that pass. If there is none, the relay
         /// makes one of the descriptors.
         offer: Option<Offer>,
+        /// Whether the sender takes layer refresh requests (LRR, RFC 9627), as `session::VideoSender` does. Others, such as
+        /// browsers, are asked for key pictures instead, by picture loss indications (PLI).
+        layer_refresh: bool,
     },
     /// Sound: it is forwarded to all at once, as it comes.
     Audio,

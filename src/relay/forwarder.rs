@@ -9,6 +9,9 @@ use crate::rtp::descriptor::DecodeTargetIndication;
 use crate::rtp::numbers::MAX_FRAME_DIFF;
 use crate::structure::{DecodeTarget, LayerId, Refresh};
 
+/// How long a sender that leaves out what a receiver gets has time to bring what the receiver can get instead.
+const LEFT_OUT: Duration = Duration::from_millis(50);
+
 /// How a forwarder asks for what it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs)] // Users build it by a literal.
@@ -51,6 +54,10 @@ pub enum Forward {
 ///   receiver will get the lost frame by retransmission, late as it is, or ask for a refresh itself.
 ///
 /// The decision on a frame is made with the first of its packets, and holds for the others and for retransmissions.
+///
+/// A picture's last frame is told by its layer, so that a picture in which the receiver goes up ends twice: with the layer
+/// that it had, and with the one that it enters. Receivers that wait for the end of a picture, such as Chromium, show both;
+/// they would never decode a picture without an end, nor what refers to it.
 #[derive(Debug, Clone)]
 pub struct Forwarder {
     config: ForwarderConfig,
@@ -278,17 +285,23 @@ impl Forwarder {
 
     /// Goes over to a target whose frames are all forwarded already, or notes what is needed to enter it.
     fn approach(&mut self, now: Time, sequence: &Sequence, wanted: usize) {
-        let is_active = self.active.checked_shr(wanted as u32).is_some_and(|bits| bits & 1 != 0);
-        if is_active && self.current.is_some_and(|current| sequence.contains(current, wanted)) {
+        if self.is_active(wanted) && self.current.is_some_and(|current| sequence.contains(current, wanted)) {
             (self.current, self.needs) = (Some(wanted), Refresh::NONE);
             return;
         }
         let before = self.needs;
         self.needs = self.refresh_for(sequence, wanted);
         if before.is_none() && !self.needs.is_none() {
-            // The sender may bring the layer by itself.
-            self.ask_at = self.ask_at.max(now + self.config.request_interval);
+            // The sender may bring the layer by itself. If nothing of the current target comes any more, the receiver sees
+            // no picture meanwhile, and a sender that brings it does so with the next one.
+            let goes_on = self.current.is_none_or(|current| self.is_active(current));
+            let patience = if goes_on { self.config.request_interval } else { LEFT_OUT };
+            self.ask_at = self.ask_at.max(self.free_at).max(now + patience.min(self.config.request_interval));
         }
+    }
+
+    fn is_active(&self, target: usize) -> bool {
+        self.active.checked_shr(target as u32).is_some_and(|bits| bits & 1 != 0)
     }
 
     /// What a receiver of the current target needs to enter another.
@@ -312,16 +325,16 @@ impl Forwarder {
         }
     }
 
-    /// Whether no frame after this one of its picture goes to the receiver.
+    /// Whether no frame after this one of its picture goes to the receiver, as far as can be told: a layer that is waited
+    /// for may follow.
     fn ends_picture(&self, frame: &RelayFrame) -> bool {
-        let LayerId { spatial_id, temporal_id } = frame.dependencies.layer;
-        let targets = &frame.sequence.targets;
-        let Some(current) = self.current.and_then(|current| targets.get(current)) else { return false };
-        // At temporal layer 0 a layer that is waited for may follow.
-        let waits = temporal_id == 0
-            && self.wanted != self.current
-            && self.wanted.is_some_and(|wanted| targets[wanted].spatial_id > spatial_id);
-        spatial_id >= current.spatial_id && !waits
+        let is_highest_of = |target: usize| {
+            let target = frame.sequence.targets.get(target);
+            target.is_some_and(|target| frame.dependencies.layer.spatial_id >= target.spatial_id)
+        };
+        // On the way down, a frame of the lower target may be followed by none of the higher one.
+        let enters = |wanted: usize| frame.is_needed(wanted) && is_highest_of(wanted);
+        self.current.is_some_and(is_highest_of) || self.wanted.is_some_and(enters)
     }
 }
 

@@ -94,7 +94,7 @@ pub(super) struct Upstream {
 impl Upstream {
     pub fn new(room: &RoomConfig, config: StreamConfig, owner: usize) -> Self {
         let offer = match &config.kind {
-            StreamKind::Video { offer } => offer.clone(),
+            StreamKind::Video { offer, .. } => offer.clone(),
             _ => None,
         };
         Self {
@@ -190,7 +190,7 @@ impl Upstream {
             self.offer = Some(self.rates.whole());
             return true;
         };
-        let agreed = matches!(&self.config.kind, StreamKind::Video { offer: Some(_) });
+        let agreed = matches!(&self.config.kind, StreamKind::Video { offer: Some(_), .. });
         match (&mut self.offer, agreed) {
             (Some(offer), true) => self.rates.update(sequence, offer),
             (offer, _) => *offer = Some(self.rates.offer(sequence)),
@@ -248,17 +248,21 @@ impl Upstream {
             self.requests.handle_request(refresh);
         }
         if let Some(refresh) = self.requests.poll(now) {
+            let by_layers = matches!(self.config.kind, StreamKind::Video { layer_refresh: true, .. });
             self.statistics.refreshes += 1;
-            self.statistics.key_refreshes += u64::from(refresh.is_key());
+            self.statistics.key_refreshes += u64::from(refresh.is_key() || !by_layers);
             self.requested = self.requested.wrapping_add(1);
-            messages.push(RtcpMessage::refresh(
-                refresh,
-                self.highest_of(refresh),
-                sender_ssrc,
-                media_ssrc,
-                self.requested,
-                self.payload_type,
-            ));
+            messages.push(match by_layers {
+                false => RtcpMessage::Pli { sender_ssrc, media_ssrc },
+                true => RtcpMessage::refresh(
+                    refresh,
+                    self.highest_of(refresh),
+                    sender_ssrc,
+                    media_ssrc,
+                    self.requested,
+                    self.payload_type,
+                ),
+            });
         }
         messages.extend(self.reports.poll(now, sender_ssrc, media_ssrc));
     }

@@ -55,7 +55,11 @@ impl Camera {
             bits.sum::<f64>() as u64
         };
         let offer = Offer::new(ScalabilityMode::L3T3, Size::new(1280, 720), FRAME_RATE as f32, bitrate);
-        StreamConfig { id: self.stream, ssrc: self.ssrc, kind: StreamKind::Video { offer: Some(offer) } }
+        StreamConfig {
+            id: self.stream,
+            ssrc: self.ssrc,
+            kind: StreamKind::Video { offer: Some(offer), layer_refresh: true },
+        }
     }
 
     /// Takes a picture at `now`. Its packets come out of [`poll`](Self::poll).

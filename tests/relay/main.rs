@@ -3,6 +3,7 @@
 #[path = "../common/chance.rs"]
 mod chance;
 mod chaos;
+mod strict;
 mod world;
 
 use std::time::Duration;
@@ -306,7 +307,7 @@ fn a_room_has_its_number_of_everything() {
     let stream = |id: u32| StreamConfig {
         id: StreamId(id),
         ssrc: id,
-        kind: StreamKind::Video { offer: Some(offer.clone()) },
+        kind: StreamKind::Video { offer: Some(offer.clone()), layer_refresh: true },
     };
     let publish = |room: &mut Room, owner: u32, id: u32| room.publish(now, ParticipantId(owner), stream(id));
     assert_eq!(publish(&mut room, 9, 0), Err(RoomError::NotJoined));
@@ -431,7 +432,7 @@ fn streams_of_others_are_forwarded_by_what_they_say() {
         let (sender, receiver) = (ParticipantId(1), ParticipantId(2));
         room.join(Time::ZERO, sender).unwrap();
         room.join(Time::ZERO, receiver).unwrap();
-        let kind = StreamKind::Video { offer: None };
+        let kind = StreamKind::Video { offer: None, layer_refresh: true };
         room.publish(Time::ZERO, sender, StreamConfig { id: StreamId(1), ssrc, kind }).unwrap();
         let windows = vec![(StreamId(1), Window::new(size, Priority::Pinned))];
         room.handle_report(Time::ZERO, receiver, &ReceiverReport { windows, ..ReceiverReport::default() });

@@ -98,7 +98,7 @@ impl Stream {
             let share = (share / self.size.samples() as f64).powf(0.75) * temporal.sqrt();
             (self.max_bitrate as f64 * share) as u64
         });
-        let kind = StreamKind::Video { offer: Some(offer) };
+        let kind = StreamKind::Video { offer: Some(offer), layer_refresh: true };
         StreamConfig { id: StreamId(id as u32), ssrc: self.ssrc, kind }
     }
 

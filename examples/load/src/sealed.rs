@@ -115,7 +115,14 @@ pub fn measure(args: &Args, load: Load) -> Result<Row> {
         }
         let (participant, ssrc) = (ParticipantId(0), stream.ssrc);
         let kind = Kind::Camera;
-        commands.send(MediaCommand::Publish { meeting, participant, stream: number, ssrc, kind })?;
+        commands.send(MediaCommand::Publish {
+            meeting,
+            participant,
+            stream: number,
+            ssrc,
+            kind,
+            layer_refresh: true,
+        })?;
         for id in 1..load.people {
             let size = layercast::Size::new(1280, 720);
             let window = (stream.id, Window::new(size, Priority::Thumbnail));

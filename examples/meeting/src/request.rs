@@ -186,6 +186,9 @@ pub enum Request {
         member: u32,
         /// The stream's number among those of the sender, part of the key id of its frames.
         track: u16,
+        /// Whether the sender of video takes requests for single layers (LRR, RFC 9627), and not only for key pictures (PLI).
+        #[serde(default)]
+        layer_refresh: bool,
     },
     /// Ends a stream of one's own.
     Unpublish {

@@ -5,6 +5,10 @@ use crate::Kind;
 /// The SSRC of a participant's feedback about what it receives.
 pub const FEEDBACK_SSRC: u32 = 1;
 
+/// The SSRC of the feedback that a browser's receivers of sound give, until the browser sends some. Its receivers of video
+/// give [`FEEDBACK_SSRC`].
+pub const BROWSER_FEEDBACK_SSRC: u32 = 0xfa17_fa17;
+
 /// The SSRC of the relay's feedback.
 pub const RELAY_SSRC: u32 = 2;
 

@@ -44,7 +44,7 @@ fn requests() -> Vec<Request> {
             added: vec![ParticipantId(2)],
             removed: vec![],
         },
-        Request::Publish { kind: Kind::Camera, member: 3, track: 1 },
+        Request::Publish { kind: Kind::Camera, member: 3, track: 1, layer_refresh: true },
         Request::Report { report: Bytes::default() },
     ]
 }
@@ -111,4 +111,12 @@ proptest! {
         valid[at] = with;
         let _ = Numbered::parse(&valid.into_iter().collect::<String>());
     }
+}
+
+/// Who does not know what single layers are asked for by, as browsers, need not say so.
+#[test]
+fn a_sender_that_says_nothing_of_layers_takes_no_requests_for_them() {
+    let text = r#"{"id":1,"ask":"publish","kind":"camera","member":2,"track":0}"#;
+    let request = Numbered::parse(text).unwrap().request;
+    assert_eq!(request, Request::Publish { kind: Kind::Camera, member: 2, track: 0, layer_refresh: false });
 }

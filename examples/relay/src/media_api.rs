@@ -62,6 +62,8 @@ pub enum MediaCommand {
         ssrc: u32,
         /// What it carries.
         kind: Kind,
+        /// Whether its sender takes requests for single layers, and not only for key pictures.
+        layer_refresh: bool,
     },
     /// A stream ends.
     Unpublish {

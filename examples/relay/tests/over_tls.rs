@@ -127,7 +127,7 @@ async fn a_meeting_from_its_planning_to_a_removal() {
     relay.port.events.send(MediaEvent::Link { reply, result: Ok(description.clone()) });
     let Some(FromRelay::Answer { result, .. }) = guest.next().await else { panic!() };
     assert_eq!(result, Ok(Answer::Link(description)));
-    let publish = |kind| Request::Publish { kind, member: 2, track: 0 };
+    let publish = |kind| Request::Publish { kind, member: 2, track: 0, layer_refresh: false };
     assert_eq!(guest.ask(publish(Kind::Screen)).await, Err(Refusal::NotAllowed));
     let Ok(Answer::Published(published)) = guest.ask(publish(Kind::Camera)).await else { panic!() };
     max.wait(|event| matches!(event, Event::Published(stream) if stream.ssrc == published.ssrc)).await;

@@ -107,7 +107,7 @@ impl Seat {
             }
             self.limit_camera(kind);
             self.renew_tracks(now, member, track, kind);
-            self.ask(Purpose::Publish(place), Request::Publish { kind, member, track });
+            self.ask(Purpose::Publish(place), Request::Publish { kind, member, track, layer_refresh: true });
             if kind == Kind::Camera {
                 self.warn_of_reflections();
             }

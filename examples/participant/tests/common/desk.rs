@@ -218,7 +218,7 @@ impl Desk {
                 let fingerprint = "sha-256 11".into();
                 return Ok(Answer::Link(LinkDescription { ufrag, password, fingerprint, addresses: vec![] }));
             }
-            Request::Publish { kind, member, track } => {
+            Request::Publish { kind, member, track, .. } => {
                 let known = self.known.get_mut(&who).ok_or(Refusal::NotNow)?;
                 if kind.right().is_some_and(|right| !known.rights.has(right)) {
                     return Err(Refusal::NotAllowed);
@@ -229,7 +229,7 @@ impl Desk {
                 let of = match kind {
                     Kind::Audio => StreamKind::Audio,
                     Kind::Data => StreamKind::Data,
-                    _ => StreamKind::Video { offer: None },
+                    _ => StreamKind::Video { offer: None, layer_refresh: true },
                 };
                 let config = StreamConfig { id: StreamId(stream), ssrc, kind: of };
                 room.publish(now, media(who), config).map_err(|_| Refusal::Failed)?;

@@ -48,7 +48,7 @@ impl Desk {
         &mut self,
         now: Now,
         connection: ConnectionId,
-        kind: Kind,
+        (kind, layer_refresh): (Kind, bool),
         member: u32,
         track: u16,
     ) -> Handled {
@@ -81,7 +81,14 @@ impl Desk {
         let caps: Vec<_> =
             caps.map(|(viewer, max)| meeting.cap_command(viewer, number_of_stream, Some(max))).collect();
         let to = meeting.present_but(Some(number));
-        self.media(MediaCommand::Publish { meeting: key, participant, stream: number_of_stream, ssrc, kind });
+        self.media(MediaCommand::Publish {
+            meeting: key,
+            participant,
+            stream: number_of_stream,
+            ssrc,
+            kind,
+            layer_refresh,
+        });
         caps.into_iter().for_each(|command| self.media(command));
         self.send(to, Event::Published(stream));
         Ok(Some(Answer::Published(Published { stream: number_of_stream, ssrc })))

@@ -414,7 +414,9 @@ impl Desk {
             }
             Request::Propose { group, epoch, message } => self.propose(connection, group, epoch, message),
             Request::Link(description) => self.link(now, connection, id, description),
-            Request::Publish { kind, member, track } => self.publish(now, connection, kind, member, track),
+            Request::Publish { kind, member, track, layer_refresh } => {
+                self.publish(now, connection, (kind, layer_refresh), member, track)
+            }
             Request::Unpublish { stream } => self.unpublish(connection, stream),
             Request::Report { report } => self.report(connection, report),
             _ => Err(Refusal::Malformed.into()),

@@ -12,7 +12,7 @@ use layercast::select::{Cap, ReceiverReport, StreamId};
 use layercast_link::{
     Certificate, Description, Link, Media, Output as LinkOutput, ProtectError, State, ufrag_of,
 };
-use layercast_meeting::wire::{FEEDBACK_SSRC, PADDING_SSRC, RELAY_SSRC};
+use layercast_meeting::wire::{BROWSER_FEEDBACK_SSRC, FEEDBACK_SSRC, PADDING_SSRC, RELAY_SSRC};
 use layercast_meeting::{Bytes, Kind, LinkDescription, ParticipantId};
 
 use super::ufrag;
@@ -81,6 +81,7 @@ struct Stream {
     owner: SeatId,
     ssrc: u32,
     kind: Kind,
+    layer_refresh: bool,
 }
 
 impl Seat {
@@ -116,7 +117,9 @@ struct Hall {
 impl Hall {
     fn publish(&mut self, now: Time, stream: Stream) {
         let kind = match stream.kind {
-            Kind::Camera | Kind::Screen => StreamKind::Video { offer: None },
+            Kind::Camera | Kind::Screen => {
+                StreamKind::Video { offer: None, layer_refresh: stream.layer_refresh }
+            }
             Kind::Audio => StreamKind::Audio,
             Kind::Data => StreamKind::Data,
         };
@@ -255,8 +258,9 @@ impl Switchboard {
                 let result = self.link(now, at, SeatId(participant.0), &description).ok_or(LinkFailed);
                 self.outputs.push_back(Output::Event(MediaEvent::Link { reply, result }));
             }
-            MediaCommand::Publish { participant, stream, ssrc, kind, .. } => {
-                hall.publish(time, Stream { id: stream, owner: SeatId(participant.0), ssrc, kind });
+            MediaCommand::Publish { participant, stream, ssrc, kind, layer_refresh, .. } => {
+                let owner = SeatId(participant.0);
+                hall.publish(time, Stream { id: stream, owner, ssrc, kind, layer_refresh });
             }
             MediaCommand::Unpublish { stream, .. } => hall.unpublish(time, stream),
             MediaCommand::SetMuted { stream, muted, .. } => hall.room.set_muted(StreamId(stream), muted),
@@ -343,7 +347,7 @@ impl Switchboard {
             .ok()?;
         let local = Description::with_ufrag(ufrag, &self.certificate).ok()?;
         let mut link = Link::relay(now, &self.certificate, &local, &remote).ok()?;
-        for ssrc in [FEEDBACK_SSRC, PADDING_SSRC] {
+        for ssrc in [FEEDBACK_SSRC, BROWSER_FEEDBACK_SSRC, PADDING_SSRC] {
             link.expect_ssrc(ssrc).ok()?;
         }
         let local = local.to_message(&self.addresses);

@@ -266,7 +266,7 @@ impl Rig {
     }
 
     fn publish(&mut self, by: &Person, kind: Kind) -> Result<u32, Refusal> {
-        match self.ask(by.at, Request::Publish { kind, member: by.id.0, track: 0 })? {
+        match self.ask(by.at, Request::Publish { kind, member: by.id.0, track: 0, layer_refresh: false })? {
             Answer::Published(published) => Ok(published.stream),
             other => panic!("{other:?}"),
         }

@@ -76,7 +76,7 @@ fn plain() -> impl Strategy<Value = Request> {
         }),
         1 => (group(), 0u64..6)
             .prop_map(|(group, epoch)| Request::Propose { group, epoch, message: bytes("proposal") }),
-        3 => kind.prop_map(|kind| Request::Publish { kind, member: 0, track: 0 }),
+        3 => kind.prop_map(|kind| Request::Publish { kind, member: 0, track: 0, layer_refresh: false }),
         1 => (0u32..6).prop_map(|stream| Request::Unpublish { stream }),
         1 => Just(Request::Link(description())),
         1 => Just(Request::Report { report: Bytes(vec![0; 40]) }),

@@ -30,7 +30,7 @@ const fn chair(result: Result<(), Refusal>) -> [Result<(), Refusal>; 5] {
 const INSIDE: [Result<(), Refusal>; 5] = [OK, OK, OK, no(Refusal::NotNow), no(Refusal::NotNow)];
 
 fn publish(kind: Kind) -> Request {
-    Request::Publish { kind, member: 0, track: 0 }
+    Request::Publish { kind, member: 0, track: 0, layer_refresh: false }
 }
 
 fn commit(call: &Call, added: bool) -> Request {
@@ -345,7 +345,7 @@ fn the_stricter_limit_of_a_camera_counts_and_owners_see_themselves() {
 #[test]
 fn nobody_sends_under_the_index_of_another_or_under_two() {
     let mut call = Call::new();
-    let publish = |member| Request::Publish { kind: Kind::Audio, member, track: 7 };
+    let publish = |member| Request::Publish { kind: Kind::Audio, member, track: 7, layer_refresh: false };
     call.rig.ask(call.member.at, publish(1)).unwrap();
     assert_eq!(call.rig.ask(call.guest.at, publish(1)), Err(Refusal::NotAllowed));
     assert_eq!(call.rig.ask(call.member.at, publish(2)), Err(Refusal::NotAllowed));
