@@ -327,7 +327,7 @@ impl Packetizer {
                 writer.write(rest, payloads.iter().map(|payload| &payload[..]))
             }
             (PayloadFormat::Av1, None) => {
-                let payloads = av1::packetize(frame.payload, first_room.min(room), new_sequence)?;
+                let payloads = av1::packetize_behind(frame.payload, (first_room, room), new_sequence)?;
                 writer.write(rest, payloads.iter().map(|payload| &payload[..]))
             }
             (PayloadFormat::Av1 | PayloadFormat::Opaque, Some(_)) => Err(PacketizeError::Clear),
@@ -436,6 +436,36 @@ mod tests {
             .map(|_| PacketizerConfig::new(PayloadFormat::Sframe, 4, 45, 1).first_sequence_number)
             .collect();
         assert!(numbers.len() > 48 && numbers.iter().all(|number| *number < 1 << 15), "{numbers:?}");
+    }
+
+    /// The structure is in the first packet alone, and costs the others nothing.
+    #[test]
+    fn only_the_first_packet_of_a_key_picture_has_less_room() {
+        let mut planner = Planner::new(ScalabilityMode::L3T3, Size::new(1280, 720));
+        let wanted = DecodeTargets::all(planner.structure());
+        let plan = planner.next(PictureRequest { wanted, ..Default::default() });
+        let descriptor = Describer::new().describe(&plan).unwrap().remove(0);
+        // OBU_FRAME of 20,000 bytes, which is as good for the formats that do not look into it.
+        let payload = [&[0x32, 0xa0, 0x9c, 0x01][..], &[7; 20_000]].concat();
+        for format in [PayloadFormat::Sframe, PayloadFormat::Opaque, PayloadFormat::Av1] {
+            let config = PacketizerConfig { max_packet: 1180, ..PacketizerConfig::new(format, 4, 45, 1) };
+            let (mut packetizer, mut packets) = (Packetizer::new(config), Packets::new());
+            let frame = OutgoingFrame {
+                payload: &payload,
+                descriptor: &descriptor,
+                timestamp: 0,
+                end_of_picture: false,
+            };
+            packetizer.packetize(&frame, &mut packets).unwrap();
+            let sizes: Vec<_> = packets
+                .iter()
+                .map(|packet| (packet.len(), RtpPacket::read(packet).unwrap().payload.len()))
+                .collect();
+            assert!(sizes.iter().all(|(packet, _)| *packet <= 1180), "{format:?}: {sizes:?}");
+            // As few packets as 20,004 bytes need, of which each has 12 bytes of header and 8 of extension.
+            assert_eq!(sizes.len(), 18, "{format:?}: {sizes:?}");
+            assert!(sizes[1..].iter().any(|(_, payload)| *payload > sizes[0].1), "{format:?}: {sizes:?}");
+        }
     }
 
     #[test]

@@ -3,22 +3,30 @@
 //! A packet holds one frame: a byte of the SFrame payload format (draft-ietf-avtcore-rtp-sframe) and an SFrame with the
 //! key of [`Context::audio`]. In it are the coder's bytes, a byte with the loudness if the ends agreed on that, as RFC
 //! 6464 draws it, and the number of the packet, 2 bytes in network byte order.
+//!
+//! A script of a web page is handed the payloads of packets, and what it hands back is the payload: [`PageAudioSealer`] and
+//! [`PageAudioOpener`] are for it. Of the RTP header nothing is sealed, as a browser writes another one than the page sees.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::AUDIO_PAYLOAD_TYPE;
 use super::incoming::{Incoming, IncomingStatistics, Opened};
-use super::outgoing::{Outgoing, OutgoingStatistics};
+use super::outgoing::{Outgoing, OutgoingStatistics, put_payload};
 use super::receiver::Refused;
 use super::sender::{SendError, SenderOutput};
 use super::sequence::Sequence;
 use crate::Time;
-use crate::e2ee::{Context, KeyRing, OpenError, Opener, Sealer, SenderKeyError, SenderKeys};
+use crate::e2ee::{
+    Context, KeyRing, KeySource, OpenError, Opener, Relabelled, SealError, Sealer, SenderKeyError, SenderKeys,
+};
+use crate::rtp::payload::sframe;
 use crate::rtp::reassembler::NackConfig;
-use crate::rtp::{PacketizeError, ReassemblerStatistics};
+use crate::rtp::reporter::SenderReports;
+use crate::rtp::rtcp;
+use crate::rtp::{PacketizeError, ReassemblerStatistics, RtpPacket};
 
 /// What the two ends of an audio stream have agreed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,12 +43,17 @@ pub struct AudioSenderConfig {
     pub max_packet: usize,
     /// Whether the loudness of each frame is sealed with it, in a byte.
     pub levels: bool,
+    /// Ticks of the RTP clock in a second, if sender reports are to be sent (RFC 3550, section 6.4.1), by which receivers
+    /// bring sound and picture together; at least 1.
+    pub reports: Option<u32>,
 }
 
 impl AudioSenderConfig {
-    /// A stream of this SSRC: [`AUDIO_PAYLOAD_TYPE`], no transport-wide numbers, packets of 1200 bytes, with loudness.
+    /// A stream of this SSRC: [`AUDIO_PAYLOAD_TYPE`], no transport-wide numbers, packets of 1200 bytes, with loudness and
+    /// without reports.
     pub fn new(ssrc: u32) -> Self {
-        Self { ssrc, payload_type: AUDIO_PAYLOAD_TYPE, transport_id: None, max_packet: 1200, levels: true }
+        let (payload_type, max_packet) = (AUDIO_PAYLOAD_TYPE, 1200);
+        Self { ssrc, payload_type, transport_id: None, max_packet, levels: true, reports: None }
     }
 }
 
@@ -90,6 +103,10 @@ pub struct OutgoingAudio<'a> {
 pub struct AudioSender {
     outgoing: Outgoing,
     levels: bool,
+    /// Ticks of the RTP clock in a second, and what is reported.
+    reports: Option<(u32, SenderReports)>,
+    /// The timestamp of the last frame, and when it was handed in.
+    last: Option<(u32, Time)>,
     queue: VecDeque<Bytes>,
     statistics: OutgoingStatistics,
 }
@@ -97,10 +114,12 @@ pub struct AudioSender {
 impl AudioSender {
     /// A sender with the sealer of [`Context::audio`].
     pub fn new(config: AudioSenderConfig, sealer: Sealer) -> Self {
-        let AudioSenderConfig { ssrc, payload_type, transport_id, max_packet, levels } = config;
+        let AudioSenderConfig { ssrc, payload_type, transport_id, max_packet, levels, reports } = config;
         Self {
             outgoing: Outgoing::new(ssrc, payload_type, transport_id, max_packet, false, sealer),
             levels,
+            reports: reports.map(|clock| (clock, SenderReports::default())),
+            last: None,
             queue: VecDeque::new(),
             statistics: OutgoingStatistics::default(),
         }
@@ -126,7 +145,6 @@ impl AudioSender {
     /// [`SendError::Seal`] and [`SendError::Packetize`], such as for a frame without a byte or one that does not fit a
     /// packet. It is not sent then, and for the receiver there was none.
     pub fn handle_frame(&mut self, now: Time, frame: &OutgoingAudio<'_>) -> Result<(), SendError> {
-        let _ = now;
         let size = frame.payload.len();
         if size == 0 {
             return Err(PacketizeError::Empty.into());
@@ -139,14 +157,152 @@ impl AudioSender {
         self.statistics.frames += 1;
         self.statistics.packets += 1;
         self.statistics.bytes += packet.len() as u64;
+        if let (Some((_, reports)), Ok(rtp)) = (&mut self.reports, RtpPacket::read(&packet)) {
+            reports.handle_packet(now, rtp.payload.len());
+            self.last = Some((rtp.header.timestamp, now));
+        }
         self.queue.push_back(packet);
         Ok(())
     }
 
-    /// The next packet to be sent at `now`, or that there is none until the next frame.
+    /// The next packet to be sent at `now`: RTP, or a report (RTCP), which is not paced; or that there is none until the
+    /// next frame or report.
     pub fn poll(&mut self, now: Time) -> SenderOutput {
-        let _ = now;
-        self.queue.pop_front().map_or(SenderOutput::Timeout(None), SenderOutput::Transmit)
+        if let Some(packet) = self.queue.pop_front() {
+            return SenderOutput::Transmit(packet);
+        }
+        let (Some((clock, reports)), Some((timestamp, at))) = (&mut self.reports, self.last) else {
+            return SenderOutput::Timeout(None);
+        };
+        let ticks = (now - at).as_micros() * u128::from(*clock) / 1_000_000;
+        let report = reports.poll(now, self.outgoing.ssrc(), timestamp.wrapping_add(ticks as u32));
+        let mut packet = BytesMut::new();
+        match report {
+            Some(report) if rtcp::write(std::slice::from_ref(&report), &mut packet).is_ok() => {
+                SenderOutput::Transmit(packet.freeze())
+            }
+            _ => SenderOutput::Timeout(reports.next_timeout()),
+        }
+    }
+}
+
+/// Seals the frames of one audio stream for a script of a web page, which hands them back to the browser: each becomes the
+/// payload that an [`AudioSender`] gives its packet.
+#[derive(Debug)]
+pub struct PageAudioSealer {
+    sealer: Sealer,
+    number: u16,
+    levels: bool,
+}
+
+impl PageAudioSealer {
+    /// With the sealer of [`Context::audio`]; `levels` as in [`AudioSenderConfig`].
+    pub fn new(sealer: Sealer, levels: bool) -> Self {
+        Self { sealer, number: 0, levels }
+    }
+
+    /// Goes on with the keys of another epoch, from the next frame on.
+    ///
+    /// # Errors
+    /// As [`SenderKeys::sealer`]; the keys are then the old ones.
+    pub fn rekey(&mut self, keys: &mut SenderKeys, stream: u16) -> Result<(), SenderKeyError> {
+        self.sealer = keys.sealer(Context::audio(stream))?;
+        Ok(())
+    }
+
+    /// Appends the payload of a frame's packet to `out`.
+    ///
+    /// # Errors
+    /// [`SealError::Exhausted`]; nothing that is appended may be sent then.
+    pub fn seal(&mut self, frame: &[u8], level: AudioLevel, out: &mut BytesMut) -> Result<(), SealError> {
+        let level = self.levels.then(|| level.to_byte());
+        put_payload(&mut self.sealer, false, self.number, frame, level, out)?;
+        self.number = self.number.wrapping_add(1);
+        Ok(())
+    }
+}
+
+/// Opens the frames of one audio stream for a script of a web page, whose browser puts them in order by their RTP sequence
+/// numbers.
+#[derive(Debug)]
+pub struct PageAudioOpener {
+    opener: Opener,
+    levels: bool,
+    /// The latest epoch, and by how much sequence numbers are ahead of the numbers that are sealed with the frames.
+    ahead: Option<(u64, u16)>,
+}
+
+impl PageAudioOpener {
+    /// With the opener of [`Context::audio`]; `levels` as in [`AudioReceiverConfig`].
+    pub fn new(opener: Opener, levels: bool) -> Self {
+        Self { opener, levels, ahead: None }
+    }
+
+    /// What knows which frames were opened, for another of the same stream, as long as the keys last: so that it opens none
+    /// twice.
+    pub fn into_opener(self) -> Opener {
+        self.opener
+    }
+
+    /// Opens a packet's payload in place, at the time `now`: the frame is left, and how loud it is. `sequence_number` is that
+    /// of the packet, if the browser tells it: a relay that gives frames another order is found out by it.
+    ///
+    /// # Errors
+    /// [`OpenError`]; [`Relabelled::Unit`] for a frame in another place than its sender gave it.
+    pub fn open(
+        &mut self,
+        now: Time,
+        keys: &impl KeySource,
+        sequence_number: Option<u16>,
+        payload: &mut BytesMut,
+    ) -> Result<Option<AudioLevel>, OpenError> {
+        if sframe::check(std::iter::once(&payload[..])) != Ok(false) {
+            return Err(OpenError::Malformed);
+        }
+        let mut sframe = payload.split_off(1);
+        let opened = self.opener.open_counted(now, keys, &[], &mut sframe);
+        match opened {
+            // An error that leaves the SFrame as it is leaves the byte before it too.
+            Err(error) if error.is_early() => {
+                payload.unsplit(sframe);
+                return Err(error);
+            }
+            _ => *payload = sframe,
+        }
+        let (epoch, _) = opened?;
+        let result = self.read(epoch, sequence_number, payload);
+        if result.is_err() {
+            payload.clear();
+        }
+        result
+    }
+
+    /// Reads what is behind a frame that was opened, and cuts it off.
+    fn read(
+        &mut self,
+        epoch: u64,
+        sequence_number: Option<u16>,
+        frame: &mut BytesMut,
+    ) -> Result<Option<AudioLevel>, OpenError> {
+        let (rest, &number) = frame.split_last_chunk().ok_or(OpenError::Unlabelled)?;
+        let (level, end) = match (self.levels, rest.split_last()) {
+            (true, None) => return Err(OpenError::Unlabelled),
+            (true, Some((&level, rest))) => (Some(AudioLevel::from_byte(level)), rest.len()),
+            (false, _) => (None, rest.len()),
+        };
+        if let Some(sequence_number) = sequence_number {
+            let ahead = sequence_number.wrapping_sub(u16::from_be_bytes(number));
+            match self.ahead {
+                Some((known, expected)) if epoch == known && ahead != expected => {
+                    return Err(Relabelled::Unit.into());
+                }
+                // Frames of an epoch before come late. A sender that has lost count counts anew in a later one.
+                Some((known, _)) if epoch <= known => {}
+                _ => self.ahead = Some((epoch, ahead)),
+            }
+        }
+        frame.truncate(end);
+        Ok(level)
     }
 }
 
@@ -276,8 +432,11 @@ impl AudioReceiver {
     }
 
     /// Takes an RTP packet of the stream, as it came. What is wrong with one is told by [`AudioOutput::Refused`]; those
-    /// that came twice or too late are counted only, and those of another SSRC are passed over.
+    /// that came twice or too late are counted only, and those of another SSRC and reports (RTCP) are passed over.
     pub fn handle_packet(&mut self, now: Time, packet: Bytes) {
+        if rtcp::is_rtcp(&packet) {
+            return;
+        }
         if let Some(opened) = self.incoming.handle_packet(now, packet) {
             self.insert(now, opened);
         }
@@ -316,5 +475,159 @@ impl AudioReceiver {
         }
         let frame = ReceivedAudio { payload: body.freeze(), timestamp, level };
         self.sequence.insert(now, number, frame, size);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BufMut;
+
+    use super::*;
+    use crate::e2ee::{Agreement, Binding};
+    use crate::rtp::RtcpMessage;
+
+    const LEVEL: AudioLevel = AudioLevel { below: 40, voice: true };
+    const NOW: Time = Time::ZERO;
+
+    fn keys(epoch: u64, ring: &mut KeyRing) -> SenderKeys {
+        let agreement = Agreement { binding: Binding::Page, ..Agreement::default() };
+        let keys = SenderKeys::fresh(agreement, 1, epoch).unwrap();
+        ring.add(NOW, keys.grant().clone());
+        keys
+    }
+
+    fn ring() -> KeyRing {
+        KeyRing::new(Agreement { binding: Binding::Page, ..Agreement::default() }, Duration::from_secs(5))
+    }
+
+    fn opener() -> Opener {
+        Opener::new(Agreement::default(), 1, Context::audio(0))
+    }
+
+    fn frame(number: u32) -> OutgoingAudio<'static> {
+        OutgoingAudio {
+            payload: b"a frame of sound",
+            timestamp: 960 * number,
+            after_pause: false,
+            level: LEVEL,
+        }
+    }
+
+    fn packets(sender: &mut AudioSender, now: Time) -> Vec<Bytes> {
+        std::iter::from_fn(|| match sender.poll(now) {
+            SenderOutput::Transmit(packet) => Some(packet),
+            _ => None,
+        })
+        .collect()
+    }
+
+    #[test]
+    fn a_page_opens_what_a_sender_seals_and_finds_out_if_the_order_is_another() {
+        let mut ring = ring();
+        let mut sender = AudioSender::new(
+            AudioSenderConfig::new(7),
+            keys(0, &mut ring).sealer(Context::audio(0)).unwrap(),
+        );
+        let mut page = PageAudioOpener::new(opener(), true);
+        for n in 0..20 {
+            if n == 10 {
+                sender.rekey(&mut keys(1, &mut ring), 0).unwrap();
+            }
+            sender.handle_frame(NOW, &frame(n)).unwrap();
+            let packet = packets(&mut sender, NOW).remove(0);
+            let rtp = RtpPacket::read(&packet).unwrap();
+            let number = rtp.header.sequence_number;
+            let mut payload = BytesMut::from(rtp.payload);
+            // In the place of another, from the second of an epoch on.
+            if n % 5 == 3 {
+                let moved = page.open(NOW, &ring, Some(number ^ 1), &mut payload);
+                assert_eq!((moved, payload.len()), (Err(Relabelled::Unit.into()), 0));
+                continue;
+            }
+            let opened = page.open(NOW, &ring, (n % 2 == 0).then_some(number), &mut payload);
+            assert_eq!((opened, &payload[..]), (Ok(Some(LEVEL)), &b"a frame of sound"[..]), "{n}");
+        }
+    }
+
+    #[test]
+    fn a_receiver_takes_what_a_page_seals_and_a_browser_sends() {
+        let mut ring = ring();
+        let mut page = PageAudioSealer::new(keys(0, &mut ring).sealer(Context::audio(0)).unwrap(), true);
+        let mut payloads: Vec<BytesMut> = Vec::new();
+        for n in 0..6 {
+            if n == 3 {
+                page.rekey(&mut keys(1, &mut ring), 0).unwrap();
+            }
+            payloads.push(BytesMut::new());
+            page.seal(b"a frame of sound", LEVEL, payloads.last_mut().unwrap()).unwrap();
+        }
+        let mut receiver = AudioReceiver::new(AudioReceiverConfig::new(7), opener(), ring);
+        let mut heard = 0;
+        for (n, payload) in payloads.iter().enumerate() {
+            let mut packet = BytesMut::new();
+            let sequence_number = 999 + n as u16;
+            let header = crate::rtp::RtpHeader { ssrc: 7, sequence_number, ..Default::default() };
+            header.write(&[], &mut packet).unwrap();
+            packet.put_slice(payload);
+            receiver.handle_packet(NOW, packet.freeze());
+            while let AudioOutput::Frame(frame) = receiver.poll(NOW) {
+                assert_eq!((&frame.payload[..], frame.level), (&b"a frame of sound"[..], Some(LEVEL)));
+                heard += 1;
+            }
+        }
+        assert_eq!(heard, 6);
+    }
+
+    #[test]
+    fn a_page_refuses_what_is_no_frame_and_leaves_it_if_a_key_may_come() {
+        let (mut known, unknown) = (ring(), ring());
+        let mut sealer = PageAudioSealer::new(keys(0, &mut known).sealer(Context::audio(0)).unwrap(), true);
+        let mut page = PageAudioOpener::new(opener(), true);
+        let mut payload = BytesMut::new();
+        sealer.seal(b"a frame", LEVEL, &mut payload).unwrap();
+        let whole = payload.clone();
+        assert!(matches!(page.open(NOW, &unknown, None, &mut payload), Err(OpenError::UnknownKey { .. })));
+        assert_eq!(payload, whole);
+        for end in 0..whole.len() {
+            assert!(page.open(NOW, &known, None, &mut BytesMut::from(&whole[..end])).is_err(), "{end}");
+        }
+        let mut altered = whole.clone();
+        altered[20] ^= 1;
+        assert_eq!(
+            (page.open(NOW, &known, None, &mut altered), altered.len()),
+            (Err(OpenError::NotAuthentic), 0)
+        );
+        // Another T bit.
+        payload[0] ^= 0x20;
+        assert_eq!(page.open(NOW, &known, None, &mut payload), Err(OpenError::Malformed));
+        assert_eq!(page.open(NOW, &known, None, &mut whole.clone()), Ok(Some(LEVEL)));
+        let again = page.open(NOW, &known, None, &mut whole.clone());
+        assert!(matches!(again, Err(OpenError::Replayed { .. })));
+    }
+
+    /// By these a receiver knows at which time of the sender's clock a timestamp was.
+    #[test]
+    fn reports_say_which_timestamp_it_is() {
+        let mut config = AudioSenderConfig::new(7);
+        config.reports = Some(48_000);
+        let mut sender = AudioSender::new(config, keys(0, &mut ring()).sealer(Context::audio(0)).unwrap());
+        assert_eq!(sender.poll(NOW), SenderOutput::Timeout(None));
+        let (mut first, mut reports) = (None, vec![]);
+        for n in 0..100 {
+            let now = Time::from_millis(20 * u64::from(n));
+            sender.handle_frame(now, &frame(n)).unwrap();
+            for packet in packets(&mut sender, now + Duration::from_millis(5)) {
+                if rtcp::is_rtcp(&packet) {
+                    reports.extend(rtcp::read(&packet).map(Result::unwrap));
+                } else {
+                    first.get_or_insert(RtpPacket::read(&packet).unwrap().header.timestamp);
+                }
+            }
+        }
+        let [RtcpMessage::SenderReport { ssrc: 7, info, .. }] = &reports[..] else { panic!("{reports:?}") };
+        // At 1005 ms, after 51 frames.
+        assert_eq!(info.timestamp.wrapping_sub(first.unwrap()), 48 * 1005);
+        assert_eq!((info.ntp >> 32, info.packets), (1, 51));
+        assert!(matches!(sender.poll(Time::from_millis(1985)), SenderOutput::Timeout(Some(_))));
     }
 }

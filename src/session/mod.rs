@@ -95,7 +95,7 @@ mod sequence;
 
 pub use audio::{
     AudioLevel, AudioOutput, AudioReceiver, AudioReceiverConfig, AudioSender, AudioSenderConfig,
-    OutgoingAudio, ReceivedAudio,
+    OutgoingAudio, PageAudioOpener, PageAudioSealer, ReceivedAudio,
 };
 pub use data::{DataOutput, DataReceiver, DataReceiverConfig, DataSender, DataSenderConfig};
 pub use incoming::IncomingStatistics;

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::sender::SendError;
-use crate::e2ee::Sealer;
+use crate::e2ee::{SealError, Sealer};
 use crate::rtp::payload::sframe::PayloadHeader;
 use crate::rtp::{PacketizeError, RtpHeader};
 
@@ -108,12 +108,7 @@ impl Outgoing {
         header
             .write(self.extension().as_slice(), &mut self.block)
             .map_err(|error| SendError::Packetize(error.into()))?;
-        self.block.put_u8(PayloadHeader { start: true, end: true, packetized: self.packetized }.to_byte());
-        let [high, low] = self.number.to_be_bytes();
-        match label {
-            Some(label) => self.sealer.append(&[], body, &[label, high, low], &mut self.block)?,
-            None => self.sealer.append(&[], body, &[high, low], &mut self.block)?,
-        }
+        put_payload(&mut self.sealer, self.packetized, self.number, body, label, &mut self.block)?;
         self.number = self.number.wrapping_add(1);
         self.header.sequence_number = self.header.sequence_number.wrapping_add(1);
         Ok(self.block.split().freeze())
@@ -122,6 +117,26 @@ impl Outgoing {
     /// The header extension of the transport-wide number, which whoever sends the packet writes over.
     fn extension(&self) -> Option<(u8, &'static [u8])> {
         self.transport_id.map(|id| (id, &[0; 2][..]))
+    }
+}
+
+/// Appends the payload of a packet: a byte that says what is sealed, and the SFrame of `body`, the label and the number.
+///
+/// # Errors
+/// [`SealError`].
+pub(super) fn put_payload(
+    sealer: &mut Sealer,
+    packetized: bool,
+    number: u16,
+    body: &[u8],
+    label: Option<u8>,
+    out: &mut BytesMut,
+) -> Result<(), SealError> {
+    out.put_u8(PayloadHeader { start: true, end: true, packetized }.to_byte());
+    let [high, low] = number.to_be_bytes();
+    match label {
+        Some(label) => sealer.append(&[], body, &[label, high, low], out),
+        None => sealer.append(&[], body, &[high, low], out),
     }
 }
 

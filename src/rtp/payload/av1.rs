@@ -66,7 +66,16 @@ pub enum Av1PayloadError {
 /// # Panics
 /// If `max_payload` is below 2, which no element fits.
 pub fn packetize(unit: &[u8], max_payload: usize, new_sequence: bool) -> Result<Vec<Bytes>, Av1PayloadError> {
-    assert!(max_payload >= 2, "payloads of {max_payload} bytes");
+    packetize_behind(unit, (max_payload, max_payload), new_sequence)
+}
+
+/// [`packetize`], with less room in the first payload than in the others: behind a descriptor that brings its structure.
+pub(crate) fn packetize_behind(
+    unit: &[u8],
+    (first_payload, max_payload): (usize, usize),
+    new_sequence: bool,
+) -> Result<Vec<Bytes>, Av1PayloadError> {
+    assert!(first_payload.min(max_payload) >= 2, "payloads of {first_payload} and {max_payload} bytes");
     let mut packets = Packets {
         buffer: BytesMut::with_capacity(unit.len() + unit.len() / max_payload + 16),
         done: Vec::with_capacity(unit.len() / max_payload + 1),
@@ -90,7 +99,8 @@ pub fn packetize(unit: &[u8], max_payload: usize, new_sequence: bool) -> Result<
         }
         let mut rest = Element { head, body: obu.payload };
         loop {
-            let room = packets.room(max_payload);
+            let is_first = packets.done.is_empty();
+            let room = packets.room(if is_first { first_payload } else { max_payload });
             if room == 0 {
                 packets.flush(0);
                 continue;
