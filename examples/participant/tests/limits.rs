@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 use common::{SIZE, World, config, no_counter_comes_twice};
 use layercast::Size;
 use layercast::e2ee::mls::Login;
-use layercast::e2ee::{Agreement, GuestCap, KeyRing, VideoOpener};
+use layercast::e2ee::{GuestCap, KeyRing, VideoOpener};
 use layercast_meeting::{Bytes, Event, Group, Kind, MAX_TEXT};
 use layercast_participant::notice::Notice;
 use layercast_participant::seat::SeatConfig;
 use layercast_participant::seat::account::Account;
-use layercast_participant::seat::circle::Circle;
+use layercast_participant::seat::circle::{Circle, agreement};
 
 /// Of the base layer.
 const SMALL: Size = Size::new(SIZE.width / 4, SIZE.height.div_ceil(4));
@@ -235,7 +235,7 @@ fn a_relay_cannot_make_insiders_of_its_own() {
     world.run(345);
     let brought = world.desk.brought.take().expect("he knocked");
     let login = Login::new(b"Ann", std::time::Duration::from_secs(3600)).unwrap();
-    let mut group = login.create_as_organizer(Agreement::default()).unwrap();
+    let mut group = login.create_as_organizer(agreement()).unwrap();
     let message = Bytes(group.add(&[&brought.0]).unwrap().welcome);
     world.say(1, Event::Welcome { group: Group::Insiders, number: 1, message });
     world.run(3000);
@@ -291,8 +291,9 @@ fn the_keys_of_a_guest_open_the_base_layer_alone() {
     let layers = |place: usize| {
         use layercast::session::{ReceiverOutput, VideoReceiver, VideoReceiverConfig};
         use layercast::structure::LayerId;
-        let opener = VideoOpener::new(Agreement::default(), camera.member, camera.track);
-        let config = VideoReceiverConfig::new(camera.ssrc, LayerId::new(3, 7));
+        let opener = VideoOpener::new(agreement(), camera.member, camera.track);
+        let mut config = VideoReceiverConfig::new(camera.ssrc, LayerId::new(3, 7));
+        config.opaque = true;
         let mut receiver = VideoReceiver::without_decoder(config, Some((opener, ring(place))));
         let mut layers = BTreeSet::new();
         for (at, packet) in &world.packets {

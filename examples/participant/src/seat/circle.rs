@@ -11,7 +11,7 @@ use layercast::Time;
 use layercast::e2ee::mls::{
     Change, Commit, Fingerprint, Group, Identity, Login, Member, MlsError, Outcome, Processed,
 };
-use layercast::e2ee::{Agreement, GuestCap, KeyRing, SenderKeys};
+use layercast::e2ee::{Agreement, Binding, GuestCap, KeyRing, SenderKeys};
 use layercast_meeting::{Asked, Bytes, Group as Which, ParticipantId, Request, Role};
 
 /// How long keys of an epoch hold after the next one has begun.
@@ -27,6 +27,11 @@ const STALE: u32 = 10;
 const MAX_WISHES: usize = 1000;
 
 const OTHER_NAME: &str = "the key package has another name than was given at the door";
+
+/// What all in a meeting agree on. Web pages are among them.
+pub fn agreement() -> Agreement {
+    Agreement { binding: Binding::Page, ..Agreement::default() }
+}
 
 /// What the organizer wants the group to become.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,8 +193,8 @@ impl Circle {
             _ => self.make_logins()?,
         };
         self.forget();
-        self.insiders = Some(insiders.create_as_organizer(Agreement::default())?);
-        self.group = Some(meeting.create_as_organizer(Agreement::default())?);
+        self.insiders = Some(insiders.create_as_organizer(agreement())?);
+        self.group = Some(meeting.create_as_organizer(agreement())?);
         self.take_insiders();
         Ok(())
     }
@@ -201,7 +206,7 @@ impl Circle {
     pub fn join(&mut self, welcome: &[u8]) -> Result<bool, MlsError> {
         let Some(login) = self.login.take() else { return Ok(false) };
         self.forget_meeting();
-        let group = login.join(Agreement::default(), welcome)?;
+        let group = login.join(agreement(), welcome)?;
         // In a group without an organizer anybody could let anybody in.
         if group.organizer().is_none() {
             return Err(MlsError::Unexpected);
@@ -241,7 +246,7 @@ impl Circle {
     /// [`MlsError`].
     pub fn join_insiders(&mut self, welcome: &[u8]) -> Result<bool, MlsError> {
         let Some(login) = self.insiders_login.take() else { return Ok(false) };
-        self.insiders = Some(login.join(Agreement::default(), welcome)?);
+        self.insiders = Some(login.join(agreement(), welcome)?);
         Ok(true)
     }
 
@@ -286,7 +291,7 @@ impl Circle {
 
     /// A ring with the keys of the epoch.
     pub fn ring(&self, now: Time) -> Option<KeyRing> {
-        let mut ring = KeyRing::new(Agreement::default(), OVERLAP);
+        let mut ring = KeyRing::new(agreement(), OVERLAP);
         self.group.as_ref()?.enter(now, &mut ring).ok()?;
         Some(ring)
     }

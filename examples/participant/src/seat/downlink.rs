@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use layercast::congestion::{FeedbackConfig, ReceivePath};
-use layercast::e2ee::{Agreement, Context, KeyRing, Opener, VideoOpener};
+use layercast::e2ee::{Context, KeyRing, Opener, VideoOpener};
 use layercast::rtp::rtcp::is_rtcp;
 use layercast::rtp::{DecodableUnit, RtpPacket};
 use layercast::session::{
@@ -18,7 +18,7 @@ use layercast_meeting::wire::FEEDBACK_SSRC;
 use layercast_meeting::{Kind, Stream};
 
 use super::account::Account;
-use super::circle::Circle;
+use super::circle::{Circle, agreement};
 use super::seen::{AnyOpener, Seen, place};
 
 /// Streams at most, whatever the relay announces.
@@ -308,7 +308,7 @@ impl Downlink {
 
 /// A receiver of a stream. It goes on with the opener of one before, if there was one in this epoch.
 fn open_with(stream: &Stream, ring: KeyRing, target: LayerId, opener: Option<AnyOpener>) -> Receiver {
-    let (agreement, Stream { ssrc, member, track, .. }) = (Agreement::default(), *stream);
+    let (agreement, Stream { ssrc, member, track, .. }) = (agreement(), *stream);
     let packets = |opener: Option<AnyOpener>, context| match opener {
         Some(AnyOpener::Packets(opener)) => opener,
         _ => Opener::new(agreement, member, context),
@@ -317,6 +317,7 @@ fn open_with(stream: &Stream, ring: KeyRing, target: LayerId, opener: Option<Any
         Kind::Camera | Kind::Screen => {
             let mut config = VideoReceiverConfig::new(ssrc, target);
             (config.transport_id, config.own_ssrc, config.key_wait) = (None, FEEDBACK_SSRC, KEY_WAIT);
+            config.opaque = true;
             let opener = match opener {
                 Some(AnyOpener::Video(opener)) => *opener,
                 _ => VideoOpener::new(agreement, member, track),

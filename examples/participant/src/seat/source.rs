@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use layercast::encoder::{Bitrate, Content, RateConfig, SvcConfig};
+use layercast::picture::Colours;
 use layercast::session::{AudioSender, DataSender, VideoSender};
 use layercast::structure::{LayerId, ScalabilityMode};
 use layercast::{Size, Time};
@@ -22,16 +23,20 @@ pub struct VideoSource {
     pub frame_rate: u32,
     /// What they show.
     pub content: Content,
+    /// What their samples mean. A browser takes pictures that do not tell for BT.709.
+    pub colours: Colours,
     /// The most that it takes of the path, in bit/s.
     pub max_bitrate: u64,
 }
 
 impl VideoSource {
-    /// A camera in three sizes at three frame rates: 700 kbit/s at 640x360, and more or less at other sizes.
+    /// A camera in three sizes at three frame rates: 700 kbit/s at 640x360, and more or less at other sizes. Its colours are
+    /// those of BT.601, as cameras have them.
     pub fn camera(size: Size) -> Self {
         let share = size.samples() as f64 / (640.0 * 360.0);
         let max_bitrate = (700_000.0 * share.powf(0.75)) as u64;
-        Self { size, mode: ScalabilityMode::L3T3, frame_rate: 30, content: Content::Camera, max_bitrate }
+        let (mode, content, colours) = (ScalabilityMode::L3T3, Content::Camera, Colours::BT601_525);
+        Self { size, mode, frame_rate: 30, content, colours, max_bitrate }
     }
 
     /// A screen in two sizes at three frame rates, of 10 pictures a second.
@@ -48,7 +53,7 @@ impl VideoSource {
     pub(super) fn encoder(&self) -> SvcConfig {
         let mut config = SvcConfig::new(self.size, self.mode);
         config.speed = SPEED;
-        config.content = self.content;
+        (config.content, config.colours) = (self.content, self.colours);
         let mut rate = RateConfig::new(Bitrate::Total(self.max_bitrate));
         rate.drop_pictures = true;
         config.rate = Some(rate);
@@ -95,4 +100,37 @@ pub struct SourceCounts {
     pub skipped: u64,
     /// The estimate of the path in bit/s, of the source that has it.
     pub path: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use layercast::bitstream::{HeaderReader, SequenceHeader};
+    use layercast::encoder::SvcEncoder;
+
+    use super::*;
+
+    fn sequence(source: &VideoSource) -> SequenceHeader {
+        let encoder = SvcEncoder::new(source.encoder()).unwrap();
+        let mut reader = HeaderReader::new();
+        assert_eq!(reader.temporal_unit(&encoder.sequence_header()).count(), 0);
+        reader.sequence().unwrap().clone()
+    }
+
+    /// Whoever shows pictures that do not tell has to guess, and browsers guess BT.709.
+    #[test]
+    fn the_sequence_header_says_what_the_samples_mean() {
+        let size = Size::new(160, 90);
+        for source in [VideoSource::camera(size), VideoSource::screen(size)] {
+            let colours = sequence(&source).color_config;
+            let description = colours.color_description.unwrap();
+            let numbers = [
+                description.color_primaries,
+                description.transfer_characteristics,
+                description.matrix_coefficients,
+            ];
+            assert_eq!((numbers, colours.color_range), ([6, 6, 6], false));
+        }
+        let source = VideoSource { colours: Colours::BT709, ..VideoSource::camera(size) };
+        assert_eq!(sequence(&source).color_config.color_description.unwrap().matrix_coefficients, 1);
+    }
 }

@@ -22,6 +22,11 @@ use super::source::{Sender, Source, SourceCounts, VideoSource};
 
 /// What the path is taken to carry at first, in bit/s.
 const START: u64 = 1_000_000;
+/// Bytes of a packet at most, so that one that a relay has written anew passes wherever 1280 bytes do (IPv6): with a mask, as a
+/// retransmission, and under SRTP.
+const MAX_PACKET: usize = 1180;
+/// Ticks of the clock of Opus in a second (RFC 7587, section 4.1).
+const OPUS_CLOCK: u32 = 48_000;
 
 /// The tracks below are those of a camera with a cap: a leaf states so many caps at most. Each serves for one publication in
 /// an epoch, so that no key counts from 0 twice. In the next epoch keys are others, and the tracks begin again.
@@ -119,6 +124,7 @@ impl Uplink {
         let sender = match (&source.video, source.kind) {
             (Some(video), _) => {
                 let mut config = VideoSenderConfig::new(ssrc);
+                (config.opaque, config.max_packet) = (true, MAX_PACKET);
                 config.path = (!others_have_path).then(|| {
                     let mut path = SendPathConfig::new(START);
                     path.padding_ssrc = PADDING_SSRC;
@@ -134,10 +140,11 @@ impl Uplink {
                 }
                 Sender::Video(Box::new(sender))
             }
-            (None, Kind::Audio) => Sender::Audio(AudioSender::new(
-                AudioSenderConfig::new(ssrc),
-                keys.sealer(Context::audio(track))?,
-            )),
+            (None, Kind::Audio) => {
+                let mut config = AudioSenderConfig::new(ssrc);
+                config.reports = Some(OPUS_CLOCK);
+                Sender::Audio(AudioSender::new(config, keys.sealer(Context::audio(track))?))
+            }
             _ => Sender::Data(DataSender::new(
                 DataSenderConfig::best_effort(ssrc),
                 keys.sealer(Context::data(track))?,
@@ -324,6 +331,7 @@ impl Uplink {
                 Some(Sender::Audio(sender)) => {
                     let mut audio = Vec::new();
                     sleep(drain(&mut audio, || sender.poll(now)));
+                    packets.extend(audio.extract_if(.., |packet| is_rtcp(packet)));
                     let whole = |packet| PathPacket { class: PacketClass::Audio, frame: 0, packet };
                     others.extend(audio.into_iter().map(whole));
                 }
