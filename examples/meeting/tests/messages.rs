@@ -112,3 +112,11 @@ proptest! {
         let _ = Numbered::parse(&valid.into_iter().collect::<String>());
     }
 }
+
+/// Who does not know what single layers are asked for by, as browsers, need not say so.
+#[test]
+fn a_sender_that_says_nothing_of_layers_takes_no_requests_for_them() {
+    let text = r#"{"id":1,"ask":"publish","kind":"camera","member":2,"track":0}"#;
+    let request = Numbered::parse(text).unwrap().request;
+    assert_eq!(request, Request::Publish { kind: Kind::Camera, member: 2, track: 0, layer_refresh: false });
+}
