@@ -49,7 +49,7 @@ fn a_stream_that_is_announced_anew_shows_nothing_twice() {
     let mut world = three(4000);
     let streams = world.desk.streams(ParticipantId(1));
     let kinds: Vec<_> = streams.iter().map(|stream| stream.kind).collect();
-    assert_eq!(kinds, [Kind::Camera, Kind::Audio, Kind::Data]);
+    assert_eq!(kinds, [Kind::Camera, Kind::Audio]);
     let packets: Vec<_> = streams.iter().map(|stream| captured(&world, 2, stream.ssrc)).collect();
     assert!(packets.iter().all(|packets| !packets.is_empty()));
     let before: Vec<_> = streams.iter().map(|stream| opened(&world, 2, stream.stream)).collect();
