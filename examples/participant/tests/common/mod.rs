@@ -416,15 +416,15 @@ pub fn no_counter_comes_twice(world: &World) {
     let mut seen: BTreeMap<(u64, u64), Vec<u8>> = BTreeMap::new();
     for (_, packet) in world.packets.iter().filter(|(_, packet)| !is_rtcp(packet)) {
         let Ok(rtp) = RtpPacket::read(packet) else { continue };
-        let payload = match rtp.header.payload_type {
+        let payload = rtp.payload;
+        let Some((&first, rest)) = payload.split_first() else { continue };
+        let sframe = match rtp.header.payload_type {
             // A frame of sound is in one packet by itself, with the header of all SFrame payloads before it.
-            111 | 45 | 46 => rtp.payload,
+            111 | 46 if PayloadHeader::from_byte(first).start => rest,
+            // A frame is in one OBU behind an aggregation header, whose first bit says that the OBU goes on (AV1 RTP, 4.4).
+            45 if first & 0x80 == 0 => rest.get(1..).unwrap_or_default(),
             _ => continue,
         };
-        let Some((&first, sframe)) = payload.split_first() else { continue };
-        if !PayloadHeader::from_byte(first).start {
-            continue;
-        }
         let header = Header::read(sframe).expect("an SFrame");
         let before = seen.entry((header.key_id, header.counter)).or_insert_with(|| payload.to_vec());
         assert_eq!(before[..], payload[..], "key id {:#x}, counter {}", header.key_id, header.counter);
