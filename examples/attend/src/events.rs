@@ -4,8 +4,8 @@ use layercast::Time;
 use layercast::select::DemandMessage;
 use layercast::structure::LayerId;
 use layercast_meeting::{
-    Answer, Asked, Audience, Event, FromRelay, Group, Kind, ParticipantId, Published, Refusal, Request,
-    Right, Role,
+    Answer, Asked, Audience, Event, FromRelay, Group, Kind, Layers, ParticipantId, Published, Refusal,
+    Request, Right, Role,
 };
 
 use crate::circle::{Wish, is_insider};
@@ -321,6 +321,12 @@ impl<M: Media> Attendee<M> {
             Event::Demand { demand } => {
                 let Ok(message) = DemandMessage::read(&demand.0) else { return };
                 self.handle_demand(&message);
+            }
+            Event::Layers { layers } => {
+                for Layers { stream, target, reason } in layers {
+                    let target = target.map(|(spatial, temporal)| format!("S{spatial}T{temporal}"));
+                    self.notice(Notice::Layers { stream, target, reason });
+                }
             }
             Event::Expelled { reason } => {
                 self.notice(Notice::Expelled { reason });

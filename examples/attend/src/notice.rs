@@ -52,6 +52,8 @@ pub enum Notice {
     Unpublished { stream: u32 },
     /// What of a stream of one's own is coded from now on.
     Demand { stream: u32, kind: String, layers: Vec<String> },
+    /// What the relay forwards of a stream to us, and what keeps it from more.
+    Layers { stream: u32, target: Option<String>, reason: String },
     /// A commit was not accepted.
     CommitRefused { why: String },
     /// Somebody was let in and could not be added to the group, and so was removed for good.
@@ -167,6 +169,22 @@ impl fmt::Display for Notice {
                     "others watch stream {stream} ({kind}) as {}: nothing else is coded",
                     layers.join(", ")
                 )
+            }
+            Self::Layers { stream, target, reason } => {
+                let what = target.as_deref().unwrap_or("nothing");
+                let why = match reason.as_str() {
+                    "full" => "that is all there is",
+                    "window" => "the window shows no more",
+                    "cap" => "a limit keeps the rest back",
+                    "cpu" => "this machine decodes no more",
+                    "network" => "the path carries no more",
+                    "loss" => "the path loses packets",
+                    "proving" => "whether the path carries more is being found out",
+                    "hidden" => "it is not shown",
+                    "not_on_offer" => "nothing is coded",
+                    _ => "the relay does not say why",
+                };
+                write!(f, "of stream {stream} the relay forwards {what}: {why}")
             }
             Self::OtherOrganizer { name, fingerprint } => write!(
                 f,

@@ -1,7 +1,7 @@
 // A relay with the page, Chromium, and native participants, for tests and pictures.
 import { spawn, spawnSync } from "node:child_process";
 import { createSocket } from "node:dgram";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -39,6 +39,7 @@ export const sleep = (milliseconds) => new Promise((done) => setTimeout(done, mi
 /** A video call drawn by code, as a camera of Chromium. */
 export function camera(width, height, pictures = 150) {
   const file = join(target, `camera-${width}x${height}-${pictures}.y4m`);
+  mkdirSync(target, { recursive: true });
   if (!existsSync(file)) run(join(programs, "examples/draw"), [String(width), String(height), String(pictures), file]);
   return file;
 }
@@ -53,12 +54,20 @@ export class World {
   #browsers = [];
   #pages = [];
   #paths = [];
+  #page = page;
   #arguments = [];
 
   /** A relay on this machine with one account, ada's. */
-  static async start({ relay = [] } = {}) {
+  static async start({ relay = [], prelude = "" } = {}) {
     const world = new World();
     world.directory = mkdtempSync(join(tmpdir(), "layercast-browser-"));
+    if (prelude !== "") {
+      // A page whose worker does something else first.
+      world.#page = join(world.directory, "page");
+      cpSync(page, world.#page, { recursive: true });
+      rmSync(join(world.#page, "worker.js.gz"));
+      writeFileSync(join(world.#page, "worker.js"), prelude + readFileSync(join(page, "worker.js"), "utf8"));
+    }
     world.password = join(world.directory, "password");
     writeFileSync(world.password, `${password}\n`);
     world.#arguments = relay;
@@ -70,7 +79,7 @@ export class World {
   /** Starts the relay at these addresses. */
   async serve(listen, udp) {
     const said = this.#spawn("relay", [
-      "serve", "--data", join(this.directory, "data"), "--listen", listen, "--udp", udp, "--page", page, "--region", "this machine", ...this.#arguments,
+      "serve", "--data", join(this.directory, "data"), "--listen", listen, "--udp", udp, "--page", this.#page, "--region", "this machine", ...this.#arguments,
     ]);
     const line = await until(() => /relay on https:\/\/[^ ]*:(\d+), media on udp:\/\/([^ ]*), certificate ([0-9a-f]+)/.exec(said.text), () => said.text);
     [this.port, this.media, this.certificate] = [Number(line[1]), line[2], line[3]];
@@ -132,12 +141,7 @@ export class World {
     page.said = said;
     await page.addInitScript(watch);
     if (options.media) await page.addInitScript(detour, options.media);
-    if (options.prelude) {
-      await page.route("**/worker.js", async (route) => {
-        const response = await route.fetch();
-        await route.fulfill({ response, body: `${options.prelude}\n${await response.text()}` });
-      });
-    }
+    if (options.way) await page.addInitScript(hasWay, options.way);
     await page.goto(this.address + path);
     await page.waitForSelector("#entry:not([hidden])");
     this.#pages.push(page);
@@ -216,6 +220,16 @@ function detour(port) {
   RTCPeerConnection.prototype.setRemoteDescription = function (description) {
     const sdp = description.sdp.replace(/^(a=candidate:.* udp \d+) \S+ \d+ typ host/gm, `$1 127.0.0.1 ${port} typ host`);
     return set.call(this, { ...description, sdp });
+  };
+}
+
+/** Runs in the page: its worker finds behind the `#` of its address what it is to do. */
+function hasWay(way) {
+  const Real = Worker;
+  window.Worker = class extends Real {
+    constructor(url, options) {
+      super(`${url}#${way}`, options);
+    }
   };
 }
 

@@ -150,7 +150,7 @@ pub fn measure(args: &Args, load: Load) -> Result<Row> {
         match event {
             MediaEvent::Expelled { reason, .. } => return Err(format!("put out: {reason}").into()),
             MediaEvent::Demand { demand, .. } => drop(DemandMessage::read(&demand.0)?),
-            MediaEvent::Link { .. } => {}
+            MediaEvent::Link { .. } | MediaEvent::Layers { .. } => {}
         }
     }
     drop(commands);

@@ -201,6 +201,17 @@ pub struct Stream {
     pub track: u16,
 }
 
+/// What the relay forwards of a stream to somebody, and why no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layers {
+    /// The stream.
+    pub stream: u32,
+    /// The spatial and the temporal id of the decode target; nothing is forwarded if there is none.
+    pub target: Option<(u8, u8)>,
+    /// What keeps the relay from a higher target: the name of a `Reason` of layercast, in small letters.
+    pub reason: String,
+}
+
 /// A message of MLS, as the relay keeps it for a group.
 ///
 /// Whoever was welcomed to [`Group::Meeting`] gets all messages after that welcome, of both groups, without gaps: one's own
@@ -332,6 +343,11 @@ pub enum Event {
         participant: ParticipantId,
         /// What, sealed by a member of the group.
         message: Bytes,
+    },
+    /// What the relay forwards of others' cameras and screens to this participant, of those of which that has changed.
+    Layers {
+        /// One for each stream.
+        layers: Vec<Layers>,
     },
     /// The relay closes the link: misconduct, which it names.
     Expelled {

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use layercast::{Size, Time};
 use layercast_meeting::{
-    Admission, Answer, Arrival, Asked, Audience, Event, FromRelay, Group, Kind, LinkDescription, MeetingId,
-    MlsMessage, ParticipantId, Published, Refusal, Rights, Role, Secret, Stream, Text,
+    Admission, Answer, Arrival, Asked, Audience, Event, FromRelay, Group, Kind, Layers, LinkDescription,
+    MeetingId, MlsMessage, ParticipantId, Published, Refusal, Rights, Role, Secret, Stream, Text,
 };
 use layercast_participant::commands::Command;
 use layercast_participant::seat::{Entry, Seat, SeatConfig, SeatOutput, VideoSource};
@@ -105,6 +105,9 @@ fn event() -> impl Strategy<Value = Event> {
         }),
         (0..6_u32).prop_map(|stream| Event::Unpublished { stream }),
         bytes().prop_map(|demand| Event::Demand { demand }),
+        (0..6_u32, any::<Option<(u8, u8)>>(), ".{0,12}").prop_map(|(stream, target, reason)| Event::Layers {
+            layers: vec![Layers { stream, target, reason }]
+        }),
         (participant(), bytes()).prop_map(|(participant, message)| Event::Said { participant, message }),
         Just(Event::Closing),
     ]

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 use layercast::relay::RoomConfig;
@@ -83,12 +84,16 @@ fn serve(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
         threads: args.threads.unwrap_or(processors).max(1),
     };
 
+    let mut room = RoomConfig::default();
+    // What nobody watches any more is coded for three seconds at most, the sender's own time among them.
+    room.demand.spatial_linger = Duration::from_secs(2);
+
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let (server, port) = Server::start(config, store)?;
-        let media = Media::start(&media, &RoomConfig::default(), port)?;
+        let media = Media::start(&media, &room, port)?;
         let totals = media.totals();
         server.metrics.register(move |text| totals.write(text));
         let mut said = format!(

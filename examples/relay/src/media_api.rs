@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use layercast_meeting::{Bytes, Kind, LinkDescription, ParticipantId};
+use layercast_meeting::{Bytes, Kind, Layers, LinkDescription, ParticipantId};
 
 /// A meeting, as the media side knows it: counted from 1 in each run of the relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -146,6 +146,15 @@ pub enum MediaEvent {
         participant: ParticipantId,
         /// The demand.
         demand: Bytes,
+    },
+    /// What a participant gets of the others' streams, of those of which that has changed.
+    Layers {
+        /// The meeting.
+        meeting: MeetingKey,
+        /// Who gets it.
+        participant: ParticipantId,
+        /// What, and why no more.
+        layers: Vec<Layers>,
     },
     /// The media side shut somebody out for misconduct. It has left the media already.
     Expelled {

@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use layercast::Size;
 use layercast::relay::RoomConfig;
+use layercast::select::{Priority, ReceiverReport, StreamId, Window};
 use layercast_link::{Certificate, Description, Link, Media, Output as LinkOutput};
 use layercast_meeting::wire::{BROWSER_FEEDBACK_SSRC, FEEDBACK_SSRC, RELAY_SSRC, payload_type};
-use layercast_meeting::{Kind, ParticipantId};
+use layercast_meeting::{Bytes as Report, Kind, Layers, ParticipantId};
 use layercast_relay::media::{Output, Switchboard};
 use layercast_relay::media_api::{LinkReply, MediaCommand, MediaEvent, MeetingKey};
 
@@ -29,6 +31,7 @@ struct World {
     people: Vec<Person>,
     certificate: Certificate,
     claims: Vec<Output>,
+    told: Vec<(ParticipantId, Vec<Layers>)>,
 }
 
 impl World {
@@ -46,7 +49,7 @@ impl World {
                 got: Vec::new(),
             })
             .collect();
-        let mut world = Self { now, board, people, certificate, claims: Vec::new() };
+        let mut world = Self { now, board, people, certificate, claims: Vec::new(), told: Vec::new() };
         for at in 0..world.people.len() {
             let participant = world.people[at].id;
             world.board.handle_command(now, MediaCommand::Join { meeting: MEETING, participant });
@@ -94,6 +97,10 @@ impl World {
                     }
                     person.link = Some(link);
                 }
+                Output::Event(MediaEvent::Layers { participant, layers, .. }) => {
+                    self.told.push((participant, layers));
+                }
+                Output::Event(MediaEvent::Demand { .. }) => {}
                 Output::Event(event) => panic!("{event:?}"),
                 output @ (Output::Claim(_) | Output::Release(_)) => self.claims.push(output),
                 Output::Timeout(_) => return,
@@ -132,11 +139,22 @@ impl World {
     }
 
     fn publish(&mut self, at: usize, stream: u32, ssrc: u32) {
-        let (participant, kind) = (self.people[at].id, Kind::Audio);
+        self.publish_kind(at, stream, ssrc, Kind::Audio);
+    }
+
+    fn publish_kind(&mut self, at: usize, stream: u32, ssrc: u32, kind: Kind) {
+        let participant = self.people[at].id;
         let layer_refresh = false;
         let command =
             MediaCommand::Publish { meeting: MEETING, participant, stream, ssrc, kind, layer_refresh };
         self.board.handle_command(self.now, command);
+    }
+
+    fn look(&mut self, at: usize, windows: Vec<(StreamId, Window)>) {
+        let mut report = Vec::new();
+        ReceiverReport { windows, ..Default::default() }.write(&mut report).unwrap();
+        let (participant, report) = (self.people[at].id, Report(report));
+        self.board.handle_command(self.now, MediaCommand::Report { meeting: MEETING, participant, report });
     }
 
     fn sound(&self) -> Vec<usize> {
@@ -229,6 +247,28 @@ fn whoever_is_removed_gets_nothing_and_brings_nothing_from_that_step_on() {
     // The removed one's datagrams belong to nobody, feedback and all.
     assert!(world.board.statistics().strangers - strangers >= 9);
     assert!(world.claims.contains(&Output::Release(world.people[1].address)));
+}
+
+#[test]
+fn whoever_watches_is_told_what_comes_and_why_no_more_when_that_changes() {
+    let mut world = World::new(2);
+    world.run(Duration::from_secs(1));
+    world.publish_kind(0, 1, 1000, Kind::Camera);
+    world.look(1, vec![(StreamId(1), Window::new(Size::new(640, 360), Priority::Pinned))]);
+    let mut camera = audio(1000, 0);
+    camera[1] = payload_type(Kind::Camera);
+    world.send(0, &camera);
+    world.run(Duration::from_secs(2));
+    let gets =
+        |target, reason: &str| (ParticipantId(1), vec![Layers { stream: 1, target, reason: reason.into() }]);
+    assert_eq!(world.told.last(), Some(&gets(Some((0, 0)), "full")));
+    assert!(world.told.iter().all(|(participant, _)| *participant == ParticipantId(1)), "{:?}", world.told);
+    let count = world.told.len();
+    world.run(Duration::from_secs(2));
+    assert_eq!(world.told.len(), count, "{:?}", world.told);
+    world.look(1, vec![]);
+    world.run(Duration::from_secs(1));
+    assert_eq!(world.told.last(), Some(&gets(None, "hidden")));
 }
 
 #[test]

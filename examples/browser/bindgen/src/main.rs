@@ -6,5 +6,7 @@ use wasm_bindgen_cli_support::Bindgen;
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args_os().skip(1);
     let (module, directory) = arguments.next().zip(arguments.next()).context("MODULE.wasm DIRECTORY")?;
-    Bindgen::new().input_path(module).web(true)?.typescript(true).generate(directory)
+    let mut bindgen = Bindgen::new();
+    bindgen.input_path(module).web(true)?.typescript(true);
+    bindgen.remove_name_section(true).remove_producers_section(true).generate(directory)
 }

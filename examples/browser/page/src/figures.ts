@@ -59,14 +59,25 @@ export class Ledger {
         this.#decoding.set(it.frameWidth * it.frameHeight, Math.round((it.totalDecodeTime / it.framesDecoded) * 1e6));
       }
       if (!before || seconds <= 0) continue;
+      const own = ways === "sent" ? this.#pictures(stream) : null;
       this.#counts.set(stream, {
         width: it.frameWidth ?? 0,
         height: it.frameHeight ?? 0,
-        rate: Math.max(0, frames - before.frames) / seconds,
+        rate: own ?? Math.max(0, frames - before.frames) / seconds,
         kbps: (Math.max(0, bytes - before.bytes) * 8) / 1000 / seconds,
       });
     }
     return loudness;
+  }
+
+  /** Pictures that were sent in the last second: Chrome counts each layer of one. */
+  #pictures(stream: number): number {
+    const pictures: number[] = [];
+    for (const [layer, [count]] of Object.entries(this.#passed.get(stream)?.layers ?? {})) {
+      const spatial = Number(layer[1]);
+      pictures[spatial] = (pictures[spatial] ?? 0) + count;
+    }
+    return Math.max(0, ...pictures.filter((count) => count > 0));
   }
 
   /** Mean times of decoding, by the samples of a picture, in microseconds. */

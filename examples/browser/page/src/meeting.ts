@@ -14,7 +14,7 @@ const REPORT = 5 * SECOND;
 const SPEAKS = 0.02;
 /** What happens without anything to be done about it is not said aloud. */
 const SILENT = new Set(["epoch", "joined", "admitted", "arrived", "sending", "published", "unpublished", "demand", "connected", "link_up",
-  "code", "person", "insider", "enforced", "waiting", "invitation", "ended", "disconnected", "newcomer"]);
+  "code", "person", "insider", "layers", "enforced", "waiting", "invitation", "ended", "disconnected", "newcomer"]);
 const GRAVE = new Set(["forked", "organizers_differ", "other_organizer", "refused", "commit_refused", "expelled", "group_lost"]);
 
 type Panel = "people" | "layers" | "code";
@@ -36,6 +36,8 @@ export class Meeting {
   readonly #streams = new Map<number, Stream>();
   readonly #sounds = new Map<number, HTMLAudioElement>();
   readonly #tracks = new Map<number, MediaStreamTrack>();
+  /** Why the relay forwards no more of a stream. */
+  readonly #reasons = new Map<number, string>();
   readonly #own = new Map<Kind, Published>();
   readonly #demands = new Map<Kind, Demand>();
   readonly #buttons = new Map<string, HTMLButtonElement>();
@@ -141,6 +143,8 @@ export class Meeting {
       const name = String(notice.name);
       toast(`${name} is at the door.`);
       if (this.#panel === null && matchMedia("(min-width: 761px)").matches && this.#group?.organizer) this.#open("people", null);
+    } else if (notice.notice === "layers") {
+      this.#reasons.set(Number(notice.stream), String(notice.reason));
     } else if (notice.notice === "locked") {
       this.#locked = Boolean(notice.locked);
       this.#refresh("people");
@@ -173,6 +177,7 @@ export class Meeting {
   #streamEnded(stream: number): void {
     const known = this.#streams.get(stream);
     this.#streams.delete(stream);
+    this.#reasons.delete(stream);
     this.#link.remove(stream);
     this.#track(stream, null);
     if (known?.kind === "screen") this.#stage.drop(`s${stream}`);
@@ -388,7 +393,7 @@ export class Meeting {
   #refresh(...panels: Panel[]): void {
     if (this.#panel === null || !panels.includes(this.#panel)) return;
     const view: View = {
-      people: this.#people, group: this.#group, locked: this.#locked, streams: this.#streams, reasons: new Map(), own: this.#own,
+      people: this.#people, group: this.#group, locked: this.#locked, streams: this.#streams, reasons: this.#reasons, own: this.#own,
       demands: this.#demands, windows: this.#windows, ledger: this.#ledger, storage: this.#storage,
       command: (command) => this.#command(command),
       confirm: async (title, text, label) => (await ask(title, text, [{ label, kind: "danger" }])) === 0,

@@ -19,7 +19,7 @@ declare module "layercast-page" {
       data: Uint8Array,
     ): Uint8Array;
     seal_audio(now: number, stream: number, data: Uint8Array): Uint8Array;
-    open_audio(now: number, stream: number, data: Uint8Array): Uint8Array;
+    open_audio(now: number, stream: number, data: Uint8Array, sequenceNumber?: number): Uint8Array;
     closed(stream: number): string;
   }
 }

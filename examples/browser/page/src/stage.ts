@@ -101,7 +101,7 @@ export class Stage {
       }
       this.report();
     });
-    document.addEventListener("visibilitychange", () => this.report());
+    document.addEventListener("visibilitychange", () => this.report(0));
   }
 
   get(key: string): Tile | undefined {
@@ -176,8 +176,9 @@ export class Stage {
   }
 
   /** Tells the sizes soon, if they are others than before. */
-  report(): void {
-    if (this.#timer !== 0) return;
+  report(wait = 100): void {
+    if (this.#timer !== 0 && wait > 0) return;
+    clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       this.#timer = 0;
       const windows = this.measure();
@@ -186,7 +187,7 @@ export class Stage {
         this.#told = told;
         this.windows(windows);
       }
-    }, 100);
+    }, wait);
   }
 
   measure(): Window[] {

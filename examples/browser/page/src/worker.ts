@@ -12,6 +12,7 @@ interface Transformer {
 
 interface Metadata {
   synchronizationSource?: number;
+  sequenceNumber?: number;
   frameId?: number;
   dependencies?: number[];
   spatialIndex?: number;
@@ -209,7 +210,7 @@ function open(kind: "video" | "audio") {
       let opened;
       try {
         opened = kind === "audio"
-          ? seat.open_audio(now(), from.stream, data)
+          ? seat.open_audio(now(), from.stream, data, metadata.sequenceNumber)
           : seat.open_video(
               now(), from.stream, metadata.frameId ?? -1, metadata.spatialIndex ?? 0, metadata.temporalIndex ?? 0,
               metadata.dependencies ? Float64Array.from(metadata.dependencies) : NONE, data,

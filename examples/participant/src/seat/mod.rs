@@ -119,7 +119,8 @@ impl Seat {
         let mut attendee = Attendee::new(attends, Streams::new(config.unix));
         let mut add = |kind, video: Option<VideoSource>| {
             let place = attendee.add_source(kind, video.as_ref().map(|video| video.size.height), true);
-            debug_assert_eq!(attendee.media.uplink.add(video), place);
+            let added = attendee.media.uplink.add(video);
+            debug_assert_eq!(added, place);
         };
         // The camera has the shortest headers, and the path.
         camera.into_iter().for_each(|camera| add(Kind::Camera, Some(camera)));

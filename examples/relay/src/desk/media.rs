@@ -128,6 +128,10 @@ impl Desk {
                 let connection = self.seat(meeting, participant);
                 self.send(connection.into_iter().collect(), Event::Demand { demand });
             }
+            MediaEvent::Layers { meeting, participant, layers } => {
+                let connection = self.seat(meeting, participant);
+                self.send(connection.into_iter().collect(), Event::Layers { layers });
+            }
             MediaEvent::Expelled { meeting, participant, reason } => {
                 let Some(participants) = self.meetings.get_mut(&meeting).map(|m| &mut m.participants) else {
                     return;

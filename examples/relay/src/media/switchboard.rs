@@ -3,17 +3,17 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use layercast::Time;
 use layercast::relay::{ParticipantId as SeatId, Room, RoomConfig, RoomOutput, StreamConfig, StreamKind};
 use layercast::rtp::rtcp;
-use layercast::select::{Cap, ReceiverReport, StreamId};
+use layercast::select::{Cap, Reason, ReceiverReport, StreamDecision, StreamId};
 use layercast_link::{
     Certificate, Description, Link, Media, Output as LinkOutput, ProtectError, State, ufrag_of,
 };
 use layercast_meeting::wire::{BROWSER_FEEDBACK_SSRC, FEEDBACK_SSRC, PADDING_SSRC, RELAY_SSRC};
-use layercast_meeting::{Bytes, Kind, LinkDescription, ParticipantId};
+use layercast_meeting::{Bytes, Kind, Layers, LinkDescription, ParticipantId};
 
 use super::ufrag;
 use crate::media_api::{LinkFailed, MediaCommand, MediaEvent, MeetingKey};
@@ -59,6 +59,25 @@ pub struct Statistics {
     pub expelled: u64,
 }
 
+/// From one time to the next at which participants are told what they get, if that has changed.
+const TELL: Duration = Duration::from_millis(500);
+
+/// The name of a reason in messages.
+fn reason_name(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Full => "full",
+        Reason::Window => "window",
+        Reason::Cap => "cap",
+        Reason::Cpu => "cpu",
+        Reason::Network => "network",
+        Reason::Loss => "loss",
+        Reason::Proving => "proving",
+        Reason::Hidden => "hidden",
+        Reason::NotOnOffer => "not_on_offer",
+        _ => "other",
+    }
+}
+
 /// A participant's place: number in the list of meetings, and who it is.
 type Place = (usize, SeatId);
 
@@ -72,6 +91,8 @@ struct Seat {
     address: Option<SocketAddr>,
     /// When the link is to be served, if nothing comes before.
     wake: Option<Instant>,
+    /// What the participant was told that it gets.
+    told: Vec<Layers>,
 }
 
 /// A stream of a meeting.
@@ -112,9 +133,35 @@ struct Hall {
     /// Something was handed to the room that it was not polled after.
     is_ready: bool,
     wake: Option<Instant>,
+    /// When participants are told next what they get.
+    tells: Instant,
 }
 
 impl Hall {
+    /// What participants get now and were not told, if it is time to tell it.
+    fn tell(&mut self, now: Instant) -> Vec<(ParticipantId, Vec<Layers>)> {
+        if now < self.tells {
+            return Vec::new();
+        }
+        self.tells = now + TELL;
+        let mut news = Vec::new();
+        for (id, seat) in self.seats.iter_mut().filter(|(_, seat)| seat.address.is_some()) {
+            let decided = self.room.decision(*id).map_or(&[][..], |decision| &decision.streams);
+            let gets = |it: &StreamDecision| Layers {
+                stream: it.stream.0,
+                target: it.target.map(|target| (target.spatial_id, target.temporal_id)),
+                reason: reason_name(it.reason).into(),
+            };
+            let layers: Vec<_> = decided.iter().map(gets).collect();
+            let changed: Vec<_> = layers.iter().filter(|it| !seat.told.contains(it)).cloned().collect();
+            seat.told = layers;
+            if !changed.is_empty() {
+                news.push((ParticipantId(id.0), changed));
+            }
+        }
+        news
+    }
+
     fn publish(&mut self, now: Time, stream: Stream) {
         let kind = match stream.kind {
             Kind::Camera | Kind::Screen => {
@@ -291,6 +338,7 @@ impl Switchboard {
             streams: Vec::new(),
             is_ready: false,
             wake: None,
+            tells: self.start,
         };
         self.halls[at] = Some(hall);
         self.meetings.insert(meeting, at);
@@ -544,6 +592,11 @@ impl Switchboard {
                     return Some(Output::Event(MediaEvent::Expelled { meeting, participant, reason }));
                 }
                 RoomOutput::Timeout(wake) => {
+                    let meeting = hall.meeting;
+                    let news = hall.tell(now).into_iter().map(|(participant, layers)| {
+                        Output::Event(MediaEvent::Layers { meeting, participant, layers })
+                    });
+                    self.outputs.extend(news);
                     let wake = wake.map(|wake| self.start + (wake - Time::ZERO));
                     if let Some(wake) = wake
                         && hall.wake != Some(wake)

@@ -1,6 +1,6 @@
 //! Who comes in, who comes back, who leaves and who does not come in.
 
-use layercast_meeting::{Answer, Credential, EndReason, Event, Kind, Refusal, Request, Role};
+use layercast_meeting::{Answer, Credential, EndReason, Event, Kind, Layers, Refusal, Request, Role};
 
 use super::{Call, Rig, bytes, config, text};
 use crate::media_api::{MediaCommand, MediaEvent};
@@ -293,6 +293,11 @@ fn what_the_media_side_says_reaches_whom_it_concerns() {
     call.rig.desk.handle_media(call.rig.now, demand);
     call.rig.drain();
     assert_eq!(call.rig.events(call.guest.at), [Event::Demand { demand: bytes("less") }]);
+    let layers = vec![Layers { stream: 1, target: Some((2, 1)), reason: "window".into() }];
+    let gets = MediaEvent::Layers { meeting, participant: call.guest.id, layers: layers.clone() };
+    call.rig.desk.handle_media(call.rig.now, gets);
+    call.rig.drain();
+    assert_eq!(call.rig.events(call.guest.at).last(), Some(&Event::Layers { layers }));
     let expelled = MediaEvent::Expelled { meeting, participant: call.guest.id, reason: "flood".into() };
     call.rig.desk.handle_media(call.rig.now, expelled);
     call.rig.drain();
