@@ -296,7 +296,7 @@ impl Forwarder {
             // no picture meanwhile, and a sender that brings it does so with the next one.
             let goes_on = self.current.is_none_or(|current| self.is_active(current));
             let patience = if goes_on { self.config.request_interval } else { LEFT_OUT };
-            self.ask_at = self.ask_at.max(self.free_at).max(now + patience.min(self.config.request_interval));
+            self.ask_at = self.free_at.max(now + patience.min(self.config.request_interval));
         }
     }
 
