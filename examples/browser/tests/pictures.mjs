@@ -45,20 +45,20 @@ try {
     const browser = await world.browser(flags(other(file, at, turn)));
     const phone = at === 2;
     const tab = await world.guest(browser, await invitation(ada), name,
-      phone ? { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true, colorScheme: "dark" } : {});
+      phone ? { viewport: { width: 390, height: 844 }, deviceScaleFactor: 1.5, isMobile: true, hasTouch: true, colorScheme: "dark" } : {});
     await admit(ada, name);
     await sees(ada, name, 60_000);
     tabs.push(tab);
   }
   await tabs[0].click("[data-do=hand]");
   await ada.click("#side-close");
-  await sleep(8000);
+  await sleep(12_000);
   await ada.mouse.move(5, 5);
   await ada.screenshot({ path: join(out, "browser-call.png") });
   await ada.click("[data-do=layers]");
   await ada.click('.tile[aria-label="Grace Hopper"] .pin', { force: true });
   await ada.mouse.move(5, 5);
-  await sleep(6000);
+  await sleep(10_000);
   await ada.screenshot({ path: join(out, "browser-layers.png") });
   await tabs[2].screenshot({ path: join(out, "browser-phone.png") });
 } finally {
