@@ -216,8 +216,15 @@ impl People {
 
     /// Who a member of the group is.
     pub fn participant_of(&self, member: u32, circle: &Circle) -> Option<ParticipantId> {
-        let all = self.people.keys().chain(self.added.keys());
-        all.copied().find(|who| self.member_of(*who, circle) == Some(member))
+        let group = circle.group()?;
+        if group.member() == member {
+            return self.own;
+        }
+        // Their digits are computed, so that they are listed once.
+        let members: Vec<_> = group.members().collect();
+        let is_it = |who: &ParticipantId| self.find(*who, &members).is_some_and(|it| it.index == member);
+        let others = self.people.keys().chain(self.added.keys()).filter(|who| Some(**who) != self.own);
+        others.copied().find(is_it)
     }
 
     /// All who are in, and those at the door. Our own name is `name`, and `hand` whether we raise a hand.

@@ -242,12 +242,13 @@ class Path {
   constructor(relay, percent) {
     [this.percent, this.lost, this.carried] = [percent, 0, 0];
     const [host, port] = [relay.slice(0, relay.lastIndexOf(":")), Number(relay.slice(relay.lastIndexOf(":") + 1))];
-    this.#front.on("message", (datagram, { port: from }) => {
-      let back = this.#sockets.get(from);
+    this.#front.on("message", (datagram, from) => {
+      const key = `${from.address}:${from.port}`;
+      let back = this.#sockets.get(key);
       if (!back) {
         back = createSocket("udp4");
-        this.#sockets.set(from, back);
-        back.on("message", (answer) => this.#passes() && this.#front.send(answer, from, "127.0.0.1"));
+        this.#sockets.set(key, back);
+        back.on("message", (answer) => this.#passes() && this.#front.send(answer, from.port, from.address));
       }
       if (this.#passes()) back.send(datagram, port, host);
     });

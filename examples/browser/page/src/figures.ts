@@ -2,8 +2,8 @@
 
 import type { Cost, Demand, Kind, Passed, Stream, Window } from "./protocol";
 
-/** Bytes that are sent of a stream before the worker must have said that it sealed some: a second of sound. */
-const UNSEALED = 8_000;
+/** So often in a row the browser may say that it sent more of a stream, and the worker that it sealed nothing of it. */
+const UNSEALED = 5;
 
 /** What the browser counts of a video stream. */
 export interface Counts {
@@ -25,12 +25,16 @@ export class Ledger {
   readonly #counts = new Map<number, Counts>();
   readonly #before = new Map<number, { frames: number; bytes: number; at: number }>();
   readonly #decoding = new Map<number, number>();
+  readonly #suspect = new Map<number, { count: number; bytes: number }>();
   cost: Cost | null = null;
+  /** Whether the worker reported since the statistics were looked at. */
+  #isFresh = false;
 
   passed(passed: [number, Passed][], cost: Cost): void {
     this.#passed.clear();
     for (const [stream, it] of passed) this.#passed.set(stream, it);
     this.cost = cost;
+    this.#isFresh = true;
   }
 
   /** Whether the browser sent something of a stream that nobody sealed. */
@@ -44,8 +48,7 @@ export class Ledger {
       const ways = it.type === "inbound-rtp" ? "received" : it.type === "outbound-rtp" ? "sent" : null;
       const stream = ways === null ? null : streamOf(it.ssrc);
       if (ways === null || stream === null) continue;
-      // Every frame passes the worker. What does not is sent in clear, whatever the reason.
-      if (ways === "sent" && it.bytesSent > UNSEALED && this.#passed.get(stream)?.total === 0) this.unsealed = true;
+      if (ways === "sent" && this.#isFresh) this.#suspects(stream, it.bytesSent);
       if (it.kind === "audio") {
         if (ways === "received") loudness.set(stream, it.audioLevel ?? 0);
         continue;
@@ -67,7 +70,16 @@ export class Ledger {
         kbps: (Math.max(0, bytes - before.bytes) * 8) / 1000 / seconds,
       });
     }
+    this.#isFresh = false;
     return loudness;
+  }
+
+  /** Every frame passes the worker. What does not is sent in clear, whatever the reason. */
+  #suspects(stream: number, sent: number): void {
+    const { count, bytes } = this.#suspect.get(stream) ?? { count: 0, bytes: 0 };
+    const isSuspect = sent > bytes && this.#passed.get(stream)?.total === 0;
+    this.#suspect.set(stream, { count: isSuspect ? count + 1 : 0, bytes: sent });
+    if (isSuspect && count + 1 >= UNSEALED) this.unsealed = true;
   }
 
   /** Pictures that were sent in the last second: Chrome counts each layer of one. */

@@ -414,6 +414,8 @@ export class Meeting {
 
   #end(why: string): void {
     if (this.#over) return;
+    // Nothing is done if the seat has ended by itself.
+    this.#command({ do: "leave" });
     this.#over = true;
     for (const track of this.#sources.values()) track.stop();
     this.#link.close();

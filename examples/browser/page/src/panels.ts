@@ -125,10 +125,13 @@ function grid(comes: Set<string>, label: string): HTMLElement {
 
 function card(name: string, key: string, comes: Set<string>, what: string, reason: string, refused: Record<string, number>): HTMLElement {
   const list = [...comes].sort().join(", ") || "nothing";
-  const dropped = Object.entries(refused).map(([kind, count]) => `${count} ${kind.replaceAll("_", " ")}`).join(", ");
+  const { replayed = 0, ...others } = refused;
+  const dropped = Object.entries(others).map(([kind, count]) => `${count} ${kind.replaceAll("_", " ")}`).join(", ");
   return el("section", { class: "stream", "data-layers": list, "data-stream": key, "aria-label": name },
     el("h3", {}, name),
     el("div", { class: "stream-row" }, grid(comes, `Layers: ${list}`), el("div", { class: "small" }, el("p", {}, what || "no picture"), el("p", { class: "soft" }, reason))),
+    // The path does that now and then, and a relay might: nothing is shown twice.
+    replayed > 0 ? el("p", { class: "soft small twice" }, `Came again, and was dropped: ${replayed}`) : null,
     dropped ? el("p", { class: "error small" }, `Refused: ${dropped}`) : null);
 }
 

@@ -25,6 +25,7 @@ const MAX_STREAMS: usize = 1024;
 /// How loud sound is said to be, which transforms are not told.
 const LEVEL: AudioLevel = AudioLevel { below: 30, voice: true };
 
+#[allow(clippy::large_enum_variant, reason = "a page sends three things at most")]
 enum Sealing {
     Video(VideoSealer),
     Audio(PageAudioSealer),

@@ -208,6 +208,20 @@ fn a_relay_that_leads_pages_apart_is_found_out() {
 }
 
 #[test]
+fn a_relay_that_confuses_who_says_what_is_found_out() {
+    let mut world = World::three("");
+    world.run(3000);
+    world.confuses = Some([world.number(1), world.number(2)]);
+    world.run(3000);
+    let told = world.told(0, "forked");
+    assert!(told.iter().any(|line| line.contains("says that it is another participant")), "{told:?}");
+    // What is known of both stays as it was.
+    let people = world.pages[0].seat.attendee().people();
+    let names: Vec<_> = people.iter().map(|it| (it.participant.0, it.name.as_str())).collect();
+    assert_eq!(names, [(1, "Ann"), (2, "Bob"), (3, "Cleo")]);
+}
+
+#[test]
 fn a_connection_that_is_lost_costs_no_key_and_shows_nothing_twice() {
     let mut world = World::three("");
     let (epoch, before) = (world.group(0).unwrap().epoch, world.own(0, Kind::Camera));

@@ -35,6 +35,8 @@ pub struct World {
     pub now: Time,
     pub pages: Vec<Page>,
     pub meeting: MeetingId,
+    /// Whom a relay names in the place of each other, as those who say something.
+    pub confuses: Option<[ParticipantId; 2]>,
     /// Of what somebody asked for itself.
     answers: Vec<FromRelay>,
     last: u32,
@@ -65,8 +67,15 @@ impl World {
         let config = DeskConfig::new(text("a cellar"), Secret::new("no password fits".into()));
         let desk = Desk::new(now(Time::ZERO), store, config).unwrap();
         let meeting = MeetingId(text("none"));
-        let mut world =
-            Self { desk, now: Time::ZERO, pages: Vec::new(), meeting, answers: Vec::new(), last: 0 };
+        let mut world = Self {
+            desk,
+            now: Time::ZERO,
+            pages: Vec::new(),
+            meeting,
+            confuses: None,
+            answers: Vec::new(),
+            last: 0,
+        };
         world.desk.handle_open(now(world.now), PLANNER, Ipv4Addr::LOCALHOST.into());
         world.ask(Request::Login { account: text("Ann"), password: Secret::new("password".into()) });
         let Answer::Planned(meeting) = world.ask(Request::Plan { title: text("Plans") }) else { panic!() };
@@ -205,6 +214,13 @@ impl World {
     }
 
     fn deliver(&mut self, place: usize, message: &FromRelay) {
+        let mut message = message.clone();
+        if let (FromRelay::Event(Event::Said { participant, .. }), Some([a, b])) =
+            (&mut message, self.confuses)
+        {
+            *participant = if *participant == a { b } else { a };
+        }
+        let message = &message;
         let Some(page) = self.pages.get_mut(place) else { return self.answers.push(message.clone()) };
         let is_commit =
             matches!(message, FromRelay::Event(Event::Mls(message)) if message.group == Group::Meeting);

@@ -229,7 +229,7 @@ fn what_is_said_goes_to_all_others_who_are_in() {
     for person in [&call.guest, &call.waits] {
         assert_eq!(call.rig.events(person.at), []);
     }
-    // Nothing of it is kept for one who was away, and who was removed neither says nor hears anything.
+    // Nothing of it is kept for one who was away, and who was removed hears nothing more.
     call.rig.cut(call.member.at);
     call.rig.ask(call.guest.at, say("more")).unwrap();
     let back = call.rig.come_back(&call.meeting, &call.member, 2).unwrap();
