@@ -409,6 +409,64 @@ fn chromium_s_frames_are_shown() {
     assert!(sealed == shown(false));
 }
 
+/// Chromium empties its queue before a key picture: a frame is cut short, and the sequence numbers go on as if it was not. The
+/// capture ends within a frame, and is sent twice. Nothing is asked for, and the key picture is shown at once.
+#[cfg(feature = "session")]
+#[test]
+fn a_frame_that_chromium_cuts_short_before_a_key_picture_stops_nothing() {
+    use layercast::rtp::rtcp::{self, RtcpMessage};
+    use layercast::session::{ReceiverOutput, VideoReceiver, VideoReceiverConfig};
+    use layercast::structure::LayerId;
+
+    let packets: Vec<Vec<u8>> = text("chrome-L3T3-plain.rtp.hex").lines().map(bytes).collect();
+    let ssrc = RtpPacket::read(&packets[0]).unwrap().header.ssrc;
+    let mut config = VideoReceiverConfig::new(ssrc, LayerId::new(2, 2));
+    (config.descriptor_id, config.transport_id) = (CHROMIUM_DESCRIPTOR_ID, None);
+    let mut receiver = VideoReceiver::without_decoder(config, None);
+    let first_timestamp = RtpPacket::read(&packets[0]).unwrap().header.timestamp;
+    let mut rounds: [Vec<LayerId>; 2] = Default::default();
+    // The second round begins four seconds after the first, with the numbers after its.
+    let (mut now, frames, ticks) = (Time::ZERO, 74, 360_000);
+    for round in 0..2 {
+        for packet in &packets {
+            let mut packet = packet.clone();
+            let number = u16::from_be_bytes([packet[2], packet[3]]).wrapping_add(200 * round as u16);
+            let timestamp = u32::from_be_bytes(packet[4..8].try_into().unwrap()).wrapping_add(ticks * round);
+            packet[2..4].copy_from_slice(&number.to_be_bytes());
+            packet[4..8].copy_from_slice(&timestamp.to_be_bytes());
+            let at =
+                RtpPacket::read(&packet).unwrap().extension_range(CHROMIUM_DESCRIPTOR_ID).unwrap().unwrap();
+            let frame = u16::from_be_bytes([packet[at.start + 1], packet[at.start + 2]]);
+            let frame = frame.wrapping_add(frames * round as u16);
+            packet[at.start + 1..at.start + 3].copy_from_slice(&frame.to_be_bytes());
+            now += std::time::Duration::from_millis(4);
+            receiver.handle_packet(now, packet.into());
+            loop {
+                match receiver.poll(now) {
+                    ReceiverOutput::Unit(unit) => {
+                        let since = unit.timestamp.wrapping_sub(first_timestamp);
+                        rounds[(since / ticks) as usize].push(unit.target);
+                    }
+                    ReceiverOutput::Transmit(packet) => {
+                        for message in rtcp::read(&packet).map(Result::unwrap) {
+                            assert!(matches!(message, RtcpMessage::ReceiverReport { .. }), "{message:?}");
+                        }
+                    }
+                    ReceiverOutput::Timeout(_) => break,
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+    // 24 whole pictures each, the first three in two layers, and what there is of the one that is cut short.
+    for targets in rounds {
+        assert!(
+            targets.len() >= 24 && targets[3..24].iter().all(|target| target.spatial_id == 2),
+            "{targets:?}"
+        );
+    }
+}
+
 /// What a page sees of a frame, as the capture's bound it.
 #[cfg(feature = "e2ee")]
 fn metadata(frame: &ReceivedFrame) -> Vec<u8> {

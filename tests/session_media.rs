@@ -828,7 +828,7 @@ mod video {
                     packets.extend(self.relay.forward(now, &packet));
                 }
             }
-            packets.iter().for_each(|packet| self.forwarded.insert(packet.clone()));
+            packets.iter().for_each(|packet| self.forwarded.insert(now, packet.clone()));
             packets
         }
 

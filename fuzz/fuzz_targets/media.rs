@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use layercast::Time;
 use layercast::e2ee::{Agreement, Context, KeyRing, Opener, Sealer, SenderKeys};
-use layercast::rtp::{RtpHeader, RtpPacketMut};
+use layercast::rtp::{RtpHeader, RtpPacket, RtpPacketMut};
 use layercast::session::*;
 use layercast_fuzz::{Input, damage, timed};
 use libfuzzer_sys::fuzz_target;
@@ -23,6 +23,8 @@ const MAX_OUTPUTS: usize = 8192;
 struct Receivers {
     audio: AudioReceiver,
     data: DataReceiver,
+    /// Opens the same audio as a page does, packet by packet.
+    page: (PageAudioOpener, KeyRing),
     frames: Vec<ReceivedAudio>,
     messages: Vec<Bytes>,
 }
@@ -44,18 +46,28 @@ impl Receivers {
         config.ordered = ordered;
         config.max_message = 4096;
         let data = DataReceiver::new(config, opener(Context::data(stream)), ring());
-        Self { audio, data, frames: vec![], messages: vec![] }
+        let page = (PageAudioOpener::new(opener(Context::audio(stream)), true), ring());
+        Self { audio, data, page, frames: vec![], messages: vec![] }
     }
 
     fn add_keys(&mut self, now: Time, keys: &SenderKeys) {
         self.audio.keys_mut().add(now, keys.grant().clone());
         self.data.keys_mut().add(now, keys.grant().clone());
+        self.page.1.add(now, keys.grant().clone());
     }
 
     /// Takes a packet, which one of them passes over, and gives what they ask for.
     fn handle(&mut self, now: Time, packet: Option<Bytes>) -> Vec<Bytes> {
         timed("packet", || {
             if let Some(packet) = packet {
+                if let Ok(rtp) = RtpPacket::read(&packet)
+                    && rtp.header.ssrc == AUDIO
+                {
+                    let (page, ring) = &mut self.page;
+                    let (number, mut payload) = (rtp.header.sequence_number, BytesMut::from(rtp.payload));
+                    let opened = page.open(now, ring, Some(number), &mut payload);
+                    assert!(opened.is_ok() || payload.is_empty() || payload == rtp.payload);
+                }
                 self.audio.handle_packet(now, packet.clone());
                 self.data.handle_packet(now, packet);
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use layercast::Time;
-use layercast::e2ee::{Agreement, Binding, Grant, KeyRing, SealedUnit, VideoOpener};
+use layercast::e2ee::{Agreement, Binding, Grant, KeyRing, PageFrame, SealedUnit, VideoOpener};
 use layercast::rtp::descriptor::DependencyDescriptor;
 use libfuzzer_sys::fuzz_target;
 
@@ -24,6 +24,16 @@ fuzz_target!(|data: &[u8]| {
         _ => SealedUnit::Packet { index: choice.into(), last: choice & 0x40 != 0 },
     };
     let mut frame = BytesMut::from(frame);
+    // What a page sees of the same frame.
+    let structure = descriptor.structure.as_ref();
+    if let Some(dependencies) = structure.and_then(|structure| descriptor.dependencies(structure).ok()) {
+        let page = PageFrame {
+            frame_number: descriptor.frame_number,
+            layer: dependencies.layer,
+            frame_diffs: &dependencies.frame_diffs,
+        };
+        assert!(opener.open_page(Time::ZERO, &keys, &page, &mut frame.clone()).is_err());
+    }
     assert!(opener.open(Time::ZERO, &keys, &descriptor, unit, &mut frame).is_err());
     assert!(opener.structure().is_none());
 });

@@ -51,7 +51,7 @@ fuzz_target!(|data: &[u8]| {
             let mut packets: Vec<Bytes> = packets.drain().collect();
             assert!(!packets.is_empty() && packets.iter().all(|packet| packet.len() <= max_packet));
             for packet in &packets {
-                history.insert(packet.clone());
+                history.insert(Time::ZERO, packet.clone());
                 let number = RtpPacket::read(packet).unwrap().header.sequence_number;
                 // Nothing else comes out, and that until the budget is used up.
                 assert!(history.resend(Time::ZERO, number).is_none_or(|again| again == packet));

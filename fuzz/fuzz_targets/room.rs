@@ -32,7 +32,8 @@ fuzz_target!(|data: &[u8]| {
     for id in 0..PEOPLE {
         room.join(now, ParticipantId(id)).unwrap();
         let offer = (id == 1).then(|| Offer::new(mode, SIZE, 30.0, |_| 100_000));
-        let kind = if id == 2 { StreamKind::Audio } else { StreamKind::Video { offer, layer_refresh: true } };
+        let layer_refresh = id != 3;
+        let kind = if id == 2 { StreamKind::Audio } else { StreamKind::Video { offer, layer_refresh } };
         room.publish(now, ParticipantId(id), StreamConfig { id: StreamId(id), ssrc: ssrc(id), kind })
             .unwrap();
     }
@@ -105,7 +106,7 @@ fuzz_target!(|data: &[u8]| {
             _ => {
                 let id = StreamId(u32::from(input.byte() % 8));
                 room.unpublish(now, id);
-                let kind = StreamKind::Video { offer: None, layer_refresh: true };
+                let kind = StreamKind::Video { offer: None, layer_refresh: id.0 % 2 == 0 };
                 let _ = room.publish(now, from, StreamConfig { id, ssrc: ssrc(id.0), kind });
             }
         }

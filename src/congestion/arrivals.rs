@@ -17,7 +17,9 @@ const STOPPED: Duration = Duration::from_millis(100);
 const LEAST: Duration = Duration::from_millis(50);
 /// Packets that have waited for so long came from a queue, so that they arrived as fast as the path carries them. Behind a
 /// pause of [`LEAST`] others do not count.
-const QUEUED: Duration = Duration::from_millis(40);
+pub(super) const QUEUED: Duration = Duration::from_millis(40);
+/// While the path is over-used, shorter waits are those of a queue that begins.
+pub(super) const BEGINS: Duration = Duration::from_millis(10);
 /// Packets that arrive within this time of each other came together: some links serve many at once, and then none.
 const TOGETHER: Duration = Duration::from_millis(2);
 /// Packets that are kept at most, so that a receiver whose clock stands still costs no memory.
@@ -85,10 +87,10 @@ impl Arrivals {
         per_second(bytes, over)
     }
 
-    /// Bit/s at which packets last came out of a queue, if enough of them did just now.
-    pub fn drain_rate(&self) -> Option<f64> {
+    /// Bit/s at which packets last came out of a queue in which they waited for so long at least, if enough of them did just now.
+    pub fn drain_rate(&self, least: Duration) -> Option<f64> {
         let newest = self.packets.back()?.at;
-        let is_queued = |packet: &&Arrival| packet.waited >= QUEUED;
+        let is_queued = |packet: &&Arrival| packet.waited >= least;
         let mut queued =
             self.packets.iter().rev().skip_while(|packet| !is_queued(packet)).take_while(is_queued);
         let last = *queued.next()?;
@@ -145,19 +147,19 @@ mod tests {
     fn packets_out_of_a_queue_tell_what_the_path_carries() {
         let mut arrivals = Arrivals::default();
         push(&mut arrivals, 0..100, 10, 0);
-        assert_eq!(arrivals.drain_rate(), None, "no queue");
+        assert_eq!(arrivals.drain_rate(QUEUED), None, "no queue");
         push(&mut arrivals, 100..200, 5, 80);
-        let rate = arrivals.drain_rate().unwrap();
+        let rate = arrivals.drain_rate(QUEUED).unwrap();
         assert!((rate - 1.6e6).abs() < 0.1e6, "{rate}");
         // A link that serves three packets each 40 ms carries 600 kbit/s.
         let mut bursts = Arrivals::default();
         (0..5).for_each(|n| (0..3).for_each(|_| bursts.push(ms(40 * n), 1000, Duration::from_millis(80))));
-        assert_eq!(bursts.drain_rate(), Some(600e3));
+        assert_eq!(bursts.drain_rate(QUEUED), Some(600e3));
         // It is known for a short time after the queue has gone.
         push(&mut arrivals, 200..290, 10, 0);
-        assert_eq!(arrivals.drain_rate(), Some(rate));
+        assert_eq!(arrivals.drain_rate(QUEUED), Some(rate));
         push(&mut arrivals, 290..400, 10, 0);
-        assert_eq!(arrivals.drain_rate(), None);
+        assert_eq!(arrivals.drain_rate(QUEUED), None);
     }
 
     #[test]
@@ -167,7 +169,7 @@ mod tests {
             arrivals.push(ms(if n % 3 == 0 { 5 } else { 1000 - n % 900 }), 1000, Duration::from_millis(50));
             if n % 100 == 0 {
                 let rates = [arrivals.rate(true).unwrap(), arrivals.latest_rate()];
-                assert!(rates.iter().chain(&arrivals.drain_rate()).all(|rate| rate.is_finite()));
+                assert!(rates.iter().chain(&arrivals.drain_rate(QUEUED)).all(|rate| rate.is_finite()));
             }
         }
         assert!(arrivals.packets.len() <= MAX_ARRIVALS);

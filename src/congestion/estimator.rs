@@ -19,6 +19,8 @@
 //! - After over-use the arriving bits are counted over 200 ms in place of 500 ms if that is less, so that a drop of the
 //!   capacity is found with the first reduction. The longer the queue, the lower the estimate goes. If the path has
 //!   stopped, they are counted from its return on: a stop says nothing of what the path carries after it.
+//! - A burst after a calm while, such as a key picture, is measured by those of its packets that waited: before them little
+//!   was sent, which says nothing of what the path carries.
 //! - Packets that come out of a queue arrive as fast as the path carries them. If that is more than the estimate, as after
 //!   a fade that has passed, the estimate rises to it at once.
 //! - If the streams want more than the estimate, a short probe looks for more every 3.5 s, and every second after a large
@@ -34,7 +36,7 @@
 
 use std::time::Duration;
 
-use super::arrivals::Arrivals;
+use super::arrivals::{Arrivals, BEGINS, QUEUED};
 use super::trend::{Trend, Usage, seconds};
 use super::types::{PacketReport, PathState, Probe};
 use crate::Time;
@@ -391,7 +393,7 @@ impl Estimator {
 
     /// The path carries at least what comes out of its queue.
     fn rise_to_drain(&mut self, now: Time) {
-        let carries = BETA * self.arrivals.drain_rate().unwrap_or(0.0);
+        let carries = BETA * self.arrivals.drain_rate(QUEUED).unwrap_or(0.0);
         if carries > PROBE_GAIN * self.delay_based {
             self.delay_based = carries;
             self.probed = Some(now);
@@ -568,6 +570,8 @@ impl Estimator {
                     Some((mean, (0.95 * (variance + 0.05 * off * off)).clamp(0.4 * mean, 2.5 * mean)));
                 // What arrives since the path got worse, and the longer the queue the more is left to drain it.
                 let rate = rate.min(self.arrivals.latest_rate());
+                // Nor less than what waited arrives at: before a burst little was sent.
+                let rate = rate.max(self.arrivals.drain_rate(BEGINS).unwrap_or(0.0));
                 let drain = (queue.saturating_sub(CALM_QUEUE).as_secs_f64() / DRAINED_IN).min(MOST_DRAINED);
                 self.lower(now, (BETA - drain) * rate);
                 self.state = State::Hold;

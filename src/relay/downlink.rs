@@ -10,8 +10,7 @@ use super::subscription::{Forwarded, Subscription};
 use super::variants::{Variant, Variants, write_rtx};
 use crate::Time;
 use crate::congestion::{PacedPacket, PacedPath, PacketClass, PathOutput, PathState, Probe, SendPathConfig};
-use crate::rtp::SentPackets;
-use crate::rtp::history::ResendBudget;
+use crate::rtp::history::{ResendBudget, first_wait, next_wait};
 use crate::rtp::packet::RtpPacketMut;
 use crate::rtp::rtcp::{Lost, RtcpMessage};
 use crate::structure::{DecodeTarget, LayerId, Refresh};
@@ -24,7 +23,7 @@ const WHOLE: u64 = 0xf;
 const MAX_ASKED: usize = 512;
 /// Packets of a slot at most that are known to wait. The pacer drops what comes late of a frame without a word.
 const MAX_WAITING: usize = 512;
-/// Packets that are remembered to have been sent again, a power of two.
+/// Packets that are remembered to have been sent again, or after later ones, a power of two.
 const REMEMBERED: usize = 256;
 
 /// What is sent of a packet.
@@ -48,25 +47,40 @@ pub struct Rtx {
     pub payload_type: u8,
 }
 
-/// What has been sent again, so that nobody gets a packet over and over.
-#[derive(Debug)]
+/// When packets may be sent again, so that nobody gets one over and over, or one that is on its way.
+#[derive(Debug, Default)]
 struct Again {
-    /// The packet of sequence number n is at n modulo the length. Made with the first request.
-    sent: Vec<Option<(u16, Time)>>,
+    /// The packet of sequence number n is at n modulo the length, with the time until which it is not sent again. Made with
+    /// the first of them.
+    waits: Vec<Option<(u16, Time)>>,
+    newest: Option<u16>,
     budget: ResendBudget,
 }
 
 impl Again {
-    fn may_send(&mut self, now: Time, number: u16, bytes: usize, interval: Duration) -> bool {
-        if self.sent.is_empty() {
-            self.sent = vec![None; REMEMBERED];
+    fn place(&mut self, number: u16) -> &mut Option<(u16, Time)> {
+        if self.waits.is_empty() {
+            self.waits = vec![None; REMEMBERED];
         }
-        let place = &mut self.sent[usize::from(number) % REMEMBERED];
-        let lately = place.is_some_and(|(sent, at)| sent == number && now - at < interval);
-        if lately || self.budget.take(bytes).is_none() {
+        &mut self.waits[usize::from(number) % REMEMBERED]
+    }
+
+    /// A packet goes out for the first time. If later ones have overtaken it, its receiver asks for it though it is on its
+    /// way.
+    fn handle_first(&mut self, now: Time, number: u16, round_trip: Option<Duration>) {
+        match self.newest.filter(|newest| newest.wrapping_sub(number) < 1 << 15) {
+            Some(_) => *self.place(number) = Some((number, now + first_wait(round_trip))),
+            None => self.newest = Some(number),
+        }
+    }
+
+    fn may_send(&mut self, now: Time, number: u16, bytes: usize, path: &PathState) -> bool {
+        let waits = self.place(number).is_some_and(|(sent, until)| sent == number && now < until);
+        if waits || self.budget.take(bytes).is_none() {
             return false;
         }
-        *place = Some((number, now));
+        *self.place(number) =
+            Some((number, now + next_wait(path.round_trip, path.queueing_delay.unwrap_or_default())));
         true
     }
 }
@@ -153,7 +167,7 @@ impl Downlink {
             Some(config) => Share::Layers(Box::new(Subscription::new(config))),
             None => Share::Whole,
         };
-        let again = Again { sent: Vec::new(), budget: ResendBudget::default() };
+        let again = Again::default();
         let slot = Some(Slot { stream, share, again, rtx: None, waiting: VecDeque::new() });
         match self.slots.iter().position(Option::is_none) {
             Some(free) => {
@@ -250,8 +264,7 @@ impl Downlink {
         cache: &PacketCache,
         variants: &mut Variants,
     ) {
-        let interval =
-            self.path.state(now).round_trip.map_or(SentPackets::INTERVAL, |round_trip| round_trip / 2);
+        let path = self.path.state(now);
         let Some(Some(slot)) = self.slots.get_mut(at) else { return };
         for number in lost.iter().flat_map(|lost| lost.sequence_numbers()).take(MAX_ASKED) {
             let original = match &slot.share {
@@ -265,7 +278,7 @@ impl Downlink {
                 Share::Whole => Some(Forwarded::as_is(number)),
             };
             let Some(forwarded) = forwarded else { continue };
-            if !slot.again.may_send(now, number, packet.bytes.len(), interval) {
+            if !slot.again.may_send(now, number, packet.bytes.len(), &path) {
                 continue;
             }
             slot.handle_asked(number);
@@ -331,10 +344,11 @@ impl Downlink {
         let PacedPacket { class, bytes, packet, .. } = packet;
         let Outgoing { variant, sequence_number, end_of_picture, slot, rtx } = packet;
         let mut slot = self.slots.get_mut(usize::from(slot)).and_then(Option::as_mut);
-        if let Some(slot) = slot.as_mut().filter(|_| class != PacketClass::Retransmission)
-            && !slot.handle_turn(sequence_number)
-        {
-            return None;
+        if let Some(slot) = slot.as_mut().filter(|_| class != PacketClass::Retransmission) {
+            if !slot.handle_turn(sequence_number) {
+                return None;
+            }
+            slot.again.handle_first(now, sequence_number, self.path.state(now).round_trip);
         }
         let start = out.len();
         out.extend_from_slice(&variant.bytes);
@@ -487,6 +501,23 @@ mod tests {
             }
         }
         sent
+    }
+
+    #[test]
+    fn a_packet_that_others_overtook_is_not_sent_again_while_it_is_on_its_way() {
+        let (ms, round_trip) = (Time::from_millis, Some(Duration::from_millis(80)));
+        let path = PathState { round_trip, ..PathState::default() };
+        let mut again = Again::default();
+        again.budget.grow(10_000);
+        for (at, number) in [(0, 65_534), (1, 2), (20, 65_535), (21, 0)] {
+            again.handle_first(ms(at), number, round_trip);
+        }
+        // Asked for when packet 2 came, and received 40 ms after that.
+        assert!(!again.may_send(ms(79), 65_535, 100, &path));
+        // Packet 1 is lost: nobody has sent it after packet 2.
+        assert!(again.may_send(ms(81), 1, 100, &path));
+        assert!(again.may_send(ms(81), 0, 100, &path) && !again.may_send(ms(120), 0, 100, &path));
+        assert!(again.may_send(ms(121), 0, 100, &path));
     }
 
     /// The receiver saw others that had overtaken it.

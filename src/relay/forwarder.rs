@@ -296,7 +296,7 @@ impl Forwarder {
             // no picture meanwhile, and a sender that brings it does so with the next one.
             let goes_on = self.current.is_none_or(|current| self.is_active(current));
             let patience = if goes_on { self.config.request_interval } else { LEFT_OUT };
-            self.ask_at = self.ask_at.max(self.free_at).max(now + patience.min(self.config.request_interval));
+            self.ask_at = self.free_at.max(now + patience.min(self.config.request_interval));
         }
     }
 
@@ -329,11 +329,12 @@ impl Forwarder {
     /// for may follow.
     fn ends_picture(&self, frame: &RelayFrame) -> bool {
         let is_highest_of = |target: usize| {
-            let target_layer = frame.sequence.targets.get(target);
-            target_layer.is_some_and(|layer| frame.dependencies.layer.spatial_id >= layer.spatial_id)
-                && frame.is_needed(target)
+            let target = frame.sequence.targets.get(target);
+            target.is_some_and(|target| frame.dependencies.layer.spatial_id >= target.spatial_id)
         };
-        self.current.is_some_and(is_highest_of) || self.wanted.is_some_and(is_highest_of)
+        // On the way down, a frame of the lower target may be followed by none of the higher one.
+        let enters = |wanted: usize| frame.is_needed(wanted) && is_highest_of(wanted);
+        self.current.is_some_and(is_highest_of) || self.wanted.is_some_and(enters)
     }
 }
 

@@ -104,7 +104,7 @@ fn layers_go_up_at_a_refresh_and_down_at_once() {
     let (forwarded, asked) = run(ScalabilityMode::L3T3, &[(0, low), (5, high), (11, low), (13, None)], 17);
     assert_eq!(forwarded[..5], ["S0T0.", "", "", "", "S0T0."]);
     // Picture 5 is of temporal layer 2, 6 of 1, 8 of 0: the lowest layer goes on until all of them begin.
-    assert_eq!(forwarded[5..9], ["", "S0T1.", "", "S0T0 S1T0 S2T0."]);
+    assert_eq!(forwarded[5..9], ["", "S0T1.", "", "S0T0. S1T0. S2T0."]);
     assert_eq!(forwarded[10], "S0T1 S1T1 S2T1.");
     assert_eq!(forwarded[11..13], ["", "S0T0."]);
     assert!(forwarded[13..].iter().all(String::is_empty));
@@ -116,7 +116,7 @@ fn a_layer_that_was_left_for_a_moment_needs_no_refresh() {
     let (low, high) = (Some(LayerId::new(0, 2)), Some(LayerId::new(2, 2)));
     let (forwarded, asked) = run(ScalabilityMode::L3T3, &[(0, high), (5, low), (7, high)], 12);
     assert_eq!(forwarded[5..7], ["S0T2.", "S0T1."]);
-    assert_eq!(forwarded[7..9], ["S0T2.", "S0T0 S1T0 S2T0."]);
+    assert_eq!(forwarded[7..9], ["S0T2.", "S0T0. S1T0. S2T0."]);
     assert_eq!(asked, []);
 }
 
@@ -124,13 +124,13 @@ fn a_layer_that_was_left_for_a_moment_needs_no_refresh() {
 fn separate_layers_go_on_until_the_other_begins() {
     let (low, high) = (Some(LayerId::new(0, 2)), Some(LayerId::new(2, 0)));
     let (forwarded, asked) = run(ScalabilityMode::S3T3, &[(0, low), (5, high), (14, low)], 20);
-    assert_eq!(forwarded[4..9], ["S0T0.", "S0T2.", "S0T1.", "S0T2.", "S0T0 S2T0."]);
+    assert_eq!(forwarded[4..9], ["S0T0.", "S0T2.", "S0T1.", "S0T2.", "S0T0. S2T0."]);
     assert_eq!(forwarded[12..17], ["S2T0.", "", "", "", "S0T0."]);
     // Nine pictures take less than the interval of requests.
     assert_eq!(asked, [(5, Refresh::layer(2)), (15, Refresh::layer(0))]);
     // Shortly after the switch, the layer that was left can still be followed.
     let (forwarded, asked) = run(ScalabilityMode::S3T3, &[(0, low), (5, high), (9, low)], 16);
-    assert_eq!(forwarded[9..13], ["S0T2", "S0T1.", "S0T2.", "S0T0."]);
+    assert_eq!(forwarded[9..13], ["S0T2.", "S0T1.", "S0T2.", "S0T0."]);
     assert_eq!(asked, [(5, Refresh::layer(2))]);
 }
 
@@ -371,7 +371,43 @@ fn what_a_sender_leaves_out_is_not_waited_for() {
     }
     assert_eq!(forwarded[..3], ["S0T0 S1T0 S2T0.", "S2T0.", "S2T0."]);
     assert_eq!(forwarded[3..6], ["S0T0 S1T0.", "S1T0.", "S1T0."]);
-    assert_eq!(forwarded[6..], ["S0T0 S1T0 S2T0.", "S2T0.", "S2T0."]);
+    assert_eq!(forwarded[6..], ["S0T0 S1T0. S2T0.", "S2T0.", "S2T0."]);
+}
+
+/// A sender like Chromium leaves a layer out, as its path carries less, and codes no key picture for it: in a mode whose lower
+/// layers were not forwarded, the receiver would see nothing until somebody asks.
+#[test]
+fn whoever_gets_a_layer_that_is_left_out_gets_the_highest_that_is_coded() {
+    let mode = ScalabilityMode::L3T3Key;
+    let (mut sender, mut reader) = (Sender::new(mode), FrameReader::new());
+    let mut receiver = Receiver::new(Some(LayerId::new(2, 2)));
+    let (mut forwarded, mut asked) = (vec![], vec![]);
+    let mut refresh = Refresh::NONE;
+    for n in 0..12 {
+        let (plan, mut sent) = sender.picture(std::mem::take(&mut refresh));
+        let mut kept = plan.clone();
+        if n >= 5 {
+            kept.frames.retain(|frame| frame.layer.spatial_id < 2);
+            sent.truncate(2);
+            // The decode targets of the lower two layers: the highest is the first.
+            sent[0].active_decode_targets = Some(0b1_1111_1000);
+        }
+        let frames = frames(&mut reader, &kept, &sent);
+        forwarded.push(receiver.picture(sender.now, &frames).join(" "));
+        let later = sender.now + PICTURE - Duration::from_millis(1);
+        if let Some(at) = receiver.forwarder.next_timeout().filter(|_| asked.is_empty()) {
+            assert!(at <= sender.now + Duration::from_millis(50));
+        }
+        if let Some(needed) = receiver.forwarder.poll(later) {
+            asked.push((n, needed));
+            refresh = refresh.union(Refresh::KEY);
+        }
+    }
+    assert_eq!(forwarded[3..7], ["S2T2.", "S2T0.", "", ""]);
+    // Two pictures take longer than a sender has for it.
+    assert_eq!(asked.len(), 1);
+    assert!(asked[0].0 == 6 && asked[0].1.contains(1), "{asked:?}");
+    assert_eq!(forwarded[7..10], ["S0T0 S1T0.", "S1T2.", "S1T1."]);
 }
 
 #[test]
@@ -430,6 +466,11 @@ proptest! {
                     prop_assert_eq!(forwarded.len(), needed);
                     prop_assert_eq!(forwarded.last().is_some_and(|last| last.ends_with('.')), needed > 0);
                 }
+                // No picture goes on without an end, at any time. The sender marks that of all that it sends.
+                let ends = |last: &String| {
+                    last.ends_with('.') || plan.frames.last().is_some_and(|frame| *last == frame.layer.to_string())
+                };
+                prop_assert!(forwarded.last().is_none_or(ends), "{:?}", forwarded);
             }
         }
     }

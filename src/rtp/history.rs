@@ -11,17 +11,22 @@ const SHARE: usize = 2;
 
 /// The packets that were sent last, for receivers that ask for a retransmission (a NACK, RFC 4585).
 ///
+/// A pacer that lets important packets overtake others makes gaps in which nothing was lost: their receiver asks for what
+/// is still on its way. So a packet does not go out again before a request can have been made because it is missing, which
+/// takes a round trip.
+///
 /// A request of 1200 bytes can name 5049 packets, so whoever asks must not get all that they ask for: a packet goes out
-/// again at most once in half a round trip, since the answer may be lost too, and all packets together within a budget of
-/// bytes. The budget grows by half of what is sent for the first time, up to what may be sent again at once; so it needs
+/// again at most once in half a round trip, since the answer may be lost too, or once in a longer time while packets wait in a
+/// queue on their way; and all packets together within a budget of bytes. The budget grows by half of what is sent for the first time, up to what may be sent again at once; so it needs
 /// no rate, follows the stream's own, and makes good a loss of a fifth of all packets. Each receiver should have a
 /// history of its own, or one can use up what others need.
 #[derive(Debug)]
 pub struct SentPackets {
     /// The packet of sequence number n is at n modulo the length, which is a power of two.
     packets: Vec<Sent>,
-    /// From one time that a packet goes out again to the next.
-    interval: Duration,
+    /// The round trip, if it is known, and how much longer it is than the shortest one was.
+    round_trip: Option<Duration>,
+    queue: Duration,
     budget: ResendBudget,
 }
 
@@ -54,7 +59,20 @@ impl ResendBudget {
 #[derive(Debug, Clone, Default)]
 struct Sent {
     packet: Bytes,
-    again: Option<Time>,
+    at: Time,
+    again: bool,
+}
+
+/// A packet that was sent for the first time goes out again at the earliest after this share of a round trip: no request
+/// because of its loss comes sooner. The rest is for round trips that have become shorter since they were measured.
+pub(crate) fn first_wait(round_trip: Option<Duration>) -> Duration {
+    round_trip.map_or(Duration::ZERO, |round_trip| round_trip * 3 / 4)
+}
+
+/// The time from one answer to the next: half a round trip, since the answer may be lost too. If part of the round trip is a
+/// queue, as long as that more, since a second answer would make it longer.
+pub(crate) fn next_wait(round_trip: Option<Duration>, queue: Duration) -> Duration {
+    round_trip.map_or(SentPackets::INTERVAL, |round_trip| (round_trip + queue.min(round_trip)) / 2)
 }
 
 impl SentPackets {
@@ -71,15 +89,16 @@ impl SentPackets {
     pub fn new(count: usize) -> Self {
         Self {
             packets: vec![Sent::default(); count.clamp(1, 1 << 15).next_power_of_two()],
-            interval: Self::INTERVAL,
+            round_trip: None,
+            queue: Duration::ZERO,
             budget: ResendBudget::default(),
         }
     }
 
-    /// Sets the round-trip time to whoever asks for packets. Half of it should be a little less than the time after which
-    /// a receiver asks again ([`NackConfig::retry_after`](super::reassembler::NackConfig::retry_after)).
+    /// Sets the round-trip time to whoever asks for packets.
     pub fn set_round_trip(&mut self, round_trip: Duration) {
-        self.interval = round_trip / 2;
+        let shortest = self.round_trip.map_or(round_trip, |before| before - self.queue).min(round_trip);
+        (self.round_trip, self.queue) = (Some(round_trip), round_trip - shortest);
     }
 
     /// Sets how many bytes may be sent again at once: as many as may be lost in a round trip.
@@ -88,28 +107,28 @@ impl SentPackets {
         self.budget.left = self.budget.left.min(bytes);
     }
 
-    /// Keeps a packet that is sent for the first time. It takes the place of one long sent. Bytes that are no RTP packet
-    /// are not kept.
-    pub fn insert(&mut self, packet: Bytes) {
+    /// Keeps a packet that is sent for the first time at `now`. It takes the place of one long sent. Bytes that are no RTP
+    /// packet are not kept.
+    pub fn insert(&mut self, now: Time, packet: Bytes) {
         if let Some(sequence_number) = sequence_number(&packet) {
             self.budget.grow(packet.len());
             let at = usize::from(sequence_number) % self.packets.len();
-            self.packets[at] = Sent { packet, again: None };
+            self.packets[at] = Sent { packet, at: now, again: false };
         }
     }
 
-    /// The packet of a sequence number that is asked for at `now`, to be sent again. `None` if it is not kept any more,
-    /// went out again less than half a round trip ago, or is more than the budget has left.
+    /// The packet of a sequence number that is asked for at `now`, to be sent again. `None` if it is not kept any more, was
+    /// sent less than 3/4 of a round trip ago, or again less than half of one, or is more than the budget has left.
     pub fn resend(&mut self, now: Time, number: u16) -> Option<&Bytes> {
         let at = usize::from(number) % self.packets.len();
         let sent = &mut self.packets[at];
-        if sequence_number(&sent.packet) != Some(number)
-            || sent.again.is_some_and(|again| now - again < self.interval)
-        {
+        let wait =
+            if sent.again { next_wait(self.round_trip, self.queue) } else { first_wait(self.round_trip) };
+        if sequence_number(&sent.packet) != Some(number) || now - sent.at < wait {
             return None;
         }
         self.budget.take(sent.packet.len())?;
-        sent.again = Some(now);
+        (sent.at, sent.again) = (now, true);
         Some(&sent.packet)
     }
 }
@@ -131,7 +150,7 @@ mod tests {
 
     fn history(numbers: std::ops::Range<u16>, size: usize) -> SentPackets {
         let mut sent = SentPackets::new(numbers.len());
-        numbers.for_each(|number| sent.insert(packet(number, size)));
+        numbers.for_each(|number| sent.insert(Time::ZERO, packet(number, size)));
         sent
     }
 
@@ -140,14 +159,30 @@ mod tests {
         let ms = Time::from_millis;
         let mut sent = history(0..8, 100);
         sent.set_round_trip(Duration::from_millis(160));
-        assert_eq!(sent.resend(ms(0), 5), Some(&packet(5, 100)));
-        assert_eq!(sent.resend(ms(79), 5), None);
-        assert_eq!(sent.resend(ms(79), 6), Some(&packet(6, 100)));
-        assert_eq!(sent.resend(ms(80), 5), Some(&packet(5, 100)));
+        assert_eq!(sent.resend(ms(120), 5), Some(&packet(5, 100)));
+        assert_eq!(sent.resend(ms(199), 5), None);
+        assert_eq!(sent.resend(ms(199), 6), Some(&packet(6, 100)));
+        assert_eq!(sent.resend(ms(200), 5), Some(&packet(5, 100)));
         // Another packet in its place has not gone out again.
-        sent.insert(packet(13, 100));
-        assert_eq!(sent.resend(ms(80), 5), None);
-        assert_eq!(sent.resend(ms(80), 13), Some(&packet(13, 100)));
+        sent.insert(ms(80), packet(13, 100));
+        assert_eq!(sent.resend(ms(200), 5), None);
+        assert_eq!(sent.resend(ms(200), 13), Some(&packet(13, 100)));
+        // Half of the 160 ms without a queue, and the 100 ms of the queue.
+        sent.set_round_trip(Duration::from_millis(260));
+        assert_eq!(sent.resend(ms(379), 13), None);
+        assert_eq!(sent.resend(ms(380), 13), Some(&packet(13, 100)));
+    }
+
+    /// Its receiver asks for it because others overtook it, and it is on its way.
+    #[test]
+    fn a_packet_does_not_go_out_again_before_it_can_be_missing() {
+        let ms = Time::from_millis;
+        let mut sent = history(0..8, 100);
+        // As long as the round trip is not known, whoever asks gets it.
+        assert_eq!(sent.resend(ms(1), 4), Some(&packet(4, 100)));
+        sent.set_round_trip(Duration::from_millis(160));
+        assert_eq!(sent.resend(ms(119), 5), None);
+        assert_eq!(sent.resend(ms(120), 5), Some(&packet(5, 100)));
     }
 
     /// Finding 10: a million requests get what one may.
@@ -162,13 +197,13 @@ mod tests {
         assert!(burst <= SentPackets::MAX_BURST && burst > SentPackets::MAX_BURST - 1200, "{burst}");
         assert_eq!(again(1_000_000, Time::from_secs(1), &mut sent), 0);
         // Half of what was sent since, and no more than the burst after whatever time.
-        (4096..4196).for_each(|number| sent.insert(packet(number % 4096, 1200)));
+        (4096..4196).for_each(|number| sent.insert(Time::ZERO, packet(number % 4096, 1200)));
         assert_eq!(again(1_000_000, Time::from_secs(2), &mut sent) / 1200, 50);
-        (0..4096).for_each(|number| sent.insert(packet(number, 1200)));
+        (0..4096).for_each(|number| sent.insert(Time::ZERO, packet(number, 1200)));
         assert!(again(1_000_000, Time::from_secs(9), &mut sent) <= SentPackets::MAX_BURST);
         // Of smaller bursts too.
         sent.set_max_burst(5000);
-        (0..4096).for_each(|number| sent.insert(packet(number, 1200)));
+        (0..4096).for_each(|number| sent.insert(Time::ZERO, packet(number, 1200)));
         assert_eq!(again(1_000_000, Time::from_secs(10), &mut sent), 4800);
     }
 

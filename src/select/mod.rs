@@ -45,8 +45,9 @@
 //!
 //! A dip of the estimate counts at once. A rise counts once it has lasted: for [`SelectorConfig::settle`]
 //! before the frame rate rises, for [`SelectorConfig::up_hold`] before the spatial layer does (for `settle`,
-//! too, on a path that was never congested). After congestion no spatial layer rises for a while; each rise
-//! that ends in a fall within 10 s doubles that time.
+//! too, on a path that was never congested). After congestion no spatial layer rises for as long, unless the path has
+//! carried twice as much as in its congestion for 1.5 s. Each rise that ends in a fall within 10 s makes that time twice as
+//! long, without exception.
 //!
 //! Spatial layers rise in one stream after the other, four in the time of [`SelectorConfig::settle`] at most: each
 //! rise costs a refresh, and those of many streams at once would be a queue on a path that carries the layers well.

@@ -19,6 +19,10 @@ const CALM_QUEUE: Duration = Duration::from_millis(100);
 const DRAIN: f64 = 0.25;
 /// A fall within this time after a rise makes the rise a failure.
 const TRIAL: Duration = Duration::from_secs(10);
+/// A path that carries so many times as much as when it was last congested is another path by now: after this time streams
+/// rise, without waiting for [`SelectorConfig::up_hold`].
+const RECOVERED: u64 = 2;
+const RECOVERED_FOR: Duration = Duration::from_millis(1500);
 /// Streams rise one after the other, so many of them in [`SelectorConfig::settle`].
 const NEXT_RISE: u32 = 4;
 /// A probe succeeds if the estimate reaches this share of its bitrate.
@@ -103,6 +107,10 @@ pub(super) struct Path {
     minima: Minima,
     /// No spatial layer rises before this.
     ready_at: Time,
+    /// Nor before this, unless the path has recovered from the congestion.
+    held_until: Time,
+    /// Bit/s that it carried when it was last congested.
+    carried: u64,
     /// The last rise, until it has lasted or failed.
     trial: Option<Time>,
     /// Number of rises that failed one after the other.
@@ -126,6 +134,8 @@ impl Path {
             estimate_at: Time::ZERO,
             minima: Minima { buckets: [u64::MAX; BUCKETS as usize], newest: 0 },
             ready_at: Time::ZERO,
+            held_until: Time::ZERO,
+            carried: 0,
             trial: None,
             failures: 0,
             probed: 0,
@@ -193,9 +203,15 @@ impl Path {
         let lowest = self.minima.lowest(config.settle);
         self.judge_probe(now, config);
         let fresh = now - self.estimate_at <= ESTIMATE_FRESH;
-        let proven = (fresh && now >= self.ready_at).then(|| {
-            let lasted = if self.was_congested { self.minima.lowest(config.up_hold) } else { lowest };
-            lasted.max(self.probed.min(lowest))
+        let recovered = self.minima.lowest(RECOVERED_FOR) >= self.carried.saturating_mul(RECOVERED);
+        let ready = now >= self.ready_at && (now >= self.held_until || recovered);
+        let proven = (fresh && ready).then(|| {
+            let lasts = match (self.was_congested, recovered) {
+                (false, _) => config.settle,
+                (true, true) => RECOVERED_FOR,
+                (true, false) => config.up_hold,
+            };
+            self.minima.lowest(lasts).max(self.probed.min(lowest))
         });
         Some(Budget { now: lowest, proven, keep, unprotected })
     }
@@ -216,10 +232,12 @@ impl Path {
         if congested {
             self.was_congested = true;
             self.probed = 0;
-            // Only a rise that failed makes the wait longer.
-            let hold = backed_off(if failed { self.failures } else { 0 }, config);
-            self.ready_at = self.ready_at.max(now + hold);
-            self.next_probe_at = self.next_probe_at.max(now + hold);
+            self.carried = self.minima.lowest(config.settle);
+            self.held_until = now + config.up_hold;
+            if failed {
+                self.ready_at = self.ready_at.max(now + backed_off(self.failures, config));
+            }
+            self.next_probe_at = self.next_probe_at.max(self.held_until).max(self.ready_at);
         }
         if rose {
             self.trial = Some(now);
@@ -250,7 +268,8 @@ impl Path {
     /// service fits, when probes come more often.
     pub fn probe(&mut self, now: Time, wanted: u64, short: bool, config: &SelectorConfig) -> Option<Probe> {
         let estimate = self.network.available_bitrate?;
-        let at = if short { self.asked_at + SHORT_PROBE } else { self.next_probe_at.max(self.ready_at) };
+        let ready = self.next_probe_at.max(self.ready_at);
+        let at = if short { self.asked_at + SHORT_PROBE } else { ready };
         let ready = now >= at && self.asked.is_none();
         let fresh = now - self.estimate_at <= ESTIMATE_FRESH;
         let calm = self.queue(now) <= CALM_QUEUE && self.loss(now) <= f64::from(config.loss_threshold);

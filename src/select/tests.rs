@@ -179,22 +179,40 @@ fn minimum_service_comes_first_and_what_does_not_fit_is_said() {
 fn down_at_once_and_up_when_the_path_has_proven_itself() {
     let mut s = selector();
     assert_eq!(at(&mut s, ms(0), 1000).target, layer(2, 2));
-    let decided = at(&mut s, ms(100), 300);
+    let decided = at(&mut s, ms(100), 340);
     assert_eq!((decided.target, decided.refresh), (layer(1, 2), Refresh::NONE));
     let back = |s: &mut Selector, from: u64| {
         let ticks = (from..from + 90_000).step_by(100);
-        let mut up = ticks.map(|now| (now, at(s, ms(now), 1000))).filter(|(_, d)| d.target == layer(2, 2));
+        let mut up = ticks.map(|now| (now, at(s, ms(now), 640))).filter(|(_, d)| d.target == layer(2, 2));
         up.next().expect("it comes back")
     };
     let (first, decided) = back(&mut s, 200);
     assert!((10_000..13_000).contains(&(first - 100)), "after {first} ms");
     assert_eq!(decided.refresh, Refresh::layer(2));
     // It fails at once, and is tried again after twice the time.
-    assert_eq!(at(&mut s, ms(first + 500), 300).target, layer(1, 2));
-    assert_eq!(at(&mut s, ms(first + 600), 1000).reason, Reason::Network);
-    assert_eq!(at(&mut s, ms(first + 2500), 1000).reason, Reason::Proving);
+    assert_eq!(at(&mut s, ms(first + 500), 340).target, layer(1, 2));
+    assert_eq!(at(&mut s, ms(first + 600), 640).reason, Reason::Network);
+    assert_eq!(at(&mut s, ms(first + 2500), 640).reason, Reason::Proving);
     let (second, _) = back(&mut s, first + 2600);
     assert!(second - first > 2 * (first - 100) - 1500, "{first} ms, then {second} ms");
+}
+
+#[test]
+fn a_path_that_carries_twice_as_much_as_in_its_congestion_is_believed_soon() {
+    let config = SelectorConfig { max_switches: 8, ..SelectorConfig::default() };
+    let back = |s: &mut Selector, from: u64| {
+        let mut ticks = (from..from + 90_000).step_by(100);
+        ticks.find(|now| at(s, ms(*now), 1000).target == layer(2, 2)).expect("it comes back")
+    };
+    let mut s = selector_with(config);
+    assert_eq!(at(&mut s, ms(0), 1000).target, layer(2, 2));
+    assert_eq!(at(&mut s, ms(100), 300).target, layer(1, 2));
+    let first = back(&mut s, 200);
+    assert!((1500..2500).contains(&first), "after {first} ms");
+    // It was believed too soon: the next wait is that of a rise that failed.
+    assert_eq!(at(&mut s, ms(first + 500), 300).target, layer(1, 2));
+    let second = back(&mut s, first + 600);
+    assert!((20_000..23_000).contains(&(second - first)), "{first} ms, then {second} ms");
 }
 
 #[test]

@@ -238,6 +238,12 @@ impl PageAudioOpener {
         Self { opener, levels, ahead: None }
     }
 
+    /// What knows which frames were opened, for another of the same stream, as long as the keys last: so that it opens none
+    /// twice.
+    pub fn into_opener(self) -> Opener {
+        self.opener
+    }
+
     /// Opens a packet's payload in place, at the time `now`: the frame is left, and how loud it is. `sequence_number` is that
     /// of the packet, if the browser tells it: a relay that gives frames another order is found out by it.
     ///
@@ -253,17 +259,17 @@ impl PageAudioOpener {
         if sframe::check(std::iter::once(&payload[..])) != Ok(false) {
             return Err(OpenError::Malformed);
         }
-        // An error that leaves the frame as it is leaves this byte too.
         let mut sframe = payload.split_off(1);
         let opened = self.opener.open_counted(now, keys, &[], &mut sframe);
-        let (epoch, _) = match opened {
-            Ok(opened) => opened,
-            Err(error) => {
+        match opened {
+            // An error that leaves the SFrame as it is leaves the byte before it too.
+            Err(error) if error.is_early() => {
                 payload.unsplit(sframe);
                 return Err(error);
             }
-        };
-        *payload = sframe;
+            _ => *payload = sframe,
+        }
+        let (epoch, _) = opened?;
         let result = self.read(epoch, sequence_number, payload);
         if result.is_err() {
             payload.clear();
@@ -417,6 +423,12 @@ impl AudioReceiver {
     /// The keys, to which those of a new epoch are added. Frames that wait for them are opened at the next poll.
     pub fn keys_mut(&mut self) -> &mut KeyRing {
         self.incoming.keys_mut()
+    }
+
+    /// Ends the receiver, and gives back the opener, which knows what it has opened: another receiver of the same stream
+    /// goes on with it.
+    pub fn into_opener(self) -> Opener {
+        self.incoming.into_opener()
     }
 
     /// Takes an RTP packet of the stream, as it came. What is wrong with one is told by [`AudioOutput::Refused`]; those
@@ -579,6 +591,12 @@ mod tests {
         for end in 0..whole.len() {
             assert!(page.open(NOW, &known, None, &mut BytesMut::from(&whole[..end])).is_err(), "{end}");
         }
+        let mut altered = whole.clone();
+        altered[20] ^= 1;
+        assert_eq!(
+            (page.open(NOW, &known, None, &mut altered), altered.len()),
+            (Err(OpenError::NotAuthentic), 0)
+        );
         // Another T bit.
         payload[0] ^= 0x20;
         assert_eq!(page.open(NOW, &known, None, &mut payload), Err(OpenError::Malformed));

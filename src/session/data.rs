@@ -151,7 +151,7 @@ impl DataSender {
             self.statistics.packets += 1;
             self.statistics.bytes += packet.len() as u64;
             if let Some(history) = &mut self.history {
-                history.insert(packet.clone());
+                history.insert(now, packet.clone());
             }
         }
         if self.history.is_some() {
@@ -384,6 +384,12 @@ impl DataReceiver {
     /// The keys, to which those of a new epoch are added. Packets that wait for them are opened at the next poll.
     pub fn keys_mut(&mut self) -> &mut KeyRing {
         self.incoming.keys_mut()
+    }
+
+    /// Ends the receiver, and gives back the opener, which knows what it has opened: another receiver of the same stream
+    /// goes on with it.
+    pub fn into_opener(self) -> Opener {
+        self.incoming.into_opener()
     }
 
     /// Takes a measurement of the round-trip time to whoever sends packets again, such as that of ICE. Retransmissions

@@ -75,6 +75,10 @@ impl Incoming {
         &mut self.keys
     }
 
+    pub(super) fn into_opener(self) -> Opener {
+        self.opener
+    }
+
     /// The counts of the packets that were opened, with those that were not.
     pub(super) fn statistics(&self, opened: ReassemblerStatistics) -> IncomingStatistics {
         let mut packets = opened;

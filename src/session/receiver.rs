@@ -258,6 +258,12 @@ impl VideoReceiver {
         self.opener.as_mut().map(|(_, keys)| keys)
     }
 
+    /// Ends the receiver, and gives back the opener, which knows what it has opened: another receiver of the same stream
+    /// goes on with it. `None` for a stream in the clear.
+    pub fn into_opener(self) -> Option<VideoOpener> {
+        self.opener.map(|(opener, _)| opener)
+    }
+
     /// Sets the layers to be shown, from the next picture on.
     pub fn set_target(&mut self, target: DecodeTarget) {
         self.buffer.set_target(target);

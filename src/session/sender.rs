@@ -516,7 +516,7 @@ impl VideoSender {
             match &mut self.path {
                 Some(path) => path.handle_packet(now, packet),
                 None => {
-                    self.history.insert(packet.packet.clone());
+                    self.history.insert(now, packet.packet.clone());
                     count(now, &packet, &mut self.reports, &mut self.statistics);
                     self.queue.push_back(packet);
                 }
@@ -600,6 +600,11 @@ impl VideoSender {
     }
 
     fn resend(&mut self, now: Time, number: u16) {
+        if self.statistics.round_trip.is_none()
+            && let Some(round_trip) = self.path.as_mut().and_then(|path| path.state(now).round_trip)
+        {
+            self.history.set_round_trip(round_trip.clamp(ROUND_TRIPS.0, ROUND_TRIPS.1));
+        }
         let Some(packet) = self.history.resend(now, number).cloned() else { return };
         let frame = u64::from(self.ssrc) << 32 | AGAIN | u64::from(number);
         let packet = PathPacket { class: PacketClass::Retransmission, frame, packet };
@@ -657,7 +662,7 @@ impl VideoSender {
         let is_own = packet.frame >> 32 == u64::from(self.ssrc);
         if is_own {
             if packet.class != PacketClass::Retransmission && packet.frame & PARITY == 0 {
-                self.history.insert(packet.packet.clone());
+                self.history.insert(now, packet.packet.clone());
             }
             count(now, &packet, &mut self.reports, &mut self.statistics);
         }

@@ -105,6 +105,9 @@ impl Downlink {
             match message {
                 RtcpMessage::Nack { media_ssrc, lost, .. } => {
                     let Some(w) = at(media_ssrc, &self.streams) else { continue };
+                    if let Some(round_trip) = self.path.state(now).round_trip {
+                        self.streams[w].history.set_round_trip(round_trip);
+                    }
                     for number in lost.iter().flat_map(|lost| lost.sequence_numbers()) {
                         if let Some(packet) = self.streams[w].history.resend(now, number) {
                             let packet = packet.clone();
@@ -146,7 +149,7 @@ impl Downlink {
                 SendPathOutput::Transmit(PathPacket { frame, packet, .. }) => {
                     let ssrc = RtpPacket::read(&packet).map_or(0, |rtp| rtp.header.ssrc);
                     if let Some(stream) = self.streams.get_mut((frame >> 48) as usize).filter(|_| ssrc != 0) {
-                        stream.history.insert(packet.clone());
+                        stream.history.insert(now, packet.clone());
                     }
                     return Some((packet, ssrc != 0));
                 }

@@ -175,7 +175,7 @@ fn journey(
         }
         for packet in packets.iter().filter_map(|packet| relay.forward(at(n), packet)) {
             network.send(at(n), &packet);
-            sent_packets.insert(packet);
+            sent_packets.insert(at(n), packet);
         }
         prop_assert_eq!(relay.poll(at(n)), None);
         all_sent.extend(sent);
@@ -503,8 +503,8 @@ fn sent_packets_are_kept_for_a_while() {
         Bytes::from(vec![0x80, 0, high, low])
     };
     let mut sent = SentPackets::new(3);
-    (65_530..65_535).chain(0..2).for_each(|number| sent.insert(packet(number)));
-    sent.insert(Bytes::from_static(&[0x80]));
+    (65_530..65_535).chain(0..2).for_each(|number| sent.insert(Time::ZERO, packet(number)));
+    sent.insert(Time::ZERO, Bytes::from_static(&[0x80]));
     let kept: Vec<u16> = (0..=u16::MAX).filter(|n| sent.resend(Time::ZERO, *n).is_some()).collect();
     assert_eq!(kept, [0, 1, 65_531, 65_534]);
     assert_eq!(sent.resend(Time::from_secs(1), 1), Some(&packet(1)));

@@ -3,6 +3,7 @@
 #[path = "../common/chance.rs"]
 mod chance;
 mod chaos;
+mod strict;
 mod world;
 
 use std::time::Duration;

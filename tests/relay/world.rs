@@ -139,6 +139,10 @@ pub struct World {
     room_wake: Option<Time>,
     /// RTP packets that left the room, and their bytes, by receiver.
     pub left: BTreeMap<ParticipantId, (u64, u64)>,
+    /// Whether senders take layer refresh requests.
+    pub layer_refresh: bool,
+    /// All RTP packets that left the room, if they are kept.
+    pub kept: Option<Vec<(Time, ParticipantId, Bytes)>>,
     /// Whether packets are changed on their way to the room, and how many were.
     pub tampers: bool,
     pub tampered: u64,
@@ -156,6 +160,8 @@ impl World {
             buffer: Vec::new(),
             room_wake: None,
             left: BTreeMap::new(),
+            layer_refresh: true,
+            kept: None,
             tampers: false,
             tampered: 0,
         }
@@ -196,7 +202,7 @@ impl World {
         config.path = None;
         let sender = VideoSender::without_encoder(config, Some(keys.video(0).unwrap()));
         let offer = Offer::new(mode, SIZE, 30.0, |target| 100_000 << (2 * target.spatial_id));
-        let kind = StreamKind::Video { offer: Some(offer), layer_refresh: true };
+        let kind = StreamKind::Video { offer: Some(offer), layer_refresh: self.layer_refresh };
         let id = self.people[person].id;
         self.room.publish(self.now, id, StreamConfig { id: StreamId(stream), ssrc, kind }).unwrap();
         let planner = Planner::new(mode, SIZE);
@@ -347,6 +353,7 @@ impl World {
                     if !layercast::rtp::rtcp::is_rtcp(&packet) {
                         let left = self.left.entry(to).or_default();
                         *left = (left.0 + 1, left.1 + packet.len() as u64);
+                        self.kept.iter_mut().for_each(|kept| kept.push((now, to, packet.clone())));
                     }
                     let Some(person) = self.people.iter_mut().find(|person| person.id == to) else {
                         continue;

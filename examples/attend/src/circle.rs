@@ -20,8 +20,13 @@ const OVERLAP: Duration = Duration::from_secs(5);
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 /// A commit that came too late is made again after this, if no other commit has come.
 const RETRY: Duration = Duration::from_millis(300);
+/// A relay that says so often in a row that another commit was first, while none comes, holds the group back. It is told after
+/// each so many attempts.
+const STALE: u32 = 10;
 /// Wishes at most. Each person at the door is one.
 const MAX_WISHES: usize = 1000;
+
+const OTHER_NAME: &str = "the key package has another name than was given at the door";
 
 /// What all in a meeting agree on. Web pages are among them.
 pub fn agreement() -> Agreement {
@@ -109,6 +114,8 @@ pub struct Circle {
     sent: Option<Sent>,
     /// No commit is made until then.
     waits_until: Option<Time>,
+    /// How often in a row the relay has said that another commit was first, and none came.
+    stale: u32,
 }
 
 impl Circle {
@@ -128,6 +135,7 @@ impl Circle {
             wishes: VecDeque::new(),
             sent: None,
             waits_until: None,
+            stale: 0,
         }
     }
 
@@ -217,6 +225,20 @@ impl Circle {
         commit.change.added.first().map(|it| it.fingerprint)
     }
 
+    /// Why somebody at the door cannot be added now, if that is known before it is let in: another has its name, say.
+    pub fn cannot_add(&mut self, asked: &Asked) -> Option<String> {
+        let group = self.group.as_mut().filter(|_| self.sent.is_none())?;
+        let error = match group.add(&[&asked.key_package.0]) {
+            Ok(commit) => {
+                let _ = group.discard();
+                let is_it = |added: &Member| added.name == asked.name.as_str().as_bytes();
+                return (!commit.change.added.iter().all(is_it)).then(|| OTHER_NAME.into());
+            }
+            Err(error) => error,
+        };
+        Some(self.explain(Which::Meeting, &error))
+    }
+
     /// Joins the insiders by a welcome, from the meeting's next epoch on. Nothing happens if we are among them, or have no
     /// key package out.
     ///
@@ -247,7 +269,7 @@ impl Circle {
 
     fn forget_meeting(&mut self) {
         (self.group, self.keys, self.sent, self.waits_until) = (None, None, None, None);
-        (self.is_insider, self.has_strays) = (false, false);
+        (self.is_insider, self.has_strays, self.stale) = (false, false, 0);
         self.wishes.clear();
     }
 
@@ -389,7 +411,7 @@ impl Circle {
                 if commit.as_ref().is_ok_and(|it| it.change.added.iter().any(|added| added.name != *name)) {
                     // The storage in memory has no errors.
                     let _ = group.discard();
-                    return Err("the key package has another name than was given at the door".into());
+                    return Err(OTHER_NAME.into());
                 }
                 (commit.map(|commit| staged(commit, &[*who], &[])), Which::Meeting)
             }
@@ -450,11 +472,20 @@ impl Circle {
         let which = sent.wish.group();
         let Some(group) = self.of_mut(which) else { return Ok(None) };
         group.merge()?;
-        self.has_strays = true;
+        (self.has_strays, self.stale) = (true, 0);
         if which == Which::Meeting {
             self.take_insiders();
         }
         Ok(Some((sent.wish, sent.commit.change)))
+    }
+
+    /// The relay says that another commit was first: ours is made again. Returns what it was for and how often in a row it
+    /// came to nothing, if no other commit has come in all that time and it is to be told.
+    pub fn came_late(&mut self, now: Time) -> Option<(Wish, u32)> {
+        let wish = self.sent.as_ref().map(|sent| sent.wish.clone())?;
+        self.not_committed(now, true);
+        self.stale = self.stale.saturating_add(1);
+        self.stale.is_multiple_of(STALE).then_some((wish, self.stale))
     }
 
     /// The relay did not take our commit, or nobody knows: it is made again, unless it is refused for good.
@@ -495,7 +526,7 @@ impl Circle {
                 if let Some(sent) = self.sent.take_if(|sent| sent.wish.group() == which) {
                     self.wishes.push_front(sent.wish);
                 }
-                self.waits_until = self.waits_until.map(|_| now);
+                (self.waits_until, self.stale) = (self.waits_until.map(|_| now), 0);
                 if which == Which::Insiders {
                     return News::Insiders(change);
                 }

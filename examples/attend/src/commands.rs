@@ -40,7 +40,7 @@ pub enum Command {
 
 /// All commands, for people.
 pub const HELP: &str = "mute|unmute [voice|camera|share], window WxH, admit N, remove N, allow|deny N voice|camera|share, \
-    hand-over N, lock, unlock, limit guests|outsiders|all LAYER|off, invite, hand up|down, who, code, end, link KBPS, quit";
+    hand-over N, lock, unlock, limit guests|outsiders|all LAYER|off, invite, hand up|down, who, code, end, link KBPS, help, quit";
 
 impl Command {
     /// Reads a line. `None` if it is no command.
@@ -73,6 +73,11 @@ impl Command {
             _ => return None,
         })
     }
+}
+
+/// Whether a line asks which commands there are.
+pub fn is_help(line: &str) -> bool {
+    ["help", "?"].contains(&line.trim())
 }
 
 /// Reads `link KBPS`, which changes what the emulated path carries: no matter of the seat. `None` if it is something else.
@@ -151,6 +156,7 @@ mod tests {
         ] {
             assert_eq!(Command::parse(line), None, "{line}");
         }
+        assert_eq!(["help", " ? ", "helpless", ""].map(is_help), [true, true, false, false]);
         let read = ["link 400", "link 0", "link", "link 1 2", "mute"].map(link_kbps);
         assert_eq!(read, [Some(400), None, None, None, None]);
     }

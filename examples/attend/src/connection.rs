@@ -1,11 +1,18 @@
 //! The way to the relay, and back to it.
 
+use std::time::Duration;
+
 use layercast::Time;
 use layercast_meeting::{Credential, LinkDescription, Request};
 
 use crate::notice::Notice;
 use crate::requests::Purpose;
 use crate::{Attendee, Entry, Media, Output};
+
+/// From a link that came to nothing to the next, at first and at most.
+const LINK_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(32));
+/// After so long without such a link, the next pause is the first again.
+const LINK_CALM: Duration = Duration::from_secs(120);
 
 impl<M: Media> Attendee<M> {
     /// The WebSocket is open.
@@ -38,6 +45,7 @@ impl<M: Media> Attendee<M> {
         self.requests.forget();
         self.outputs.retain(|output| !matches!(output, Output::Request(_)));
         (self.admitted, self.link_up, self.next_report, self.next_join) = (false, false, None, None);
+        self.next_link = None;
         self.people.forget_waiting();
         self.sources.unpublish_all();
         self.media.stop_all();
@@ -54,7 +62,7 @@ impl<M: Media> Attendee<M> {
             Some(_) => (None, None),
             None => match self.circle.key_packages() {
                 Ok((meeting, insiders)) => (Some(meeting), Some(insiders)),
-                Err(error) => return self.end(&error.to_string()),
+                Err(error) => return self.fail(&error.to_string()),
             },
         };
         let request = Request::Join {
@@ -70,8 +78,17 @@ impl<M: Media> Attendee<M> {
 
     /// This end of the link is made.
     pub fn handle_link(&mut self, _now: Time, description: LinkDescription) {
-        self.link_up = false;
+        (self.link_up, self.next_link) = (false, None);
         self.ask(Purpose::Link, Request::Link(description));
+    }
+
+    /// The link came to nothing, or takes no more streams: another is made after a pause, which grows if that goes on.
+    pub fn handle_link_failed(&mut self, now: Time, why: &str) {
+        self.link_up = false;
+        let is_again = self.link_failed.is_some_and(|at| now - at < LINK_CALM);
+        self.link_pause = if is_again { (self.link_pause * 2).min(LINK_PAUSES.1) } else { LINK_PAUSES.0 };
+        (self.link_failed, self.next_link) = (Some(now), Some(now + self.link_pause));
+        self.notice(Notice::LinkFailed { why: why.into(), seconds: self.link_pause.as_secs() });
     }
 
     /// The link is up, or is down.

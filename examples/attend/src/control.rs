@@ -1,7 +1,7 @@
 //! What the person at the seat wants.
 
 use layercast::Time;
-use layercast_meeting::{Audience, Kind, ParticipantId, Request, Rights};
+use layercast_meeting::{Asked, Audience, Kind, ParticipantId, Request, Rights};
 
 use crate::commands::Command;
 use crate::events::right_name;
@@ -19,6 +19,10 @@ impl<M: Media> Attendee<M> {
             Command::Window(size) => {
                 (self.window, self.windows) = (size, None);
                 self.windows_changed(now);
+            }
+            Command::Admit(who) if self.people.has_just_changed(now, who) => {
+                let why = "who waits under this number has just come with another name or role: look again, and repeat the command";
+                self.refused("admit", why.into());
             }
             Command::Admit(who) => self.admit(who),
             Command::Remove(who) => self.remove(who),
@@ -60,10 +64,23 @@ impl<M: Media> Attendee<M> {
         if !self.circle.is_organizer() {
             return self.refused("admit", "only the organizer whom the group names may do this".into());
         }
-        match self.people.waiting(who) {
-            Some(_) => self.ask(Purpose::Admit(who), Request::Admit { participant: who }),
-            None => self.refused("admit", "nobody of this number waits".into()),
+        let Some(asked) = self.people.waiting(who).cloned() else {
+            return self.refused("admit", "nobody of this number waits".into());
+        };
+        // One who comes back without its group is a member until it is removed.
+        let is_new = self.people.member_of(who, &self.circle).is_none();
+        match self.circle.cannot_add(&asked).filter(|_| is_new) {
+            Some(why) => {
+                self.refused("admit", format!("{} ({}) stays at the door: {why}", asked.name, who.0))
+            }
+            None => self.let_in(asked),
         }
+    }
+
+    /// What the relay is asked for is to let in whom the organizer saw, and no other who has the number meanwhile.
+    pub(super) fn let_in(&mut self, asked: Asked) {
+        let participant = asked.participant;
+        self.ask(Purpose::Admit(Box::new(asked)), Request::Admit { participant });
     }
 
     /// The relay stops the packets at once, and the next epoch has keys that the removed one never gets.

@@ -2,7 +2,7 @@
 
 use layercast::Time;
 use layercast::e2ee::mls::Change;
-use layercast_meeting::{Group, Kind, ParticipantId, Request};
+use layercast_meeting::{Asked, Group, Kind, ParticipantId, Request};
 
 use crate::circle::{News, Wish, show_name};
 use crate::media::Failure;
@@ -11,14 +11,24 @@ use crate::requests::Purpose;
 use crate::{Attendee, Media};
 
 impl<M: Media> Attendee<M> {
-    /// Somebody is to be in the group.
-    pub(crate) fn wish_for(&mut self, who: ParticipantId) {
-        let Some(asked) = self.people.answer(who) else { return };
+    /// Somebody is to be in the group, as it was seen at the door.
+    pub(crate) fn wish_for(&mut self, seen: Asked) {
+        let who = seen.participant;
+        let Some(latest) = self.people.answer(who) else { return };
+        // Who lost the connection meanwhile has another key package. Who has another name or key now was not seen.
+        let asked = if self.is_same(&latest, &seen) { latest } else { seen };
         // One who comes back without its group is a member until it is removed.
         if let Some(member) = self.people.member_of(who, &self.circle) {
             self.circle.remove(who, member);
         }
         self.circle.add(asked);
+    }
+
+    fn is_same(&mut self, latest: &Asked, seen: &Asked) -> bool {
+        let mut fingerprint = |asked: &Asked| self.circle.fingerprint_of(&asked.key_package.0);
+        let is_same_key = latest.key_package == seen.key_package
+            || fingerprint(latest).is_some_and(|latest| Some(latest) == fingerprint(seen));
+        (&latest.name, latest.role, latest.outsider) == (&seen.name, seen.role, seen.outsider) && is_same_key
     }
 
     /// The relay took our commit.
@@ -53,8 +63,8 @@ impl<M: Media> Attendee<M> {
             News::Epoch(change) => self.entered(now, Some(*change)),
             News::Insiders(change) => self.insiders_changed(&change),
             News::Removed => {
-                self.lose_group();
-                self.end("removed from the group");
+                self.lose_group(now);
+                self.fail("removed from the group");
             }
             News::Leaving(member) => {
                 if let Some(who) = self.people.participant_of(member, &self.circle) {
@@ -157,10 +167,10 @@ impl<M: Media> Attendee<M> {
         }
     }
 
-    pub(crate) fn lose_group(&mut self) {
+    pub(crate) fn lose_group(&mut self, now: Time) {
         self.stop_sending();
         self.circle.forget();
-        self.media.forget_keys();
+        self.media.forget(now);
         self.sayings.forget();
         self.seen = 0;
     }

@@ -75,7 +75,7 @@ impl<M: Media> Attendee<M> {
                 self.tell_state_soon(now);
             }
             (Purpose::Commit, _) => self.committed(now),
-            (Purpose::Admit(who), _) => self.wish_for(who),
+            (Purpose::Admit(asked), _) => self.wish_for(*asked),
             (Purpose::Invite, Answer::Invitation(code)) => self.outputs.push_back(Output::Invitation(code)),
             _ => {}
         }
@@ -96,16 +96,22 @@ impl<M: Media> Attendee<M> {
             }
             // The group went on without us: back in with other keys.
             Purpose::Join if refusal == Refusal::NotNow && self.circle.group().is_some() => {
-                self.lose_group();
+                self.lose_group(now);
                 self.join();
             }
             // Everybody comes back at once after a relay was down.
             Purpose::Join if refusal == Refusal::TooMany && self.admission.is_some() => {
                 self.next_join = Some(now + KNOCK_AGAIN);
             }
-            Purpose::Login | Purpose::Join => self.end(&why),
+            Purpose::Login | Purpose::Join => self.fail(&why),
+            Purpose::Commit if refusal == Refusal::StaleEpoch => {
+                if let Some((wish, times)) = self.circle.came_late(now) {
+                    let (what, who) = (wish_name(&wish).into(), self.whom(&wish));
+                    self.notice(Notice::HeldBack { what, who, times });
+                }
+            }
             Purpose::Commit => {
-                if let Some(wish) = self.circle.not_committed(now, refusal == Refusal::StaleEpoch) {
+                if let Some(wish) = self.circle.not_committed(now, false) {
                     self.refused(wish_name(&wish), why);
                 }
             }
@@ -116,13 +122,25 @@ impl<M: Media> Attendee<M> {
                     self.refused(kind_name(kind), why);
                 }
             }
-            Purpose::Link => self.refused("link", why),
+            Purpose::Link => self.handle_link_failed(now, &why),
             // It is said again.
             Purpose::Say => {}
             Purpose::Admit(_) => self.refused("admit", why),
             Purpose::Invite => self.refused("invite", why),
             Purpose::HandOver(_) => self.refused("hand-over", why),
             Purpose::Other(what) => self.refused(what, why),
+        }
+    }
+
+    /// Whom a wish is about. One who is removed is somebody in the group alone.
+    fn whom(&self, wish: &Wish) -> Option<String> {
+        match wish {
+            Wish::Remove(who, member) | Wish::HandOver(who, member) => {
+                Some(format!("{} ({})", self.circle.name_of(*member), who.0))
+            }
+            Wish::Add(who, ..) | Wish::AddInsider(who, ..) => Some(self.name_of(*who)),
+            Wish::RemoveInsider(who, _) => who.map(|who| self.name_of(who)),
+            Wish::Update | Wish::HandOverInsiders(_) => None,
         }
     }
 
@@ -149,19 +167,18 @@ impl<M: Media> Attendee<M> {
         match event {
             // It was let in before. That the relay says so is not enough: it has to be whom we added.
             Event::Waiting(asked) if asked.known && self.is_whom_we_added(&asked) => {
-                let (who, is_insider) = (asked.participant, is_insider(&asked));
-                self.people.knock(asked);
+                self.people.knock(now, asked.clone());
                 // The relay adds only those to the insiders who are in.
-                if is_insider && self.circle.is_organizer() {
-                    self.ask(Purpose::Admit(who), Request::Admit { participant: who });
+                if is_insider(&asked) && self.circle.is_organizer() {
+                    self.let_in(asked);
                 } else {
-                    self.wish_for(who);
+                    self.wish_for(asked);
                 }
             }
             Event::Waiting(asked) => {
                 let (who, role) = (asked.participant, role_name(asked.role).to_owned());
                 let (name, outsider) = (asked.name.to_string(), asked.outsider);
-                self.people.knock(asked);
+                self.people.knock(now, asked);
                 self.notice(Notice::Waiting { participant: who.0, role, name, outsider });
                 if self.config.admit_all {
                     self.admit(who);
@@ -169,7 +186,7 @@ impl<M: Media> Attendee<M> {
             }
             Event::Admitted { rights, messages, begins } => {
                 self.rights = rights;
-                (self.admitted, self.limited) = (true, false);
+                (self.admitted, self.was_admitted, self.limited) = (true, true, false);
                 self.notice(Notice::Admitted { rights: rights_name(rights) });
                 if let Some(own) = &self.admission {
                     self.people.arrive(own.participant, own.role, rights, None);
@@ -181,13 +198,13 @@ impl<M: Media> Attendee<M> {
                 if begins && organizes && self.circle.group().is_none_or(|group| group.epoch() > 0) {
                     match self.circle.begin() {
                         Ok(()) => self.entered(now, None),
-                        Err(error) => return self.end(&error.to_string()),
+                        Err(error) => return self.fail(&error.to_string()),
                     }
                 }
                 self.settles = Some(messages);
                 self.settle(now);
                 self.outputs.push_back(Output::MakeLink);
-                self.next_report = Some(now);
+                (self.next_report, self.next_link) = (Some(now), None);
             }
             Event::Arrived(arrival) => {
                 let name = Some(arrival.name);
@@ -212,7 +229,7 @@ impl<M: Media> Attendee<M> {
                 self.notice(Notice::Removed { who, own });
                 self.put_out(participant);
                 if own {
-                    self.end("removed by the organizer");
+                    self.fail("removed by the organizer");
                 }
             }
             Event::Rights { participant, rights } => {
@@ -231,10 +248,10 @@ impl<M: Media> Attendee<M> {
                 let (who, audience) = (self.name_of(participant), audience_name(audience).into());
                 self.notice(Notice::CameraLimited { who, audience, layer: max_spatial_id });
             }
-            Event::Ended => self.end("the meeting is over"),
+            Event::Ended { why } => self.end(&why.to_string()),
             Event::GroupLost => {
                 self.notice(Notice::GroupLost);
-                self.lose_group();
+                self.lose_group(now);
                 self.join();
             }
             Event::Mls(message) => {
@@ -252,7 +269,7 @@ impl<M: Media> Attendee<M> {
                 match self.circle.join(&message.0) {
                     Ok(true) => self.entered(now, None),
                     Ok(false) => {}
-                    Err(error) => self.end(&format!("the welcome to the group: {error}")),
+                    Err(error) => self.fail(&format!("the welcome to the group: {error}")),
                 }
             }
             Event::Welcome { group: Group::Insiders, number, message } => {

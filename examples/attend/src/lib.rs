@@ -138,6 +138,10 @@ pub struct Attendee<M> {
     decode_times: Vec<(u32, Duration)>,
     /// When to knock again at a relay that has too much to do.
     next_join: Option<Time>,
+    /// When to make another link, after how long a pause, and when one came to nothing.
+    next_link: Option<Time>,
+    link_pause: Duration,
+    link_failed: Option<Time>,
     next_report: Option<Time>,
     last_report: Option<Time>,
     next_state: Option<Time>,
@@ -148,7 +152,9 @@ pub struct Attendee<M> {
     /// Whom the group named its organizer when it was last looked at.
     trusted_organizer: Option<Fingerprint>,
     warned_of_reflections: bool,
+    was_admitted: bool,
     ended: bool,
+    failed: Option<String>,
 }
 
 impl<M: Media> Attendee<M> {
@@ -179,6 +185,9 @@ impl<M: Media> Attendee<M> {
             windows: None,
             decode_times: Vec::new(),
             next_join: None,
+            next_link: None,
+            link_pause: Duration::ZERO,
+            link_failed: None,
             next_report: None,
             last_report: None,
             next_state: None,
@@ -187,7 +196,9 @@ impl<M: Media> Attendee<M> {
             organizer: None,
             trusted_organizer: None,
             warned_of_reflections: false,
+            was_admitted: false,
             ended: false,
+            failed: None,
             config,
         }
     }
@@ -233,6 +244,11 @@ impl<M: Media> Attendee<M> {
         self.link_up
     }
 
+    /// Whether there is a connection to the relay.
+    pub fn is_connected(&self) -> bool {
+        self.connected
+    }
+
     /// Whether the relay was ever reached.
     pub fn was_connected(&self) -> bool {
         self.was_connected
@@ -266,6 +282,27 @@ impl<M: Media> Attendee<M> {
         }
     }
 
+    /// It is over, and not by the choice of somebody who may end it.
+    fn fail(&mut self, why: &str) {
+        if !self.ended {
+            self.failed = Some(why.into());
+        }
+        self.end(why);
+    }
+
+    /// Once it has ended: whether it was in the meeting, and then left or saw its end.
+    ///
+    /// # Errors
+    /// What else became of it.
+    pub fn outcome(&self) -> Result<(), String> {
+        match &self.failed {
+            Some(why) => Err(why.clone()),
+            None if self.was_admitted => Ok(()),
+            None if self.was_connected => Err("never let in".into()),
+            None => Err("the relay was never reached".into()),
+        }
+    }
+
     /// What there is to do at `now`. The program polls until it is told to wait.
     pub fn poll(&mut self, now: Time) -> Output {
         if let Some(output) = self.outputs.pop_front() {
@@ -278,12 +315,17 @@ impl<M: Media> Attendee<M> {
             self.next_join = None;
             self.join();
         }
+        if self.connected && self.admitted && self.next_link.is_some_and(|at| at <= now) {
+            self.next_link = None;
+            self.outputs.push_back(Output::MakeLink);
+        }
         self.stand(now);
         if let Some(output) = self.outputs.pop_front() {
             return output;
         }
         let timers = [
             self.next_join,
+            self.next_link.filter(|_| self.admitted),
             self.next_report.filter(|_| self.admitted),
             self.next_state.filter(|_| self.admitted),
             self.next_update.filter(|_| self.admitted),

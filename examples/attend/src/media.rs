@@ -64,8 +64,8 @@ pub trait Media {
     /// An epoch began: its keys open what comes from now on, and those before it for a while more.
     fn enter(&mut self, now: Time, circle: &Circle);
 
-    /// We are no longer in the group: what comes stays closed until we are in another.
-    fn forget_keys(&mut self);
+    /// We are no longer in the group. In another one members have other indices, and all streams are announced anew.
+    fn forget(&mut self, now: Time);
 
     /// Streams of which nothing opens for want of the right key: for how long, and the last reason.
     fn closed(&self, now: Time) -> Vec<(Stream, Duration, OpenError)>;

@@ -56,6 +56,10 @@ pub enum Notice {
     Layers { stream: u32, target: Option<String>, reason: String },
     /// A commit was not accepted.
     CommitRefused { why: String },
+    /// Somebody was let in and could not be added to the group, and so was removed for good.
+    NotAdded { participant: u32, name: String, why: String },
+    /// The relay takes no commit, and says each time that another was first, though none came.
+    HeldBack { what: String, who: Option<String>, times: u32 },
     /// The group is a new one, with another organizer than before. Nothing is sent until the person says so.
     OtherOrganizer { name: String, fingerprint: String },
     /// The relay refused a request.
@@ -78,6 +82,8 @@ pub enum Notice {
     Disconnected { why: String },
     /// The link for the media is up.
     LinkUp,
+    /// There is no link, and another is made after a while.
+    LinkFailed { why: String, seconds: u64 },
     /// The relay goes down soon.
     Closing,
     /// The relay put one out.
@@ -86,6 +92,10 @@ pub enum Notice {
     GroupLost,
     /// It is over, and why.
     Ended { why: String },
+    /// The relay was not reached, for this reason.
+    NotReached { why: String },
+    /// Which commands there are.
+    Help { commands: String },
     /// What was typed is no command.
     NoCommand { line: String },
 }
@@ -181,6 +191,19 @@ impl fmt::Display for Notice {
                 "this is ANOTHER GROUP, whose organizer is {name}, fingerprint {fingerprint}. Compare it before you type unmute: \
                  nothing is sent until then"
             ),
+            Self::NotAdded { participant, name, why } => write!(
+                f,
+                "{name} ({participant}) was let in and cannot be in the group: {why}. It is removed, and cannot come back with the \
+                 same invitation or account"
+            ),
+            Self::HeldBack { what, who, times } => {
+                let whom = who.as_ref().map(|who| format!(" ({who})")).unwrap_or_default();
+                write!(
+                    f,
+                    "{what}{whom}: NOT DONE, and the keys are the old ones. {times} times the relay has said that another change of \
+                     the group was first, and none came. It goes on trying. If that lasts, end the meeting"
+                )
+            }
             Self::CommitRefused { why } => write!(f, "a change of the group was refused: {why}"),
             Self::Refused { what, why } => write!(f, "{what}: {why}"),
             Self::Forked { who, why } => write!(f, "the group may be forked: {who}: {why}. Compare the code"),
@@ -201,10 +224,15 @@ impl fmt::Display for Notice {
                 write!(f, "the connection to the relay was lost: {why}. Trying again")
             }
             Self::LinkUp => write!(f, "the link for pictures and sound is up"),
+            Self::LinkFailed { why, seconds } => {
+                write!(f, "no link for pictures and sound: {why}. Another is made in {seconds} s")
+            }
             Self::Closing => write!(f, "the relay goes down for a moment"),
             Self::Expelled { reason } => write!(f, "the relay closed the link: {reason}"),
             Self::GroupLost => write!(f, "the organizer lost the group: joining anew"),
             Self::Ended { why } => write!(f, "the end: {why}"),
+            Self::NotReached { why } => write!(f, "{why}. Trying again"),
+            Self::Help { commands } => write!(f, "commands: {commands}"),
             Self::NoCommand { line } => write!(f, "no command: {line}. There are: {}", crate::commands::HELP),
         }
     }

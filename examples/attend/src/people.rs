@@ -1,6 +1,7 @@
 //! Who is in the meeting, and which member of the group each is.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use layercast::Time;
 use layercast::e2ee::mls::{Fingerprint, Group, Member};
@@ -12,6 +13,8 @@ use crate::openings::Openings;
 
 /// People at most, whatever the relay says.
 const MAX_PEOPLE: usize = 2000;
+/// Who has come to the door with another name is looked at for so long before it is let in.
+const LOOK: Duration = Duration::from_secs(3);
 
 /// Somebody in the meeting, by the relay's word.
 #[derive(Debug, Clone)]
@@ -73,6 +76,16 @@ pub struct People {
     added: BTreeMap<ParticipantId, Fingerprint>,
     /// At the door.
     waiting: BTreeMap<ParticipantId, Asked>,
+    /// As whom each came to the door last, and when it came as somebody else than before.
+    shown: BTreeMap<ParticipantId, Shown>,
+}
+
+#[derive(Debug)]
+struct Shown {
+    name: Text,
+    role: Role,
+    outsider: bool,
+    changed: Option<Time>,
 }
 
 impl People {
@@ -140,10 +153,28 @@ impl People {
     }
 
     /// Somebody knocks.
-    pub fn knock(&mut self, asked: Asked) {
-        if self.waiting.len() < MAX_PEOPLE {
-            self.waiting.insert(asked.participant, asked);
+    pub fn knock(&mut self, now: Time, asked: Asked) {
+        let who = asked.participant;
+        let is_same =
+            |it: &Shown| (&it.name, it.role, it.outsider) == (&asked.name, asked.role, asked.outsider);
+        let changed = match self.shown.get(&who) {
+            Some(shown) if is_same(shown) => shown.changed,
+            Some(_) => Some(now),
+            None => None,
+        };
+        if self.shown.len() < MAX_PEOPLE || self.shown.contains_key(&who) {
+            let (name, role, outsider) = (asked.name.clone(), asked.role, asked.outsider);
+            self.shown.insert(who, Shown { name, role, outsider, changed });
         }
+        if self.waiting.len() < MAX_PEOPLE {
+            self.waiting.insert(who, asked);
+        }
+    }
+
+    /// Whether somebody at the door has just become somebody else, so that a command may mean the one before. It is said once.
+    pub fn has_just_changed(&mut self, now: Time, who: ParticipantId) -> bool {
+        let changed = self.shown.get_mut(&who).and_then(|shown| shown.changed.take());
+        changed.is_some_and(|at| now - at < LOOK)
     }
 
     /// Somebody at the door.

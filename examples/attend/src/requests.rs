@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use layercast_meeting::{Numbered, ParticipantId, Request};
+use layercast_meeting::{Asked, Numbered, ParticipantId, Request};
 
 /// What a request was for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +17,8 @@ pub enum Purpose {
     Publish(usize),
     /// A commit.
     Commit,
-    /// To let somebody in, who has a key package.
-    Admit(ParticipantId),
+    /// To let somebody in, as the organizer saw it at the door.
+    Admit(Box<Asked>),
     /// To make an invitation.
     Invite,
     /// To hand over.

@@ -54,13 +54,13 @@ impl<M: Media> Attendee<M> {
             match self.circle.next_commit(now) {
                 None => break,
                 Some(Ok(request)) => self.ask(Purpose::Commit, request),
-                Some(Err((wish, why))) => {
-                    self.refused(wish_name(&wish), why);
-                    // Who cannot be in the group has no place in the meeting.
-                    if let Wish::Add(participant, ..) = wish {
-                        self.ask(Purpose::Other("remove"), Request::Remove { participant });
-                    }
+                // Who cannot be in the group has no place in the meeting.
+                Some(Err((Wish::Add(participant, _, name), why))) => {
+                    let name = super::circle::show_name(&name);
+                    self.notice(Notice::NotAdded { participant: participant.0, name, why });
+                    self.ask(Purpose::Other("remove"), Request::Remove { participant });
                 }
+                Some(Err((wish, why))) => self.refused(wish_name(&wish), why),
             }
         }
     }

@@ -228,6 +228,22 @@ pub struct MlsMessage {
     pub message: Bytes,
 }
 
+/// Why a meeting is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EndReason {
+    /// The organizer ended it.
+    #[error("the organizer ended the meeting")]
+    Organizer,
+    /// Nobody was in it for too long.
+    #[error("the meeting is over, for nobody was in it")]
+    Empty,
+    /// Its organizer's account was erased, and its meetings with it.
+    #[error("the organizer's account was erased at the relay, and the meeting with it")]
+    Forgotten,
+}
+
 /// What happened in a meeting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -291,7 +307,10 @@ pub enum Event {
         max_spatial_id: Option<u8>,
     },
     /// The meeting is over.
-    Ended,
+    Ended {
+        /// Why.
+        why: EndReason,
+    },
     /// The organizer lost the group, and makes another: everybody knocks anew, with another key package.
     GroupLost,
     /// A commit or a proposal.

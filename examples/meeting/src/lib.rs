@@ -35,8 +35,8 @@ pub mod wire;
 
 pub use bytes::Bytes;
 pub use event::{
-    Admission, Answer, Arrival, Asked, Event, FromRelay, Layers, MlsMessage, Published, Refusal, Session,
-    Stream,
+    Admission, Answer, Arrival, Asked, EndReason, Event, FromRelay, Layers, MlsMessage, Published, Refusal,
+    Session, Stream,
 };
 pub use names::{Audience, Group, Kind, MeetingId, ParticipantId, Right, Rights, Role};
 pub use parse::{MAX_MESSAGE, MAX_MLS, MAX_SAID, MAX_TEXT, ProtocolError, Text};

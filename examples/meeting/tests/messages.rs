@@ -1,8 +1,9 @@
 //! Messages are read back as they were written, and what is none is refused without a panic.
 
 use layercast_meeting::{
-    Answer, Audience, Bytes, Credential, Event, FromRelay, Group, Kind, MAX_MESSAGE, MeetingId, Numbered,
-    ParticipantId, ProtocolError, Published, Refusal, Request, Right, Rights, Role, Secret, Session, Text,
+    Answer, Audience, Bytes, Credential, EndReason, Event, FromRelay, Group, Kind, MAX_MESSAGE, MeetingId,
+    Numbered, ParticipantId, ProtocolError, Published, Refusal, Request, Right, Rights, Role, Secret,
+    Session, Text,
 };
 use proptest::prelude::*;
 
@@ -68,7 +69,7 @@ fn answers_and_events_are_read_as_written() {
         FromRelay::Answer { id: 4, result: Ok(Answer::Published(Published { stream: 1, ssrc: u32::MAX })) },
         FromRelay::Event(Event::Admitted { rights: Rights::of(Role::Guest), messages: 3, begins: false }),
         FromRelay::Event(Event::Welcome { group: Group::Insiders, number: 1, message: Bytes(vec![0, 255]) }),
-        FromRelay::Event(Event::Ended),
+        FromRelay::Event(Event::Ended { why: EndReason::Forgotten }),
     ];
     for message in messages {
         assert_eq!(FromRelay::parse(&message.to_text()).unwrap(), message);
@@ -110,4 +111,12 @@ proptest! {
         valid[at] = with;
         let _ = Numbered::parse(&valid.into_iter().collect::<String>());
     }
+}
+
+/// Who does not know what single layers are asked for by, as browsers, need not say so.
+#[test]
+fn a_sender_that_says_nothing_of_layers_takes_no_requests_for_them() {
+    let text = r#"{"id":1,"ask":"publish","kind":"camera","member":2,"track":0}"#;
+    let request = Numbered::parse(text).unwrap().request;
+    assert_eq!(request, Request::Publish { kind: Kind::Camera, member: 2, track: 0, layer_refresh: false });
 }

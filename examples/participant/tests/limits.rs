@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 use common::{SIZE, World, config, no_counter_comes_twice};
 use layercast::Size;
 use layercast::e2ee::mls::Login;
-use layercast::e2ee::{KeyRing, VideoOpener};
-use layercast_meeting::{Bytes, Event, Group, Kind};
+use layercast::e2ee::{GuestCap, KeyRing, VideoOpener};
+use layercast_meeting::{Bytes, Event, Group, Kind, MAX_TEXT};
 use layercast_participant::notice::Notice;
 use layercast_participant::seat::SeatConfig;
 use layercast_participant::seat::account::Account;
-use layercast_participant::seat::circle::agreement;
+use layercast_participant::seat::circle::{Circle, agreement};
 
 /// Of the base layer.
 const SMALL: Size = Size::new(SIZE.width / 4, SIZE.height.div_ceil(4));
@@ -312,4 +312,13 @@ fn the_keys_of_a_guest_open_the_base_layer_alone() {
     };
     assert_eq!(layers(3), BTreeSet::from([0]));
     assert!(layers(2).contains(&2));
+}
+
+#[test]
+fn the_longest_key_packages_are_taken_by_relays() {
+    let caps = (0..16).map(|stream| GuestCap { stream: 65_520 + stream, spatial_id: 3 }).collect();
+    let mut circle = Circle::new(&"x".repeat(MAX_TEXT), None, caps);
+    let (meeting, insiders) = circle.key_packages().unwrap();
+    // The desk of the relay takes no more.
+    assert!(meeting.0.len() <= 1024 && insiders.0.len() <= 1024, "{} {}", meeting.0.len(), insiders.0.len());
 }

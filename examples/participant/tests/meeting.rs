@@ -2,10 +2,13 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use common::{SIZE, World, config, three};
 use layercast::Time;
+use layercast::rtp::RtpPacket;
+use layercast::rtp::rtcp::{self, RtcpMessage};
 use layercast_meeting::{Kind, ParticipantId};
 use layercast_participant::notice::Notice;
 
@@ -43,6 +46,42 @@ fn three_see_and_hear_each_other() {
         _ => None,
     });
     assert_eq!(fingerprints, [("Bob".into(), 71), ("Cleo".into(), 71)]);
+}
+
+/// Pages and natives read each other: pictures are one OBU with an SFrame, sound is an SFrame, and reports say which timestamps
+/// of the two belong together.
+#[test]
+fn what_goes_out_has_the_form_of_browsers() {
+    let mut world = three(2000);
+    world.run(6000);
+    let streams = world.desk.streams(ParticipantId(1));
+    let ssrc_of = |kind: Kind| streams.iter().find(|stream| stream.kind == kind).unwrap().ssrc;
+    let (camera, audio) = (ssrc_of(Kind::Camera), ssrc_of(Kind::Audio));
+    let (mut frames, mut sounds, mut reporters) = (0, 0, BTreeSet::new());
+    for (_, packet) in &world.packets {
+        if rtcp::is_rtcp(packet) {
+            reporters.extend(rtcp::read(packet).filter_map(|message| match message {
+                Ok(RtcpMessage::SenderReport { ssrc, .. }) => Some(ssrc),
+                _ => None,
+            }));
+            continue;
+        }
+        let rtp = RtpPacket::read(packet).unwrap();
+        if rtp.header.ssrc == camera {
+            assert!(packet.len() <= 1180, "{}", packet.len());
+            // One element; the OBU begins in the first packet of a frame, and is a sequence header or a frame.
+            assert_eq!(rtp.payload[0] & 0x30, 0x10);
+            if rtp.payload[0] & 0x80 == 0 {
+                assert!(matches!(rtp.payload[1], 0x08 | 0x30), "{:#x}", rtp.payload[1]);
+                frames += 1;
+            }
+        } else if rtp.header.ssrc == audio {
+            assert_eq!(rtp.payload[0], 0xc0);
+            sounds += 1;
+        }
+    }
+    assert!(frames > 50 && sounds > 20, "{frames} {sounds}");
+    assert!(reporters.contains(&camera) && reporters.contains(&audio), "{reporters:?}");
 }
 
 #[test]

@@ -22,14 +22,11 @@ const MAX_PASSWORD: usize = 1024;
 
 /// A relay for video meetings that stay end-to-end encrypted.
 #[derive(Debug, Parser)]
-#[command(name = "relay", version, args_conflicts_with_subcommands = true)]
+#[command(name = "relay", version, arg_required_else_help = true)]
 pub struct Cli {
-    /// What to do; serve if nothing is said.
+    /// What to do.
     #[command(subcommand)]
-    pub command: Option<Command>,
-    /// How to serve.
-    #[command(flatten)]
-    pub serve: ServeArgs,
+    pub command: Command,
 }
 
 /// Where the relay keeps what it keeps.
@@ -187,6 +184,9 @@ pub enum CommandError {
     /// The password is too short or too long.
     #[error("a password has {MIN_PASSWORD} to {MAX_PASSWORD} bytes")]
     Password,
+    /// The password was typed in two ways.
+    #[error("these were two different passwords: nothing was changed")]
+    Differ,
     /// The name is still in the database.
     #[error("the name is still in the database: see above")]
     Remains,
@@ -232,6 +232,8 @@ fn run_account(command: &AccountCommand, out: &mut dyn io::Write) -> Result<(), 
             }
             let hash = hash_password(&read_password()?, PasswordCost::OWASP)?;
             store.add_account(name, hash.expose(), *outsider, unix_now())?;
+            let outsider = if *outsider { ", of another organization" } else { "" };
+            writeln!(out, "account {name} made in {}{outsider}", data.data.display())?;
             Ok(())
         }
         AccountCommand::List { data } => {
@@ -246,7 +248,11 @@ fn run_account(command: &AccountCommand, out: &mut dyn io::Write) -> Result<(), 
             let mut store = open(data)?;
             store.account(name)?.ok_or(CommandError::NoAccount)?;
             let hash = hash_password(&read_password()?, PasswordCost::OWASP)?;
-            if store.set_password(name, hash.expose())? { Ok(()) } else { Err(CommandError::NoAccount) }
+            if !store.set_password(name, hash.expose())? {
+                return Err(CommandError::NoAccount);
+            }
+            writeln!(out, "account {name} has another password, and its sessions have ended")?;
+            Ok(())
         }
     }
 }
@@ -284,28 +290,41 @@ fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// A line from standard input; a terminal asks for it and does not show it.
+/// A line from standard input. A terminal asks for it twice, and does not show it.
 fn read_password() -> Result<Secret, CommandError> {
     let input = io::stdin();
-    let mut line = Zeroizing::new(String::new());
-    if input.is_terminal() {
-        eprint!("Password: ");
-        io::stderr().flush()?;
-        let shown = tcgetattr(&input)?;
-        let mut hidden = shown.clone();
-        hidden.local_flags.remove(LocalFlags::ECHO);
-        tcsetattr(&input, SetArg::TCSAFLUSH, &hidden)?;
-        let read = input.lock().read_line(&mut line);
-        tcsetattr(&input, SetArg::TCSAFLUSH, &shown)?;
-        eprintln!();
-        read?;
+    let password = if input.is_terminal() {
+        let password = ask("Password: ")?;
+        if *ask("The same again: ")? != *password {
+            return Err(CommandError::Differ);
+        }
+        password
     } else {
+        let mut line = Zeroizing::new(String::new());
         input.lock().read_line(&mut line)?;
-    }
-    let password = line.trim_end_matches(['\r', '\n']);
+        line
+    };
+    let password = password.trim_end_matches(['\r', '\n']);
     if (MIN_PASSWORD..=MAX_PASSWORD).contains(&password.len()) {
         Ok(Secret::new(password.into()))
     } else {
         Err(CommandError::Password)
     }
+}
+
+/// A line from the terminal, which does not show it.
+fn ask(prompt: &str) -> Result<Zeroizing<String>, CommandError> {
+    let input = io::stdin();
+    let mut line = Zeroizing::new(String::new());
+    eprint!("{prompt}");
+    io::stderr().flush()?;
+    let shown = tcgetattr(&input)?;
+    let mut hidden = shown.clone();
+    hidden.local_flags.remove(LocalFlags::ECHO);
+    tcsetattr(&input, SetArg::TCSAFLUSH, &hidden)?;
+    let read = input.lock().read_line(&mut line);
+    tcsetattr(&input, SetArg::TCSAFLUSH, &shown)?;
+    eprintln!();
+    read?;
+    Ok(line)
 }

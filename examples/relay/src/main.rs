@@ -22,11 +22,9 @@ use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    let Cli { command, serve: args } = Cli::parse();
-    let result = match command {
-        None => serve(&args),
-        Some(Command::Serve(args)) => serve(&args),
-        Some(command) => cli::run(&command, &mut std::io::stdout().lock()).map_err(Into::into),
+    let result = match Cli::parse().command {
+        Command::Serve(args) => serve(&args),
+        command => cli::run(&command, &mut std::io::stdout().lock()).map_err(Into::into),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -67,6 +67,7 @@ async fn what_was_answered_outlives_a_kill() {
     let directory = directory.path();
     let added = run(&mut relay(directory, &["account", "add", "Olga"]), "correct horse\n");
     assert!(added.status.success(), "{added:?}");
+    assert!(String::from_utf8_lossy(&added.stdout).starts_with("account Olga made in "), "{added:?}");
     let serving = Serving::start(directory);
     let connector = connector(directory);
     let mut olga = Client::login(serving.address, &connector, "Olga").await;
@@ -154,6 +155,17 @@ async fn the_operator_commands_while_the_relay_runs() {
     assert!(proof.ends_with("found: 0\n"), "{proof}");
     assert_eq!(client.ask(login("another horse")).await, Err(Refusal::WrongCredentials));
     assert!(!run(&mut relay(directory, &["forget", name]), "").status.success());
+}
+
+#[test]
+fn a_relay_that_is_told_nothing_says_what_it_can_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_relay"));
+    let said = command.current_dir(directory.path()).output().unwrap();
+    assert_eq!(said.status.code(), Some(2));
+    let help = String::from_utf8(said.stderr).unwrap();
+    assert!(help.contains("serve") && help.contains("account"), "{help}");
+    assert!(directory.path().read_dir().unwrap().next().is_none(), "it made nothing");
 }
 
 #[test]

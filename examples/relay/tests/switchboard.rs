@@ -9,7 +9,7 @@ use layercast::Size;
 use layercast::relay::RoomConfig;
 use layercast::select::{Priority, ReceiverReport, StreamId, Window};
 use layercast_link::{Certificate, Description, Link, Media, Output as LinkOutput};
-use layercast_meeting::wire::{RELAY_SSRC, payload_type};
+use layercast_meeting::wire::{BROWSER_FEEDBACK_SSRC, FEEDBACK_SSRC, RELAY_SSRC, payload_type};
 use layercast_meeting::{Bytes as Report, Kind, Layers, ParticipantId};
 use layercast_relay::media::{Output, Switchboard};
 use layercast_relay::media_api::{LinkReply, MediaCommand, MediaEvent, MeetingKey};
@@ -187,6 +187,42 @@ fn packets_go_from_one_to_all_others_and_nobody_else() {
         world.run(Duration::from_millis(20));
     }
     assert_eq!(world.sound(), [0, 10, 10]);
+}
+
+/// A sender that says so is asked for a key picture by FIR, and for a layer by LRR. Others, as browsers are, by PLI.
+#[test]
+fn a_sender_is_asked_for_pictures_as_it_takes_it() {
+    for (layer_refresh, format) in [(false, 1), (true, 4)] {
+        let mut world = World::new(2);
+        world.run(Duration::from_secs(1));
+        let (meeting, participant, kind) = (MEETING, world.people[0].id, Kind::Camera);
+        let (stream, ssrc) = (1, 1000);
+        let command = MediaCommand::Publish { meeting, participant, stream, ssrc, kind, layer_refresh };
+        world.board.handle_command(world.now, command);
+        // A descriptor without the structure that it is read by.
+        let mut packet = vec![0x90, payload_type(kind), 0, 1, 0, 0, 0, 0];
+        packet.extend(ssrc.to_be_bytes());
+        packet.extend([0xbe, 0xde, 0, 1, 0x42, 0, 0, 9, 0x10, 0x30, 1]);
+        world.send(0, &packet);
+        world.run(Duration::from_millis(50));
+        let asked = world.people[0].got.iter().filter(|packet| packet[1] == 206);
+        assert_eq!(asked.map(|packet| packet[0] & 31).collect::<Vec<_>>(), [format]);
+    }
+}
+
+/// A browser that receives reports with SSRCs that nobody announced: 1 for video, another for sound.
+#[test]
+fn the_feedback_of_browsers_is_taken() {
+    let mut world = World::new(2);
+    world.run(Duration::from_secs(1));
+    let before = world.board.statistics().received;
+    for (n, ssrc) in [FEEDBACK_SSRC, BROWSER_FEEDBACK_SSRC, 0x1234_5678].into_iter().enumerate() {
+        let report = [&[0x80, 201, 0, 1][..], &ssrc.to_be_bytes()].concat();
+        let person = &mut world.people[1];
+        let datagram = person.link.as_mut().unwrap().protect_rtcp(&report).unwrap();
+        world.board.handle_datagram(world.now, person.address, &datagram);
+        assert_eq!(world.board.statistics().received - before, (n as u64 + 1).min(2));
+    }
 }
 
 #[test]

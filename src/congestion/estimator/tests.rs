@@ -83,6 +83,33 @@ fn it_finds_what_a_link_carries_and_follows_it_down() {
     assert!(after.iter().all(|rate| (300_000..750_000).contains(rate)), "{after:?}");
 }
 
+/// A key picture, paced above what the path carries, after seconds in which little was sent.
+#[test]
+fn a_burst_after_a_calm_while_is_measured_by_its_own_packets() {
+    let (mut link, mut pending) =
+        (Link { free: Time::ZERO, queue: Duration::from_millis(500), lost: 0, count: 0 }, VecDeque::new());
+    let mut estimator = Estimator::new(1_400_000);
+    let (mut budget, mut lowest) = (0.0, u64::MAX);
+    for n in 0..800 {
+        let now = Time::from_millis(5 * n);
+        let rate = if (600..640).contains(&n) { 2_100_000.0 } else { 300_000.0 };
+        budget += rate * 0.005 / 8.0;
+        while budget >= 1000.0 {
+            budget -= 1000.0;
+            let arrived = link.send(now, 1000, 1_500_000);
+            pending.push_back(PacketReport { sent: now, arrived, bytes: 1000, probe: None });
+        }
+        if n % 10 == 0 {
+            let reported = pending.iter().take_while(|packet| packet.arrived.is_some_and(|at| at <= now));
+            let report: Vec<_> = pending.drain(..reported.count()).collect();
+            estimator.report(now, &report);
+            lowest = lowest.min(estimator.bitrate());
+        }
+    }
+    assert!(estimator.over_used().is_some(), "the burst is over-use");
+    assert!(lowest > 1_100_000, "{lowest}");
+}
+
 #[test]
 fn it_grows_no_further_than_half_above_what_is_sent_until_a_probe_proves_more() {
     let without = drive(|_| 5_000_000, 0, 500_000, 30, None);

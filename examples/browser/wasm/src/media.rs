@@ -288,13 +288,10 @@ impl Media for PageMedia {
         }
     }
 
-    fn forget_keys(&mut self) {
+    fn forget(&mut self, now: Time) {
+        self.end_all(now);
         self.keys = None;
         self.ended.clear();
-        // In another group the same index may be somebody else's, whose keys count anew.
-        for receiving in self.receiving.values_mut() {
-            receiving.opening = Opening::new(&receiving.stream);
-        }
     }
 
     fn closed(&self, _now: Time) -> Vec<(Stream, Duration, OpenError)> {

@@ -19,6 +19,7 @@ use layercast_meeting::wire::FEEDBACK_SSRC;
 use layercast_meeting::{Kind, Stream};
 
 use super::account::Account;
+use super::seen::{AnyOpener, Seen, place};
 
 /// Streams at most, whatever the relay announces.
 const MAX_FEEDS: usize = 1024;
@@ -33,6 +34,28 @@ enum Receiver {
     Video(Box<VideoReceiver>),
     Audio(AudioReceiver),
     Data(DataReceiver),
+}
+
+impl Receiver {
+    fn into_opener(self) -> Option<AnyOpener> {
+        match self {
+            Self::None => None,
+            Self::Video(receiver) => receiver.into_opener().map(|opener| AnyOpener::Video(opener.into())),
+            Self::Audio(receiver) => Some(AnyOpener::Packets(receiver.into_opener())),
+            Self::Data(receiver) => Some(AnyOpener::Packets(receiver.into_opener())),
+        }
+    }
+}
+
+/// Why a stream that the relay announces is not taken: its frames could be shown twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Repeated {
+    /// It has ended in this epoch.
+    #[error("the relay announces anew what has ended: it is not opened, so that nothing is shown twice")]
+    Ended,
+    /// It comes under another number.
+    #[error("the relay announces it as stream {0} too: it is not opened, so that nothing is shown twice")]
+    Twice(u32),
 }
 
 /// A stream of somebody else.
@@ -62,6 +85,8 @@ pub enum Received {
 pub struct Downlink {
     path: ReceivePath,
     feeds: BTreeMap<u32, Feed>,
+    /// Of this epoch.
+    seen: Seen,
     /// Streams that have ended.
     ended: Vec<(Stream, Account)>,
 }
@@ -80,7 +105,7 @@ fn path() -> ReceivePath {
 
 impl Default for Downlink {
     fn default() -> Self {
-        Self { path: path(), feeds: BTreeMap::new(), ended: Vec::new() }
+        Self { path: path(), feeds: BTreeMap::new(), seen: Seen::default(), ended: Vec::new() }
     }
 }
 
@@ -101,35 +126,58 @@ impl Downlink {
     }
 
     /// Somebody sends a stream.
-    pub fn publish(&mut self, now: Time, stream: Stream, circle: &Circle) {
-        if self.feeds.len() >= MAX_FEEDS {
-            return;
+    ///
+    /// # Errors
+    /// [`Repeated`].
+    pub fn publish(&mut self, now: Time, stream: Stream, circle: &Circle) -> Result<(), Repeated> {
+        if self.feeds.get(&stream.stream).is_some_and(|known| known.stream == stream) {
+            return Ok(());
         }
         self.unpublish(now, stream.stream);
-        let mut feed = Feed { stream, receiver: Receiver::None, account: Account::new(now) };
-        feed.receiver = self.receiver(now, &feed.stream, circle);
-        self.feeds.insert(stream.stream, feed);
+        let is_same = |feed: &&Feed| place(&feed.stream) == place(&stream);
+        if let Some(other) = self.feeds.values().find(is_same) {
+            return Err(Repeated::Twice(other.stream.stream));
+        }
+        if self.seen.has_ended(place(&stream)) {
+            return Err(Repeated::Ended);
+        }
+        if self.feeds.len() < MAX_FEEDS {
+            let receiver = self.receiver(now, &stream, circle);
+            self.feeds.insert(stream.stream, Feed { stream, receiver, account: Account::new(now) });
+        }
+        Ok(())
     }
 
-    /// A stream has ended.
+    /// A stream has ended, and does not come back in this epoch.
     pub fn unpublish(&mut self, now: Time, stream: u32) {
-        if let Some(mut feed) = self.feeds.remove(&stream) {
-            feed.account.end(now);
-            if self.ended.len() < MAX_FEEDS {
-                self.ended.push((feed.stream, feed.account));
-            }
+        let Some(feed) = self.feeds.remove(&stream) else { return };
+        if !matches!(feed.receiver, Receiver::None) {
+            self.seen.end(place(&feed.stream));
+        }
+        self.close(now, feed.stream, feed.account);
+    }
+
+    fn close(&mut self, now: Time, stream: Stream, mut account: Account) {
+        account.end(now);
+        if self.ended.len() < MAX_FEEDS {
+            self.ended.push((stream, account));
         }
     }
 
-    /// The link is gone, and with it all streams.
+    /// The link is gone, and with it all streams. The relay names those that go on.
     pub fn reset(&mut self, now: Time) {
-        let streams: Vec<_> = self.feeds.keys().copied().collect();
-        streams.into_iter().for_each(|stream| self.unpublish(now, stream));
+        for (_, Feed { stream, receiver, account }) in std::mem::take(&mut self.feeds) {
+            if let Some(opener) = receiver.into_opener() {
+                self.seen.put_aside(place(&stream), opener);
+            }
+            self.close(now, stream, account);
+        }
         self.path = path();
     }
 
     /// An epoch began: its keys go to all receivers.
     pub fn enter(&mut self, now: Time, circle: &Circle) {
+        self.seen.clear();
         let streams: Vec<_> = self.feeds.keys().copied().collect();
         for stream in streams {
             let Some(mut feed) = self.feeds.remove(&stream) else { continue };
@@ -153,37 +201,21 @@ impl Downlink {
         }
     }
 
-    /// We are no longer in the group: what comes stays closed until we are in another.
-    pub fn forget_keys(&mut self) {
-        self.feeds.values_mut().for_each(|feed| feed.receiver = Receiver::None);
+    /// We are no longer in the group. In another one members have other indices, and all streams are announced anew.
+    pub fn forget(&mut self, now: Time) {
+        self.reset(now);
+        self.seen.clear();
     }
 
-    fn receiver(&self, now: Time, stream: &Stream, circle: &Circle) -> Receiver {
-        let Some(ring) = circle.ring(now) else { return Receiver::None };
-        self.open_with(stream, ring, target(stream, circle))
-    }
-
-    fn open_with(&self, stream: &Stream, ring: KeyRing, target: LayerId) -> Receiver {
-        let (agreement, Stream { ssrc, member, track, .. }) = (agreement(), *stream);
-        match stream.kind {
-            Kind::Camera | Kind::Screen => {
-                let mut config = VideoReceiverConfig::new(ssrc, target);
-                (config.transport_id, config.own_ssrc, config.key_wait) = (None, FEEDBACK_SSRC, KEY_WAIT);
-                config.opaque = true;
-                let opener = VideoOpener::new(agreement, member, track);
-                Receiver::Video(Box::new(VideoReceiver::without_decoder(config, Some((opener, ring)))))
-            }
-            Kind::Audio => {
-                let opener = Opener::new(agreement, member, Context::audio(track));
-                Receiver::Audio(AudioReceiver::new(AudioReceiverConfig::new(ssrc), opener, ring))
-            }
-            Kind::Data => {
-                // States come again: nobody asks for those that were lost, which may be older than our keys.
-                let config = DataReceiverConfig::best_effort(ssrc);
-                let opener = Opener::new(agreement, member, Context::data(track));
-                Receiver::Data(DataReceiver::new(config, opener, ring))
-            }
+    /// The receiver of a stream, with the keys of this epoch and no other. `None` if its sender is not in the group, as far as
+    /// is known here.
+    fn receiver(&mut self, now: Time, stream: &Stream, circle: &Circle) -> Receiver {
+        if circle.member(stream.member).is_none() {
+            return Receiver::None;
         }
+        let Some(ring) = circle.ring(now) else { return Receiver::None };
+        let opener = self.seen.take(place(stream));
+        open_with(stream, ring, target(stream, circle), opener)
     }
 
     /// Takes a packet as it came, and when it did. Returns the number of the stream that it is of.
@@ -271,5 +303,35 @@ impl Downlink {
         packets.extend(std::iter::from_fn(|| self.path.poll(now)));
         sleep(self.path.next_timeout());
         wake
+    }
+}
+
+/// A receiver of a stream. It goes on with the opener of one before, if there was one in this epoch.
+fn open_with(stream: &Stream, ring: KeyRing, target: LayerId, opener: Option<AnyOpener>) -> Receiver {
+    let (agreement, Stream { ssrc, member, track, .. }) = (agreement(), *stream);
+    let packets = |opener: Option<AnyOpener>, context| match opener {
+        Some(AnyOpener::Packets(opener)) => opener,
+        _ => Opener::new(agreement, member, context),
+    };
+    match stream.kind {
+        Kind::Camera | Kind::Screen => {
+            let mut config = VideoReceiverConfig::new(ssrc, target);
+            (config.transport_id, config.own_ssrc, config.key_wait) = (None, FEEDBACK_SSRC, KEY_WAIT);
+            config.opaque = true;
+            let opener = match opener {
+                Some(AnyOpener::Video(opener)) => *opener,
+                _ => VideoOpener::new(agreement, member, track),
+            };
+            Receiver::Video(Box::new(VideoReceiver::without_decoder(config, Some((opener, ring)))))
+        }
+        Kind::Audio => {
+            let opener = packets(opener, Context::audio(track));
+            Receiver::Audio(AudioReceiver::new(AudioReceiverConfig::new(ssrc), opener, ring))
+        }
+        Kind::Data => {
+            // States come again: nobody asks for those that were lost, which may be older than our keys.
+            let config = DataReceiverConfig::best_effort(ssrc);
+            Receiver::Data(DataReceiver::new(config, packets(opener, Context::data(track)), ring))
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod account;
 mod downlink;
+mod seen;
 mod source;
 mod streams;
 mod uplink;
@@ -175,6 +176,11 @@ impl Seat {
     /// The link is up, or is down.
     pub fn handle_link_state(&mut self, now: Time, up: bool) {
         self.attendee.handle_link_state(now, up);
+    }
+
+    /// The link came to nothing, or takes no more streams: another is made after a pause, which grows if that goes on.
+    pub fn handle_link_failed(&mut self, now: Time, why: &str) {
+        self.attendee.handle_link_failed(now, why);
     }
 
     // ---- Media ----

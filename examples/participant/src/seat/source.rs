@@ -93,3 +93,36 @@ pub struct SourceCounts {
     /// The estimate of the path in bit/s, of the source that has it.
     pub path: Option<u64>,
 }
+
+#[cfg(test)]
+mod tests {
+    use layercast::bitstream::{HeaderReader, SequenceHeader};
+    use layercast::encoder::SvcEncoder;
+
+    use super::*;
+
+    fn sequence(source: &VideoSource) -> SequenceHeader {
+        let encoder = SvcEncoder::new(source.encoder()).unwrap();
+        let mut reader = HeaderReader::new();
+        assert_eq!(reader.temporal_unit(&encoder.sequence_header()).count(), 0);
+        reader.sequence().unwrap().clone()
+    }
+
+    /// Whoever shows pictures that do not tell has to guess, and browsers guess BT.709.
+    #[test]
+    fn the_sequence_header_says_what_the_samples_mean() {
+        let size = Size::new(160, 90);
+        for source in [VideoSource::camera(size), VideoSource::screen(size)] {
+            let colours = sequence(&source).color_config;
+            let description = colours.color_description.unwrap();
+            let numbers = [
+                description.color_primaries,
+                description.transfer_characteristics,
+                description.matrix_coefficients,
+            ];
+            assert_eq!((numbers, colours.color_range), ([6, 6, 6], false));
+        }
+        let source = VideoSource { colours: Colours::BT709, ..VideoSource::camera(size) };
+        assert_eq!(sequence(&source).color_config.color_description.unwrap().matrix_coefficients, 1);
+    }
+}

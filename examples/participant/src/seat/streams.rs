@@ -62,8 +62,7 @@ impl Media for Streams {
     }
 
     fn receive(&mut self, now: Time, stream: Stream, circle: &Circle) -> Result<(), Failure> {
-        self.downlink.publish(now, stream, circle);
-        Ok(())
+        Ok(self.downlink.publish(now, stream, circle)?)
     }
 
     fn end(&mut self, now: Time, stream: u32) {
@@ -78,8 +77,8 @@ impl Media for Streams {
         self.downlink.enter(now, circle);
     }
 
-    fn forget_keys(&mut self) {
-        self.downlink.forget_keys();
+    fn forget(&mut self, now: Time) {
+        self.downlink.forget(now);
     }
 
     fn closed(&self, now: Time) -> Vec<(Stream, Duration, OpenError)> {

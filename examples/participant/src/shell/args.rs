@@ -176,6 +176,21 @@ impl Args {
         })
     }
 
+    /// Whether all that is to be sent is there, before anything is asked of a relay.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or a name is none.
+    pub fn check(&self) -> Result<()> {
+        text("--name", &self.name)?;
+        self.camera().iter().chain(self.screen().iter()).try_for_each(Pictures::check)?;
+        self.sound().iter().try_for_each(Sound::check)?;
+        self.identity.as_deref().map(identity).transpose()?;
+        match &self.record {
+            Some(directory) => at(directory, std::fs::create_dir_all(directory)),
+            None => Ok(()),
+        }
+    }
+
     /// What the participant comes with, into a meeting.
     ///
     /// # Errors

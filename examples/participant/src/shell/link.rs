@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use layercast::rtp::rtcp::is_rtcp;
 use layercast_examples::Result;
-use layercast_link::{Certificate, Description, Link, Media, Output, ProtectError};
+use layercast_link::{Certificate, Description, Link, Media, Output, ProtectError, TooManySsrcs};
 use layercast_meeting::wire::{PADDING_SSRC, RELAY_SSRC};
 use layercast_meeting::{Kind, LinkDescription};
 
@@ -146,23 +146,29 @@ impl Wire {
     }
 
     /// Takes the streams of the others, and no more, and sends one's own with retransmissions.
-    pub fn set_streams(&mut self, others: impl Iterator<Item = (u32, Kind)>, own: impl Iterator<Item = u32>) {
-        let Some(link) = &mut self.link else { return };
+    ///
+    /// # Errors
+    /// If the link has had as many streams as it can have in its life: another is to be made.
+    pub fn set_streams(
+        &mut self,
+        others: impl Iterator<Item = (u32, Kind)>,
+        own: impl Iterator<Item = u32>,
+    ) -> std::result::Result<(), TooManySsrcs> {
+        let Some(link) = &mut self.link else { return Ok(()) };
         let wanted: BTreeMap<u32, Kind> = others.collect();
         if wanted != self.expected {
             for ssrc in self.expected.keys().filter(|ssrc| !wanted.contains_key(ssrc)) {
                 link.forget_stream(*ssrc);
             }
             for (&ssrc, &kind) in wanted.iter().filter(|(ssrc, _)| !self.expected.contains_key(ssrc)) {
-                if let Err(error) = link.expect_stream(ssrc, kind) {
-                    tracing::warn!(%error, "a stream of a link that had too many");
-                }
+                link.expect_stream(ssrc, kind)?;
             }
             self.expected = wanted;
         }
         for ssrc in own {
             link.send_stream(ssrc);
         }
+        Ok(())
     }
 
     /// Sends a packet of media.
@@ -247,5 +253,28 @@ fn transmit(socket: &UdpSocket, to: SocketAddr, datagram: &[u8]) {
     // A full queue or a path that is down loses datagrams, as any network does.
     if let Err(error) = socket.send_to(datagram, to) {
         tracing::debug!(%error, "a datagram was not sent");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_that_had_too_many_streams_is_followed_by_another() {
+        let now = Instant::now();
+        let relay = Description::new(&Certificate::generate().unwrap()).unwrap();
+        let relay = relay.to_message(&["127.0.0.1:9".parse().unwrap()]);
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut wire =
+            Wire::new(socket, Path { kbps: None, delay: Default::default(), loss_percent: 0.0 }).unwrap();
+        let mut streams = (0..).map(|n: u32| 0x1000 + 2 * n);
+        for _ in 0..2 {
+            wire.describe().unwrap();
+            wire.connect(now, &relay).unwrap();
+            let mut set = |ssrc| wire.set_streams([(ssrc, Kind::Audio)].into_iter(), std::iter::empty());
+            let ends = streams.by_ref().take(5000).position(|ssrc| set(ssrc).is_err());
+            assert!(ends.is_some_and(|streams| streams > 2000), "{ends:?}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use layercast::Time;
-use layercast_examples::{Result, at};
+use layercast_examples::Result;
 
 use super::args::{Args, unix_now};
 use super::link::{Event, Wire};
@@ -45,13 +45,17 @@ struct Participant {
     streams_changed: bool,
     ended: bool,
     relink: Option<Instant>,
+    /// Why the relay is not reached.
+    unreached: Option<String>,
 }
 
 /// Takes part as the arguments say.
 ///
 /// # Errors
-/// If files cannot be read or written, or the relay is not there when a meeting is to be planned.
+/// If files cannot be read or written, the relay is not there when a meeting is to be planned, or the participant was not in the
+/// meeting, or was removed from it.
 pub fn run(args: &Args) -> Result<()> {
+    args.check()?;
     let account = args.account()?;
     let link = match (&args.relay, &args.join) {
         (Some(relay), _) => {
@@ -74,9 +78,6 @@ pub fn run(args: &Args) -> Result<()> {
         (None, Some(code)) => Entry::Invitation(code.clone()),
         (None, None) => return Err("the link has no code, and there is no --account".into()),
     };
-    if let Some(directory) = &args.record {
-        at(directory, std::fs::create_dir_all(directory))?;
-    }
     let (start, unix) = (Instant::now(), unix_now());
     let seat = Seat::new(args.seat(link.meeting.clone(), entry, unix)?);
     let (inputs, received) = bounded(INPUTS);
@@ -98,6 +99,7 @@ pub fn run(args: &Args) -> Result<()> {
         streams_changed: false,
         ended: false,
         relink: None,
+        unreached: None,
     };
     threads::start(args, &participant.link.relay, &participant.seat, &inputs, udp)?;
     let decoding = {
@@ -112,6 +114,7 @@ pub fn run(args: &Args) -> Result<()> {
     let now = participant.time(Instant::now());
     participant.printer.summary(now, &participant.seat);
     participant.wire.close(Instant::now());
+    let outcome = participant.seat.outcome();
     let Participant { packets, sound, outgoing, decoder, .. } = participant;
     // The thread of the WebSocket sends what is left.
     drop(outgoing);
@@ -119,7 +122,7 @@ pub fn run(args: &Args) -> Result<()> {
     std::thread::sleep(LAST_WORDS);
     [packets, sound].into_iter().flatten().try_for_each(Records::finish)?;
     decoding.join().map_err(|_| "the decoder's thread panicked")??;
-    Ok(())
+    Ok(outcome?)
 }
 
 impl Participant {
@@ -172,7 +175,7 @@ impl Participant {
         let time = self.time(now);
         match input {
             Input::Relay(FromSocket::Connected(outgoing)) => {
-                self.outgoing = Some(outgoing);
+                (self.outgoing, self.unreached) = (Some(outgoing), None);
                 self.seat.handle_connected();
             }
             Input::Relay(FromSocket::Message(message)) => {
@@ -182,12 +185,15 @@ impl Participant {
             Input::Relay(FromSocket::Closed(why)) => {
                 self.outgoing = None;
                 self.wire.close(now);
-                if !self.seat.was_connected() {
-                    tracing::warn!(why, "the relay was not reached");
-                }
+                self.not_reached(time, &why);
                 self.seat.handle_disconnected(time, &why);
                 self.streams_changed = true;
             }
+            // It was the right one before, and may be again.
+            Input::Relay(FromSocket::Failed(why)) if self.seat.was_connected() => {
+                self.not_reached(time, &why.to_string());
+            }
+            Input::Relay(FromSocket::Failed(why)) => return Err(why.into()),
             Input::Datagram(from, datagram, arrived) => {
                 if let Some(packet) = self.wire.arrive(now, from, datagram) {
                     self.packet(time, self.time(arrived), packet)?;
@@ -216,11 +222,23 @@ impl Participant {
                 (Some(command), _) => self.seat.handle_command(time, command),
                 (None, Some(kbps)) => self.wire.set_kbps(kbps),
                 (None, None) if line.trim().is_empty() => {}
+                (None, None) if commands::is_help(&line) => {
+                    self.printer.notice(time, &Notice::Help { commands: commands::HELP.into() });
+                }
                 (None, None) => self.printer.notice(time, &Notice::NoCommand { line }),
             },
             Input::Failed(why) => return Err(why.into()),
         }
         Ok(())
+    }
+
+    /// Says why the relay is not reached, once for each reason.
+    fn not_reached(&mut self, now: Time, why: &str) {
+        let is_news = self.unreached.as_deref() != Some(why);
+        if is_news && !self.seat.is_connected() {
+            self.unreached = Some(why.into());
+            self.printer.notice(now, &Notice::NotReached { why: why.into() });
+        }
     }
 
     fn packet(&mut self, now: Time, arrived: Time, packet: Bytes) -> Result<()> {
@@ -253,7 +271,7 @@ impl Participant {
                 self.seat.handle_link_state(time, false);
             }
             if std::mem::take(&mut self.streams_changed) {
-                self.follow_streams();
+                self.follow_streams(now);
             }
             match self.seat.poll(time) {
                 SeatOutput::Timeout(at) => {
@@ -285,7 +303,7 @@ impl Participant {
             SeatOutput::Link(description) => {
                 self.relink = None;
                 if let Err(error) = self.wire.connect(now, &description) {
-                    tracing::warn!(%error, "the relay's end of the link");
+                    self.seat.handle_link_failed(time, &format!("the relay's end of the link: {error}"));
                 }
                 self.streams_changed = true;
             }
@@ -313,11 +331,15 @@ impl Participant {
     }
 
     /// The link takes the streams that there are, and decoders of those that are over go.
-    fn follow_streams(&mut self) {
+    fn follow_streams(&mut self, now: Instant) {
         let own: Vec<_> =
             self.seat.sources().filter_map(|(_, source, _)| source.live).map(|live| live.ssrc).collect();
         let others = self.seat.feeds().map(|feed| (feed.stream.ssrc, feed.stream.kind));
-        self.wire.set_streams(others, own.into_iter());
+        if let Err(error) = self.wire.set_streams(others, own.into_iter()) {
+            // Another link has room for all streams that there are.
+            self.wire.close(now);
+            self.seat.handle_link_failed(self.time(now), &error.to_string());
+        }
         let streams: BTreeSet<u32> = self.seat.feeds().map(|feed| feed.stream.stream).collect();
         for ended in self.decoded.difference(&streams) {
             // A full queue keeps a decoder for longer, which harms nobody.

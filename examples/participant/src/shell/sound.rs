@@ -74,6 +74,17 @@ fn duration(packet: &[u8]) -> Option<Duration> {
 }
 
 impl Sound {
+    /// Whether there is something to play.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn check(&self) -> Result<()> {
+        match self {
+            Self::Tone => Ok(()),
+            Self::File(path) => read(path).map(drop),
+        }
+    }
+
     /// Gives one packet after the other with its timestamp, at its time, until `take` returns `false`.
     ///
     /// # Errors

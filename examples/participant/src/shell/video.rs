@@ -41,6 +41,18 @@ impl Pictures {
         })
     }
 
+    /// Whether there is something to show.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn check(&self) -> Result<()> {
+        let Self::File(path) = self else { return Ok(()) };
+        match Reader::open(path)?.next() {
+            Some(picture) => at(path, picture).map(drop),
+            None => at(path, Err("no pictures")),
+        }
+    }
+
     /// Gives one picture after the other at its time, until `take` returns `false`.
     ///
     /// # Errors

@@ -38,6 +38,8 @@ pub struct Desk {
     queue: Vec<(usize, FromRelay)>,
     /// Commits that are refused as too late, as if another had been first.
     pub refuse_commits: u32,
+    /// Links that are refused.
+    pub refuse_links: u32,
     /// A relay that says it took a commit, and passes on another in its place.
     pub swaps: Option<layercast_meeting::Bytes>,
     /// Those who come back are told to come later.
@@ -206,6 +208,10 @@ impl Desk {
                         after.push((newcomer, Event::Welcome { group, number, message }));
                     }
                 }
+            }
+            Request::Link(_) if self.refuse_links > 0 => {
+                self.refuse_links -= 1;
+                return Err(Refusal::Failed);
             }
             Request::Link(_) => {
                 let (ufrag, password) = ("r".into(), Secret::new("p".into()));

@@ -189,6 +189,14 @@ impl World {
         self.at(self.now + DELAY, Event::ToSeat(place, FromRelay::Event(event).to_text()));
     }
 
+    /// The relay sends somebody packets again, in the order in which they first came.
+    pub fn replay(&mut self, place: usize, packets: &[Bytes]) {
+        for (n, packet) in packets.iter().enumerate() {
+            let at = self.now + DELAY + Duration::from_micros(100 * n as u64);
+            self.at(at, Event::Down(place, packet.clone()));
+        }
+    }
+
     /// Goes on until a time, in milliseconds.
     pub fn run(&mut self, until: u64) {
         let until = Time::from_millis(until);
@@ -419,10 +427,10 @@ pub fn no_counter_comes_twice(world: &World) {
         let payload = rtp.payload;
         let Some((&first, rest)) = payload.split_first() else { continue };
         let sframe = match rtp.header.payload_type {
-            // A frame of sound is in one packet by itself, with the header of all SFrame payloads before it.
+            // The first packet of a frame: the aggregation header has no Z, and behind it is the OBU's header.
+            45 if first & 0x80 == 0 => &rest[1..],
+            // A frame of sound or a message is in one packet by itself.
             111 | 46 if PayloadHeader::from_byte(first).start => rest,
-            // A frame is in one OBU behind an aggregation header, whose first bit says that the OBU goes on (AV1 RTP, 4.4).
-            45 if first & 0x80 == 0 => rest.get(1..).unwrap_or_default(),
             _ => continue,
         };
         let header = Header::read(sframe).expect("an SFrame");

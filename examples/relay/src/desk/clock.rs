@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use layercast_meeting::{Event, ParticipantId, Refusal, Role};
+use layercast_meeting::{EndReason, Event, ParticipantId, Refusal, Role};
 
 use super::{AuditEvent, Desk, DeskOutput, Now, Pending};
 use crate::media_api::MeetingKey;
@@ -78,7 +78,7 @@ impl Desk {
         let is_unused = !meeting.has_started && meeting.participants.values().all(|p| p.connection.is_none());
         if meeting.has_started && is_over {
             self.log(now, "over", Some(key), None, None);
-            return self.finish(now, key);
+            return self.finish(now, key, EndReason::Empty);
         }
         for number in gone {
             // It fails if the database does: then it is tried again.
@@ -121,7 +121,7 @@ impl Desk {
             let Some(meeting) = self.meetings.get_mut(&key) else { continue };
             let Some((organizer, _)) = self.store.organizer(&meeting.id)? else {
                 self.log(now, "over", Some(key), None, None);
-                self.dissolve(key);
+                self.dissolve(key, EndReason::Forgotten);
                 continue;
             };
             meeting.organizer = organizer;

@@ -4,11 +4,14 @@
 use layercast_meeting::{Bytes, Event, Group, MlsMessage, ParticipantId, Refusal, Role};
 
 use super::meeting::{Meeting, Participant, group_index};
-use super::{ConnectionId, DONE, Desk, Failure, Handled, Now, numbers};
-use crate::store::{CommitRecord, LogBounds, State};
+use super::{AuditEvent, ConnectionId, DONE, Desk, DeskOutput, Failure, Handled, Now, numbers};
+use crate::store::{CommitRecord, LogBounds, State, StoredMessage};
 
 /// The longest proposal, in bytes. One to leave has some 300.
 const MAX_PROPOSAL: usize = 2048;
+
+/// Of what one who comes back has missed, so many bytes are read and sent at once. The rest follows when they have left.
+pub(super) const LOG_PART: usize = 256 << 10;
 
 /// A commit, as it was brought.
 pub(super) struct Commit {
@@ -70,6 +73,8 @@ impl Desk {
             let (meeting, _) = self.place(connection)?;
             let connections = added.iter().filter_map(|n| meeting.participants.get(n)?.connection);
             let connections: Vec<_> = connections.collect();
+            // A welcome comes after all that was before it.
+            connections.iter().for_each(|connection| self.send_log(now, *connection, usize::MAX));
             self.send(connections, Event::Welcome { group, number: message_number, message: welcome });
         }
         self.pass_on(to, group, number, message_number, message);
@@ -134,7 +139,10 @@ impl Desk {
                 && (p.since[0].is_some() || **n == record.number)
                 && !(record.group == Group::Meeting && record.added.contains(n) && **n != record.number)
         });
-        let to = members.filter_map(|(_, p)| p.connection).collect();
+        // Who has not been sent what came before gets this with it.
+        let has_all =
+            |at: &ConnectionId| self.connections.get(at).is_some_and(|state| state.unsent.is_none());
+        let to = members.filter_map(|(_, p)| p.connection).filter(has_all).collect();
         while meeting.log.front().is_some_and(|(number, _)| *number <= drop_through) {
             meeting.log_bytes -= meeting.log.pop_front().map_or(0, |(_, bytes)| bytes);
         }
@@ -162,6 +170,42 @@ impl Desk {
             }
         }
         Ok((to, number))
+    }
+
+    /// What was sent to a connection before [`DeskOutput::Mark`] has left.
+    pub fn handle_sent(&mut self, now: Now, connection: ConnectionId) {
+        self.send_log(now, connection, LOG_PART);
+    }
+
+    /// Sends one who comes back some of what it has missed, if there is more.
+    pub(super) fn send_log(&mut self, now: Now, connection: ConnectionId, bytes: usize) {
+        let Some(state) = self.connections.get_mut(&connection) else { return };
+        let (Some((key, _)), Some(from)) = (state.place, state.unsent.take()) else { return };
+        let Some(meeting) = self.meetings.get(&key) else { return };
+        let messages = match self.store.messages_after(&meeting.id, from, bytes) {
+            Ok(messages) => messages,
+            Err(error) => {
+                self.out.push_back(DeskOutput::Log(AuditEvent::failed("log", &error)));
+                return self.close(now, connection);
+            }
+        };
+        // What is next had to make room meanwhile: without it nobody can follow, and one comes back with another key package.
+        if messages.first().is_some_and(|message| message.number != from + 1) {
+            return self.close(now, connection);
+        }
+        let through = messages.last().map_or(from, |message| message.number);
+        if through < meeting.last_message
+            && let Some(state) = self.connections.get_mut(&connection)
+        {
+            state.unsent = Some(through);
+        }
+        let is_all = through >= meeting.last_message;
+        for StoredMessage { group, number, sender, message } in messages {
+            self.pass_on(vec![connection], group, sender, number, Bytes(message));
+        }
+        if !is_all {
+            self.out.push_back(DeskOutput::Mark { connection });
+        }
     }
 
     fn pass_on(&mut self, to: Vec<ConnectionId>, group: Group, from: u32, number: u64, message: Bytes) {

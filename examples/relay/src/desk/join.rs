@@ -1,19 +1,21 @@
 //! The door of a meeting: who waits, who is in at once, who comes back, and who leaves.
 
 use layercast_meeting::{
-    Admission, Answer, Credential, Event, MeetingId, MlsMessage, ParticipantId, Refusal, Rights, Role,
-    Secret, Text,
+    Admission, Answer, Credential, EndReason, Event, MeetingId, ParticipantId, Refusal, Rights, Role, Secret,
+    Text,
 };
 
+use super::group::LOG_PART;
 use super::limits::Bucket;
 use super::meeting::{KNOCKS, KeyPackages, Meeting, Participant, SAYINGS, STREAMS};
-use super::{ConnectionId, DONE, Desk, DeskOutput, Failure, Handled, Now};
+use super::{ConnectionId, DONE, Desk, Failure, Handled, Now};
 use crate::media_api::{MediaCommand, MeetingKey};
 use crate::secrets;
-use crate::store::{AccountId, Hash, HistoryRule, NewParticipant, State, StoreError, StoredMessage};
+use crate::store::{AccountId, Hash, HistoryRule, NewParticipant, State, StoreError};
 
-/// The longest key package, in bytes. One of layercast has some 400.
-const MAX_KEY_PACKAGE: usize = 4096;
+/// The longest key package, in bytes. One of layercast has some 400, and less than this with the longest name and all caps.
+/// Those of all who may be at the door have to fit into what may wait for the organizer's connection.
+const MAX_KEY_PACKAGE: usize = 1024;
 
 /// Who knocks, once the credential is believed.
 enum Who {
@@ -252,7 +254,7 @@ impl Desk {
     }
 
     /// Somebody whom the store has as being in comes in, or comes back: it and the others are told, and its media flows.
-    pub(super) fn enter(&mut self, _now: Now, key: MeetingKey, number: u32, seen: u64) {
+    pub(super) fn enter(&mut self, now: Now, key: MeetingKey, number: u32, seen: u64) {
         let Some(meeting) = self.meetings.get_mut(&key) else { return };
         let is_new_to_media = !std::mem::replace(&mut meeting.in_media, true);
         meeting.has_started = true;
@@ -298,7 +300,6 @@ impl Desk {
         }
         let arrival = meeting.arrival(number);
         let present = meeting.present_but(Some(number));
-        let id = meeting.id.clone();
         // Nothing if it is in no group yet.
         let from = since.map(|since| since.max(seen)).filter(|from| *from < meeting.last_message);
 
@@ -306,14 +307,9 @@ impl Desk {
         for event in events {
             self.send(vec![connection], event);
         }
-        match from.map(|from| self.store.messages_after(&id, from)) {
-            Some(Ok(messages)) => {
-                messages.into_iter().for_each(|message| self.send(vec![connection], mls(message)));
-            }
-            Some(Err(error)) => {
-                self.out.push_back(DeskOutput::Log(super::AuditEvent::failed("join", &error)));
-            }
-            None => {}
+        if let (Some(from), Some(state)) = (from, self.connections.get_mut(&connection)) {
+            state.unsent = Some(from);
+            self.send_log(now, connection, LOG_PART);
         }
         if let Some(arrival) = arrival {
             self.send(present, arrival);
@@ -366,7 +362,7 @@ impl Desk {
     /// A connection is at no meeting any more.
     pub(super) fn unseat(&mut self, connection: ConnectionId) {
         if let Some(state) = self.connections.get_mut(&connection) {
-            state.place = None;
+            (state.place, state.unsent) = (None, None);
         }
     }
 
@@ -440,15 +436,15 @@ impl Desk {
     }
 
     /// A meeting is over for all.
-    pub(super) fn finish(&mut self, now: Now, key: MeetingKey) -> Result<(), StoreError> {
+    pub(super) fn finish(&mut self, now: Now, key: MeetingKey, why: EndReason) -> Result<(), StoreError> {
         let Some(meeting) = self.meetings.get(&key) else { return Ok(()) };
         self.store.end_meeting(&meeting.id, self.config.history, now.unix)?;
-        self.dissolve(key);
+        self.dissolve(key, why);
         Ok(())
     }
 
     /// Forgets a meeting that the store no longer has.
-    pub(super) fn dissolve(&mut self, key: MeetingKey) {
+    pub(super) fn dissolve(&mut self, key: MeetingKey, why: EndReason) {
         let Some(meeting) = self.meetings.remove(&key) else { return };
         self.by_id.remove(&meeting.id);
         if meeting.in_media {
@@ -456,21 +452,12 @@ impl Desk {
         }
         let connections: Vec<_> = connections(&meeting).collect();
         connections.iter().for_each(|connection| self.unseat(*connection));
-        self.send(connections, Event::Ended);
+        self.send(connections, Event::Ended { why });
     }
 }
 
 fn connections(meeting: &Meeting) -> impl Iterator<Item = ConnectionId> {
     meeting.participants.values().filter_map(|participant| participant.connection)
-}
-
-fn mls(message: StoredMessage) -> Event {
-    Event::Mls(MlsMessage {
-        group: message.group,
-        number: message.number,
-        from: ParticipantId(message.sender),
-        message: layercast_meeting::Bytes(message.message),
-    })
 }
 
 /// What a participant is told about what is kept.

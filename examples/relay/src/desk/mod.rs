@@ -3,8 +3,8 @@
 //! The server tells the desk of connections and their requests, and carries out what [`Desk::poll`] returns:
 //!
 //! ```text
-//!   handle_open, handle_request, handle_close ──▶ ┌──────┐ ──▶ Send, Close
-//!                             handle_verified ──▶ │ Desk │ ──▶ Verify: Argon2, elsewhere
+//!   handle_open, handle_request, handle_close ──▶ ┌──────┐ ──▶ Send, Mark, Close
+//!                handle_verified, handle_sent ──▶ │ Desk │ ──▶ Verify: Argon2, elsewhere
 //!                                handle_media ──▶ │      │ ──▶ Media
 //!                              handle_timeout ──▶ └──┬───┘ ──▶ Log, Timeout
 //!                                                  Store
@@ -79,7 +79,12 @@ pub enum DeskOutput {
         /// What.
         message: FromRelay,
     },
-    /// The connection is closed, once it was sent what came before.
+    /// Once the connection was sent what came before, [`Desk::handle_sent`] is to be told.
+    Mark {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// The connection is closed, once it was sent what came before, or after a moment if it does not read.
     Close {
         /// Which.
         connection: ConnectionId,
@@ -205,6 +210,8 @@ struct Connection {
     session: Option<Hash>,
     /// The meeting that it is at, and as whom.
     place: Option<(MeetingKey, u32)>,
+    /// The messages of MLS after this number are not sent yet.
+    unsent: Option<u64>,
     requests: Bucket,
     refused: u32,
     /// The request that waits for somebody else, and those that wait for it; whether they were in time.
@@ -285,6 +292,7 @@ impl Desk {
             idle_since: now.at,
             session: None,
             place: None,
+            unsent: None,
             requests: Bucket::new(REQUESTS),
             refused: 0,
             pending: None,

@@ -1,6 +1,6 @@
 //! What the organizer alone may do, and limits of cameras.
 
-use layercast_meeting::{Audience, Event, ParticipantId, Refusal, Right, Role};
+use layercast_meeting::{Audience, EndReason, Event, ParticipantId, Refusal, Right, Role};
 
 use super::{ConnectionId, DONE, Desk, DeskOutput, Handled, Now};
 use crate::media_api::MediaCommand;
@@ -124,7 +124,7 @@ impl Desk {
     pub(super) fn end(&mut self, now: Now, connection: ConnectionId) -> Handled {
         let (meeting, _) = self.chair(connection)?;
         let key = meeting.key;
-        self.finish(now, key)?;
+        self.finish(now, key, EndReason::Organizer)?;
         DONE
     }
 

@@ -16,14 +16,16 @@ use crate::desk::{AuditEvent, ConnectionId, Desk, DeskOutput, JobId, Now};
 use crate::media_api::{MediaCommand, MediaEvent};
 use crate::secrets;
 
-/// What may wait for a connection to read it, in bytes and messages: all messages of MLS of a meeting and more.
-const MAX_QUEUED: usize = 24 << 20;
+/// What may wait for a connection to read it, in bytes and messages: all that one is told who comes into the fullest meeting,
+/// and a part of the messages of MLS.
+const MAX_QUEUED: usize = 8 << 20;
 const MAX_QUEUED_MESSAGES: usize = 30_000;
 
 /// What the desk's thread is told.
 pub(super) enum Input {
     Open(ConnectionId, IpAddr, Outgoing),
     Request(ConnectionId, Numbered),
+    Sent(ConnectionId),
     Closed(ConnectionId),
     Verified(JobId, bool),
     Shutdown,
@@ -33,6 +35,8 @@ pub(super) enum Input {
 #[derive(Debug)]
 pub(super) enum Outbound {
     Text(Utf8Bytes),
+    /// The desk wants to know when what came before has left.
+    Mark,
     Close,
 }
 
@@ -42,6 +46,21 @@ pub(super) struct Outgoing {
     pub queue: mpsc::UnboundedSender<Outbound>,
     pub queued: Arc<Queued>,
     pub cut: Arc<Notify>,
+    /// The connection is to be closed: what waits is not waited for long.
+    pub closing: Arc<Notify>,
+}
+
+impl Outgoing {
+    /// Queues a text, if there is room for it.
+    pub fn send(&self, text: impl Into<Utf8Bytes>) -> bool {
+        let text = text.into();
+        let has_room = self.queued.add(text.len());
+        if has_room {
+            // If the connection is gone, the desk is told soon.
+            let _ = self.queue.send(Outbound::Text(text));
+        }
+        has_room
+    }
 }
 
 /// How much waits for a connection.
@@ -132,6 +151,7 @@ impl Core {
                 Some(Waited::Input(Input::Request(connection, request))) => {
                     self.desk.handle_request(now, connection, request);
                 }
+                Some(Waited::Input(Input::Sent(connection))) => self.desk.handle_sent(now, connection),
                 Some(Waited::Input(Input::Closed(connection))) => {
                     connections.remove(&connection);
                     self.desk.handle_close(now, connection);
@@ -161,10 +181,17 @@ impl Core {
                         self.send(connections, connection, &text);
                     }
                 }
+                DeskOutput::Mark { connection } => {
+                    if let Some(outgoing) = connections.get(&connection) {
+                        // If the connection is gone, the desk is told soon.
+                        let _ = outgoing.queue.send(Outbound::Mark);
+                    }
+                }
                 DeskOutput::Close { connection } => {
                     if let Some(outgoing) = connections.remove(&connection) {
                         // If the connection is gone already, there is nothing to close.
                         let _ = outgoing.queue.send(Outbound::Close);
+                        outgoing.closing.notify_one();
                     }
                 }
                 DeskOutput::Verify { job, hash, password } => {
@@ -195,10 +222,7 @@ impl Core {
         text: &Utf8Bytes,
     ) {
         let Some(outgoing) = connections.get(&connection) else { return };
-        if outgoing.queued.add(text.len()) {
-            // If the connection is gone, the desk is told soon.
-            let _ = outgoing.queue.send(Outbound::Text(text.clone()));
-        } else {
+        if !outgoing.send(text.clone()) {
             outgoing.cut.notify_one();
             self.metrics.slow_clients.add(1);
             connections.remove(&connection);

@@ -498,20 +498,31 @@ impl Store {
         Ok(number)
     }
 
-    /// The messages of MLS after a number, in order.
+    /// The messages of MLS after a number, in order: so many as make up `bytes`, and one at least if there is one.
     ///
     /// # Errors
     /// Whatever SQLite says.
-    pub fn messages_after(&self, meeting: &str, number: u64) -> Result<Vec<StoredMessage>, StoreError> {
+    pub fn messages_after(
+        &self,
+        meeting: &str,
+        number: u64,
+        bytes: usize,
+    ) -> Result<Vec<StoredMessage>, StoreError> {
         let mut query = self.db.prepare_cached(
             "SELECT number, insiders, sender, message FROM messages WHERE meeting = ?1 AND number > ?2
              ORDER BY number",
         )?;
-        let messages = query.query_map(params![meeting, number], |row| {
+        let mut rows = query.query(params![meeting, number])?;
+        let (mut messages, mut sum) = (Vec::new(), 0);
+        while sum < bytes
+            && let Some(row) = rows.next()?
+        {
             let group = if row.get(1)? { Group::Insiders } else { Group::Meeting };
-            Ok(StoredMessage { group, number: row.get(0)?, sender: row.get(2)?, message: row.get(3)? })
-        })?;
-        Ok(messages.collect::<Result<_, _>>()?)
+            let message: Vec<u8> = row.get(3)?;
+            sum += message.len();
+            messages.push(StoredMessage { group, number: row.get(0)?, sender: row.get(2)?, message });
+        }
+        Ok(messages)
     }
 
     /// Sets a limit of cameras, or lifts it.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use layercast_meeting::{Answer, Audience, Credential, Event, Kind, Refusal, Request, Right};
+use layercast_meeting::{Answer, Audience, Credential, EndReason, Event, Kind, Refusal, Request, Right};
 use tempfile::TempDir;
 
 use super::{Call, Rig, config, secret, text};
@@ -115,7 +115,7 @@ fn the_meetings_of_an_organizer_that_is_forgotten_end() {
     // Even the next request finds it so.
     let plan = Request::Plan { title: text("Mine") };
     assert_eq!(call.rig.ask(call.organizer.at, plan), Err(Refusal::NoSession));
-    assert!(call.rig.events(call.member.at).contains(&Event::Ended));
+    assert!(call.rig.events(call.member.at).contains(&Event::Ended { why: EndReason::Forgotten }));
 }
 
 #[test]

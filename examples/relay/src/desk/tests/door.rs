@@ -1,6 +1,6 @@
 //! Who comes in, who comes back, who leaves and who does not come in.
 
-use layercast_meeting::{Answer, Credential, Event, Kind, Layers, Refusal, Request, Role};
+use layercast_meeting::{Answer, Credential, EndReason, Event, Kind, Layers, Refusal, Request, Role};
 
 use super::{Call, Rig, bytes, config, text};
 use crate::media_api::{MediaCommand, MediaEvent};
@@ -238,7 +238,7 @@ fn a_meeting_ends_for_all_and_nothing_of_it_is_left() {
     let mut call = Call::new();
     call.rig.ask(call.organizer.at, Request::End).unwrap();
     for person in [&call.organizer, &call.member, &call.guest, &call.waits] {
-        assert_eq!(call.rig.events(person.at), [Event::Ended]);
+        assert_eq!(call.rig.events(person.at), [Event::Ended { why: EndReason::Organizer }]);
     }
     assert!(matches!(call.rig.media[..], [MediaCommand::CloseMeeting { .. }]));
     assert_eq!(call.rig.come_back(&call.meeting, &call.guest, 2).err(), Some(Refusal::NoMeeting));
@@ -280,7 +280,7 @@ fn a_meeting_ends_when_nobody_is_in_it() {
     assert!(call.rig.desk.store.meeting(call.meeting.0.as_str()).unwrap().is_some());
     call.rig.pass(2);
     assert!(call.rig.desk.store.meeting(call.meeting.0.as_str()).unwrap().is_none());
-    assert_eq!(call.rig.events(call.waits.at), [Event::Ended]);
+    assert_eq!(call.rig.events(call.waits.at), [Event::Ended { why: EndReason::Empty }]);
 }
 
 #[test]

@@ -48,6 +48,63 @@ fn a_commit_adds_only_those_who_are_in_and_brings_them_a_welcome() {
 }
 
 #[test]
+fn one_who_comes_back_is_sent_what_it_missed_in_parts() {
+    let mut call = Call::new();
+    let commit = |call: &mut Call, epoch| {
+        let request = Request::Commit {
+            group: Group::Meeting,
+            epoch,
+            message: Bytes(vec![0; 100_000]),
+            welcome: None,
+            added: Vec::new(),
+            removed: Vec::new(),
+        };
+        assert_eq!(call.rig.ask(call.organizer.at, request), Ok(Answer::Done));
+    };
+    call.rig.cut(call.member.at);
+    (2..12).for_each(|epoch| commit(&mut call, epoch));
+    call.rig.clear();
+    call.rig.reading = false;
+    let back = call.rig.come_back(&call.meeting, &call.member, 1).unwrap();
+    let events = call.rig.events(back.at);
+    assert!(matches!(events[0], Event::Admitted { messages: 12, .. }));
+    assert_eq!(numbers(&events), [2, 3, 4, 5]);
+    assert_eq!(std::mem::take(&mut call.rig.marks), [back.at]);
+    // Others get what happens meanwhile at once, and it gets that in its turn.
+    commit(&mut call, 12);
+    assert_eq!(numbers(&call.rig.events(call.guest.at)), [13]);
+    assert_eq!(numbers(&call.rig.events(back.at)), [0; 0], "it has not read what it was sent");
+    call.rig.reading = true;
+    call.rig.desk.handle_sent(call.rig.now, back.at);
+    call.rig.drain();
+    assert_eq!(numbers(&call.rig.events(back.at)), (6..=13).collect::<Vec<_>>());
+    commit(&mut call, 13);
+    assert_eq!(numbers(&call.rig.events(back.at)), [14]);
+}
+
+#[test]
+fn one_who_reads_too_slowly_to_follow_comes_back_with_other_keys() {
+    let config = super::DeskConfig { log: LogBounds { messages: 8, bytes: 1 << 20 }, ..config() };
+    let mut call = Call::over(Store::in_memory().unwrap(), config);
+    let commit = |call: &mut Call, epoch| {
+        let message = Bytes(vec![0; 100_000]);
+        let (group, welcome) = (Group::Meeting, None);
+        let request = Request::Commit { group, epoch, message, welcome, added: vec![], removed: vec![] };
+        assert_eq!(call.rig.ask(call.organizer.at, request), Ok(Answer::Done));
+    };
+    call.rig.cut(call.member.at);
+    (2..8).for_each(|epoch| commit(&mut call, epoch));
+    call.rig.reading = false;
+    let back = call.rig.come_back(&call.meeting, &call.member, 2).unwrap();
+    assert_eq!(numbers(&call.rig.events(back.at)), [3, 4, 5]);
+    (8..16).for_each(|epoch| commit(&mut call, epoch));
+    call.rig.desk.handle_sent(call.rig.now, back.at);
+    call.rig.drain();
+    assert!(call.rig.closed.contains(&back.at), "there is a gap");
+    assert_eq!(call.rig.come_back(&call.meeting, &back, 5).err(), Some(Refusal::NotNow));
+}
+
+#[test]
 fn both_groups_count_together_and_have_epochs_of_their_own() {
     let mut call = Call::new();
     let commit = |epoch, added: Vec<ParticipantId>| Request::Commit {
@@ -103,7 +160,7 @@ fn messages_are_bounded_and_those_who_miss_one_need_another_welcome() {
     assert!(call.rig.come_back(&call.meeting, &call.guest, 3).is_ok());
     assert_eq!(call.rig.come_back(&call.meeting, &call.guest, 9).err(), Some(Refusal::NotNow));
     let id = call.meeting.0.as_str();
-    let kept = call.rig.desk.store.messages_after(id, 0).unwrap();
+    let kept = call.rig.desk.store.messages_after(id, 0, usize::MAX).unwrap();
     assert_eq!(kept.iter().map(|message| message.number).collect::<Vec<_>>(), [4, 5, 6]);
 }
 
@@ -179,6 +236,7 @@ fn what_is_said_goes_to_all_others_who_are_in() {
     assert!(!call.rig.events(back.at).iter().any(|event| matches!(event, Event::Said { .. })));
     call.remove(call.guest.id).unwrap();
     call.rig.clear();
+    assert!(call.rig.closed.contains(&call.guest.at), "nothing is taken of it any more");
     call.rig.ask(call.organizer.at, say("the others")).unwrap();
     assert_eq!(call.rig.events(call.guest.at), []);
 }

@@ -59,6 +59,9 @@ struct Rig {
     closed: BTreeSet<ConnectionId>,
     /// Whether passwords are verified and links made at once.
     obliging: bool,
+    /// Whether everybody reads at once what is sent; if not, who is to be asked.
+    reading: bool,
+    marks: Vec<ConnectionId>,
 }
 
 /// Somebody with a connection at a meeting.
@@ -87,6 +90,8 @@ impl Rig {
             jobs: Vec::new(),
             closed: BTreeSet::new(),
             obliging: true,
+            reading: true,
+            marks: Vec::new(),
         };
         rig.drain();
         rig
@@ -101,6 +106,10 @@ impl Rig {
                         self.inbox.entry(connection).or_default().push(message.clone());
                     }
                 }
+                DeskOutput::Mark { connection } if self.reading => {
+                    self.desk.handle_sent(self.now, connection)
+                }
+                DeskOutput::Mark { connection } => self.marks.push(connection),
                 DeskOutput::Close { connection } => {
                     self.closed.insert(connection);
                 }
