@@ -7,7 +7,7 @@ import { World, camera, sees, shown, sleep, until, videos } from "./world.mjs";
 const SECONDS = Number(process.env.SECONDS_LONG ?? 20);
 /** A machine that does nothing else shows more, and stops less. */
 const idle = process.env.IDLE === "1";
-const [SHARE, FREEZE] = idle ? [0.95, 500] : [0.85, 1500];
+const [SHARE, FREEZE] = idle ? [0.95, 500] : [0.5, 3000];
 
 let world;
 before(async () => (world = await World.start()));
