@@ -17,7 +17,7 @@ LOAD ?=
 
 FEATURES := encoder decoder rtp congestion relay e2ee select session simulate
 
-BROWSER_TESTS := call layers hostile path
+BROWSER_TESTS := page call layers hostile path
 
 .PHONY: help setup demo meeting browser browser-wasm browser-page test-browser picture test test-features fuzz bless bench bench-peer load lint targets msrv deny doc ci clean
 

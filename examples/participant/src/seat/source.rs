@@ -61,6 +61,7 @@ impl VideoSource {
     }
 }
 
+#[allow(clippy::large_enum_variant, reason = "a participant sends three things at most")]
 pub(super) enum Sender {
     Video(Box<VideoSender>),
     Audio(AudioSender),

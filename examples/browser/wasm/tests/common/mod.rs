@@ -248,7 +248,7 @@ impl World {
             PageOutput::Published(own) if own.kind == kind => Some(*own),
             _ => None,
         };
-        streams.filter_map(|output| find(output)).next().expect("it is sent")
+        streams.filter_map(find).next().expect("it is sent")
     }
 
     /// The streams that a page knows of.
@@ -313,8 +313,8 @@ impl Frame {
     pub fn picture(n: u64) -> [Self; 3] {
         [0, 1, 2].map(|spatial_id: u8| {
             let id = 3 * n + u64::from(spatial_id);
-            let before = (n > 0).then(|| id as f64 - 3.0);
-            let below = (spatial_id > 0).then(|| id as f64 - 1.0);
+            let before = (n > 0).then_some(id as f64 - 3.0);
+            let below = (spatial_id > 0).then_some(id as f64 - 1.0);
             let payload = vec![id as u8; 100 << spatial_id];
             Self {
                 id,
