@@ -106,7 +106,7 @@ fuzz_target!(|data: &[u8]| {
             _ => {
                 let id = StreamId(u32::from(input.byte() % 8));
                 room.unpublish(now, id);
-                let kind = StreamKind::Video { offer: None, layer_refresh: id.0 % 2 == 0 };
+                let kind = StreamKind::Video { offer: None, layer_refresh: id.0.is_multiple_of(2) };
                 let _ = room.publish(now, from, StreamConfig { id, ssrc: ssrc(id.0), kind });
             }
         }
