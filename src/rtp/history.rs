@@ -24,9 +24,7 @@ const SHARE: usize = 2;
 pub struct SentPackets {
     /// The packet of sequence number n is at n modulo the length, which is a power of two.
     packets: Vec<Sent>,
-    /// The round trip, if it is known, and how much longer it is than the shortest one was.
-    round_trip: Option<Duration>,
-    queue: Duration,
+    round_trip: Option<RoundTrips>,
     budget: ResendBudget,
 }
 
@@ -63,6 +61,41 @@ struct Sent {
     again: bool,
 }
 
+/// Round trips are shorter than this, as far as it matters here.
+const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(1);
+/// The shortest of them is that of this time and of as much before it, since a path may become a longer one.
+const SHORTEST_FOR: Duration = Duration::from_secs(10);
+/// The least time from one answer to the next, on whatever path.
+const LEAST_WAIT: Duration = Duration::from_millis(10);
+
+#[derive(Debug, Clone, Copy)]
+struct RoundTrips {
+    last: Duration,
+    /// The shortest since a time, and in the period before it.
+    shortest: Duration,
+    before: Duration,
+    since: Time,
+}
+
+impl RoundTrips {
+    fn new(now: Time, round_trip: Duration) -> Self {
+        Self { last: round_trip, shortest: round_trip, before: round_trip, since: now }
+    }
+
+    fn set(&mut self, now: Time, round_trip: Duration) {
+        self.last = round_trip;
+        self.shortest = self.shortest.min(round_trip);
+        if now - self.since >= SHORTEST_FOR {
+            *self = Self { before: self.shortest, ..Self::new(now, round_trip) };
+        }
+    }
+
+    /// How much longer the last one was than without a queue.
+    fn queue(&self) -> Duration {
+        self.last.saturating_sub(self.shortest.min(self.before))
+    }
+}
+
 /// A packet that was sent for the first time goes out again at the earliest after this share of a round trip: no request
 /// because of its loss comes sooner. The rest is for round trips that have become shorter since they were measured.
 pub(crate) fn first_wait(round_trip: Option<Duration>) -> Duration {
@@ -72,7 +105,8 @@ pub(crate) fn first_wait(round_trip: Option<Duration>) -> Duration {
 /// The time from one answer to the next: half a round trip, since the answer may be lost too. If part of the round trip is a
 /// queue, as long as that more, since a second answer would make it longer.
 pub(crate) fn next_wait(round_trip: Option<Duration>, queue: Duration) -> Duration {
-    round_trip.map_or(SentPackets::INTERVAL, |round_trip| (round_trip + queue.min(round_trip)) / 2)
+    let wait = round_trip.map(|round_trip| (round_trip + queue.min(round_trip)) / 2);
+    wait.map_or(SentPackets::INTERVAL, |wait| wait.max(LEAST_WAIT))
 }
 
 impl SentPackets {
@@ -90,15 +124,15 @@ impl SentPackets {
         Self {
             packets: vec![Sent::default(); count.clamp(1, 1 << 15).next_power_of_two()],
             round_trip: None,
-            queue: Duration::ZERO,
             budget: ResendBudget::default(),
         }
     }
 
-    /// Sets the round-trip time to whoever asks for packets.
-    pub fn set_round_trip(&mut self, round_trip: Duration) {
-        let shortest = self.round_trip.map_or(round_trip, |before| before - self.queue).min(round_trip);
-        (self.round_trip, self.queue) = (Some(round_trip), round_trip - shortest);
+    /// Sets the round-trip time to whoever asks for packets, as it was measured last: a packet goes out again after half of it.
+    /// What it is longer than the shortest of some 10 s is taken for a queue, and waited for in full.
+    pub fn set_round_trip(&mut self, now: Time, round_trip: Duration) {
+        let round_trip = round_trip.min(LONGEST_ROUND_TRIP);
+        self.round_trip.get_or_insert_with(|| RoundTrips::new(now, round_trip)).set(now, round_trip);
     }
 
     /// Sets how many bytes may be sent again at once: as many as may be lost in a round trip.
@@ -118,12 +152,13 @@ impl SentPackets {
     }
 
     /// The packet of a sequence number that is asked for at `now`, to be sent again. `None` if it is not kept any more, was
-    /// sent less than 3/4 of a round trip ago, or again less than half of one, or is more than the budget has left.
+    /// sent less than 3/4 of a round trip ago, or again less than half of one and a queue, or is more than the budget has left.
     pub fn resend(&mut self, now: Time, number: u16) -> Option<&Bytes> {
         let at = usize::from(number) % self.packets.len();
         let sent = &mut self.packets[at];
-        let wait =
-            if sent.again { next_wait(self.round_trip, self.queue) } else { first_wait(self.round_trip) };
+        let last = self.round_trip.map(|round_trip| round_trip.last);
+        let queue = self.round_trip.map_or(Duration::ZERO, |round_trip| round_trip.queue());
+        let wait = if sent.again { next_wait(last, queue) } else { first_wait(last) };
         if sequence_number(&sent.packet) != Some(number) || now - sent.at < wait {
             return None;
         }
@@ -158,7 +193,7 @@ mod tests {
     fn a_packet_goes_out_again_once_in_half_a_round_trip() {
         let ms = Time::from_millis;
         let mut sent = history(0..8, 100);
-        sent.set_round_trip(Duration::from_millis(160));
+        sent.set_round_trip(ms(0), Duration::from_millis(160));
         assert_eq!(sent.resend(ms(120), 5), Some(&packet(5, 100)));
         assert_eq!(sent.resend(ms(199), 5), None);
         assert_eq!(sent.resend(ms(199), 6), Some(&packet(6, 100)));
@@ -168,9 +203,16 @@ mod tests {
         assert_eq!(sent.resend(ms(200), 5), None);
         assert_eq!(sent.resend(ms(200), 13), Some(&packet(13, 100)));
         // Half of the 160 ms without a queue, and the 100 ms of the queue.
-        sent.set_round_trip(Duration::from_millis(260));
+        sent.set_round_trip(ms(300), Duration::from_millis(260));
         assert_eq!(sent.resend(ms(379), 13), None);
         assert_eq!(sent.resend(ms(380), 13), Some(&packet(13, 100)));
+        // It stays so for 20 s: the path has become longer.
+        for now in [10_000, 20_000] {
+            sent.set_round_trip(ms(now), Duration::from_millis(260));
+        }
+        assert_eq!(sent.resend(ms(20_100), 13), Some(&packet(13, 100)));
+        assert_eq!(sent.resend(ms(20_229), 13), None);
+        assert_eq!(sent.resend(ms(20_230), 13), Some(&packet(13, 100)));
     }
 
     /// Its receiver asks for it because others overtook it, and it is on its way.
@@ -180,7 +222,7 @@ mod tests {
         let mut sent = history(0..8, 100);
         // As long as the round trip is not known, whoever asks gets it.
         assert_eq!(sent.resend(ms(1), 4), Some(&packet(4, 100)));
-        sent.set_round_trip(Duration::from_millis(160));
+        sent.set_round_trip(ms(1), Duration::from_millis(160));
         assert_eq!(sent.resend(ms(119), 5), None);
         assert_eq!(sent.resend(ms(120), 5), Some(&packet(5, 100)));
     }

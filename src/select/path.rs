@@ -203,15 +203,17 @@ impl Path {
         let lowest = self.minima.lowest(config.settle);
         self.judge_probe(now, config);
         let fresh = now - self.estimate_at <= ESTIMATE_FRESH;
-        let recovered = self.minima.lowest(RECOVERED_FOR) >= self.carried.saturating_mul(RECOVERED);
+        // As careful as the settings, and no more.
+        let lasts = RECOVERED_FOR.min(config.up_hold).max(config.settle);
+        let recovered = self.minima.lowest(lasts) >= self.carried.saturating_mul(RECOVERED);
         let ready = now >= self.ready_at && (now >= self.held_until || recovered);
         let proven = (fresh && ready).then(|| {
-            let lasts = match (self.was_congested, recovered) {
+            let span = match (self.was_congested, recovered) {
                 (false, _) => config.settle,
-                (true, true) => RECOVERED_FOR,
+                (true, true) => lasts,
                 (true, false) => config.up_hold,
             };
-            self.minima.lowest(lasts).max(self.probed.min(lowest))
+            self.minima.lowest(span).max(self.probed.min(lowest))
         });
         Some(Budget { now: lowest, proven, keep, unprotected })
     }

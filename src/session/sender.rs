@@ -30,8 +30,6 @@ use crate::rtp::{
 use crate::select::DemandMessage;
 use crate::structure::{DecodeTargets, FramePlan, LayerId, PicturePlan, Refresh};
 
-/// Receivers ask again after a round trip at the earliest; the history believes no more and no less than this.
-const ROUND_TRIPS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// Of the number of a frame on the path: a packet that is sent again, a parity packet, and a frame of a key picture. The
 /// bits below are the spatial layers that are broken without the frame.
 const AGAIN: u64 = 1 << 31;
@@ -603,7 +601,7 @@ impl VideoSender {
         if self.statistics.round_trip.is_none()
             && let Some(round_trip) = self.path.as_mut().and_then(|path| path.state(now).round_trip)
         {
-            self.history.set_round_trip(round_trip.clamp(ROUND_TRIPS.0, ROUND_TRIPS.1));
+            self.history.set_round_trip(now, round_trip);
         }
         let Some(packet) = self.history.resend(now, number).cloned() else { return };
         let frame = u64::from(self.ssrc) << 32 | AGAIN | u64::from(number);
@@ -622,7 +620,7 @@ impl VideoSender {
         self.statistics.report = Some(*block);
         if let Some(round_trip) = reporter::round_trip(now, block) {
             self.statistics.round_trip = Some(round_trip);
-            self.history.set_round_trip(round_trip.clamp(ROUND_TRIPS.0, ROUND_TRIPS.1));
+            self.history.set_round_trip(now, round_trip);
         }
         self.handle_loss(f64::from(block.fraction_lost) / 256.0);
     }

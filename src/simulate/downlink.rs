@@ -106,7 +106,7 @@ impl Downlink {
                 RtcpMessage::Nack { media_ssrc, lost, .. } => {
                     let Some(w) = at(media_ssrc, &self.streams) else { continue };
                     if let Some(round_trip) = self.path.state(now).round_trip {
-                        self.streams[w].history.set_round_trip(round_trip);
+                        self.streams[w].history.set_round_trip(now, round_trip);
                     }
                     for number in lost.iter().flat_map(|lost| lost.sequence_numbers()) {
                         if let Some(packet) = self.streams[w].history.resend(now, number) {

@@ -115,7 +115,7 @@ fn switch(mode: ScalabilityMode, from: u8, to: u8, layer_refresh: bool) -> u64 {
 #[test]
 fn pictures_go_on_for_receivers_that_wait_for_the_end_of_each() {
     for mode in [L3T3, L3T3Key, S3T3, L2T2KeyShift] {
-        let top = mode.structure().spatial_layers as u8 - 1;
+        let top = mode.structure().spatial_layers - 1;
         for (from, to) in [(0, top), (top, 0), (0, 1), (top, top - 1)] {
             switch(mode, from, to, true);
             // Who takes no request for a layer is asked for a key picture, and only if something is needed. A layer of an S

@@ -260,7 +260,7 @@ impl Reassembler {
     /// Puts the sequence numbers into `missing` that were asked for less than `within` ago and are still missing, lowest
     /// first. A request that goes out anyway may name them once more, in case the one before was lost. It costs nothing
     /// if it was not, as long as the sender sends a packet again no sooner
-    /// ([`SentPackets::set_round_trip`](crate::rtp::SentPackets::set_round_trip)).
+    /// ([`SentPackets::resend`](crate::rtp::SentPackets::resend)).
     pub fn asked(&self, now: Time, within: Duration, missing: &mut Vec<u16>) {
         missing.clear();
         let NackConfig { retry_after, .. } = self.config.nack;

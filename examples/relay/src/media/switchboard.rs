@@ -9,6 +9,7 @@ use layercast::Time;
 use layercast::relay::{ParticipantId as SeatId, Room, RoomConfig, RoomOutput, StreamConfig, StreamKind};
 use layercast::rtp::rtcp;
 use layercast::select::{Cap, Reason, ReceiverReport, StreamDecision, StreamId};
+use layercast::structure::DecodeTarget;
 use layercast_link::{
     Certificate, Description, Link, Media, Output as LinkOutput, ProtectError, State, ufrag_of,
 };
@@ -59,6 +60,8 @@ pub struct Statistics {
     pub expelled: u64,
 }
 
+/// Streams that one message tells of at most, so that it is no longer than a message may be.
+const TOLD_AT_ONCE: usize = 500;
 /// From one time to the next at which participants are told what they get, if that has changed.
 const TELL: Duration = Duration::from_millis(500);
 
@@ -91,8 +94,8 @@ struct Seat {
     address: Option<SocketAddr>,
     /// When the link is to be served, if nothing comes before.
     wake: Option<Instant>,
-    /// What the participant was told that it gets.
-    told: Vec<Layers>,
+    /// What the participant was told that it gets, by stream.
+    told: Vec<Told>,
 }
 
 /// A stream of a meeting.
@@ -125,6 +128,9 @@ impl Seat {
     }
 }
 
+/// Of a stream, what is forwarded, and why no more.
+type Told = (u32, Option<DecodeTarget>, Reason);
+
 struct Hall {
     meeting: MeetingKey,
     room: Room,
@@ -137,6 +143,11 @@ struct Hall {
     tells: Instant,
 }
 
+fn layers((stream, target, reason): Told) -> Layers {
+    let target = target.map(|target| (target.spatial_id, target.temporal_id));
+    Layers { stream, target, reason: reason_name(reason).into() }
+}
+
 impl Hall {
     /// What participants get now and were not told, if it is time to tell it.
     fn tell(&mut self, now: Instant) -> Vec<(ParticipantId, Vec<Layers>)> {
@@ -147,17 +158,17 @@ impl Hall {
         let mut news = Vec::new();
         for (id, seat) in self.seats.iter_mut().filter(|(_, seat)| seat.address.is_some()) {
             let decided = self.room.decision(*id).map_or(&[][..], |decision| &decision.streams);
-            let gets = |it: &StreamDecision| Layers {
-                stream: it.stream.0,
-                target: it.target.map(|target| (target.spatial_id, target.temporal_id)),
-                reason: reason_name(it.reason).into(),
+            let gets = |it: &StreamDecision| (it.stream.0, it.target, it.reason);
+            let told = |it: &Told| {
+                let at = seat.told.binary_search_by_key(&it.0, |told| told.0);
+                at.is_ok_and(|at| seat.told[at] == *it)
             };
-            let layers: Vec<_> = decided.iter().map(gets).collect();
-            let changed: Vec<_> = layers.iter().filter(|it| !seat.told.contains(it)).cloned().collect();
-            seat.told = layers;
-            if !changed.is_empty() {
-                news.push((ParticipantId(id.0), changed));
-            }
+            let changed: Vec<_> = decided.iter().map(gets).filter(|it| !told(it)).map(layers).collect();
+            let parts = changed.chunks(TOLD_AT_ONCE).map(|part| (ParticipantId(id.0), part.to_vec()));
+            news.extend(parts);
+            seat.told.clear();
+            seat.told.extend(decided.iter().map(gets));
+            seat.told.sort_unstable_by_key(|told| told.0);
         }
         news
     }
