@@ -65,3 +65,23 @@ test("layers follow the window, and so does the coder", { timeout: 120_000 }, as
   await tile({ flex: "", width: "", height: "" });
   await until(async () => (await shown(bob, "Ada")).width === 1280, "it stays small", 15_000);
 });
+
+test("a screen is shared and pinned, a camera goes off and on", { timeout: 90_000 }, async (t) => {
+  const ada = await world.host(browser, "Ada", { viewport: { width: 900, height: 600 } });
+  const bob = await world.guest(browser, await invitation(ada), "Bob", { camera: false, voice: false, viewport: { width: 900, height: 600 } });
+  await admit(ada, "Bob");
+  await sees(bob, "Ada");
+
+  await ada.click("[data-do=screen]");
+  await sees(bob, "Ada's screen");
+  assert.equal(await bob.getAttribute('.tile[aria-label="Ada\'s screen"] .pin', "aria-pressed"), "true");
+  await ada.click("[data-do=screen]");
+  await until(async () => (await bob.locator(".tile.screen").count()) === 0, "the screen stays");
+
+  await ada.click("[data-do=camera]");
+  await until(() => bob.evaluate(() => !document.querySelector('.tile[aria-label="Ada"]').classList.contains("shows")), "the last picture stays");
+  const at = await clock(bob);
+  await ada.click("[data-do=camera]");
+  await until(async () => (await shown(bob, "Ada", at)).count > 5, "the camera does not come back");
+  t.diagnostic(`the camera is back after ${((await shown(bob, "Ada", at)).first - at).toFixed(0)} ms`);
+});
