@@ -7,6 +7,8 @@ import type { Demand, Kind, LinkDescription, Published, Stream } from "./protoco
 
 /** `disconnected` may pass by itself; so long it is given, in ms. */
 const PATIENCE = 3000;
+/** A link that does not come up is given up after so long, in ms; the relay does so after 10 s. */
+const CONNECT_WITHIN = 8000;
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
 export interface LinkHooks {
@@ -41,6 +43,7 @@ export class Link {
   #adjusting = Promise.resolve();
   #up = false;
   #timer = 0;
+  #deadline = 0;
   #transformed = new WeakSet<RTCRtpTransceiver>();
   readonly #own = new Map<Kind, Own>();
   readonly #tracks = new Map<Kind, MediaStreamTrack>();
@@ -75,12 +78,18 @@ export class Link {
 
   /** The relay's end. */
   connect(relay: LinkDescription): void {
+    const pc = this.#pc;
     this.#relay = relay;
     this.#negotiate();
+    clearTimeout(this.#deadline);
+    this.#deadline = setTimeout(() => {
+      if (pc === this.#pc && !this.#up) this.hooks.state(false);
+    }, CONNECT_WITHIN);
   }
 
   close(): void {
     clearTimeout(this.#timer);
+    clearTimeout(this.#deadline);
     if (this.#pc) {
       this.#pc.onconnectionstatechange = null;
       this.#pc.close();
