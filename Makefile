@@ -15,9 +15,11 @@ COMPARE ?=
 # Arguments of the measurement of the relay, as in: make load LOAD="--threads 2 --rooms 200"
 LOAD ?=
 
-FEATURES := encoder decoder rtp congestion relay e2ee select session simulate
+# The packages that are tested.
+TESTED := -p layercast -p layercast-compare -p layercast-conference -p layercast-link \
+	-p layercast-meeting -p layercast-attend -p layercast-page -p layercast-participant -p layercast-relay
 
-BROWSER_TESTS := page call layers hostile path
+FEATURES := encoder decoder rtp congestion relay e2ee select session simulate
 
 .PHONY: help setup demo meeting browser browser-wasm browser-page test-browser picture test test-features fuzz bless bench bench-peer load lint targets msrv deny doc ci clean
 
@@ -47,18 +49,15 @@ browser-page: setup browser-wasm ## Builds the page for browsers into examples/b
 	@./.ci/setup page
 	cd examples/browser/page && npm ci --ignore-scripts --no-audit --no-fund && npm run build
 
-test-browser: browser-page ## Holds meetings of tabs of Chromium and native participants over a relay
+test-browser: browser-page ## Holds meetings of Chromium tabs and native participants over a relay; PROFILE=release for figures
 	@./.ci/setup chromium
-	$(CARGO) build --release --locked -p layercast-relay -p layercast-participant
-	$(CARGO) build --release --locked -p layercast-examples --example draw
-	for tests in $(BROWSER_TESTS); do node --test examples/browser/tests/$$tests.test.mjs || exit; done
+	@./.ci/test-browser $(TESTED)
 
 picture: setup ## Codes a scene once, decodes its nine decode targets, draws them in target/picture/L3T3.png
 	$(CARGO) run --release --locked -p layercast-picture
 
 test: setup ## Runs all tests, the doctests and the README's snippets among them
-	$(CARGO) test --locked -p layercast -p layercast-compare -p layercast-conference \
-		-p layercast-link -p layercast-meeting -p layercast-participant -p layercast-relay
+	$(CARGO) test --locked $(TESTED)
 
 test-features: setup ## Runs the unit tests without features, and with each feature alone
 	$(CARGO) test --locked --lib --no-default-features

@@ -44,6 +44,8 @@ Chrome says that it does not know the certificate, which the relay made itself: 
 which Chrome shows under "Certificate is not valid", is
   $certificate
 
+On another machine or a phone in this network, put this machine's address in the place of "localhost".
+
 To hold a meeting of your own: https://localhost:$port/ with the account "ada" and the password
   $(cat password)
 

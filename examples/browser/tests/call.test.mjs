@@ -1,5 +1,6 @@
 // Two tabs and a native participant in one meeting: the criteria of a browser's part in it.
 import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { World, camera, sees, shown, sleep, until, videos } from "./world.mjs";
 
@@ -68,4 +69,43 @@ test("two tabs and a native participant see and hear each other", { timeout: (SE
   const code = await until(() => ada.lines().findLast((line) => line.notice === "code")?.code, "no code");
   codes.add(code.replaceAll(" ", ""));
   assert.equal(codes.size, 1, [...codes].join("; "));
+
+  // What the relay handed on is ciphertext: all bytes are about as frequent, and nothing of the opened pictures is in it.
+  ada.say("quit");
+  await until(() => ada.ended, "Ada does not go");
+  const sealed = packets(readFileSync(`${world.directory}/ada/packets.bin`));
+  assert.ok(sealed.length > 100_000, `${sealed.length} bytes were recorded`);
+  const bits = entropy(sealed);
+  t.diagnostic(`${sealed.length} bytes of sealed video have ${bits.toFixed(4)} bits of entropy each`);
+  assert.ok(bits > 7.99, `${bits} bits`);
+  const opened = readdirSync(`${world.directory}/ada`).filter((name) => name.endsWith(".ivf"));
+  assert.equal(opened.length, 2, "nothing was opened");
+  for (const name of opened) {
+    const video = readFileSync(`${world.directory}/ada/${name}`);
+    for (let at = 1; at < 100; at += 1) {
+      const part = video.subarray(Math.floor((video.length * at) / 100)).subarray(0, 16);
+      assert.ok(!sealed.includes(part), "a part of a picture was sent in clear");
+    }
+  }
 });
+
+/** The payloads of the video packets in a record, each without the byte of aggregation and the OBU's header. */
+function packets(record) {
+  const payloads = [];
+  for (let at = 0; at + 16 <= record.length; ) {
+    const packet = record.subarray(at + 16, at + 16 + record.readUInt32BE(at + 12));
+    at += 16 + packet.length;
+    if ((packet[1] & 0x7f) !== 45) continue;
+    const fixed = 12 + 4 * (packet[0] & 15);
+    const start = packet[0] & 0x10 ? fixed + 4 + 4 * packet.readUInt16BE(fixed + 2) : fixed;
+    payloads.push(packet.subarray(start + 2));
+  }
+  return Buffer.concat(payloads);
+}
+
+/** Bits of entropy of a byte, by how frequent each is. */
+function entropy(bytes) {
+  const counts = new Array(256).fill(0);
+  for (const byte of bytes) counts[byte] += 1;
+  return counts.filter((count) => count > 0).reduce((sum, count) => sum - (count / bytes.length) * Math.log2(count / bytes.length), 0);
+}

@@ -1,7 +1,7 @@
 // Paths that lose packets, and a relay that crashes.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { World, camera, clock, sees, shown, sleep, until, videos } from "./world.mjs";
+import { World, camera, clock, sees, shown, sleep, stats, until, videos } from "./world.mjs";
 
 const SECONDS = Number(process.env.SECONDS_LONG ?? 12);
 let world, browser;
@@ -51,15 +51,32 @@ test("a relay that crashes is back, and so is everybody", { timeout: 120_000 }, 
   await until(line, "Ada sees nothing", 20_000);
 });
 
-test("a path that breaks and comes back", { timeout: 120_000 }, async (t) => {
+test("a path that breaks and comes back: all see and hear each other again", { timeout: 150_000 }, async (t) => {
   const path = await world.path(0);
-  const ada = await world.organizer(1, ["--video", "scene"]);
+  const ada = await world.organizer(2, ["--video", "scene", "--size", "320x180", "--audio", "tone", "--lines", "1000"]);
   const bob = await world.guest(browser, ada.links[0], "Bob", { media: path.port });
+  const eve = await world.guest(browser, ada.links[1], "Eve", { camera: false, voice: false });
   await sees(bob, "Ada", 30_000);
+  await sees(eve, "Bob", 30_000);
   path.percent = 100;
   await sleep(12_000);
   path.percent = 0;
-  const since = await clock(bob);
+  const [since, sinceEve] = [await clock(bob), await clock(eve)];
   await until(async () => (await shown(bob, "Ada", since)).count > 5, () => bob.said.join("\n"), 40_000);
   t.diagnostic(`pictures ${((await shown(bob, "Ada", since)).first - since).toFixed(0)} ms after the path was back`);
+  await until(async () => (await shown(eve, "Bob", sinceEve)).count > 5, () => `Eve does not see Bob: ${eve.said.join("\n")}`, 20_000);
+
+  // Sound: what is concealed was not heard.
+  const heard = async (tab) => (await stats(tab)).filter((it) => it.type === "inbound-rtp" && it.kind === "audio")
+    .map((it) => [it.ssrc, (it.totalSamplesReceived ?? 0) - (it.concealedSamples ?? 0)]);
+  const before = new Map(await heard(eve));
+  await sleep(3000);
+  const after = await heard(eve);
+  assert.equal(after.length, 2);
+  for (const [ssrc, samples] of after) assert.ok(samples - (before.get(ssrc) ?? 0) > 48_000, `${samples - before.get(ssrc)} samples of ${ssrc} in 3 s`);
+  for (const kind of ["camera", "voice"]) {
+    const line = () => ada.lines().findLast((it) => it.line === "stream" && it.kind === kind && it.who.startsWith("Bob"));
+    await until(() => line()?.rate > 5, () => `Ada gets no ${kind} of Bob: ${JSON.stringify(line())}`, 15_000);
+    t.diagnostic(`Ada gets: ${JSON.stringify(line())}`);
+  }
 });

@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "../../..");
 const { chromium } = createRequire(join(root, "examples/browser/page/package.json"))("playwright-core");
 const target = resolve(root, process.env.CARGO_TARGET_DIR ?? "target");
-const programs = process.env.PROGRAMS ?? join(target, "release");
+const programs = process.env.PROGRAMS ?? join(target, process.env.PROFILE === "release" ? "release" : "debug");
 const page = process.env.DIST ?? join(root, "examples/browser/dist");
 const password = "correct horse battery";
 

@@ -68,6 +68,25 @@ export function toast(text: string, grave = false): void {
   setTimeout(() => made.remove(), grave ? 12_000 : 5_000);
 }
 
+/** Warnings that are kept at most. What comes beyond is counted, so that nobody washes the first ones away. */
+const WARNINGS = 8;
+let unshown = 0;
+
+/** Warns until whoever reads it has put it away. */
+export function warn(text: string): void {
+  const all = byId("warnings");
+  const texts = [...all.querySelectorAll("span")];
+  if (texts.some((it) => it.textContent === text)) return;
+  if (texts.length >= WARNINGS) {
+    unshown += 1;
+    all.dataset.more = `and ${unshown} more`;
+    return;
+  }
+  const made = el("p", {}, el("span", {}, text),
+    el("button", { type: "button", class: "plain", "aria-label": "Put this warning away", click: () => made.remove() }, icon("close")));
+  all.append(made);
+}
+
 /** Asks, and resolves to the answer's place, or null. */
 export function ask(
   title: string,

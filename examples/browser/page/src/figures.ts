@@ -25,7 +25,7 @@ export class Ledger {
   readonly #counts = new Map<number, Counts>();
   readonly #before = new Map<number, { frames: number; bytes: number; at: number }>();
   readonly #decoding = new Map<number, number>();
-  readonly #suspect = new Map<number, { count: number; bytes: number }>();
+  readonly #suspect = new Map<number, { count: number; bytes: number; total: number }>();
   cost: Cost | null = null;
   /** Whether the worker reported since the statistics were looked at. */
   #isFresh = false;
@@ -76,9 +76,10 @@ export class Ledger {
 
   /** Every frame passes the worker. What does not is sent in clear, whatever the reason. */
   #suspects(stream: number, sent: number): void {
-    const { count, bytes } = this.#suspect.get(stream) ?? { count: 0, bytes: 0 };
-    const isSuspect = sent > bytes && this.#passed.get(stream)?.total === 0;
-    this.#suspect.set(stream, { count: isSuspect ? count + 1 : 0, bytes: sent });
+    const { count, bytes, total } = this.#suspect.get(stream) ?? { count: 0, bytes: 0, total: 0 };
+    const now = this.#passed.get(stream)?.total ?? 0;
+    const isSuspect = sent > bytes && now <= total;
+    this.#suspect.set(stream, { count: isSuspect ? count + 1 : 0, bytes: sent, total: now });
     if (isSuspect && count + 1 >= UNSEALED) this.unsealed = true;
   }
 
@@ -109,7 +110,7 @@ export function ladder(layers: Record<string, number>): Set<string> {
   return new Set(Object.entries(layers).filter(([, count]) => count > 0).map(([layer]) => layer));
 }
 
-const REASONS: Record<string, string> = {
+const REASONS = new Map(Object.entries({
   full: "This is all that the sender codes.",
   window: "The picture is shown no larger than this.",
   cap: "A limit keeps the rest from you.",
@@ -119,11 +120,12 @@ const REASONS: Record<string, string> = {
   proving: "Your network may carry more, which is being found out.",
   hidden: "It is not shown, so that nothing of it comes.",
   not_on_offer: "The sender codes nothing at the moment.",
-};
+}));
 
 /** Why this and no more comes of a stream. */
 export function why(stream: Stream, window: Window | undefined, figures: Figures, reason: string | undefined): string {
-  if (reason !== undefined && REASONS[reason] !== undefined) return REASONS[reason];
+  const said = reason === undefined ? undefined : REASONS.get(reason);
+  if (said !== undefined) return said;
   const comes = ladder(figures.layers).size > 0;
   if (!window?.visible) return comes ? "It is not shown: what comes ends soon." : "It is not shown, so that nothing of it comes.";
   if (!comes) return "Nothing comes: the sender codes nothing, or the path is broken.";

@@ -2,11 +2,13 @@
 // are used again.
 
 import { layersBitrate, spatialLayers } from "./rate";
-import { type Line, offer, withSsrcs } from "./sdp";
+import { type Line, isFit, offer, withSsrcs } from "./sdp";
 import type { Demand, Kind, LinkDescription, Published, Stream } from "./protocol";
 
 /** `disconnected` may pass by itself; so long it is given, in ms. */
 const PATIENCE = 3000;
+/** A link that does not come up is given up after so long, in ms; the relay does so after 10 s. */
+const CONNECT_WITHIN = 8000;
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
 export interface LinkHooks {
@@ -14,6 +16,8 @@ export interface LinkHooks {
   described(description: LinkDescription): void;
   /** The link is up, or broken. */
   state(up: boolean): void;
+  /** It cannot be made as the relay says. */
+  failed(why: string): void;
   /** A stream's track is there, or is gone. */
   track(stream: number, track: MediaStreamTrack | null): void;
 }
@@ -41,6 +45,7 @@ export class Link {
   #adjusting = Promise.resolve();
   #up = false;
   #timer = 0;
+  #deadline = 0;
   #transformed = new WeakSet<RTCRtpTransceiver>();
   readonly #own = new Map<Kind, Own>();
   readonly #tracks = new Map<Kind, MediaStreamTrack>();
@@ -75,12 +80,19 @@ export class Link {
 
   /** The relay's end. */
   connect(relay: LinkDescription): void {
+    if (!isFit(relay)) return this.hooks.failed("the relay describes its end of the link wrongly");
+    const pc = this.#pc;
     this.#relay = relay;
     this.#negotiate();
+    clearTimeout(this.#deadline);
+    this.#deadline = setTimeout(() => {
+      if (pc === this.#pc && !this.#up) this.hooks.state(false);
+    }, CONNECT_WITHIN);
   }
 
   close(): void {
     clearTimeout(this.#timer);
+    clearTimeout(this.#deadline);
     if (this.#pc) {
       this.#pc.onconnectionstatechange = null;
       this.#pc.close();
@@ -130,8 +142,10 @@ export class Link {
   }
 
   add(stream: Stream): void {
-    if (this.#lines.some((line) => line.way === "down" && line.stream?.stream === stream.stream)) return;
     const media = stream.kind === "audio" ? "audio" : "video";
+    const known = this.#lines.find((line) => line.way === "down" && line.stream?.stream === stream.stream);
+    if (known?.media === media && known.stream?.ssrc === stream.ssrc) return;
+    if (known) this.remove(stream.stream);
     let line = this.#lines.find((line) => line.way === "down" && line.media === media && line.stream === null);
     if (!line) {
       line = { mid: `${media[0]}${this.#lines.length}`, media, way: "down", stream: null };
@@ -188,7 +202,7 @@ export class Link {
           // A link that was closed meanwhile fails in many ways, and none matters.
           if (pc === this.#pc && pc) {
             console.error("the link's description", error);
-            this.hooks.state(false);
+            this.hooks.failed(`the browser does not take the link: ${(error as Error).message}`);
           }
         }
       }

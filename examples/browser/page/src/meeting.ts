@@ -1,7 +1,7 @@
 // A meeting, from the door to its end: joins the worker, the link and what people see.
 
 import type { Ability } from "./browser";
-import { ask, byId, el, icon, toast, type IconName } from "./dom";
+import { ask, byId, el, icon, toast, warn, type IconName } from "./dom";
 import { Ledger } from "./figures";
 import { Link } from "./link";
 import { codePanel, layersPanel, peoplePanel, type View } from "./panels";
@@ -14,8 +14,9 @@ const REPORT = 5 * SECOND;
 const SPEAKS = 0.02;
 /** What happens without anything to be done about it is not said aloud. */
 const SILENT = new Set(["epoch", "joined", "admitted", "arrived", "sending", "published", "unpublished", "demand", "connected", "link_up",
-  "code", "person", "insider", "layers", "enforced", "waiting", "invitation", "ended", "disconnected", "newcomer"]);
-const GRAVE = new Set(["forked", "organizers_differ", "other_organizer", "refused", "commit_refused", "expelled", "group_lost"]);
+  "code", "person", "layers", "enforced", "waiting", "invitation", "ended", "disconnected", "newcomer"]);
+/** They stay until they are put away. */
+const GRAVE = new Set(["forked", "organizers_differ", "other_organizer", "held_back", "not_added", "commit_refused", "expelled", "group_lost"]);
 
 type Panel = "people" | "layers" | "code";
 
@@ -63,11 +64,19 @@ export class Meeting {
     this.#link = new Link(this.#worker, ability.modes, {
       described: (link) => this.#tell({ link }),
       state: (linkState) => this.#tell({ linkState }),
+      failed: (linkFailed) => {
+        toast(capital(`${linkFailed}.`), true);
+        this.#tell({ linkFailed });
+      },
       track: (stream, track) => this.#track(stream, track),
     });
     this.#stage = new Stage(byId("stage"), "own", (windows) => this.#report(windows));
     this.#bar();
     this.#frame();
+    // A browser may let nothing sound before somebody clicks.
+    addEventListener("click", () => {
+      for (const sound of this.#sounds.values()) if (sound.paused) sound.play().catch(() => {});
+    });
     setInterval(() => void this.#tick(), SECOND);
     setInterval(() => this.#report(this.#stage.measure()), REPORT);
     this.#tell({ start: wish.config, socket: socketAddress() });
@@ -95,8 +104,14 @@ export class Meeting {
   }
 
   #output(output: Output): void {
-    if (output.make_link) void this.#link.make();
-    else if (output.link) this.#link.connect(output.link);
+    if (output.make_link) {
+      // The browser begins the numbers of packets anew on another link, which nobody takes of streams that have gone on.
+      for (const kind of this.#own.keys()) {
+        this.#command({ do: "unpublish", kind });
+        this.#publish(kind);
+      }
+      void this.#link.make();
+    } else if (output.link) this.#link.connect(output.link);
     else if (output.published) {
       this.#own.set(output.published.kind, output.published);
       this.#link.publish(output.published);
@@ -144,13 +159,19 @@ export class Meeting {
       toast(`${name} is at the door.`);
       if (this.#panel === null && matchMedia("(min-width: 761px)").matches && this.#group?.organizer) this.#open("people", null);
     } else if (notice.notice === "layers") {
-      this.#reasons.set(Number(notice.stream), String(notice.reason));
+      const stream = Number(notice.stream);
+      if (this.#streams.has(stream)) this.#reasons.set(stream, String(notice.reason));
+    } else if (notice.notice === "other_organizer") {
+      // The seat sends nothing until the person has compared the fingerprint and switches it on again.
+      for (const kind of [...this.#sources.keys()]) void this.#stop(kind);
     } else if (notice.notice === "locked") {
       this.#locked = Boolean(notice.locked);
       this.#refresh("people");
       this.#state();
     }
-    if (!SILENT.has(notice.notice)) toast(capital(notice.text), GRAVE.has(notice.notice));
+    const isOwn = notice.notice === "insider" && notice.own === true;
+    if (GRAVE.has(notice.notice)) warn(capital(notice.text));
+    else if (!SILENT.has(notice.notice) && !isOwn) toast(capital(notice.text), notice.notice === "refused");
   }
 
   async #invitation(code: string): Promise<void> {
@@ -196,7 +217,6 @@ export class Meeting {
       const made = el("audio", { autoplay: true });
       made.srcObject = new MediaStream([track]);
       made.play().catch(() => toast("Click anywhere to hear the others."));
-      addEventListener("click", () => void made.play().catch(() => {}), { once: true });
       document.body.append(made);
       this.#sounds.set(stream, made);
     }
@@ -281,9 +301,13 @@ export class Meeting {
     track.onended = () => void this.#stop(kind);
     this.#sources.set(kind, track);
     await this.#link.setTrack(kind, track);
-    const { width, height } = track.getSettings();
-    this.#command({ do: "publish", kind, ...(width && height ? { size: [width, height] } : {}) });
+    this.#publish(kind);
     this.#tiles();
+  }
+
+  #publish(kind: Kind): void {
+    const { width, height } = this.#sources.get(kind)?.getSettings() ?? {};
+    this.#command({ do: "publish", kind, ...(width && height ? { size: [width, height] } : {}) });
   }
 
   async #stop(kind: Kind): Promise<void> {

@@ -7,11 +7,22 @@ import { plan } from "./plan";
 import type { SeatConfig } from "./protocol";
 
 const known = /^\/m\/([^/]+)$/.exec(location.pathname)?.[1];
-const meeting = known === undefined ? null : decodeURIComponent(known);
+const meeting = known === undefined ? null : decoded(known);
 const fields = new URLSearchParams(location.hash.slice(1).replaceAll("+", "%2B"));
 const code = fields.get("code");
+/** The certificate that native participants are to find. */
+const certificate = /^[0-9a-f]{64}$/.exec(fields.get("cert") ?? "")?.[0] ?? null;
 const form = byId<HTMLFormElement>("join");
 const input = (name: string) => form.elements.namedItem(name) as HTMLInputElement;
+
+/** What stands in the address, as it is if it is not encoded rightly. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
 
 function fail(text: string): void {
   byId("entry-error").textContent = text;
@@ -53,7 +64,7 @@ async function start(): Promise<void> {
         entry: byAccount ? { account } : { invitation: code },
       };
       byId("entry").hidden = true;
-      new Meeting(able, { config, camera: input("camera").checked, voice: input("voice").checked, certificate: fields.get("cert") }, ended);
+      new Meeting(able, { config, camera: input("camera").checked, voice: input("voice").checked, certificate }, ended);
       input("password").value = "";
     } catch (error) {
       fail((error as Error).message);

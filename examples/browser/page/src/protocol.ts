@@ -122,7 +122,8 @@ export type ToWorker =
   | { start: SeatConfig; socket: string }
   | { command: Command }
   | { link: LinkDescription }
-  | { linkState: boolean };
+  | { linkState: boolean }
+  | { linkFailed: string };
 
 /** What passed the transforms of one stream since the last report. */
 export interface Passed {

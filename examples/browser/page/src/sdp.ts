@@ -37,7 +37,17 @@ const AUDIO = [
   "a=rtcp-fb:111 transport-cc",
 ];
 
-/** The relay's offer, whose end of the link is `relay`. */
+const ICE = /^[A-Za-z0-9+/]{4,256}$/;
+const FINGERPRINT = /^sha-256 [0-9A-F]{2}(:[0-9A-F]{2}){31}$/i;
+const ADDRESS = /^(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:]{2,39}(\.\d{1,3}){0,3}\]):\d{1,5}$/i;
+
+/** Whether all that the relay says of its end can stand in SDP, and adds no line of its own to it. */
+export function isFit(relay: LinkDescription): boolean {
+  return ICE.test(relay.ufrag) && ICE.test(relay.password) && FINGERPRINT.test(relay.fingerprint)
+    && relay.addresses.length <= 16 && relay.addresses.every((address) => ADDRESS.test(address));
+}
+
+/** The relay's offer, whose end of the link is `relay`, which is fit. */
 export function offer(relay: LinkDescription, lines: Line[], version: number): string {
   const sdp = [
     "v=0",

@@ -9,6 +9,7 @@ declare module "layercast-page" {
     command(now: number, json: string): void;
     link(now: number, json: string): void;
     link_state(now: number, up: boolean): void;
+    link_failed?(now: number, why: string): void;
     poll(now: number): string;
     seal_video(
       now: number, stream: number, frameId: number, spatialId: number, temporalId: number, key: boolean,

@@ -101,6 +101,7 @@ function carryOut(output: Output): void {
 }
 
 function learn(stream: Stream): void {
+  for (const [ssrc, it] of received) if (it.stream === stream.stream && ssrc !== stream.ssrc) received.delete(ssrc);
   const known = received.get(stream.ssrc);
   if (known?.stream === stream.stream) known.maxSpatial = stream.max_spatial_id;
   else received.set(stream.ssrc, flow(stream.stream, stream.max_spatial_id));
@@ -114,7 +115,6 @@ function connect(): void {
   const opened = new WebSocket(address);
   socket = opened;
   opened.onopen = () => {
-    attempts = 0;
     scope.postMessage({ online: true });
     drive((seat) => seat.connected(now()));
   };
@@ -123,6 +123,7 @@ function connect(): void {
     const text = event.data;
     try {
       drive((seat) => seat.message(now(), text));
+      attempts = 0;
     } catch {
       // It is no relay of this protocol, or a broken one.
       opened.close();
@@ -155,7 +156,14 @@ function obey(message: ToWorker): void {
     connect();
   } else if ("command" in message) drive((seat) => seat.command(now(), JSON.stringify(message.command)));
   else if ("link" in message) drive((seat) => seat.link(now(), JSON.stringify(message.link)));
-  else drive((seat) => seat.link_state(now(), message.linkState));
+  else if ("linkState" in message) drive((seat) => seat.link_state(now(), message.linkState));
+  else fail(message.linkFailed);
+}
+
+/** Has the link made anew, after a pause. */
+function fail(why: string): void {
+  if (seat?.link_failed) drive((seat) => seat.link_failed?.(now(), why));
+  else setTimeout(() => drive((seat) => seat.link_state(now(), false)), KEY_WAIT);
 }
 
 scope.onrtctransform = ({ transformer }) => {
