@@ -228,14 +228,46 @@ impl PageAudioSealer {
 pub struct PageAudioOpener {
     opener: Opener,
     levels: bool,
-    /// The latest epoch, and by how much sequence numbers are ahead of the numbers that are sealed with the frames.
-    ahead: Option<(u64, u16)>,
+    newest: Option<Newest>,
+}
+
+/// Packets that a browser puts in order at most: it holds no more of them.
+const REORDERED: u16 = 256;
+
+/// What is behind all frames whose sequence numbers were told.
+#[derive(Debug, Clone, Copy)]
+struct Newest {
+    /// The epoch and the counter of the newest frame.
+    frame: (u64, u64),
+    sequence_number: u16,
+    /// By how much sequence numbers are ahead of the numbers that are sealed with the frames.
+    ahead: u16,
+    /// The first frame since sequence numbers were ahead by another count.
+    since: (u64, u64),
+}
+
+impl Newest {
+    /// Takes a frame, unless its sequence number puts it in another place among the others than its sender gave it. A sender
+    /// whose connection is made anew counts packets from another number on, while the numbers that it seals go on.
+    fn place(known: Option<Self>, frame: (u64, u64), sequence_number: u16, number: u16) -> Option<Self> {
+        let ahead = sequence_number.wrapping_sub(number);
+        let Some(known) = known else { return Some(Self { frame, sequence_number, ahead, since: (0, 0) }) };
+        let is_ahead = ahead == known.ahead;
+        if frame < known.frame {
+            return (is_ahead && frame >= known.since).then_some(known);
+        }
+        if is_ahead {
+            return Some(Self { frame, sequence_number, ..known });
+        }
+        let behind = known.sequence_number.wrapping_sub(sequence_number);
+        (behind > REORDERED).then_some(Self { frame, sequence_number, ahead, since: frame })
+    }
 }
 
 impl PageAudioOpener {
     /// With the opener of [`Context::audio`]; `levels` as in [`AudioReceiverConfig`].
     pub fn new(opener: Opener, levels: bool) -> Self {
-        Self { opener, levels, ahead: None }
+        Self { opener, levels, newest: None }
     }
 
     /// What knows which frames were opened, for another of the same stream, as long as the keys last: so that it opens none
@@ -245,10 +277,11 @@ impl PageAudioOpener {
     }
 
     /// Opens a packet's payload in place, at the time `now`: the frame is left, and how loud it is. `sequence_number` is that
-    /// of the packet, if the browser tells it: a relay that gives frames another order is found out by it.
+    /// of the packet, if the browser tells it: a relay that gives frames another order is found out by it. One that closes or
+    /// widens gaps between them is not, as a sender's numbers may begin anew.
     ///
     /// # Errors
-    /// [`OpenError`]; [`Relabelled::Unit`] for a frame in another place than its sender gave it.
+    /// [`OpenError`]; [`Relabelled::Unit`] for a frame before or behind another that its sender gave the other order.
     pub fn open(
         &mut self,
         now: Time,
@@ -269,8 +302,7 @@ impl PageAudioOpener {
             }
             _ => *payload = sframe,
         }
-        let (epoch, _) = opened?;
-        let result = self.read(epoch, sequence_number, payload);
+        let result = self.read(opened?, sequence_number, payload);
         if result.is_err() {
             payload.clear();
         }
@@ -280,7 +312,7 @@ impl PageAudioOpener {
     /// Reads what is behind a frame that was opened, and cuts it off.
     fn read(
         &mut self,
-        epoch: u64,
+        counted: (u64, u64),
         sequence_number: Option<u16>,
         frame: &mut BytesMut,
     ) -> Result<Option<AudioLevel>, OpenError> {
@@ -291,15 +323,8 @@ impl PageAudioOpener {
             (false, _) => (None, rest.len()),
         };
         if let Some(sequence_number) = sequence_number {
-            let ahead = sequence_number.wrapping_sub(u16::from_be_bytes(number));
-            match self.ahead {
-                Some((known, expected)) if epoch == known && ahead != expected => {
-                    return Err(Relabelled::Unit.into());
-                }
-                // Frames of an epoch before come late. A sender that has lost count counts anew in a later one.
-                Some((known, _)) if epoch <= known => {}
-                _ => self.ahead = Some((epoch, ahead)),
-            }
+            let newest = Newest::place(self.newest, counted, sequence_number, u16::from_be_bytes(number));
+            self.newest = Some(newest.ok_or(Relabelled::Unit)?);
         }
         frame.truncate(end);
         Ok(level)
@@ -521,31 +546,88 @@ mod tests {
         .collect()
     }
 
-    #[test]
-    fn a_page_opens_what_a_sender_seals_and_finds_out_if_the_order_is_another() {
-        let mut ring = ring();
-        let mut sender = AudioSender::new(
-            AudioSenderConfig::new(7),
-            keys(0, &mut ring).sealer(Context::audio(0)).unwrap(),
-        );
-        let mut page = PageAudioOpener::new(opener(), true);
-        for n in 0..20 {
-            if n == 10 {
-                sender.rekey(&mut keys(1, &mut ring), 0).unwrap();
+    /// The payloads of `n` frames, with their sequence numbers. In the middle an epoch begins.
+    fn sent(n: u32, ring: &mut KeyRing) -> Vec<(u16, BytesMut)> {
+        let sealer = keys(0, ring).sealer(Context::audio(0)).unwrap();
+        let mut sender = AudioSender::new(AudioSenderConfig::new(7), sealer);
+        let packet = |number| {
+            if number == n / 2 {
+                sender.rekey(&mut keys(1, ring), 0).unwrap();
             }
-            sender.handle_frame(NOW, &frame(n)).unwrap();
+            sender.handle_frame(NOW, &frame(number)).unwrap();
             let packet = packets(&mut sender, NOW).remove(0);
             let rtp = RtpPacket::read(&packet).unwrap();
-            let number = rtp.header.sequence_number;
-            let mut payload = BytesMut::from(rtp.payload);
-            // In the place of another, from the second of an epoch on.
-            if n % 5 == 3 {
-                let moved = page.open(NOW, &ring, Some(number ^ 1), &mut payload);
-                assert_eq!((moved, payload.len()), (Err(Relabelled::Unit.into()), 0));
-                continue;
+            (rtp.header.sequence_number, BytesMut::from(rtp.payload))
+        };
+        (0..n).map(packet).collect()
+    }
+
+    const OPENED: Result<Option<AudioLevel>, OpenError> = Ok(Some(LEVEL));
+    const MOVED: Result<Option<AudioLevel>, OpenError> = Err(OpenError::Relabelled(Relabelled::Unit));
+
+    #[test]
+    fn a_page_opens_what_a_sender_seals_though_packets_overtake_each_other() {
+        let mut ring = ring();
+        let mut sent = sent(20, &mut ring);
+        // Also one of the former epoch behind the first of the next.
+        for n in [0, 4, 9, 15] {
+            sent.swap(n, n + 1);
+        }
+        let mut page = PageAudioOpener::new(opener(), true);
+        for (n, (number, payload)) in sent.iter_mut().enumerate() {
+            let opened = page.open(NOW, &ring, (n % 7 != 6).then_some(*number), payload);
+            assert_eq!((opened, &payload[..]), (OPENED, &b"a frame of sound"[..]), "{n}");
+        }
+    }
+
+    #[test]
+    fn a_page_finds_out_if_frames_are_in_another_order() {
+        // In an epoch, and over its end.
+        for first in [4, 9] {
+            let mut ring = ring();
+            let sent = sent(20, &mut ring);
+            // Each in the other's place, whichever comes first.
+            for order in [[0, 1], [1, 0]] {
+                let mut page = PageAudioOpener::new(opener(), true);
+                let mut open = |number: u16, n: usize| {
+                    let mut payload = sent[n].1.clone();
+                    let opened = page.open(NOW, &ring, Some(number), &mut payload);
+                    assert_eq!(payload.is_empty(), opened.is_err());
+                    opened
+                };
+                for n in 0..first {
+                    assert_eq!(open(sent[n].0, n), OPENED);
+                }
+                let two = order.map(|n| open(sent[first + 1 - n].0, first + n));
+                assert_eq!(two, [OPENED, MOVED], "{first}, {order:?}");
+                for n in first + 2..20 {
+                    assert_eq!(open(sent[n].0, n), OPENED, "those that follow are in their places");
+                }
             }
-            let opened = page.open(NOW, &ring, (n % 2 == 0).then_some(number), &mut payload);
-            assert_eq!((opened, &payload[..]), (Ok(Some(LEVEL)), &b"a frame of sound"[..]), "{n}");
+        }
+    }
+
+    /// A relay that moves a run of frames cannot put older ones before those that were heard.
+    #[test]
+    fn what_is_older_than_a_moved_frame_is_in_no_place() {
+        let mut ring = ring();
+        let sent = sent(40, &mut ring);
+        let mut page = PageAudioOpener::new(opener(), true);
+        let mut open = |number: u16, n: usize| page.open(NOW, &ring, Some(number), &mut sent[n].1.clone());
+        assert_eq!(open(sent[5].0, 5), OPENED);
+        assert_eq!(open(sent[5].0.wrapping_add(5), 20), OPENED);
+        assert_eq!(open(sent[5].0.wrapping_sub(7), 8), MOVED);
+    }
+
+    #[test]
+    fn a_page_goes_on_when_its_senders_connection_is_made_anew() {
+        for jump in [1, 300, 30_000, 40_000, 65_000_u16] {
+            let mut ring = ring();
+            let mut page = PageAudioOpener::new(opener(), true);
+            for (n, (number, mut payload)) in sent(30, &mut ring).into_iter().enumerate() {
+                let number = if n < 5 { number } else { number.wrapping_add(jump) };
+                assert_eq!(page.open(NOW, &ring, Some(number), &mut payload), OPENED, "{jump}, {n}");
+            }
         }
     }
 
