@@ -380,7 +380,10 @@ impl Circle {
             let Staged { commit, added, removed } = match self.stage(&wish) {
                 Ok(Some(staged)) => staged,
                 Ok(None) => continue,
-                Err(why) => return Some(Err((wish, why))),
+                Err(why) => {
+                    self.give_up_behind(&wish);
+                    return Some(Err((wish, why)));
+                }
             };
             let group = wish.group();
             let request = Request::Commit {
@@ -395,6 +398,15 @@ impl Circle {
             return Some(Ok(request));
         }
         None
+    }
+
+    /// One who cannot be removed from the insiders is not added to them again: that would wish for the removal again.
+    fn give_up_behind(&mut self, failed: &Wish) {
+        let Wish::RemoveInsider(_, fingerprint) = failed else { return };
+        let Some(Wish::AddInsider(.., meetings)) = self.wishes.front().cloned() else { return };
+        if self.fingerprint_of(&meetings) == Some(*fingerprint) {
+            self.wishes.pop_front();
+        }
     }
 
     /// The commit that fulfils a wish. `None` if there is nothing to do.
@@ -497,6 +509,7 @@ impl Circle {
         }
         if !again {
             self.has_strays = true;
+            self.give_up_behind(&sent.wish);
             return Some(sent.wish);
         }
         self.waits_until = Some(now + RETRY);
@@ -575,5 +588,82 @@ pub fn show_name(name: &[u8]) -> String {
     match layercast_meeting::Text::new(&text) {
         Some(text) => text.to_string(),
         None => name.escape_ascii().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Time = Time::ZERO;
+
+    /// The organizer of both groups, and somebody's key packages.
+    fn organizer_and_other() -> (Circle, Circle, Wish) {
+        let identity = || Some(Identity::new().unwrap());
+        let (mut ann, mut bob) =
+            (Circle::new("Ann", identity(), vec![]), Circle::new("Bob", identity(), vec![]));
+        ann.begin().unwrap();
+        let (Bytes(meeting), Bytes(insiders)) = bob.key_packages().unwrap();
+        (ann, bob, Wish::AddInsider(ParticipantId(2), insiders, meeting))
+    }
+
+    fn welcome(request: Option<Result<Request, (Wish, String)>>) -> Vec<u8> {
+        let Some(Ok(Request::Commit { welcome: Some(Bytes(welcome)), .. })) = request else {
+            panic!("{request:?}")
+        };
+        welcome
+    }
+
+    #[test]
+    fn a_stray_whose_removal_the_relay_refuses_is_not_added_again() {
+        let (mut ann, mut bob, add) = organizer_and_other();
+        ann.wish(add);
+        ann.next_commit(NOW).unwrap().unwrap();
+        ann.committed().unwrap();
+        let (Bytes(meeting), Bytes(insiders)) = bob.key_packages().unwrap();
+        ann.has_strays = false;
+        ann.wish(Wish::AddInsider(ParticipantId(2), insiders, meeting));
+        ann.next_commit(NOW).unwrap().unwrap();
+        let refused = ann.not_committed(NOW, false);
+        assert!(matches!(refused, Some(Wish::RemoveInsider(None, _))), "{refused:?}");
+        assert!(ann.wishes.is_empty());
+    }
+
+    /// The new organizer of the meeting is not that of the insiders.
+    #[test]
+    fn a_stray_who_cannot_be_removed_is_told_of_once() {
+        let (mut ann, mut bob, add) = organizer_and_other();
+        let Wish::AddInsider(who, _, meeting) = add.clone() else { panic!() };
+        ann.wish(add);
+        assert!(bob.join_insiders(&welcome(ann.next_commit(NOW))).unwrap());
+        ann.committed().unwrap();
+        ann.wish(Wish::Add(who, meeting, b"Bob".to_vec()));
+        assert!(bob.join(&welcome(ann.next_commit(NOW))).unwrap());
+        ann.committed().unwrap();
+        let mut cleo = Circle::new("Cleo", Some(Identity::new().unwrap()), vec![]);
+        for circle in [&mut ann, &mut bob] {
+            circle.has_strays = false;
+        }
+        let (Bytes(meeting), Bytes(insiders)) = cleo.key_packages().unwrap();
+        let add = Wish::AddInsider(ParticipantId(3), insiders, meeting);
+        for wish in [add.clone(), Wish::HandOver(who, 1)] {
+            ann.wish(wish.clone());
+            let Some(Ok(Request::Commit { message: Bytes(message), .. })) = ann.next_commit(NOW) else {
+                panic!()
+            };
+            ann.committed().unwrap();
+            ann.has_strays = false;
+            let news = bob.process(NOW, wish.group(), &message);
+            assert!(matches!(news, News::Insiders(_) | News::Epoch(_)), "{news:?}");
+        }
+        assert!(bob.is_organizer());
+        bob.wish(add);
+        let mut told = 0;
+        while let Some(next) = bob.next_commit(NOW) {
+            assert!(matches!(next, Err((Wish::RemoveInsider(..), _))), "{next:?}");
+            told += 1;
+            assert!(told < 10, "it comes to an end");
+        }
+        assert_eq!(told, 1);
     }
 }
