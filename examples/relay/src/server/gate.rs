@@ -13,6 +13,7 @@ use axum_server::accept::Accept;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -167,7 +168,7 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Gate {
             let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
             let (ticket, handshake, ended) = gate.enter(address).ok_or_else(refused)?;
             stream.set_nodelay(true)?;
-            let stream = Counted { stream, _ticket: ticket };
+            let stream = Counted { stream: Unread::new(stream, WRITE), _ticket: ticket };
             let tls = tokio::select! {
                 done = tokio::time::timeout(gate.0.limits.handshake_time, gate.0.tls.accept(stream)) => done??,
                 _ = ended => return Err(refused()),
@@ -180,8 +181,52 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Gate {
 
 /// A connection that is counted as long as it is open.
 pub(super) struct Counted {
-    stream: TcpStream,
+    stream: Unread<TcpStream>,
     _ticket: Ticket,
+}
+
+/// How long the other side may take nothing of what there is to send.
+const WRITE: Duration = Duration::from_secs(20);
+
+/// A stream that fails if the other side does not read.
+struct Unread<S> {
+    stream: S,
+    within: Duration,
+    /// Runs as long as nothing is taken.
+    until: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Unread<S> {
+    fn new(stream: S, within: Duration) -> Self {
+        Self { stream, within, until: None }
+    }
+
+    fn bound<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if polled.is_ready() {
+            self.until = None;
+            return polled;
+        }
+        let within = self.within;
+        let until = self.until.get_or_insert_with(|| Box::pin(tokio::time::sleep(within)));
+        until.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Unread<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.bound(cx, polled)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        self.bound(cx, polled)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.bound(cx, polled)
+    }
 }
 
 impl AsyncRead for Counted {
@@ -190,7 +235,7 @@ impl AsyncRead for Counted {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        Pin::new(&mut self.stream.stream).poll_read(cx, buffer)
     }
 }
 
@@ -205,5 +250,50 @@ impl AsyncWrite for Counted {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    /// Whose other side reads so many times.
+    struct Slow(usize);
+
+    impl AsyncWrite for Slow {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let Some(left) = self.0.checked_sub(1) else { return Poll::Pending };
+            self.0 = left;
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            if self.0 == 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.poll_flush(cx)
+        }
+    }
+
+    #[tokio::test]
+    async fn one_who_asks_and_does_not_read_is_cut_off() {
+        let within = Duration::from_millis(50);
+        let mut stream = Unread::new(Slow(2), within);
+        for _ in 0..2 {
+            tokio::time::sleep(within).await;
+            assert_eq!(poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, b"page")).await.unwrap(), 4);
+        }
+        let mut ends = [None, None];
+        ends[0] = poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, b"page")).await.err();
+        stream.until = None;
+        ends[1] = poll_fn(|cx| Pin::new(&mut stream).poll_flush(cx)).await.err();
+        assert_eq!(ends.map(|end| end.unwrap().kind()), [io::ErrorKind::TimedOut; 2]);
     }
 }
