@@ -298,5 +298,5 @@ pub fn rights_name(rights: Rights) -> String {
     let all = [(Right::Voice, "voice"), (Right::Camera, "camera"), (Right::Share, "share")];
     let names: Vec<_> =
         all.into_iter().filter(|(right, _)| rights.has(*right)).map(|(_, name)| name).collect();
-    if names.is_empty() { "messages only".into() } else { names.join(", ") }
+    if names.is_empty() { "nothing".into() } else { names.join(", ") }
 }
