@@ -20,6 +20,7 @@ pub mod openings;
 pub mod people;
 mod requests;
 pub mod sayings;
+pub mod seen;
 pub mod sources;
 mod standing;
 pub mod state;

@@ -58,6 +58,11 @@ impl Seat {
         self.0.handle_link_state(time(now), up);
     }
 
+    /// The link came to nothing: another is made after a pause.
+    pub fn link_failed(&mut self, now: f64, why: &str) {
+        self.0.handle_link_failed(time(now), why);
+    }
+
     /// What there is to do, as a JSON array.
     pub fn poll(&mut self, now: f64) -> String {
         let outputs = self.0.poll(time(now));

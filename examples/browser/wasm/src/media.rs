@@ -14,6 +14,7 @@ use layercast_attend::Media;
 use layercast_attend::circle::{Circle, agreement};
 use layercast_attend::media::Failure;
 use layercast_attend::openings::{Openings, kind};
+use layercast_attend::seen::{AnyOpener, Repeated, Seen, place};
 use layercast_meeting::{Kind, Published, Stream};
 
 use crate::frame::{obu_header, sframe_in};
@@ -37,29 +38,35 @@ enum Opening {
 }
 
 impl Opening {
-    fn new(stream: &Stream) -> Self {
+    /// It goes on with the opener of one before, if there was one in this epoch.
+    fn new(stream: &Stream, opener: Option<AnyOpener>) -> Self {
         let Stream { member, track, .. } = *stream;
-        match stream.kind {
-            Kind::Audio => {
+        match (stream.kind, opener) {
+            (Kind::Audio, Some(AnyOpener::Packets(opener))) => {
+                Self::Audio(PageAudioOpener::new(opener, true))
+            }
+            (Kind::Audio, _) => {
                 let opener = Opener::new(agreement(), member, Context::audio(track));
                 Self::Audio(PageAudioOpener::new(opener, true))
             }
+            (_, Some(AnyOpener::Video(opener))) => Self::Video(*opener),
             _ => Self::Video(VideoOpener::new(agreement(), member, track)),
+        }
+    }
+
+    fn into_opener(self) -> AnyOpener {
+        match self {
+            Self::Video(opener) => AnyOpener::Video(opener.into()),
+            Self::Audio(opener) => AnyOpener::Packets(opener.into_opener()),
         }
     }
 }
 
 struct Receiving {
     stream: Stream,
-    opening: Opening,
+    /// With the keys of the epochs that it has been open in. `None` until its sender is in the group.
+    opening: Option<(Opening, KeyRing)>,
     openings: Openings,
-}
-
-/// Whose stream, and which of its own.
-type Origin = (u32, bool, u16);
-
-fn origin(stream: &Stream) -> Origin {
-    (stream.member, stream.kind == Kind::Audio, stream.track)
 }
 
 /// Seals what the page sends, and opens what it gets.
@@ -67,9 +74,8 @@ fn origin(stream: &Stream) -> Origin {
 pub struct PageMedia {
     sending: BTreeMap<usize, (Published, Sealing)>,
     receiving: BTreeMap<u32, Receiving>,
-    /// Of streams that have ended in this epoch: one that the relay announces anew shows no frame twice.
-    ended: BTreeMap<Origin, Opening>,
-    keys: Option<KeyRing>,
+    /// Of this epoch.
+    seen: Seen,
     /// What others watch, by the place of the source, as it has come since it was last taken.
     demands: BTreeMap<usize, DemandMessage>,
     /// Kept so that frames do not allocate.
@@ -81,7 +87,7 @@ pub type Refused = &'static str;
 
 /// There is no such stream.
 const NO_STREAM: Refused = "no_stream";
-/// We are not in the group.
+/// We are not in the group, or the stream's sender is not.
 const NO_KEYS: Refused = "no_keys";
 const MALFORMED: Refused = "malformed";
 
@@ -172,11 +178,11 @@ impl PageMedia {
         open: impl FnOnce(&mut Opening, Time, &KeyRing, &mut BytesMut) -> Option<Result<(), OpenError>>,
     ) -> Result<&[u8], Refused> {
         let receiving = self.receiving.get_mut(&stream).ok_or(NO_STREAM)?;
-        let keys = self.keys.as_ref().ok_or(NO_KEYS)?;
+        let (opening, keys) = receiving.opening.as_mut().ok_or(NO_KEYS)?;
         // Opening moves the buffer's beginning, so that the memory behind it is used again only from time to time.
         self.frame = BytesMut::from(sframe.unwrap_or_default());
         let opened = match sframe {
-            Some(_) => open(&mut receiving.opening, now, keys, &mut self.frame).ok_or(NO_STREAM)?,
+            Some(_) => open(opening, now, keys, &mut self.frame).ok_or(NO_STREAM)?,
             None => Err(OpenError::Malformed),
         };
         match opened {
@@ -194,6 +200,19 @@ impl PageMedia {
     /// What did not open of a stream, by the kind of reason.
     pub fn closed_of(&self, stream: u32) -> BTreeMap<&'static str, u64> {
         self.receiving.get(&stream).map(|it| it.openings.closed.clone()).unwrap_or_default()
+    }
+
+    /// The streams of those who are in the group, which can be shown.
+    pub fn shown(&self) -> impl Iterator<Item = &Stream> {
+        self.receiving.values().filter(|it| it.opening.is_some()).map(|it| &it.stream)
+    }
+
+    /// What opens a stream, with the keys of this epoch and no other. `None` if its sender is not in the group, as far as is
+    /// known here.
+    fn opening(&mut self, now: Time, stream: &Stream, circle: &Circle) -> Option<(Opening, KeyRing)> {
+        circle.member(stream.member)?;
+        let ring = circle.ring(now)?;
+        Some((Opening::new(stream, self.seen.take(place(stream))), ring))
     }
 
     /// What others watch of our own sources, where it has come since this was last asked, by their places.
@@ -249,49 +268,59 @@ impl Media for PageMedia {
         self.receiving.values().map(|receiving| &receiving.stream)
     }
 
-    fn receive(&mut self, now: Time, stream: Stream, _circle: &Circle) -> Result<(), Failure> {
+    fn receive(&mut self, now: Time, stream: Stream, circle: &Circle) -> Result<(), Failure> {
         if stream.kind == Kind::Data
             || self.receiving.get(&stream.stream).is_some_and(|it| it.stream == stream)
         {
             return Ok(());
         }
         self.end(now, stream.stream);
-        if self.receiving.values().any(|other| origin(&other.stream) == origin(&stream)) {
-            return Err("the relay announces it twice: it is opened once".into());
+        if let Some(other) = self.receiving.values().find(|other| place(&other.stream) == place(&stream)) {
+            return Err(Repeated::Twice(other.stream.stream).into());
         }
-        if self.receiving.len() >= MAX_STREAMS {
-            return Ok(());
+        if self.seen.has_ended(place(&stream)) {
+            return Err(Repeated::Ended.into());
         }
-        let opening = self.ended.remove(&origin(&stream)).unwrap_or_else(|| Opening::new(&stream));
-        self.receiving.insert(stream.stream, Receiving { stream, opening, openings: Openings::default() });
+        if self.receiving.len() < MAX_STREAMS {
+            let opening = self.opening(now, &stream, circle);
+            self.receiving
+                .insert(stream.stream, Receiving { stream, opening, openings: Openings::default() });
+        }
         Ok(())
     }
 
     fn end(&mut self, _now: Time, stream: u32) {
-        let Some(ended) = self.receiving.remove(&stream) else { return };
-        if self.ended.len() < MAX_STREAMS {
-            self.ended.insert(origin(&ended.stream), ended.opening);
+        if let Some(Receiving { stream, opening: Some(_), .. }) = self.receiving.remove(&stream) {
+            self.seen.end(place(&stream));
         }
     }
 
-    fn end_all(&mut self, now: Time) {
-        let streams: Vec<u32> = self.receiving.keys().copied().collect();
-        streams.into_iter().for_each(|stream| self.end(now, stream));
+    fn end_all(&mut self, _now: Time) {
+        for Receiving { stream, opening, .. } in std::mem::take(&mut self.receiving).into_values() {
+            if let Some((opening, _)) = opening {
+                self.seen.put_aside(place(&stream), opening.into_opener());
+            }
+        }
     }
 
     fn enter(&mut self, now: Time, circle: &Circle) {
-        self.ended.clear();
-        match (&mut self.keys, circle.group()) {
-            // It fails only for one who is no longer in the group, who gets nothing any more.
-            (Some(keys), Some(group)) => drop(group.enter(now, keys)),
-            (keys, _) => *keys = circle.ring(now),
+        self.seen.clear();
+        for (number, mut receiving) in std::mem::take(&mut self.receiving) {
+            let is_member = circle.member(receiving.stream.member).is_some();
+            match (&mut receiving.opening, circle.group()) {
+                (Some((_, keys)), Some(group)) if is_member => {
+                    // It fails only for one who is no longer in the group, who gets nothing any more.
+                    let _ = group.enter(now, keys);
+                }
+                _ => receiving.opening = self.opening(now, &receiving.stream, circle),
+            }
+            self.receiving.insert(number, receiving);
         }
     }
 
     fn forget(&mut self, now: Time) {
         self.end_all(now);
-        self.keys = None;
-        self.ended.clear();
+        self.seen.clear();
     }
 
     fn closed(&self, _now: Time) -> Vec<(Stream, Duration, OpenError)> {

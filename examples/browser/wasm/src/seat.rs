@@ -10,9 +10,9 @@ use layercast::{Size, Time};
 use layercast_attend::commands::Command;
 use layercast_attend::notice::Notice;
 use layercast_attend::people::Participant;
-use layercast_attend::{Attendee, Config, Entry, Media, Output};
+use layercast_attend::{Attendee, Config, Entry, Output};
 use layercast_meeting::wire::rtx_ssrc;
-use layercast_meeting::{FromRelay, Kind, LinkDescription, ParticipantId};
+use layercast_meeting::{FromRelay, Kind, LinkDescription};
 
 use crate::config::{self, PageCommand, PageConfig, WindowPriority};
 use crate::frame::numbers;
@@ -182,6 +182,13 @@ impl PageSeat {
         self.attendee.handle_link_state(now, up);
     }
 
+    /// The link came to nothing: another is made after a pause.
+    pub fn handle_link_failed(&mut self, now: Time, why: &str) {
+        let now = self.pass(now);
+        self.has_news = true;
+        self.attendee.handle_link_failed(now, why);
+    }
+
     /// All that there is to do at `now`, with the time of the next call at the end.
     pub fn poll(&mut self, now: Time) -> Vec<PageOutput> {
         let now = self.pass(now);
@@ -252,17 +259,15 @@ impl PageSeat {
             }
         }
         self.own = own;
-        let names: BTreeMap<ParticipantId, &str> =
-            self.people.iter().map(|person| (person.participant, person.name.as_str())).collect();
         let others: BTreeMap<u32, OtherStream> = self
             .attendee
             .media
-            .streams()
-            .filter(|stream| stream.kind != Kind::Data)
+            .shown()
             .map(|it| {
                 let other = OtherStream {
                     participant: it.participant,
-                    name: names.get(&it.participant).copied().unwrap_or_default().to_owned(),
+                    // Of whoever it is that has the keys, not whom the relay names.
+                    name: self.attendee.circle().name_of(it.member),
                     stream: it.stream,
                     ssrc: it.ssrc,
                     rtx_ssrc: rtx_ssrc(it.ssrc),

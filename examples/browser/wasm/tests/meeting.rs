@@ -266,3 +266,107 @@ fn metadata_that_no_frame_has_is_refused() {
         assert_eq!(seat.seal_video(stream, metadata, true, b"frame").map(<[u8]>::len), Err("metadata"));
     }
 }
+
+/// A stream as the relay announces it.
+fn announce(world: &mut World, at: usize, stream: u32, kind: &str, member: u32, track: u16) {
+    // Ann, or nobody whom anybody knows.
+    let who = if member == 0 { world.number(0).0 } else { 99 };
+    let event = format!(
+        r#"{{"event":{{"event":"published","participant":{who},"stream":{stream},"ssrc":{stream},"kind":"{kind}","member":{member},"track":{track}}}}}"#
+    );
+    world.pages[at].seat.handle_message(world.now, &event).unwrap();
+    world.run(0);
+}
+
+fn withdraw(world: &mut World, at: usize, stream: u32) {
+    let event = format!(r#"{{"event":{{"event":"unpublished","stream":{stream}}}}}"#);
+    world.pages[at].seat.handle_message(world.now, &event).unwrap();
+    world.run(0);
+}
+
+/// However many streams a relay makes up in between, one that ended is not opened again.
+#[test]
+fn a_stream_that_is_announced_anew_shows_nothing_twice() {
+    let mut world = World::three("");
+    let own = world.own(0, Kind::Camera);
+    let (member, [frame, ..]) = (0, Frame::picture(0));
+    let obu = frame.sealed(&mut world, 0);
+    assert_eq!(frame.opened(&mut world, 0, 1, &obu).as_ref(), Ok(&frame.payload));
+    for track in 0..1100 {
+        announce(&mut world, 1, 5000, "screen", member, 1000 + track);
+        withdraw(&mut world, 1, 5000);
+    }
+    withdraw(&mut world, 1, own.stream);
+    announce(&mut world, 1, own.stream, "camera", member, own.track);
+    assert!(frame.opened(&mut world, 0, 1, &obu).is_err());
+    assert!(world.told(1, "refused").iter().any(|line| line.contains("what has ended")));
+    assert!(!world.streams(1).iter().any(|it| it.stream == own.stream), "nor is the page told of it");
+}
+
+/// A stream that is announced in an epoch has no keys of those before.
+#[test]
+fn a_stream_that_is_announced_in_the_next_epoch_shows_nothing_of_the_last() {
+    let mut world = World::three("");
+    let own = world.own(0, Kind::Camera);
+    let [frame, ..] = Frame::picture(0);
+    let obu = frame.sealed(&mut world, 0);
+    assert_eq!(frame.opened(&mut world, 0, 1, &obu).as_ref(), Ok(&frame.payload));
+    withdraw(&mut world, 1, own.stream);
+    let epoch = world.group(1).unwrap().epoch;
+    world.open("Dora", "");
+    world.run(100);
+    assert_eq!(world.group(1).unwrap().epoch, epoch + 1);
+    announce(&mut world, 1, own.stream, "camera", 0, own.track);
+    assert_eq!(frame.opened(&mut world, 0, 1, &obu), Err("unknown_key"));
+    let after = frame.sealed(&mut world, 0);
+    assert_eq!(frame.opened(&mut world, 0, 1, &after).as_ref(), Ok(&frame.payload));
+}
+
+/// The relay names whom it likes.
+#[test]
+fn a_stream_of_one_who_is_not_in_the_group_is_not_shown() {
+    let mut world = World::three("");
+    announce(&mut world, 1, 5000, "camera", 7, 0);
+    assert!(!world.streams(1).iter().any(|it| it.stream == 5000));
+    let now = world.now;
+    let [frame, ..] = Frame::picture(0);
+    let obu = frame.sealed(&mut world, 0);
+    let opened = world.pages[1].seat.open_video(now, 5000, frame.metadata(), &obu).map(<[u8]>::len);
+    assert_eq!(opened, Err("no_keys"));
+}
+
+/// A newcomer's stream may be announced before the commit that adds it.
+#[test]
+fn a_stream_is_shown_once_its_sender_is_in_the_group() {
+    let mut world = World::three("");
+    world.pages[1].holds_commits = true;
+    let dora = world.open("Dora", "");
+    world.run(100);
+    world.command(dora, r#"{"do":"publish","kind":"camera","size":[1280,720]}"#);
+    world.run(100);
+    let stream = world.own(dora, Kind::Camera).stream;
+    let name =
+        |world: &World| world.streams(1).iter().find(|it| it.stream == stream).map(|it| it.name.clone());
+    assert_eq!(name(&world), None);
+    world.let_through(1);
+    assert_eq!(name(&world).as_deref(), Some("Dora"));
+    let [frame, ..] = Frame::picture(0);
+    let obu = frame.sealed(&mut world, dora);
+    assert_eq!(frame.opened(&mut world, dora, 1, &obu).as_ref(), Ok(&frame.payload));
+}
+
+#[test]
+fn a_link_that_came_to_nothing_is_made_again_after_a_pause() {
+    let mut world = World::three("");
+    let links = |world: &World| {
+        world.pages[1].outputs.iter().filter(|output| matches!(output, PageOutput::MakeLink(_))).count()
+    };
+    let before = links(&world);
+    let now = world.now;
+    world.pages[1].seat.handle_link_failed(now, "no RTCPeerConnection");
+    world.run(500);
+    assert_eq!(links(&world), before);
+    assert_eq!(world.told(1, "link_failed").len(), 1);
+    world.run(1000);
+    assert_eq!(links(&world), before + 1);
+}

@@ -15,11 +15,11 @@ use layercast::session::{
 use layercast::structure::LayerId;
 use layercast::{Size, Time};
 use layercast_attend::circle::{Circle, agreement};
+use layercast_attend::seen::{AnyOpener, Repeated, Seen, place};
 use layercast_meeting::wire::FEEDBACK_SSRC;
 use layercast_meeting::{Kind, Stream};
 
 use super::account::Account;
-use super::seen::{AnyOpener, Seen, place};
 
 /// Streams at most, whatever the relay announces.
 const MAX_FEEDS: usize = 1024;
@@ -45,17 +45,6 @@ impl Receiver {
             Self::Data(receiver) => Some(AnyOpener::Packets(receiver.into_opener())),
         }
     }
-}
-
-/// Why a stream that the relay announces is not taken: its frames could be shown twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Repeated {
-    /// It has ended in this epoch.
-    #[error("the relay announces anew what has ended: it is not opened, so that nothing is shown twice")]
-    Ended,
-    /// It comes under another number.
-    #[error("the relay announces it as stream {0} too: it is not opened, so that nothing is shown twice")]
-    Twice(u32),
 }
 
 /// A stream of somebody else.

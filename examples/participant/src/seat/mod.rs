@@ -5,7 +5,6 @@
 
 pub mod account;
 mod downlink;
-mod seen;
 mod source;
 mod streams;
 mod uplink;

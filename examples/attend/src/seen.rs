@@ -51,6 +51,17 @@ pub fn place(stream: &Stream) -> Place {
     (stream.member, (class(stream.kind), stream.track))
 }
 
+/// Why a stream that the relay announces is not taken: its frames could be shown twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Repeated {
+    /// It has ended in this epoch.
+    #[error("the relay announces anew what has ended: it is not opened, so that nothing is shown twice")]
+    Ended,
+    /// It comes under another number.
+    #[error("the relay announces it as stream {0} too: it is not opened, so that nothing is shown twice")]
+    Twice(u32),
+}
+
 /// What was opened in an epoch.
 #[derive(Debug, Default)]
 pub struct Seen {
