@@ -595,14 +595,11 @@ mod tests {
                     assert_eq!(payload.is_empty(), opened.is_err());
                     opened
                 };
-                for n in 0..first {
-                    assert_eq!(open(sent[n].0, n), OPENED);
-                }
+                (0..first).for_each(|n| assert_eq!(open(sent[n].0, n), OPENED));
                 let two = order.map(|n| open(sent[first + 1 - n].0, first + n));
                 assert_eq!(two, [OPENED, MOVED], "{first}, {order:?}");
-                for n in first + 2..20 {
-                    assert_eq!(open(sent[n].0, n), OPENED, "those that follow are in their places");
-                }
+                // Those that follow are in their places.
+                (first + 2..20).for_each(|n| assert_eq!(open(sent[n].0, n), OPENED));
             }
         }
     }
