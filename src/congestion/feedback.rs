@@ -396,7 +396,7 @@ mod tests {
         packet.extend([0xaf, 205, 0, 6, 0, 0, 0x10, 4, 0, 0, 0x10, 6, 7, 0x0d, 0, 3, 0x0c, 0x52, 0x51, 0x21]);
         packet.extend([0x20, 3, 0x66, 0x50, 0x51, 0, 0, 3]);
         let messages: Vec<_> = rtcp::read(&packet).map(Result::unwrap).collect();
-        let told: Vec<_> = messages.iter().flat_map(|message| read(message)).collect();
+        let told: Vec<_> = messages.iter().flat_map(read).collect();
         let numbers: Vec<_> = told.iter().map(|(number, arrival)| (*number, arrival.is_some())).collect();
         assert_eq!(numbers, (1802..1808).map(|number| (number, true)).collect::<Vec<_>>());
         let first = told[0].1.unwrap();
