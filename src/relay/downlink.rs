@@ -67,9 +67,9 @@ impl Again {
 
     /// A packet goes out for the first time. If later ones have overtaken it, its receiver asks for it though it is on its
     /// way.
-    fn handle_first(&mut self, now: Time, number: u16, round_trip: Option<Duration>) {
+    fn handle_first(&mut self, now: Time, number: u16, round_trip: impl FnOnce() -> Option<Duration>) {
         match self.newest.filter(|newest| newest.wrapping_sub(number) < 1 << 15) {
-            Some(_) => *self.place(number) = Some((number, now + first_wait(round_trip))),
+            Some(_) => *self.place(number) = Some((number, now + first_wait(round_trip()))),
             None => self.newest = Some(number),
         }
     }
@@ -348,7 +348,7 @@ impl Downlink {
             if !slot.handle_turn(sequence_number) {
                 return None;
             }
-            slot.again.handle_first(now, sequence_number, self.path.state(now).round_trip);
+            slot.again.handle_first(now, sequence_number, || self.path.state(now).round_trip);
         }
         let start = out.len();
         out.extend_from_slice(&variant.bytes);
@@ -510,7 +510,7 @@ mod tests {
         let mut again = Again::default();
         again.budget.grow(10_000);
         for (at, number) in [(0, 65_534), (1, 2), (20, 65_535), (21, 0)] {
-            again.handle_first(ms(at), number, round_trip);
+            again.handle_first(ms(at), number, || round_trip);
         }
         // Asked for when packet 2 came, and received 40 ms after that.
         assert!(!again.may_send(ms(79), 65_535, 100, &path));

@@ -16,9 +16,10 @@ const SHARE: usize = 2;
 /// takes a round trip.
 ///
 /// A request of 1200 bytes can name 5049 packets, so whoever asks must not get all that they ask for: a packet goes out
-/// again at most once in half a round trip, since the answer may be lost too, or once in a longer time while packets wait in a
-/// queue on their way; and all packets together within a budget of bytes. The budget grows by half of what is sent for the first time, up to what may be sent again at once; so it needs
-/// no rate, follows the stream's own, and makes good a loss of a fifth of all packets. Each receiver should have a
+/// again at most once in half a round trip, since the answer may be lost too, or once in a longer time while packets wait in
+/// a queue on their way; and all packets together within a budget of bytes. The budget grows by half of what is sent for the
+/// first time, up to what may be sent again at once; so it needs no rate, follows the stream's own, and makes good a loss of a
+/// fifth of all packets. Each receiver should have a
 /// history of its own, or one can use up what others need.
 #[derive(Debug)]
 pub struct SentPackets {
