@@ -3,6 +3,7 @@
 # everybody in, and has an invitation for each of GUESTS (4). The relay listens at LISTEN (0.0.0.0:8443).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. examples/relay/start.sh
 
 root=$(pwd)
 target=${CARGO_TARGET_DIR:-target}
@@ -14,17 +15,8 @@ mkdir -p "$out"
 cd "$out"
 trap 'kill $(jobs -p) 2> /dev/null || true' EXIT
 
-head -c 18 /dev/urandom | base64 > password
-"$programs/relay" account add ada --data data < password
-"$programs/relay" serve --data data --listen "$listen" --udp "$listen" --page "$root/examples/browser/dist" --region "this machine" \
-  > relay.txt 2> relay.log &
-for _ in $(seq 100); do
-  grep -q certificate relay.txt && break
-  kill -0 $! 2> /dev/null || { cat relay.log >&2; exit 1; }
-  sleep 0.1
-done
-port=$(sed -nE 's/^relay on https:\/\/.*:([0-9]+), media.*/\1/p' relay.txt)
-certificate=$(sed -nE 's/^relay on .*certificate ([0-9a-f]+)$/\1/p' relay.txt)
+start_relay "$programs/relay" serve --data data --listen "$listen" --udp "$listen" --page "$root/examples/browser/dist" \
+  --region "this machine"
 
 mkfifo ada.in
 "$programs/participant" --relay "https://127.0.0.1:$port#cert=$certificate" --account ada --password-file password --plan "A meeting" \

@@ -6,6 +6,7 @@
 # open. What each of them printed is left in target/meeting.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. examples/relay/start.sh
 
 time=${SECONDS_LONG:-60}
 programs=${PROGRAMS:-$(pwd)/${CARGO_TARGET_DIR:-target}/release}
@@ -17,16 +18,7 @@ cd "$out"
 # Whoever is still there at the end goes with this script.
 trap 'kill $(jobs -p) 2> /dev/null || true' EXIT
 
-head -c 18 /dev/urandom | base64 > password
-"$programs/relay" account add ada --data data < password
-"$programs/relay" serve --data data --listen 127.0.0.1:0 --udp 127.0.0.1:0 --region "this machine" > relay.txt 2> relay.log &
-relay=$!
-for _ in $(seq 100); do
-  grep -q certificate relay.txt && break
-  sleep 0.1
-done
-port=$(sed -nE 's/^relay on https:\/\/127\.0\.0\.1:([0-9]+),.*/\1/p' relay.txt)
-certificate=$(sed -nE 's/^relay on .*certificate ([0-9a-f]+)$/\1/p' relay.txt)
+start_relay "$programs/relay" serve --data data --listen 127.0.0.1:0 --udp 127.0.0.1:0 --region "this machine"
 
 # A participant reads commands from standard input while it runs.
 join() { # NAME ARGUMENTS...

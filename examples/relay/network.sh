@@ -9,6 +9,7 @@
 # What each participant printed is left in target/network, and docs/network.svg is drawn anew.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. examples/relay/start.sh
 
 programs=$(realpath "${PROGRAMS:-${CARGO_TARGET_DIR:-target}/release}")
 size=${SIZE:-640x360}
@@ -28,14 +29,7 @@ ip -n lc-relay link set lc0 up
 ip -n lc-people link set lc0 up
 
 cd "$out"
-head -c 18 /dev/urandom | base64 > password
-"$programs/relay" account add ada --data data < password
-ip netns exec lc-relay "$programs/relay" serve --data data --listen 10.77.0.1:8443 --udp 10.77.0.1:3478 > relay.txt 2> relay.log &
-for _ in $(seq 100); do
-  grep -q certificate relay.txt && break
-  sleep 0.1
-done
-certificate=$(sed -nE 's/^relay on .*certificate ([0-9a-f]+)$/\1/p' relay.txt)
+start_relay ip netns exec lc-relay "$programs/relay" serve --data data --listen 10.77.0.1:8443 --udp 10.77.0.1:3478
 
 join() { # NAME ARGUMENTS...
   local name=$1
