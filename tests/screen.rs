@@ -61,7 +61,7 @@ fn what_was_scrolled_and_dragged_far_is_not_coded_again() {
     // Between these two pictures the text was scrolled by 276 rows, and a window was dragged by 130 columns and 70 rows.
     let [(camera, ..), (screen, ..)] =
         [Content::Camera, Content::Screen].map(|c| code(c, [0, 29].into_iter()));
-    assert!(screen[1] * 2 < camera[1], "{screen:?} bits, {camera:?} as of a camera");
+    assert!(screen[1] * 9 < camera[1] * 5, "{screen:?} bits, {camera:?} as of a camera");
 }
 
 #[test]
@@ -74,7 +74,8 @@ fn glyphs_take_fewer_bits_and_are_sharper() {
 #[test]
 fn a_still_screen_takes_next_to_nothing() {
     let (bits, ..) = code(Content::Screen, [0; 6].into_iter());
-    assert!(bits[3..].iter().all(|&bits| bits < 800), "{bits:?}");
+    // Every fourth picture is coded finer.
+    assert!(bits[3] < 800 && bits[4] < 2400 && bits[5] < 800, "{bits:?}");
 }
 
 #[test]

@@ -45,11 +45,6 @@ pub(crate) struct Cdef {
     pub(crate) chroma: u8,
 }
 
-impl Cdef {
-    /// Nothing is filtered; 3 is the least damping that a header can tell.
-    const OFF: Self = Self { damping: 3, luma: 0, chroma: 0 };
-}
-
 /// A coded frame: the parameters that its header carries, and its tiles.
 pub(crate) struct CodedFrame {
     pub(crate) q: Quantizer,
@@ -260,7 +255,7 @@ impl LayerCoder {
         adapted.reset_counts();
 
         let levels = filter_levels(&q, job.intra);
-        let cdef = if self.effort.cdef { cdef_strengths(&q, job.intra) } else { Cdef::OFF };
+        let cdef = cdef_strengths(&q, job.intra);
         let rec = Arc::get_mut(&mut self.fs.rec).expect("the frame is not a reference yet");
         if levels[0] > 0 || levels[1] > 0 {
             deblock::filter_frame(rec, &self.blocks, self.size, levels);
@@ -404,7 +399,7 @@ fn filter_levels(q: &Quantizer, intra: bool) -> Levels {
 /// CDEF strengths from the quantizer, as measured on real clips.
 fn cdef_strengths(q: &Quantizer, intra: bool) -> Cdef {
     let ac = q.ac as f32;
-    let (primary, secondary) = if intra { (ac * 0.008, ac * 0.0028) } else { (ac * 0.019, ac * 0.0014) };
+    let (primary, secondary) = if intra { (ac * 0.0105, ac * 0.0028) } else { (ac * 0.025, ac * 0.0014) };
     let (primary, secondary) = ((primary.round() as u8).min(15), (secondary.round() as u8).min(3));
     let chroma = ((ac * 0.0035).round() as u8).min(15);
     Cdef {

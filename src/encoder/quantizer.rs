@@ -1,5 +1,7 @@
 //! Quantizer steps (AV1 specification, section 7.12.2), and the value of a bit at each.
 
+use crate::structure::PicturePlan;
+
 /// The smallest quantizer index of a lossy frame; 0 would select the lossless mode.
 pub(crate) const MIN_QINDEX: u8 = 1;
 
@@ -21,8 +23,42 @@ impl Quantizer {
     pub(crate) fn new(qindex: u8, lambda: f32) -> Self {
         let (dc, ac) = (DC_STEP[usize::from(qindex)], AC_STEP[usize::from(qindex)]);
         let step = f32::from(ac) / 8.0;
-        let lambda = lambda * 0.12 * step * step;
+        let lambda = lambda * 0.072 * step * step;
         Self { qindex, dc: dc.into(), ac: ac.into(), lambda, lambda_satd: lambda.sqrt() }
+    }
+}
+
+/// Pictures from one that is coded finer to the next.
+const PULSE: u64 = 4;
+
+/// How the quantizer of a picture differs from that of its neighbours.
+///
+/// Where all pictures are of one temporal layer, every fourth is coded finer. What the next ones take from it is finer,
+/// too, and where nothing changes they take all of it. Modes of more layers have this by their layers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pulse {
+    percent: u32,
+    /// The value of a bit, relative to its usual value.
+    lambda: f32,
+}
+
+impl Pulse {
+    pub(crate) fn of(picture: &PicturePlan) -> Self {
+        let fine = picture.picture_number.is_multiple_of(PULSE);
+        let (percent, lambda) = match (picture.key || picture.mode.structure().temporal_layers > 1, fine) {
+            (true, _) => (100, 1.0),
+            (false, true) => (90, 0.7),
+            (false, false) => (103, 1.0),
+        };
+        Self { percent, lambda }
+    }
+
+    pub(crate) fn qindex(self, qindex: u8) -> u8 {
+        (u32::from(qindex) * self.percent / 100).clamp(MIN_QINDEX.into(), 255) as u8
+    }
+
+    pub(crate) fn lambda(self, lambda: f32) -> f32 {
+        self.lambda * lambda
     }
 }
 

@@ -8,7 +8,7 @@ use super::layer::{Layer, is_still, step_for};
 use super::split::Split;
 use super::{CodedBits, FrameBudget};
 use crate::Time;
-use crate::encoder::quantizer::{self, Place, Quantizer};
+use crate::encoder::quantizer::{self, Place, Pulse, Quantizer};
 use crate::picture::Size;
 use crate::structure::{
     DecodeTarget, DecodeTargets, FramePlan, LayerId, PicturePlan, ScalabilityMode, Structure,
@@ -197,6 +197,7 @@ impl BitrateController {
         }
         self.share(elapsed);
         let budgets = self.budgets(picture);
+        let pulse = Pulse::of(picture);
         let mut planned = Vec::with_capacity(picture.frames.len());
         for (i, frame) in picture.frames.iter().enumerate() {
             let (novelty, budget) = (self.novelty[i], budgets[i]);
@@ -208,10 +209,10 @@ impl BitrateController {
                 (self.first_index(frame.layer, most * FIRST_AIM, novelty), most)
             } else {
                 let fits = self.layer(frame.layer).inter.step(room * ROOM_AIM, novelty);
-                (self.inter_index(frame.layer, fits), (budget * MOST).min(room * ROOM))
+                (self.inter_index(frame.layer, pulse, fits), (budget * MOST).min(room * ROOM))
             };
             let largest = *self.config.quantizers.end();
-            let lambda = self.place(frame.layer, begins(frame)).lambda();
+            let lambda = pulse.lambda(self.place(frame.layer, begins(frame)).lambda());
             let q = Quantizer::new(self.bounded(qindex), lambda);
             let still = !begins(frame) && is_still(novelty);
             planned.push(FrameBudget { q, lambda, most, largest, still });
@@ -407,8 +408,8 @@ impl BitrateController {
         }
     }
 
-    /// The quantizer index of another frame, whose step is to be at least `fits`.
-    fn inter_index(&mut self, layer: LayerId, fits: f64) -> u8 {
+    /// The quantizer index of another frame of a picture, whose step is to be at least `fits`.
+    fn inter_index(&mut self, layer: LayerId, pulse: Pulse, fits: f64) -> u8 {
         // Where the layers were given their bitrates one by one, each has its own base.
         let together: ArrayVec<LayerId, LAYERS> = match self.config.bitrate {
             Bitrate::Layers(_) => [layer].into_iter().collect(),
@@ -430,7 +431,7 @@ impl BitrateController {
         let further = (self.layer(layer).ahead - ahead).max(lacking);
         let payback = (further / OWN_PAYBACK).clamp(-MOST_OWN_PAYBACK, MOST_OWN_PAYBACK);
         let step = quantizer::step(self.place(layer, false).qindex(base)) * step_for(1.0 - payback);
-        quantizer::index_of(step.max(fits))
+        pulse.qindex(quantizer::index_of(step)).max(quantizer::index_of(fits))
     }
 
     /// Lets all temporal layers of a spatial layer pay for the frame that it began with.

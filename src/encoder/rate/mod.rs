@@ -23,7 +23,7 @@ pub(super) use split::highest_bitrate;
 
 use super::config::SvcConfig;
 use super::error::EncodeError;
-use super::quantizer::{self, Place, Quantizer};
+use super::quantizer::{self, Place, Pulse, Quantizer};
 use crate::Time;
 use crate::structure::{DecodeTargets, FramePlan, PicturePlan};
 
@@ -90,10 +90,11 @@ impl Controller {
         match self {
             Self::Fixed(base) => {
                 let temporal_layers = picture.mode.structure().temporal_layers;
+                let pulse = Pulse::of(picture);
                 let budget = |temporal_id| {
                     let place = Place { key: picture.key, temporal_id, temporal_layers };
-                    let lambda = place.lambda();
-                    let q = Quantizer::new(place.qindex(*base), lambda);
+                    let lambda = pulse.lambda(place.lambda());
+                    let q = Quantizer::new(pulse.qindex(place.qindex(*base)), lambda);
                     FrameBudget { q, lambda, most: f64::INFINITY, largest: 255, still: false }
                 };
                 picture.frames.iter().map(|frame| budget(frame.layer.temporal_id)).collect()
