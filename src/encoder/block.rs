@@ -6,7 +6,7 @@
 use super::kernels::*;
 use super::motion::TEMPORAL;
 use super::residual::{self, coded_area};
-use super::tile::{Choice, Leaf, TileCoder, Tried, set_block};
+use super::tile::{Choice, Leaf, TileCoder, Tried};
 
 /// About how many bits fewer a place in the scan takes without a transform than with one: what is left of glyphs is 0
 /// at most places. Measured on a page that is scrolled.
@@ -16,6 +16,21 @@ const IDENTITY_SAVES: f32 = 0.25;
 fn may_be_identity(leaf: &Leaf) -> bool {
     leaf.bsize.width() <= if leaf.ref_frame == RefType::INTRA_FRAME { 16 } else { 32 }
 }
+
+/// Transform types of luma that are tried beside the usual one, in blocks of up to 16x16; all are in the sets of these
+/// sizes (section 5.11.48).
+const INTRA_TRANSFORMS: [TxType; 4] =
+    [TxType::ADST_ADST, TxType::ADST_DCT, TxType::DCT_ADST, TxType::DCT_DCT];
+const INTER_TRANSFORMS: [TxType; 8] = [
+    TxType::ADST_ADST,
+    TxType::ADST_DCT,
+    TxType::DCT_ADST,
+    TxType::FLIPADST_DCT,
+    TxType::DCT_FLIPADST,
+    TxType::FLIPADST_FLIPADST,
+    TxType::ADST_FLIPADST,
+    TxType::FLIPADST_ADST,
+];
 
 /// About how many bits a block takes to say that it has coefficients.
 const CODED_BITS: f32 = 1.0;
@@ -52,6 +67,7 @@ impl TileCoder<'_, '_> {
             bo,
             skip: true,
             mode: choice.mode,
+            angle: choice.angle,
             uv_mode: choice.mode,
             cfl: CFLParams::default(),
             ref_frame: choice.ref_frame,
@@ -70,7 +86,7 @@ impl TileCoder<'_, '_> {
         let mut rate = choice.bits;
         let mut coded_bits = 0.0;
         if choice.ref_frame == RefType::INTRA_FRAME {
-            self.predict_intra(&leaf, 0, leaf.mode, tx_size, &[], 0);
+            self.predict_luma(bsize, bo, leaf.mode, leaf.angle);
             if tx_size.width().max(tx_size.height()) <= 16 {
                 leaf.tx_type = uv_intra_mode_to_tx_type_context(leaf.mode);
             }
@@ -100,7 +116,7 @@ impl TileCoder<'_, '_> {
         if !leaf.skip {
             rate += CODED_BITS + coded_bits;
         }
-        set_block(cw, &leaf);
+        self.set_block(cw, &leaf);
         self.leaves.push(leaf);
         Tried::Coded(distortion + q.lambda * rate)
     }
@@ -170,7 +186,15 @@ impl TileCoder<'_, '_> {
         let source = self.ts.input_tile.planes[plane].subregion(area);
         let mut made = self.ts.rec.planes[plane].subregion_mut(area);
         let from = leaf.coefficients_of(plane);
-        let coded = residual::code(
+        let tried = self.frame.effort.transforms[usize::from(!intra)];
+        let others: &[TxType] = match (plane, tx_size.width()) {
+            (0, ..=16) if !self.frame.screen => {
+                let all: &[TxType] = if intra { &INTRA_TRANSFORMS } else { &INTER_TRANSFORMS };
+                &all[..tried]
+            }
+            _ => &[],
+        };
+        let (coded, best) = residual::code(
             &mut self.scratch,
             &source,
             &mut made,
@@ -180,7 +204,11 @@ impl TileCoder<'_, '_> {
             !intra,
             &mut self.coefficients[from..],
             self.cpu,
+            others,
         );
+        if plane == 0 {
+            leaf.tx_type = best;
+        }
         leaf.eob[plane] = coded.eob;
         coded
     }

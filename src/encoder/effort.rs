@@ -166,12 +166,15 @@ pub(crate) struct Effort {
     pub(crate) fractions: f32,
     /// The largest step of the search for vectors of whole samples, as an index into 4, 2, 1.
     pub(crate) first_step: usize,
-    /// How many intra modes are tried in frames that refer to others. Intra frames try all of them.
+    /// Whether fractions of a vector are computed from the differences around it, and not searched for.
+    pub(crate) fit: bool,
+    /// How many intra modes without a direction are tried in frames that refer to others. Intra frames try all of them.
+    /// Where all are tried, so is the direction of the block's samples.
     pub(crate) modes: usize,
+    /// Transform types that are tried besides the usual one, in intra blocks and in others.
+    pub(crate) transforms: [usize; 2],
     /// Whether chroma is tried as predicted from luma.
     pub(crate) chroma_from_luma: bool,
-    /// Whether the constrained directional enhancement filter is applied.
-    pub(crate) cdef: bool,
 }
 
 /// Pictures with at least this many samples have their detail in larger blocks.
@@ -190,34 +193,41 @@ const ALL: Effort = Effort {
     rival: 0.0,
     fractions: 0.0,
     first_step: 0,
+    fit: false,
     modes: 7,
+    transforms: [4, 3],
     chroma_from_luma: true,
-    cdef: true,
 };
+/// All that can be tried is, transforms among it.
+const MOST: Effort = Effort { transforms: [4, 8], ..ALL };
+/// No transforms of other blocks than intra ones are tried.
+const SOME: Effort = Effort { transforms: [4, 0], ..ALL };
 /// The most likely alone.
-const FEW: Effort = Effort { first_step: 1, modes: 1, ..ALL };
-/// That, and no more than what every decoder has to do anyway.
-const BARE: Effort = Effort { chroma_from_luma: false, cdef: false, ..FEW };
+const FEW: Effort = Effort { first_step: 1, modes: 1, transforms: [3, 0], ..ALL };
+/// That, in less time.
+const FAST: Effort = Effort { fit: true, ..FEW };
+/// And the least.
+const BARE: Effort = Effort { transforms: [1, 0], chroma_from_luma: false, ..FAST };
 
 /// For each speed, slow to fast, one for pictures below `LARGE` and one for the others. The thresholds come
 /// from logs of which choices won, and were selected by bits over coding time on real clips.
 #[rustfmt::skip]
 static EFFORTS: [[Effort; 2]; MAX_SPEED as usize + 1] = [
     [
-        Effort { stop: [1.5, 6.0, 16.0], hopeless: [0.45, 0.8], good: 0.04, rival: 2.5, fractions: 2.5, ..ALL },
-        Effort { stop: [1.5, 6.0, 16.0], hopeless: [0.45, 0.8], good: 0.04, rival: 2.5, fractions: 2.5, ..ALL },
+        Effort { stop: [1.5, 6.0, 16.0], hopeless: [0.45, 0.8], good: 0.04, rival: 2.5, fractions: 2.5, ..MOST },
+        Effort { stop: [1.5, 6.0, 16.0], hopeless: [0.45, 0.8], good: 0.04, rival: 2.5, fractions: 2.5, ..MOST },
     ],
     [
-        Effort { stop: [2.5, 8.5, 21.0], hopeless: [0.35, 0.6], good: 0.06, rival: 1.6, fractions: 1.8, ..ALL },
-        Effort { stop: [3.5, 11.0, 30.0], hopeless: [0.35, 0.6], good: 0.06, rival: 1.6, fractions: 1.8, ..ALL },
+        Effort { stop: [2.5, 8.5, 21.0], hopeless: [0.35, 0.6], good: 0.06, rival: 1.6, fractions: 1.8, ..MOST },
+        Effort { stop: [3.5, 11.0, 30.0], hopeless: [0.35, 0.6], good: 0.06, rival: 1.6, fractions: 1.8, ..MOST },
     ],
     [
-        Effort { stop: [4.0, 9.5, 29.0], hopeless: [0.28, 0.38], good: 0.12, rival: 1.2, fractions: 1.2, ..ALL },
-        Effort { stop: [6.0, 17.0, 45.0], hopeless: [0.28, 0.38], good: 0.12, rival: 1.2, fractions: 1.2, ..ALL },
+        Effort { stop: [4.0, 9.5, 29.0], hopeless: [0.21, 0.29], good: 0.12, rival: 1.2, fractions: 1.2, ..ALL },
+        Effort { stop: [6.0, 17.0, 45.0], hopeless: [0.21, 0.29], good: 0.12, rival: 1.2, fractions: 1.2, ..ALL },
     ],
     [
-        Effort { stop: [6.0, 18.0, 45.0], hopeless: [0.2, 0.35], good: 0.2, rival: 1.0, fractions: 0.8, ..ALL },
-        Effort { stop: [7.0, 20.0, 52.0], hopeless: [0.2, 0.35], good: 0.2, rival: 1.0, fractions: 0.8, ..ALL },
+        Effort { stop: [4.0, 12.0, 32.0], hopeless: [0.2, 0.35], good: 0.2, rival: 1.0, fractions: 0.8, ..SOME },
+        Effort { stop: [5.0, 14.0, 36.0], hopeless: [0.2, 0.35], good: 0.2, rival: 1.0, fractions: 0.8, ..SOME },
     ],
     [
         Effort { stop: [6.0, 18.0, 45.0], hopeless: [0.2, 0.35], good: 0.2, rival: 1.0, fractions: 1.2, ..FEW },
@@ -228,11 +238,11 @@ static EFFORTS: [[Effort; 2]; MAX_SPEED as usize + 1] = [
         Effort { stop: [10.0, 30.0, 80.0], hopeless: [0.2, 0.35], good: 0.2, rival: 1.0, fractions: 1.2, ..FEW },
     ],
     [
-        Effort { stop: [12.0, 38.0, 100.0], hopeless: [0.2, 0.35], good: 0.3, rival: 0.6, fractions: 1.2, ..BARE },
-        Effort { stop: [13.0, 40.0, 110.0], hopeless: [0.2, 0.35], good: 0.3, rival: 0.6, fractions: 1.2, ..BARE },
+        Effort { stop: [13.0, 40.0, 100.0], hopeless: [0.2, 0.35], good: 0.2, rival: 1.0, fractions: 1.2, ..FAST },
+        Effort { stop: [14.0, 42.0, 110.0], hopeless: [0.2, 0.35], good: 0.2, rival: 1.0, fractions: 1.2, ..FAST },
     ],
     [
-        Effort { stop: [16.0, 50.0, 150.0], hopeless: [0.3, 0.5], good: 0.3, rival: 0.6, fractions: 1.2, ..BARE },
-        Effort { stop: [16.0, 50.0, 150.0], hopeless: [0.3, 0.5], good: 0.3, rival: 0.6, fractions: 1.2, ..BARE },
+        Effort { stop: [16.0, 50.0, 150.0], hopeless: [0.2, 0.35], good: 0.3, rival: 0.6, fractions: 1.2, ..BARE },
+        Effort { stop: [16.0, 50.0, 150.0], hopeless: [0.2, 0.35], good: 0.3, rival: 0.6, fractions: 1.2, ..BARE },
     ],
 ];

@@ -46,7 +46,7 @@ impl TileCoder<'_, '_> {
         let mut consider = |mode, ref_frame, mv, bits: f32, difference: u32| {
             let cost = difference as f32 + lambda * bits;
             if best.is_none_or(|b| cost < b.cost) {
-                best = Some(Choice { mode, ref_frame, mv, bits, cost });
+                best = Some(Choice { mode, angle: 0, ref_frame, mv, bits, cost });
             }
         };
         if let Some(reference) = frame.temporal {
@@ -92,6 +92,7 @@ impl TileCoder<'_, '_> {
                 let found = match parent.filter(near) {
                     _ if whole.cost > frame.effort.fractions * self.hopeless_cost(bsize) => whole,
                     Some(p) => target.refine(reference, p, predicted, &[2], &mut self.prediction),
+                    None if frame.effort.fit => target.fit(reference, whole, predicted, &mut self.prediction),
                     None => target.refine(reference, whole.mv, predicted, &[4, 2], &mut self.prediction),
                 };
                 let vector_bits = mv_bits(found.mv, predicted);

@@ -2,12 +2,14 @@
 
 use std::mem::MaybeUninit;
 
+use super::direction::{MOST_STEPS, direction};
 use super::kernels::*;
 use super::tile::{Choice, Leaf, TileCoder};
 
 /// About how many bits each choice takes.
 mod bits {
     pub(super) const INTRA_IN_INTER: f32 = 5.0;
+    pub(super) const DIRECTION: f32 = 5.0;
     pub(super) const UV_AS_LUMA: f32 = 1.5;
     pub(super) const UV_DC: f32 = 2.5;
     pub(super) const UV_CFL: f32 = 7.0;
@@ -35,30 +37,59 @@ impl TileCoder<'_, '_> {
         bo: TileBlockOffset,
         rival: Option<f32>,
     ) -> Choice {
-        let lambda = self.frame.q.lambda_satd;
-        let tx_size = bsize.tx_size();
         let overhead = if self.frame.intra { 0.0 } else { bits::INTRA_IN_INTER };
-        let mut best: Option<Choice> = None;
-        let modes = if self.frame.intra { INTRA_MODES.len() } else { self.frame.effort.modes };
-        for &(mode, mode_bits) in &INTRA_MODES[..modes] {
-            self.predict_intra_at(bsize, bo, 0, mode, tx_size, &[], 0);
-            let difference = self.satd_of_reconstruction(bsize, bo, 0);
-            let bits = overhead + mode_bits;
-            let cost = difference as f32 + lambda * bits;
-            if best.is_none_or(|b| cost < b.cost) {
-                best = Some(Choice {
-                    mode,
-                    ref_frame: RefType::INTRA_FRAME,
-                    mv: MotionVector::default(),
-                    bits,
-                    cost,
-                });
+        let effort = self.frame.effort;
+        let (dc, dc_bits) = INTRA_MODES[0];
+        let mut best = self.try_luma(bsize, bo, dc, 0, overhead + dc_bits);
+        let hopeless = rival.is_some_and(|rival| best.cost > effort.rival * rival);
+        let modes = match (self.frame.intra, hopeless) {
+            (true, _) => INTRA_MODES.len(),
+            (false, true) => 1,
+            (false, false) => effort.modes,
+        };
+        let keep = |best: &mut Choice, other: Choice| {
+            if other.cost < best.cost {
+                *best = other;
             }
-            if rival.is_some_and(|r| cost > self.frame.effort.rival * r) && mode == PredictionMode::DC_PRED {
-                break;
+        };
+        for &(mode, mode_bits) in &INTRA_MODES[1..modes] {
+            let tried = self.try_luma(bsize, bo, mode, 0, overhead + mode_bits);
+            keep(&mut best, tried);
+        }
+        if modes == INTRA_MODES.len() {
+            let area = Area::BlockRect { bo: bo.0, width: bsize.width(), height: bsize.height() };
+            let source = self.ts.input_tile.planes[0].subregion(area);
+            if let Some((mode, angle)) = direction(&source, bsize.width(), bsize.height()) {
+                let bits = overhead + bits::DIRECTION;
+                let tried = self.try_luma(bsize, bo, mode, angle, bits);
+                keep(&mut best, tried);
+                if (best.mode, best.angle) == (mode, angle) {
+                    for angle in [angle - 1, angle + 1] {
+                        if angle.abs() <= MOST_STEPS {
+                            let tried = self.try_luma(bsize, bo, mode, angle, bits);
+                            keep(&mut best, tried);
+                        }
+                    }
+                }
             }
         }
-        best.expect("there are intra modes")
+        best
+    }
+
+    /// Predicts a block's luma by a mode, and estimates what that costs.
+    fn try_luma(
+        &mut self,
+        bsize: BlockSize,
+        bo: TileBlockOffset,
+        mode: PredictionMode,
+        angle: i8,
+        bits: f32,
+    ) -> Choice {
+        self.predict_luma(bsize, bo, mode, angle);
+        let difference = self.satd_of_reconstruction(bsize, bo, 0);
+        let cost = difference as f32 + self.frame.q.lambda_satd * bits;
+        let (ref_frame, mv) = (RefType::INTRA_FRAME, MotionVector::default());
+        Choice { mode, angle, ref_frame, mv, bits, cost }
     }
 
     /// Transformed difference between the source and the samples in the reconstruction.
@@ -161,7 +192,23 @@ impl TileCoder<'_, '_> {
         ac: &[i16],
         alpha: i16,
     ) {
-        self.predict_intra_at(leaf.bsize, leaf.bo, plane, mode, tx_size, ac, alpha);
+        let parameter = if mode.is_cfl() {
+            IntraParam::Alpha(alpha)
+        } else {
+            IntraParam::AngleDelta(leaf.angle_of(mode))
+        };
+        self.predict_intra_at(leaf.bsize, leaf.bo, plane, mode, tx_size, ac, parameter);
+    }
+
+    /// Predicts a block's luma from its neighbours and writes it into the reconstruction.
+    pub(super) fn predict_luma(
+        &mut self,
+        bsize: BlockSize,
+        bo: TileBlockOffset,
+        mode: PredictionMode,
+        angle: i8,
+    ) {
+        self.predict_intra_at(bsize, bo, 0, mode, bsize.tx_size(), &[], IntraParam::AngleDelta(angle));
     }
 
     /// Predicts a block of one plane from its neighbours and writes it into the reconstruction.
@@ -174,13 +221,17 @@ impl TileCoder<'_, '_> {
         mode: PredictionMode,
         tx_size: TxSize,
         ac: &[i16],
-        alpha: i16,
+        parameter: IntraParam,
     ) {
         let dec = usize::from(plane > 0);
+        let neighbours = mode.is_directional().then(|| {
+            let above = self.ts.above_block_info(bo, dec, dec);
+            let left = self.ts.left_block_info(bo, dec, dec);
+            IntraEdgeFilterParameters::new(plane, above, left)
+        });
         let tile_rect = self.ts.tile_rect().decimated(dec, dec);
         let rec = &mut self.ts.rec.planes[plane];
         let po = bo.plane_offset(rec.plane_cfg);
-        let parameter = if mode.is_cfl() { IntraParam::Alpha(alpha) } else { IntraParam::AngleDelta(0) };
         let mut buffer = Aligned::uninit_array();
         let edges = get_intra_edges(
             &mut buffer,
@@ -204,7 +255,7 @@ impl TileCoder<'_, '_> {
             8,
             ac,
             parameter,
-            None,
+            neighbours,
             &edges,
             self.cpu,
         );

@@ -21,7 +21,7 @@ pub(crate) use rav1e::bench::mc::{FilterMode, MotionVector, put_8tap};
 pub(crate) use rav1e::bench::partition::{
     BlockSize, MvSubpelPrecision, PartitionType, RefType, get_intra_edges,
 };
-pub(crate) use rav1e::bench::predict::{IntraParam, PredictionMode, luma_ac};
+pub(crate) use rav1e::bench::predict::{IntraEdgeFilterParameters, IntraParam, PredictionMode, luma_ac};
 pub(crate) use rav1e::bench::tiling::{
     Area, PlaneRegion, PlaneRegionMut, TileBlocksMut, TileStateMut, TilingInfo,
 };

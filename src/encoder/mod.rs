@@ -25,6 +25,7 @@
 mod block;
 mod config;
 mod deblock;
+mod direction;
 mod displaced;
 mod downscale;
 mod effort;

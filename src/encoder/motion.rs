@@ -129,6 +129,44 @@ impl Target<'_> {
         best
     }
 
+    /// The vector near one of whole samples where parabolas through the differences around it, one across and one down,
+    /// have their least; or that one itself, if it is better.
+    pub(crate) fn fit(
+        &self,
+        reference: &Plane<u8>,
+        whole: Found,
+        predicted: MotionVector,
+        scratch: &mut Plane<u8>,
+    ) -> Found {
+        let here = self.sad(reference, whole.mv) as i32;
+        // In 1/8 sample, at most half a sample away.
+        let least = |row: i16, col: i16| {
+            let beside = |sign: i16| {
+                let mv =
+                    MotionVector { row: whole.mv.row + 8 * sign * row, col: whole.mv.col + 8 * sign * col };
+                self.in_range(mv).then(|| self.sad(reference, mv) as i32)
+            };
+            let (Some(before), Some(after)) = (beside(-1), beside(1)) else { return 0 };
+            let bend = before + after - 2 * here;
+            if bend <= 0 {
+                return 0;
+            }
+            let quarters = (4 * (before - after) + bend).div_euclid(2 * bend);
+            quarters.clamp(-2, 2) as i16 * QUARTER
+        };
+        let mv = MotionVector { row: whole.mv.row + least(1, 0), col: whole.mv.col + least(0, 1) };
+        let mut found = |mv| Found {
+            mv,
+            cost: self.satd(reference, mv, scratch) as f32 + self.lambda * mv_bits(mv, predicted),
+        };
+        let whole = found(whole.mv);
+        if mv == whole.mv || !self.in_range(mv) {
+            return whole;
+        }
+        let fitted = found(mv);
+        if fitted.cost < whole.cost { fitted } else { whole }
+    }
+
     /// Refines `from` by `steps` in 1/8 sample: 4 for halves, 2 for quarters.
     pub(crate) fn refine(
         &self,

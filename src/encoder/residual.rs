@@ -13,6 +13,9 @@ pub(crate) struct Scratch {
     residual: Box<Aligned<[i16; 64 * 64]>>,
     coefficients: Box<Aligned<[i16; 64 * 64]>>,
     dequantized: Box<Aligned<[i16; MAX_CODED]>>,
+    /// The dequantized coefficients and the quantized ones of another transform type.
+    other: Box<Aligned<[i16; MAX_CODED]>>,
+    other_levels: Box<[i16; MAX_CODED]>,
 }
 
 impl Scratch {
@@ -21,6 +24,8 @@ impl Scratch {
             residual: Box::new(Aligned::new([0; 64 * 64])),
             coefficients: Box::new(Aligned::new([0; 64 * 64])),
             dequantized: Box::new(Aligned::new([0; MAX_CODED])),
+            other: Box::new(Aligned::new([0; MAX_CODED])),
+            other_levels: Box::new([0; MAX_CODED]),
         }
     }
 }
@@ -54,7 +59,8 @@ fn scale_shift(tx_size: TxSize) -> u32 {
 /// Transforms and quantizes the difference between `source` and the prediction in `reconstruction`, writes
 /// the coefficients to `quantized`, and adds the difference that they restore to the prediction.
 ///
-/// If a block costs more coded than uncoded, it stays uncoded: its eob is 0.
+/// Of `tx_type` and of `others` the type is taken that costs least, and returned. If a block costs more coded than
+/// uncoded, it stays uncoded: its eob is 0.
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn code(
     scratch: &mut Scratch,
@@ -66,7 +72,8 @@ pub(crate) fn code(
     inter: bool,
     quantized: &mut [i16],
     cpu: CpuFeatureLevel,
-) -> Coded {
+    others: &[TxType],
+) -> (Coded, TxType) {
     let (width, area) = (tx_size.width(), tx_size.area());
     let residual = &mut scratch.residual.data[..area];
     let energy = subtract(residual, source, &reconstruction.as_const(), width);
@@ -78,27 +85,47 @@ pub(crate) fn code(
     // No coefficient is larger than the root of the energy.
     let least = (q.ac.min(q.dc) as f32 / 8.0) * (1.0 - DC_ROUNDING);
     if (energy as f32) < least * least {
-        return nothing;
+        return (nothing, tx_type);
     }
     let coefficients = &mut scratch.coefficients.data[..area];
-    transform(residual, coefficients, tx_size, tx_type, cpu);
-
     let restored = &mut scratch.dequantized.data[..quantized.len()];
     let column = tx_size.height().min(32);
     let last_rounding = if inter { LAST_ROUNDING_INTER } else { LAST_ROUNDING_INTRA };
-    let Some(Levels { eob, gain, bits }) =
-        quantize(coefficients, quantized, restored, column, (dc, ac), shift, last_rounding)
-    else {
-        return nothing;
+    let mut attempt = |tx_type, quantized: &mut [i16], restored: &mut [i16]| {
+        transform(residual, coefficients, tx_size, tx_type, cpu);
+        let levels = quantize(coefficients, quantized, restored, column, (dc, ac), shift, last_rounding)?;
+        let distortion = energy as f32 - levels.gain / (64 >> (2 * shift)) as f32;
+        let coded = Coded { eob: levels.eob, distortion: distortion.max(0.0), bits: levels.bits };
+        Some((coded, distortion + q.lambda * levels.bits))
     };
-    let distortion = energy as f32 - gain / (64 >> (2 * shift)) as f32;
-    if distortion + q.lambda * bits >= energy as f32 {
-        quantized.fill(0);
-        return nothing;
+    let Some((mut coded, mut cost)) = attempt(tx_type, quantized, restored) else {
+        return (nothing, tx_type);
+    };
+    let mut best = tx_type;
+    if coded.eob > 1 {
+        let restored_by_other = &mut scratch.other.data[..quantized.len()];
+        let levels = &mut scratch.other_levels[..quantized.len()];
+        for &other in others.iter().filter(|&&other| other != tx_type) {
+            let Some((by_other, cost_of_other)) = attempt(other, levels, restored_by_other) else { continue };
+            let cost_of_other = cost_of_other + q.lambda * OTHER_TYPE_BITS;
+            if cost_of_other < cost {
+                (best, cost) = (other, cost_of_other);
+                coded = Coded { bits: by_other.bits + OTHER_TYPE_BITS, ..by_other };
+                quantized.copy_from_slice(levels);
+                restored.copy_from_slice(restored_by_other);
+            }
+        }
     }
-    inverse_transform_add(restored, reconstruction, eob, tx_size, tx_type, 8, cpu);
-    Coded { eob, distortion: distortion.max(0.0), bits }
+    if cost >= energy as f32 {
+        quantized.fill(0);
+        return (nothing, tx_type);
+    }
+    inverse_transform_add(restored, reconstruction, coded.eob, tx_size, best, 8, cpu);
+    (coded, best)
 }
+
+/// About how many bits more another transform type than the usual one takes.
+const OTHER_TYPE_BITS: f32 = 2.0;
 
 /// The quantized coefficients of a block, summed up.
 struct Levels {

@@ -60,14 +60,14 @@ impl TileCoder<'_, '_> {
         }
         if !inter {
             if leaf.mode.is_directional() {
-                cw.write_angle_delta(w, 0, leaf.mode);
+                cw.write_angle_delta(w, leaf.angle, leaf.mode);
             }
             cw.write_intra_uv_mode(w, leaf.uv_mode, leaf.mode, bsize);
             if leaf.uv_mode.is_cfl() {
                 cw.write_cfl_alphas(w, leaf.cfl);
             }
             if leaf.uv_mode.is_directional() {
-                cw.write_angle_delta(w, 0, leaf.uv_mode);
+                cw.write_angle_delta(w, leaf.angle_of(leaf.uv_mode), leaf.uv_mode);
             }
         }
         if !leaf.skip {

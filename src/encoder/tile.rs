@@ -45,6 +45,8 @@ pub(super) struct Leaf {
     pub(super) bo: TileBlockOffset,
     pub(super) skip: bool,
     pub(super) mode: PredictionMode,
+    /// Steps of 3 degrees from the direction of `mode`, -3 to 3.
+    pub(super) angle: i8,
     pub(super) uv_mode: PredictionMode,
     pub(super) cfl: CFLParams,
     pub(super) ref_frame: RefType,
@@ -57,6 +59,11 @@ pub(super) struct Leaf {
 }
 
 impl Leaf {
+    /// Steps of 3 degrees from the direction of a plane's mode: chroma keeps luma's direction whole, or has none.
+    pub(super) fn angle_of(&self, mode: PredictionMode) -> i8 {
+        if mode == self.mode { self.angle } else { 0 }
+    }
+
     /// Index of the first coefficient of a plane.
     pub(super) fn coefficients_of(&self, plane: usize) -> usize {
         let luma = coded_area(self.bsize.tx_size());
@@ -69,6 +76,8 @@ impl Leaf {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Choice {
     pub(super) mode: PredictionMode,
+    /// Steps of 3 degrees from the direction of an intra mode, -3 to 3.
+    pub(super) angle: i8,
     pub(super) ref_frame: RefType,
     pub(super) mv: MotionVector,
     pub(super) bits: f32,
@@ -200,7 +209,7 @@ impl TileCoder<'_, '_> {
                 self.leaves.truncate(first + 1);
                 self.restore(bsize, bo);
                 let leaf = self.leaves[first];
-                set_block(cw, &leaf);
+                self.set_block(cw, &leaf);
                 best
             }
             Some((first, _)) => {
@@ -265,17 +274,32 @@ impl TileCoder<'_, '_> {
     }
 }
 
-/// Notes a block for the contexts of later blocks and for the loop filters.
-pub(super) fn set_block(cw: &mut ContextWriter<'_>, leaf: &Leaf) {
-    let tx_size = leaf.bsize.tx_size();
-    cw.bc.blocks.for_each(leaf.bo, leaf.bsize, |b| {
-        b.mode = leaf.mode;
-        b.skip = leaf.skip;
-        b.ref_frames = [leaf.ref_frame, RefType::NONE_FRAME];
-        b.mv = [leaf.mv, MotionVector::default()];
-        b.bsize = leaf.bsize;
-        b.n4_w = leaf.bsize.width_mi() as u8;
-        b.n4_h = leaf.bsize.height_mi() as u8;
-        b.txsize = tx_size;
-    });
+impl TileCoder<'_, '_> {
+    /// Notes a block for the contexts of later blocks, for the edges that they are predicted from, and for the loop
+    /// filters.
+    pub(super) fn set_block(&mut self, cw: &mut ContextWriter<'_>, leaf: &Leaf) {
+        let tx_size = leaf.bsize.tx_size();
+        cw.bc.blocks.for_each(leaf.bo, leaf.bsize, |b| {
+            b.mode = leaf.mode;
+            b.skip = leaf.skip;
+            b.ref_frames = [leaf.ref_frame, RefType::NONE_FRAME];
+            b.mv = [leaf.mv, MotionVector::default()];
+            b.bsize = leaf.bsize;
+            b.n4_w = leaf.bsize.width_mi() as u8;
+            b.n4_h = leaf.bsize.height_mi() as u8;
+            b.txsize = tx_size;
+        });
+        let (x, y) = (leaf.bo.0.x, leaf.bo.0.y);
+        let right = (x + leaf.bsize.width_mi()).min(self.ts.mi_width);
+        let bottom = (y + leaf.bsize.height_mi()).min(self.ts.mi_height);
+        // Later blocks look at the last row and the last column of this one.
+        let mut note = |y: usize, x: usize| {
+            let info = &mut self.ts.coded_block_info[y][x];
+            info.luma_mode = leaf.mode;
+            info.chroma_mode = leaf.uv_mode;
+            info.reference_types = [leaf.ref_frame, RefType::NONE_FRAME];
+        };
+        (x..right).for_each(|x| note(bottom - 1, x));
+        (y..bottom).for_each(|y| note(y, right - 1));
+    }
 }
