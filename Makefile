@@ -67,7 +67,7 @@ test-features: setup ## Runs the unit tests without features, and with each feat
 
 fuzz: ## Runs each fuzz target for SECONDS_EACH seconds (5), with AddressSanitizer if there is a nightly compiler
 	@./.ci/setup c++
-	@./.ci/fuzz
+	@PACKAGES="$(TESTED)" ./.ci/fuzz
 
 bless: setup ## Writes test-vectors anew, after a change of the encoder that alters streams on purpose
 	LAYERCAST_BLESS=1 $(CARGO) test --locked --test vectors
