@@ -13,7 +13,7 @@ use axum_server::accept::Accept;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -168,7 +168,7 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Gate {
             let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
             let (ticket, handshake, ended) = gate.enter(address).ok_or_else(refused)?;
             stream.set_nodelay(true)?;
-            let stream = Counted { stream: Unread::new(stream, WRITE), _ticket: ticket };
+            let stream = Counted { stream: Unread::new(stream, PATIENCE), _ticket: ticket };
             let tls = tokio::select! {
                 done = tokio::time::timeout(gate.0.limits.handshake_time, gate.0.tls.accept(stream)) => done??,
                 _ = ended => return Err(refused()),
@@ -185,29 +185,38 @@ pub(super) struct Counted {
     _ticket: Ticket,
 }
 
-/// How long the other side may take nothing of what there is to send.
-const WRITE: Duration = Duration::from_secs(20);
+/// How long the other side may let wait what there is to send, and the bytes that it has to take in a second on average
+/// once that is used up. A page of 700 kB is read within three minutes, or the connection ends.
+const PATIENCE: Patience = Patience { within: Duration::from_secs(20), rate: 4_000 };
 
-/// A stream that fails if the other side does not read.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    within: Duration,
+    rate: u32,
+}
+
+/// A stream that fails if the other side does not read, or reads so slowly that it does so only to hold the connection.
 struct Unread<S> {
     stream: S,
-    within: Duration,
-    /// Runs as long as nothing is taken.
-    until: Option<Pin<Box<Sleep>>>,
+    patience: Patience,
+    /// How long it has been waited, less what was taken by that rate.
+    waited: Duration,
+    /// Since when nothing is taken, and what runs until then.
+    waits: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl<S> Unread<S> {
-    fn new(stream: S, within: Duration) -> Self {
-        Self { stream, within, until: None }
+    fn new(stream: S, patience: Patience) -> Self {
+        Self { stream, patience, waited: Duration::ZERO, waits: None }
     }
 
     fn bound<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if polled.is_ready() {
-            self.until = None;
+            self.waited += self.waits.take().map_or(Duration::ZERO, |(since, _)| since.elapsed());
             return polled;
         }
-        let within = self.within;
-        let until = self.until.get_or_insert_with(|| Box::pin(tokio::time::sleep(within)));
+        let left = self.patience.within.saturating_sub(self.waited);
+        let (_, until) = self.waits.get_or_insert_with(|| (Instant::now(), Box::pin(sleep(left))));
         until.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -215,7 +224,12 @@ impl<S> Unread<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Unread<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.bound(cx, polled)
+        let polled = self.bound(cx, polled);
+        if let Poll::Ready(Ok(taken)) = polled {
+            let paid = Duration::from_secs_f64(taken as f64 / f64::from(self.patience.rate));
+            self.waited = self.waited.saturating_sub(paid);
+        }
+        polled
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -259,22 +273,33 @@ mod tests {
 
     use super::*;
 
-    /// Whose other side reads so many times.
-    struct Slow(usize);
+    /// Whose other side reads the next bytes after each of these times, and then none.
+    struct Slow {
+        reads: VecDeque<(Duration, usize)>,
+        wakes: Option<Pin<Box<Sleep>>>,
+    }
+
+    impl Slow {
+        fn new(reads: impl IntoIterator<Item = (Duration, usize)>) -> Self {
+            Self { reads: reads.into_iter().collect(), wakes: None }
+        }
+    }
 
     impl AsyncWrite for Slow {
         fn poll_write(
             mut self: Pin<&mut Self>,
-            _: &mut Context<'_>,
+            cx: &mut Context<'_>,
             bytes: &[u8],
         ) -> Poll<io::Result<usize>> {
-            let Some(left) = self.0.checked_sub(1) else { return Poll::Pending };
-            self.0 = left;
-            Poll::Ready(Ok(bytes.len()))
+            let Some((after, taken)) = self.reads.front().copied() else { return Poll::Pending };
+            let wakes = self.wakes.get_or_insert_with(|| Box::pin(sleep(after)));
+            std::task::ready!(wakes.as_mut().poll(cx));
+            (self.wakes, _) = (None, self.reads.pop_front());
+            Poll::Ready(Ok(taken.min(bytes.len())))
         }
 
         fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            if self.0 == 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
+            if self.reads.is_empty() { Poll::Pending } else { Poll::Ready(Ok(())) }
         }
 
         fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -282,18 +307,46 @@ mod tests {
         }
     }
 
+    /// Waits for 200 ms at most, and asks for 100 bytes a second.
+    const SHORT: Patience = Patience { within: Duration::from_millis(200), rate: 100 };
+
+    async fn write(stream: &mut Unread<Slow>) -> io::Result<usize> {
+        poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, &[0; 100])).await
+    }
+
     #[tokio::test]
     async fn one_who_asks_and_does_not_read_is_cut_off() {
-        let within = Duration::from_millis(50);
-        let mut stream = Unread::new(Slow(2), within);
+        let mut stream = Unread::new(Slow::new([(Duration::ZERO, 4); 2]), SHORT);
         for _ in 0..2 {
-            tokio::time::sleep(within).await;
-            assert_eq!(poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, b"page")).await.unwrap(), 4);
+            sleep(SHORT.within).await;
+            assert_eq!(write(&mut stream).await.unwrap(), 4, "nothing waited meanwhile");
         }
-        let mut ends = [None, None];
-        ends[0] = poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, b"page")).await.err();
-        stream.until = None;
-        ends[1] = poll_fn(|cx| Pin::new(&mut stream).poll_flush(cx)).await.err();
-        assert_eq!(ends.map(|end| end.unwrap().kind()), [io::ErrorKind::TimedOut; 2]);
+        let ended = write(&mut stream).await.unwrap_err();
+        assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
+        let mut stream = Unread::new(Slow::new([]), SHORT);
+        let ended = poll_fn(|cx| Pin::new(&mut stream).poll_flush(cx)).await.unwrap_err();
+        assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn one_who_reads_a_little_now_and_then_is_cut_off() {
+        let began = Instant::now();
+        let mut stream = Unread::new(Slow::new([(SHORT.within / 2, 1); 100]), SHORT);
+        let ended = loop {
+            if let Err(error) = write(&mut stream).await {
+                break error;
+            }
+        };
+        assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
+        assert!(began.elapsed() < 5 * SHORT.within, "{:?}", began.elapsed());
+    }
+
+    #[tokio::test]
+    async fn one_who_reads_slowly_and_at_an_even_rate_is_served() {
+        // Twice as fast as has to be.
+        let mut stream = Unread::new(Slow::new([(SHORT.within / 4, 10); 12]), SHORT);
+        for _ in 0..12 {
+            assert_eq!(write(&mut stream).await.unwrap(), 10);
+        }
     }
 }
