@@ -43,6 +43,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod askers;
 mod cache;
 mod chains;
 mod conduct;

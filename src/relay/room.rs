@@ -447,15 +447,15 @@ impl Room {
                     let downlink = &mut participant.receiver.downlink;
                     downlink.handle_nack(now, slot, &lost, &stream.cache, &mut self.variants);
                 }
-                RtcpMessage::Pli { media_ssrc, .. } => self.request(at, media_ssrc, Refresh::KEY),
+                RtcpMessage::Pli { media_ssrc, .. } => self.request(now, at, media_ssrc, Refresh::KEY),
                 RtcpMessage::Fir { requests, .. } => {
                     for request in requests {
-                        self.request(at, request.ssrc, Refresh::KEY);
+                        self.request(now, at, request.ssrc, Refresh::KEY);
                     }
                 }
                 RtcpMessage::Lrr { requests, .. } => {
                     for request in requests {
-                        self.request(at, request.ssrc, request.refresh());
+                        self.request(now, at, request.ssrc, request.refresh());
                     }
                 }
                 RtcpMessage::SenderReport { ssrc, info, .. } => {
@@ -490,10 +490,10 @@ impl Room {
     }
 
     /// Takes a receiver's request for a refresh of a stream that it gets.
-    fn request(&mut self, at: usize, ssrc: u32, refresh: Refresh) {
+    fn request(&mut self, now: Time, at: usize, ssrc: u32, refresh: Refresh) {
         let Some((place, _)) = self.watched(at, ssrc) else { return };
         if let Some(stream) = &mut self.streams[place] {
-            stream.requests.handle_request(refresh);
+            stream.handle_request(now, at, refresh);
             let owner = stream.owner;
             self.mark_ready(owner);
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::askers::Askers;
 use super::cache::{Packet, PacketCache};
 use super::chains::Chains;
 use super::config::{RoomConfig, StreamConfig, StreamKind};
@@ -20,8 +21,6 @@ use crate::structure::{DecodeTarget, LayerId, Refresh};
 /// A demand is told again after this time, in case the message was lost, and a change of bitrates alone after that.
 const REPEAT: Duration = Duration::from_secs(5);
 const BITRATES: Duration = Duration::from_millis(500);
-/// A lingering layer is looked after in steps of this.
-const LINGER_STEP: Duration = Duration::from_millis(500);
 
 /// What came of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -71,6 +70,7 @@ pub(super) struct Upstream {
     pub muted: bool,
     pub offer: Option<Offer>,
     pub requests: RefreshRequests,
+    askers: Askers,
     pub cache: PacketCache,
     pub statistics: StreamStatistics,
     descriptor_id: u8,
@@ -103,6 +103,7 @@ impl Upstream {
             muted: false,
             offer,
             requests: RefreshRequests::new(room.refresh_interval),
+            askers: Askers::new(room.refresh_interval),
             cache: PacketCache::new(room.cache_bytes, room.cache_time),
             statistics: StreamStatistics::default(),
             descriptor_id: room.descriptor_id,
@@ -159,6 +160,9 @@ impl Upstream {
         self.statistics.bytes += bytes.len() as u64;
         if let Some(frame) = &frame {
             self.requests.handle_frame(frame);
+            if frame.key {
+                self.askers.handle_key();
+            }
             self.chains.handle_packet(now, frame, sequence_number, self.missing.round_trip());
         }
         let layer = frame.as_ref().map_or(LayerId::default(), |frame| frame.dependencies.layer);
@@ -208,7 +212,13 @@ impl Upstream {
         };
     }
 
+    /// Takes a receiver's own request for a refresh.
+    pub fn handle_request(&mut self, now: Time, receiver: usize, refresh: Refresh) {
+        self.requests.handle_request(self.askers.handle_request(now, receiver, refresh));
+    }
+
     pub fn remove_receiver(&mut self, now: Time, receiver: usize) {
+        self.askers.remove(receiver);
         self.watchers.retain(|(watcher, _)| *watcher != receiver);
         self.fold.remove_receiver(now, ReceiverId(receiver as u32));
         self.demand_at = Some(now);
@@ -227,12 +237,13 @@ impl Upstream {
             Some((told, _)) if told.wanted() != demand.wanted() => true,
             Some((told, at)) => since(at) >= REPEAT || since(at) >= BITRATES && differs(told, demand),
         };
-        self.demand_at = Some(now + LINGER_STEP);
-        if !is_due {
-            return None;
+        let message = is_due.then(|| DemandMessage { stream: self.config.id, demand: demand.clone() });
+        if let Some(message) = &message {
+            self.told = Some((message.demand.clone(), now));
         }
-        self.told = Some((demand.clone(), now));
-        Some(DemandMessage { stream: self.config.id, demand: demand.clone() })
+        let again = now + BITRATES;
+        self.demand_at = Some(self.fold.next_timeout().map_or(again, |at| at.min(again)));
+        message
     }
 
     /// Appends what the sender is to be told or asked for at `now`.
@@ -243,10 +254,7 @@ impl Upstream {
                 lost.iter().map(|lost| lost.sequence_numbers().count() as u64).sum::<u64>();
             messages.push(RtcpMessage::Nack { sender_ssrc, media_ssrc, lost });
         }
-        let refresh = self.chains.poll(now);
-        if !refresh.is_none() {
-            self.requests.handle_request(refresh);
-        }
+        self.requests.handle_request(self.chains.poll(now).union(self.askers.poll(now)));
         if let Some(refresh) = self.requests.poll(now) {
             let by_layers = matches!(self.config.kind, StreamKind::Video { layer_refresh: true, .. });
             self.statistics.refreshes += 1;
@@ -285,6 +293,7 @@ impl Upstream {
             self.missing.next_timeout(),
             self.chains.next_timeout(),
             self.requests.next_timeout(),
+            self.askers.next_timeout(),
             self.reports.next_timeout(),
             self.rates.next_timeout(),
             demand,

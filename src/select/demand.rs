@@ -97,6 +97,8 @@ pub struct DemandFold {
     /// The targets that receivers have left, in any order.
     wanted: ArrayVec<Wanted, MAX_LAYERS>,
     demand: Demand,
+    /// When the next of them has lingered for long enough.
+    lingers_until: Option<Time>,
 }
 
 impl DemandFold {
@@ -143,6 +145,7 @@ impl DemandFold {
         }
         self.wanted.retain(|wanted| now - wanted.at < spatial_linger.max(temporal_linger));
         let watched = layers.clone();
+        self.lingers_until = None;
         for wanted in &self.wanted {
             let target = wanted.layer.target;
             let of_spatial = |other: &LayerDemand| other.target.spatial_id == target.spatial_id;
@@ -150,9 +153,17 @@ impl DemandFold {
             let known = watched.iter().any(|layer| layer.target == target);
             if !known && now - wanted.at < linger {
                 put(layers, wanted.layer);
+                let until = wanted.at + linger;
+                self.lingers_until = Some(self.lingers_until.map_or(until, |next| next.min(until)));
             }
         }
         &self.demand
+    }
+
+    /// When the last [`demand`](Self::demand) becomes less because a layer has lingered for long enough, if nobody decides
+    /// anything before.
+    pub fn next_timeout(&self) -> Option<Time> {
+        self.lingers_until
     }
 
     /// Remembers that a target was wanted until `now`.

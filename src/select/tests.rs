@@ -486,10 +486,13 @@ fn demand_rises_at_once_and_lingers() {
     assert_eq!(fold.demand(ms(100)).layers[0].bitrate, 90_000);
     fold.set_receiver(ms(200), ReceiverId(2), &hidden);
     assert_eq!(targets(&mut fold, 3_000), [layer(0, 2), layer(2, 2)]);
-    assert_eq!(targets(&mut fold, 5_000), [layer(0, 2)]);
+    assert_eq!(fold.next_timeout(), Some(ms(4_200)), "until then nothing changes");
+    assert_eq!(targets(&mut fold, 4_200), [layer(0, 2)]);
+    assert_eq!(fold.next_timeout(), None);
     // A higher frame rate goes sooner.
     fold.set_receiver(ms(6_000), ReceiverId(1), &StreamDecision { target: layer(0, 0), ..small });
     assert_eq!(targets(&mut fold, 6_100), [layer(0, 0), layer(0, 2)]);
+    assert_eq!(fold.next_timeout(), Some(ms(6_500)));
     assert_eq!(targets(&mut fold, 6_900), [layer(0, 0)]);
     fold.remove_receiver(ms(7_000), ReceiverId(1));
     assert!(fold.demand(ms(8_000)).wanted().contains(LayerId::new(0, 0)));

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use layercast::congestion::SendPathConfig;
 use layercast::relay::*;
+use layercast::rtp::rtcp::{self, RtcpMessage};
 use layercast::rtp::{RtpHeader, RtpPacket};
 use layercast::select::{Cap, Offer, Priority, ReceiverReport, StreamId, Window};
 use layercast::structure::LayerId;
@@ -190,6 +191,62 @@ fn those_who_join_together_share_a_key_picture() {
         let first = screen.shown.first().unwrap().at;
         assert!(first <= joined + Duration::from_millis(800), "{first:?} of {joined:?}");
         assert!(screen.gap(joined + Duration::from_secs(1), world.now) < 100);
+    }
+}
+
+/// Somebody without the key, or whose decoder fails, asks for a key picture five times a second, as Chromium does.
+#[test]
+fn one_who_shows_nothing_costs_the_others_few_key_pictures() {
+    let mut world = pair(9, L3T3, Link::new(20), Link::new(20));
+    let blind = world.join(3, Link::new(20), Link::new(20));
+    world.report(blind, &[(7, SIZE)]);
+    world.run(Duration::from_secs(2));
+    let (keys, began) = (world.keys(0), world.now);
+    let mut asks = Vec::new();
+    let pli = RtcpMessage::Pli { sender_ssrc: 1003, media_ssrc: world.people[0].cameras[0].ssrc };
+    rtcp::write(&[pli], &mut asks).unwrap();
+    for _ in 0..300 {
+        world.inject(blind, &asks);
+        world.run(Duration::from_millis(200));
+    }
+    // After 0, 1, 2, 3, 4, 5, 7, 11, 19, 35 and 51 s.
+    assert_eq!(world.keys(0) - keys, 11);
+    // Whoever sees the stream is helped at once meanwhile.
+    let keys = world.keys(0);
+    let pli = RtcpMessage::Pli { sender_ssrc: 1002, media_ssrc: world.people[0].cameras[0].ssrc };
+    asks.clear();
+    rtcp::write(&[pli], &mut asks).unwrap();
+    world.inject(1, &asks);
+    world.run(Duration::from_millis(200));
+    assert_eq!(world.keys(0) - keys, 1);
+    assert!(world.people[1].screens[0].gap(began, world.now) < 120);
+}
+
+/// From the time at which a window is hidden.
+#[test]
+fn what_nobody_watches_is_coded_for_as_long_as_it_lingers() {
+    for linger in [500, 1500, 2300] {
+        let mut config = RoomConfig::default();
+        config.demand.spatial_linger = Duration::from_millis(linger);
+        let mut world = World::new(4, config);
+        let sender = world.join(1, Link::new(20), Link::new(20));
+        world.publish(sender, 7, L3T3);
+        let receiver = world.join(2, Link::new(20), Link::new(20));
+        world.show(receiver, 7);
+        world.report(receiver, &[(7, SIZE)]);
+        world.run(Duration::from_millis(3100));
+        world.report(receiver, &[(7, Size::new(0, 0))]);
+        let hidden = world.now;
+        let mut last = (world.people[0].cameras[0].pictures, hidden);
+        while world.now < hidden + Duration::from_secs(5) {
+            world.run(Duration::from_millis(10));
+            let pictures = world.people[0].cameras[0].pictures;
+            if pictures > last.0 {
+                last = (pictures, world.now);
+            }
+        }
+        let lingered = (last.1 - hidden).as_millis() as u64;
+        assert!((linger..linger + 60).contains(&(lingered + 40)), "{lingered} ms of {linger}");
     }
 }
 
