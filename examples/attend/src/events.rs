@@ -197,7 +197,11 @@ impl<M: Media> Attendee<M> {
                 self.hand_over_again(organizes);
                 if begins && organizes && self.circle.group().is_none_or(|group| group.epoch() > 0) {
                     match self.circle.begin() {
-                        Ok(()) => self.entered(now, None),
+                        // What was said before was said in another group, and nobody waits for it.
+                        Ok(()) => {
+                            self.seen = messages;
+                            self.entered(now, None);
+                        }
                         Err(error) => return self.fail(&error.to_string()),
                     }
                 }
