@@ -85,8 +85,8 @@ fn serve(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
     };
 
     let mut room = RoomConfig::default();
-    // What nobody watches any more is coded for three seconds at most, the sender's own time among them.
-    room.demand.spatial_linger = Duration::from_secs(2);
+    // What nobody watches any more is coded for two seconds at most, the ways to and from the relay among them.
+    room.demand.spatial_linger = Duration::from_millis(1500);
 
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
