@@ -79,6 +79,8 @@ pub(super) struct Sending {
     pub(super) clock: Option<(u32, Time)>,
     /// Bytes of packets.
     pub(super) bytes: u64,
+    /// How long the pictures were coded for.
+    pub(super) coding: Duration,
     pub(super) has_begun: bool,
 }
 
@@ -93,6 +95,10 @@ pub struct SourceCounts {
     pub skipped: u64,
     /// The estimate of the path in bit/s, of the source that has it.
     pub path: Option<u64>,
+    /// How long the pictures were coded for.
+    pub coding: Duration,
+    /// The level of effort, and how many layers are given up for want of time (`layercast::encoder::EffortGovernor`).
+    pub effort: Option<(usize, usize)>,
 }
 
 #[cfg(test)]

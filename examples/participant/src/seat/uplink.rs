@@ -142,10 +142,11 @@ impl Uplink {
 
     /// Takes how long coding the last picture of a source took.
     pub fn handle_encode_time(&mut self, place: usize, took: Duration) {
-        if let Some(Sending { sender: Some(Sender::Video(sender)), video: Some(video), .. }) =
+        if let Some(Sending { sender: Some(Sender::Video(sender)), video: Some(video), coding, .. }) =
             self.sources.get_mut(place)
         {
             sender.handle_encode_time(took, video.interval());
+            *coding += took;
         }
     }
 
@@ -196,11 +197,13 @@ impl Uplink {
     /// The counts of a source.
     pub fn counts(&self, place: usize) -> SourceCounts {
         let Some(source) = self.sources.get(place) else { return SourceCounts::default() };
-        let mut counts = SourceCounts { bytes: source.bytes, ..SourceCounts::default() };
+        let mut counts =
+            SourceCounts { bytes: source.bytes, coding: source.coding, ..SourceCounts::default() };
         if let Some(Sender::Video(sender)) = &source.sender {
             let statistics = sender.statistics();
             (counts.pictures, counts.skipped) = (statistics.pictures, statistics.skipped);
             counts.path = sender.path().map(|path| path.bitrate());
+            counts.effort = sender.governor().map(|governor| (governor.level(), governor.given_up()));
         }
         counts
     }

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::link::{Counts, WayCounts};
 use crate::notice::Notice;
-use crate::seat::Seat;
 use crate::seat::account::{Account, Figures};
+use crate::seat::{Seat, SourceCounts};
 
 /// A line about a stream of somebody else.
 #[derive(Debug, Serialize)]
@@ -37,6 +37,14 @@ pub struct SourceLine {
     kbps: f64,
     pictures: u64,
     skipped: u64,
+    /// How long a picture was coded for, on the average.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coding_ms: Option<f64>,
+    /// The level of effort, and the layers that are given up since the machine has no time for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effort: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    given_up: Option<usize>,
     /// The highest layers that others watch.
     demand: Vec<String>,
     /// What the path carries, in kbit/s.
@@ -85,7 +93,7 @@ pub struct Printer {
     unix: u64,
     /// The accounts as of the last lines.
     before: BTreeMap<(u32, u32), Account>,
-    sent: BTreeMap<usize, (u64, u64, u64)>,
+    sent: BTreeMap<usize, SourceCounts>,
     path: Counts,
     last: Time,
 }
@@ -168,17 +176,22 @@ impl Printer {
             seat.feeds().map(|feed| ((feed.stream.stream, feed.stream.ssrc), feed.account.clone())).collect();
         let seconds = (now - self.last).as_secs_f64().max(0.001);
         for (place, source, counts) in seat.sources() {
-            let (bytes, pictures, skipped) = self.sent.get(&place).copied().unwrap_or_default();
+            let before = self.sent.remove(&place).unwrap_or_default();
+            let pictures = counts.pictures.saturating_sub(before.pictures);
+            let coding = counts.coding.saturating_sub(before.coding).as_secs_f64() * 1e3;
             let line = SourceLine {
                 stream: source.live.map(|live| live.stream),
                 kind: kind_name(source.kind),
-                kbps: counts.bytes.saturating_sub(bytes) as f64 / 125.0 / seconds,
-                pictures: counts.pictures.saturating_sub(pictures),
-                skipped: counts.skipped.saturating_sub(skipped),
+                kbps: counts.bytes.saturating_sub(before.bytes) as f64 / 125.0 / seconds,
+                pictures,
+                skipped: counts.skipped.saturating_sub(before.skipped),
+                coding_ms: (pictures > 0 && coding > 0.0).then(|| coding / pictures as f64),
+                effort: counts.effort.map(|(level, _)| level),
+                given_up: counts.effort.map(|(_, given_up)| given_up),
                 demand: source.demand.iter().map(ToString::to_string).collect(),
                 path_kbps: counts.path.map(|path| path / 1000),
             };
-            self.sent.insert(place, (counts.bytes, counts.pictures, counts.skipped));
+            self.sent.insert(place, counts);
             self.write(now, Line::Source(&line), &format!("  -> {}", line.text(seconds)));
         }
         self.last = now;
@@ -253,6 +266,14 @@ impl SourceLine {
             text += &format!(", {:.1} pictures/s", *pictures as f64 / seconds);
             if *skipped > 0 {
                 text += &format!(" ({skipped} left out, since packets waited)");
+            }
+            if let Some(ms) = self.coding_ms {
+                text += &format!(", {ms:.0} ms each");
+            }
+            match self.given_up {
+                Some(1) => text += ", 1 layer given up for want of time",
+                Some(layers @ 2..) => text += &format!(", {layers} layers given up for want of time"),
+                _ => {}
             }
             match self.demand.is_empty() {
                 true => text += ", nobody watches",
