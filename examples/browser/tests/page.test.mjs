@@ -1,7 +1,7 @@
 // What people do with the page: come in, see who is there, have their rights, and leave; by keyboard too.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { World, admit, invitation, until } from "./world.mjs";
+import { World, admit, clock, invitation, sees, shown, sleep, until, videos } from "./world.mjs";
 
 let world, browser;
 before(async () => {
@@ -102,4 +102,72 @@ test("the organizer's rights, hands, fingerprints, and the keyboard", { timeout:
     assert.match(await tab.innerText("#end-text"), /ended the meeting|is over/i);
     assert.deepEqual(tab.said.filter((line) => line.startsWith("error")), []);
   }
+});
+
+test("a meeting that is handed over has another organizer", { timeout: 90_000 }, async () => {
+  world.account("grace");
+  const ada = await world.host(browser, "Ada", quiet);
+  const grace = await world.member(browser, ada.url(), "grace", "Grace", quiet);
+  await grace.waitForSelector("#door:not([hidden])");
+  await ada.click("[data-do=people]");
+  await admit(ada, "Grace");
+  const bob = await world.guest(browser, await invitation(ada), "Bob", quiet);
+  await admit(ada, "Bob");
+  for (const tab of [grace, bob]) {
+    await tab.waitForSelector("#meeting:not([hidden])");
+    await tab.click("[data-do=people]");
+    assert.equal(await tab.locator("[data-key=invite]").count(), 0, "only the organizer invites");
+  }
+
+  await ada.click(`${person("Grace")} summary`);
+  await ada.click(`${person("Grace")} [data-key^="hand"]`);
+  await ada.click("#ask-buttons .danger");
+  await grace.waitForSelector("[data-key=invite]");
+  await until(async () => (await ada.locator("[data-key=invite]").count()) === 0, "Ada still organizes");
+  await toast(bob, "Grace");
+
+  // Grace does what an organizer does, by keys: she lets somebody in and puts somebody out. Ada cannot any more.
+  const eve = await world.guest(browser, await invitation(grace), "Eve", quiet);
+  await admit(grace, "Eve");
+  await eve.waitForSelector("#meeting:not([hidden])");
+  assert.equal(await ada.locator(`${person("Bob")} .danger`).count(), 0);
+  await grace.click(`${person("Bob")} summary`);
+  await grace.click(`${person("Bob")} .danger`);
+  await grace.click("#ask-buttons .danger");
+  await bob.waitForSelector("#end:not([hidden])");
+  const code = async (tab) => {
+    if ((await tab.locator(".code").count()) === 0) await tab.click("#show-code");
+    return (await tab.innerText(".code")).replace(/\s/g, "");
+  };
+  await until(async () => new Set(await Promise.all([ada, grace, eve].map(code))).size === 1, "they are not in one group");
+  for (const tab of [ada, grace, eve, bob]) await tab.context().close();
+});
+
+test("nothing is sent to a group of another organizer until somebody has compared the fingerprint", { timeout: 90_000 }, async () => {
+  const ada = await world.host(browser, "Ada", quiet);
+  const bob = await world.guest(browser, await invitation(ada), "Bob");
+  await admit(ada, "Bob");
+  await sees(ada, "Bob");
+  // Ada's tab is made anew, and with it her key: the relay could have done the same.
+  const meeting = ada.url();
+  await ada.context().close();
+  const other = await world.member(browser, meeting, "ada", "Ada", quiet);
+  await other.waitForSelector("#meeting:not([hidden])");
+  // Her group is another one, in which nobody is whom she has not let in.
+  if (await other.$eval("#side", (side) => side.hidden)) await other.click("[data-do=people]");
+  await admit(other, "Bob");
+  await sleep(6000);
+  console.log("DEBUG", await other.innerText("#side-body"), "|", await other.innerText("#warnings"), await other.innerText("#toasts"), "BOB", await bob.innerText("body"));
+  const warned = () => bob.evaluate(() => document.getElementById("warnings")?.innerText ?? "");
+  await until(async () => /fingerprint/i.test(await warned()), async () => `nothing is told: ${await warned()} ${await bob.innerText("#toasts")}`, 5_000);
+  await until(async () => (await bob.getAttribute("[data-do=camera]", "aria-pressed")) === "false", "the camera stays on");
+  const bytes = async () => (await videos(bob, "outbound-rtp")).reduce((sum, it) => sum + it.bytesSent, 0);
+  const before = await bytes();
+  await sleep(1000);
+  assert.equal(await bytes(), before, "something is sent");
+  // Bob has compared, and switches the camera on.
+  const since = await clock(other);
+  await bob.click("[data-do=camera]");
+  await until(async () => (await shown(other, "Bob", since)).count > 5, "Bob is not seen again");
+  for (const tab of [other, bob]) await tab.context().close();
 });

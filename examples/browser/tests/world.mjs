@@ -140,11 +140,24 @@ export class World {
     page.on("pageerror", (error) => said.push(`error: ${error.message}`));
     page.said = said;
     await page.addInitScript(watch);
+    if (options.mode) await page.addInitScript(hasMode, options.mode);
     if (options.media) await page.addInitScript(detour, options.media);
     if (options.way) await page.addInitScript(hasWay, options.way);
     await page.goto(this.address + path);
     await page.waitForSelector("#entry:not([hidden])");
     this.#pages.push(page);
+    return page;
+  }
+
+  /** Another account, with the same password. */
+  account(name) {
+    run(join(programs, "relay"), ["account", "add", name, "--data", join(this.directory, "data")], `${password}\n`);
+  }
+
+  /** A tab that comes to a meeting with an account. */
+  async member(browser, meeting, account, name, options = {}) {
+    const page = await this.tab(browser, new URL(meeting).pathname, options);
+    await signIn(page, account, name, options);
     return page;
   }
 
@@ -190,8 +203,29 @@ export class World {
   }
 }
 
-/** Runs in the page before its own scripts: keeps the links and what is shown of each video, which tests look at. */
+/** Fills the entry of a meeting's page for somebody with an account, and goes in. */
+async function signIn(page, account, name, { camera = true, voice = true } = {}) {
+  await page.waitForSelector("#entry:not([hidden])");
+  for (const [field, text] of [["name", name], ["account", account], ["password", password]]) await page.fill(`[name=${field}]`, text);
+  if (!camera) await page.uncheck("[name=camera]");
+  if (!voice) await page.uncheck("[name=voice]");
+  await page.click("#join button");
+}
+
+/** Runs in the page before its own scripts: keeps the links, the worker with what it reports to have sealed and opened, and what
+ * is shown of each video, which tests look at. */
 function watch() {
+  const reports = (window.__reports = []);
+  const Thread = window.Worker;
+  window.Worker = class extends Thread {
+    constructor(...args) {
+      super(...args);
+      window.__worker = this;
+      this.addEventListener("message", ({ data }) => {
+        if (data.passed) reports.push({ at: performance.timeOrigin + performance.now(), passed: data.passed });
+      });
+    }
+  };
   const links = (window.__links = []);
   const Link = window.RTCPeerConnection;
   window.RTCPeerConnection = class extends Link {
@@ -212,6 +246,16 @@ function watch() {
     video.requestVideoFrameCallback(next);
   };
   new MutationObserver(() => document.querySelectorAll(".tile:not(.own) video").forEach(follow)).observe(document, { childList: true, subtree: true });
+}
+
+/** Runs in the page: the browser codes these layers, or fewer. */
+function hasMode(mode) {
+  const own = MediaCapabilities.prototype.encodingInfo;
+  MediaCapabilities.prototype.encodingInfo = async function (wanted) {
+    const modes = ["L3T3_KEY", "L3T3", "L2T3_KEY", "L1T3"];
+    const info = await own.call(this, wanted);
+    return modes.indexOf(wanted.video?.scalabilityMode) < modes.indexOf(mode) ? { ...info, supported: false } : info;
+  };
 }
 
 /** Runs in the page too: the relay's media is at another port, where a path begins. */
@@ -284,8 +328,51 @@ export function shown(page, name, since = 0) {
   }, [name, since]);
 }
 
-/** The clock of a tab, in ms. */
+/** The clock of a tab, in ms; and that of all tabs. */
 export const clock = (page) => page.evaluate(() => performance.now());
+export const wall = (page) => page.evaluate(() => performance.timeOrigin + performance.now());
+
+/** The pictures that a tab sealed of a stream between two of its reports, the first and the last in a span of all tabs' clock: how
+ * many of each temporal layer, by the frames of the lowest spatial layer, which each picture has; and when the reports were. */
+export function sealed(page, stream, from, to) {
+  return page.evaluate(([stream, from, to]) => {
+    const reports = window.__reports.filter(({ at }) => at >= from && at <= to);
+    const pictures = [0, 0, 0];
+    for (const { passed } of reports.slice(1)) {
+      const { layers = {} } = passed.find(([id]) => id === stream)?.[1] ?? {};
+      for (const [layer, [count]] of Object.entries(layers)) if (layer.startsWith("S0")) pictures[layer[3]] += count;
+    }
+    return { pictures, from: reports[0]?.at ?? from, to: reports.at(-1)?.at ?? to };
+  }, [stream, from, to]);
+}
+
+/** The temporal layers that a tab opened of a stream in such a span, and the spatial ones. */
+export function opened(page, stream, from, to) {
+  return page.evaluate(([stream, from, to]) => {
+    const layers = new Set();
+    for (const { at, passed } of window.__reports) {
+      const it = passed.find(([id]) => id === stream)?.[1];
+      if (at >= from && at <= to) for (const [layer, [count]] of Object.entries(it?.layers ?? {})) if (count > 0) layers.add(layer);
+    }
+    return [...layers].sort();
+  }, [stream, from, to]);
+}
+
+/** The pictures that a tab presented of somebody in a span of all tabs' clock. */
+export function presented(page, name, from, to) {
+  return page.evaluate(([name, from, to]) => {
+    const tile = [...document.querySelectorAll(".tile:not(.own)")].find((tile) => tile.getAttribute("aria-label") === name);
+    const frames = (tile && window.__shown.get(tile.querySelector("video"))) ?? [];
+    const of = frames.filter(({ at }) => performance.timeOrigin + at > from && performance.timeOrigin + at <= to);
+    const before = frames.filter(({ at }) => performance.timeOrigin + at <= from).at(-1);
+    return (of.at(-1)?.presented ?? 0) - (before?.presented ?? 0);
+  }, [name, from, to]);
+}
+
+/** The stream that a tab shows of somebody. */
+export function streamOf(page, name) {
+  return page.$eval(`.tile:not(.own)[aria-label="${name}"]`, (tile) => Number(tile.dataset.stream));
+}
 
 /** The counts of a tab's video streams, ours or others', by their SSRC. */
 export async function videos(page, type) {
