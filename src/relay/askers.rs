@@ -6,9 +6,9 @@ use crate::Time;
 use crate::structure::Refresh;
 
 /// A receiver that asks again within this time after its request went on was not helped by it.
-const SOON: Duration = Duration::from_millis(2500);
+const SOON: Duration = Duration::from_millis(1500);
 /// So many requests in a row go on after the first wait, for key pictures are lost too. Each further one waits for twice as long.
-const PATIENCE: u32 = 5;
+const PATIENCE: u32 = 20;
 /// The longest that one waits who is not helped.
 const LONGEST: Duration = Duration::from_secs(16);
 
@@ -36,7 +36,7 @@ impl Asker {
 /// Hands on what the receivers of a stream ask for, and less and less often what one asks for that no refresh helps.
 ///
 /// All receivers pay for a refresh. One that cannot show the stream, for want of a key or since its decoder fails, asks for
-/// one without end: it is heard each second five times, then after 2, 4, 8 and every 16 s. Another whose last refresh helped
+/// one without end: it is heard each second twenty times, then after 2, 4, 8 and every 16 s. Another whose last refresh helped
 /// it for some seconds is heard at once.
 #[derive(Debug)]
 pub(super) struct Askers {
@@ -140,7 +140,8 @@ mod tests {
 
     #[test]
     fn one_whom_no_refresh_helps_is_heard_less_and_less_often() {
-        let expected = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 11.0, 19.0, 35.0, 51.0, 67.0, 83.0, 99.0, 115.0];
+        let late = [22.0, 26.0, 34.0, 50.0, 66.0, 82.0, 98.0, 114.0];
+        let expected: Vec<f64> = (0..=20).map(f64::from).chain(late).collect();
         assert_eq!(grants((0..600).map(|n| f64::from(n) / 5.0)), expected);
     }
 
@@ -150,7 +151,8 @@ mod tests {
         assert_eq!(grants(every_three_seconds()), every_three_seconds().collect::<Vec<_>>());
         // One that could not be helped for a while is a new one after that.
         let asked = (0..50).map(|n| f64::from(n) / 5.0).chain([20.0, 21.0]);
-        assert_eq!(grants(asked), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 11.0, 20.0, 21.0]);
+        let expected: Vec<f64> = (0..=10).map(f64::from).chain([20.0, 21.0]).collect();
+        assert_eq!(grants(asked), expected);
     }
 
     #[test]
