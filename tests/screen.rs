@@ -8,7 +8,7 @@ use layercast::encoder::{Content, EncodeOptions, SvcConfig, SvcEncoder};
 use layercast::picture::Picture;
 use layercast::quality::Quality;
 use layercast::scene::{Scene, Screen};
-use layercast::structure::ScalabilityMode;
+use layercast::structure::{Refresh, ScalabilityMode};
 use md5::{Digest, Md5};
 
 const SIZE: Size = Size::new(400, 304);
@@ -57,6 +57,29 @@ fn receivers_see_what_was_made_of_a_screen_and_of_a_camera_in_one_stream() {
 }
 
 #[test]
+fn receivers_see_palettes_as_they_were_made() {
+    for (width, height, quantizer, tiles, mode) in [
+        (274, 150, 20, 0, ScalabilityMode::L3T3Key),
+        (335, 189, 90, 0, ScalabilityMode::S3T3),
+        (657, 111, 170, 1, ScalabilityMode::L1T2),
+    ] {
+        let size = Size::new(width, height);
+        let mut config = SvcConfig::new(size, mode);
+        (config.content, config.quantizer, config.tile_columns_log2) =
+            (Content::Screen, quantizer, Some(tiles));
+        let mut encoder = SvcEncoder::new(config).unwrap();
+        let (screen, mut receivers) = (Screen::new(size), Receivers::new(mode).unwrap());
+        for n in 0..6 {
+            let unit =
+                encoder.encode(&screen.picture(13 * n).view(), Screen::time(n), EncodeOptions::default());
+            let unit = unit.unwrap();
+            receivers.receive(&encoder, &unit, &unit.to_bytes()).unwrap();
+        }
+        receivers.verdict().unwrap_or_else(|error| panic!("{mode}: {error}"));
+    }
+}
+
+#[test]
 fn what_was_scrolled_and_dragged_far_is_not_coded_again() {
     // Between these two pictures the text was scrolled by 276 rows, and a window was dragged by 130 columns and 70 rows.
     let [(camera, ..), (screen, ..)] =
@@ -69,6 +92,72 @@ fn glyphs_take_fewer_bits_and_are_sharper() {
     let [(camera_bits, _, camera), (bits, _, screen)] =
         [Content::Camera, Content::Screen].map(|c| code(c, [0].into_iter()));
     assert!(bits[0] < camera_bits[0] && screen > camera, "{bits:?} {screen}, {camera_bits:?} {camera}");
+}
+
+#[test]
+fn few_colours_are_exact_at_a_coarse_quantizer() {
+    let mut picture = Picture::new(SIZE);
+    let width = SIZE.width as usize;
+    for (i, sample) in picture.plane_mut(0).iter_mut().enumerate() {
+        // Lines of three colours in all directions.
+        let (x, y) = (i % width, i / width);
+        *sample = [30, 230, 90, 230, 230][(x / 2 + y / 3 * (1 + y / 64)) % 5];
+    }
+    let code = |content| {
+        let mut encoder = encoder(ScalabilityMode::L1T1, content);
+        encoder.set_quantizer(160).unwrap();
+        let bits = 8 * encode(&mut encoder, &picture, 0).len();
+        let mut quality = Quality::default();
+        quality.add(picture.view(), encoder.reconstruction(0).unwrap().view()).unwrap();
+        (bits, quality.y_psnr())
+    };
+    let ((camera_bits, camera), (bits, screen)) = (code(Content::Camera), code(Content::Screen));
+    assert!(camera < 40.0 && screen > 50.0 && bits < camera_bits, "{bits} {screen}, {camera_bits} {camera}");
+}
+
+fn encode(encoder: &mut SvcEncoder, picture: &Picture, n: u64) -> Vec<u8> {
+    let unit = encoder.encode(&picture.view(), Screen::time(n), EncodeOptions::default()).unwrap();
+    unit.to_bytes().to_vec()
+}
+
+#[test]
+fn palettes_begin_at_the_key_picture_after_a_screen_is_told() {
+    let mut encoder = encoder(ScalabilityMode::L1T1, Content::Camera);
+    let picture = Screen::new(SIZE).picture(0);
+    encode(&mut encoder, &picture, 0);
+    let camera = encoder.sequence_header();
+    encoder.set_content(Content::Screen);
+    encode(&mut encoder, &picture, 1);
+    assert_eq!(encoder.sequence_header(), camera);
+    let options = EncodeOptions { refresh: Refresh::KEY, ..EncodeOptions::default() };
+    let unit = encoder.encode(&picture.view(), Screen::time(2), options).unwrap();
+    assert!(unit.plan.key);
+    assert_ne!(encoder.sequence_header(), camera);
+    assert!(unit.frames[0].data.starts_with(&encoder.sequence_header()));
+}
+
+#[test]
+fn what_stands_still_is_taken_over_until_a_finer_quantizer_makes_it_better() {
+    let mut encoder = encoder(ScalabilityMode::L1T1, Content::Screen);
+    let picture = Screen::new(SIZE).picture(0);
+    encode(&mut encoder, &picture, 0);
+    let first = encoder.reconstruction(0).unwrap();
+    for (n, quantizer) in [(1, 80), (2, 200)] {
+        encoder.set_quantizer(quantizer).unwrap();
+        let bytes = encode(&mut encoder, &picture, n).len();
+        assert!(bytes < 60, "{bytes} bytes");
+        let same = (0..3).all(|plane| encoder.reconstruction(0).unwrap().plane(plane) == first.plane(plane));
+        assert!(same, "quantizer {quantizer}");
+    }
+    encoder.set_quantizer(30).unwrap();
+    encode(&mut encoder, &picture, 3);
+    let quality = |made: &Picture| {
+        let mut quality = Quality::default();
+        quality.add(picture.view(), made.view()).unwrap();
+        quality.y_psnr()
+    };
+    let (before, after) = (quality(&first), quality(&encoder.reconstruction(0).unwrap()));
+    assert!(after > before + 1.0, "{before} dB, {after} dB");
 }
 
 #[test]

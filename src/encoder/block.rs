@@ -5,6 +5,7 @@
 
 use super::kernels::*;
 use super::motion::TEMPORAL;
+use super::palette::Palette;
 use super::residual::{self, coded_area};
 use super::tile::{Choice, Leaf, TileCoder, Tried};
 
@@ -47,7 +48,9 @@ impl TileCoder<'_, '_> {
     ) -> Tried {
         let q = self.frame.q;
         let inter = if self.frame.intra { None } else { self.choose_inter(cw, bsize, bo, parent) };
-        if let Some(c) = inter.filter(|c| c.cost > self.hopeless_cost(bsize)) {
+        // A palette may still describe a block that no other picture predicts.
+        let hopeless = |c: &Choice| !self.frame.palettes && c.cost > self.hopeless_cost(bsize);
+        if let Some(c) = inter.filter(hopeless) {
             return Tried::Hopeless((c.ref_frame == TEMPORAL).then_some(c.mv));
         }
         // A block that another picture predicts well is not tried as an intra block.
@@ -62,31 +65,42 @@ impl TileCoder<'_, '_> {
                 }
             }
         };
-        let mut leaf = Leaf {
-            bsize,
-            bo,
-            skip: true,
-            mode: choice.mode,
-            angle: choice.angle,
-            uv_mode: choice.mode,
-            cfl: CFLParams::default(),
-            ref_frame: choice.ref_frame,
-            mv: choice.mv,
-            tx_type: TxType::DCT_DCT,
-            uv_tx_type: TxType::DCT_DCT,
-            eob: [0; 3],
-            coefficients: self.coefficients.len(),
-        };
+        let first = self.coefficients.len();
+        let (mut leaf, mut cost) = self.code_choice(bsize, bo, &choice, Palette::default());
+        if self.frame.palettes {
+            (leaf, cost) = self.try_palette(leaf, cost);
+        }
+        debug_assert_eq!(leaf.coefficients, first);
+        self.set_block(cw, &leaf);
+        self.leaves.push(leaf);
+        Tried::Coded(cost)
+    }
+
+    /// Codes a block in one way behind all coefficients there are, and returns its cost: squared error and rate
+    /// together.
+    pub(super) fn code_choice(
+        &mut self,
+        bsize: BlockSize,
+        bo: TileBlockOffset,
+        choice: &Choice,
+        palette: Palette,
+    ) -> (Leaf, f32) {
+        let lambda = self.frame.q.lambda;
+        let intra = choice.ref_frame == RefType::INTRA_FRAME;
+        let mut leaf = Leaf::new(bsize, bo, choice, palette, self.coefficients.len());
         let tx_size = bsize.tx_size();
         let uv_tx_size = bsize.largest_chroma_tx_size(1, 1);
         let size = coded_area(tx_size) + 2 * coded_area(uv_tx_size);
         self.coefficients.resize(leaf.coefficients + size, 0);
 
-        let mut distortion = 0.0;
         let mut rate = choice.bits;
         let mut coded_bits = 0.0;
-        if choice.ref_frame == RefType::INTRA_FRAME {
-            self.predict_luma(bsize, bo, leaf.mode, leaf.angle);
+        if intra {
+            if palette.is_empty() {
+                self.predict_luma(bsize, bo, leaf.mode, leaf.angle);
+            } else {
+                self.predict_palette(&leaf);
+            }
             if tx_size.width().max(tx_size.height()) <= 16 {
                 leaf.tx_type = uv_intra_mode_to_tx_type_context(leaf.mode);
             }
@@ -98,13 +112,13 @@ impl TileCoder<'_, '_> {
         } else {
             self.code_plane(&mut leaf, 0, tx_size)
         };
-        distortion += luma.distortion;
+        let mut distortion = luma.distortion;
         coded_bits += luma.bits;
-        if choice.ref_frame == RefType::INTRA_FRAME {
+        if intra {
             rate += self.choose_and_predict_chroma(&mut leaf, uv_tx_size);
         }
         // Chroma of an inter block takes luma's transform type, if luma has coefficients (section 5.11.47).
-        if choice.ref_frame != RefType::INTRA_FRAME && leaf.eob[0] > 0 {
+        if !intra && leaf.eob[0] > 0 {
             leaf.uv_tx_type = leaf.tx_type;
         }
         for plane in 1..3 {
@@ -116,9 +130,7 @@ impl TileCoder<'_, '_> {
         if !leaf.skip {
             rate += CODED_BITS + coded_bits;
         }
-        self.set_block(cw, &leaf);
-        self.leaves.push(leaf);
-        Tried::Coded(distortion + q.lambda * rate)
+        (leaf, distortion + lambda * rate)
     }
 
     /// Codes luma with the usual transform and with none, and keeps what costs less.

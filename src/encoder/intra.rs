@@ -6,9 +6,10 @@ use super::direction::{MOST_STEPS, direction};
 use super::kernels::*;
 use super::tile::{Choice, Leaf, TileCoder};
 
+/// About how many bits it takes to say that a block of an inter frame is an intra block.
+pub(super) const INTRA_IN_INTER: f32 = 5.0;
 /// About how many bits each choice takes.
 mod bits {
-    pub(super) const INTRA_IN_INTER: f32 = 5.0;
     pub(super) const DIRECTION: f32 = 5.0;
     pub(super) const UV_AS_LUMA: f32 = 1.5;
     pub(super) const UV_DC: f32 = 2.5;
@@ -37,7 +38,7 @@ impl TileCoder<'_, '_> {
         bo: TileBlockOffset,
         rival: Option<f32>,
     ) -> Choice {
-        let overhead = if self.frame.intra { 0.0 } else { bits::INTRA_IN_INTER };
+        let overhead = if self.frame.intra { 0.0 } else { INTRA_IN_INTER };
         let effort = self.frame.effort;
         let (dc, dc_bits) = INTRA_MODES[0];
         let mut best = self.try_luma(bsize, bo, dc, 0, overhead + dc_bits);

@@ -11,12 +11,16 @@ use super::effort::Effort;
 use super::interlayer::{self, Upsampled};
 use super::kernels::*;
 use super::motion::MotionField;
+use super::probabilities::Probabilities;
 use super::quantizer::Quantizer;
+use super::still::{Hashes, Shown, hashes};
 use super::tile::{Below, FrameContext, code_tile};
 use crate::picture::{Chroma, Picture, PictureView, PlaneView, Size, plane_size, take_turns};
 
 /// Samples around a reference that blocks may reach: a superblock, the taps of the filter, and a few more.
 const PADDING: usize = 88;
+/// Pictures of a screen are deblocked if at least this share of their blocks has coefficients.
+const DEBLOCKED_SHARE: f32 = 0.25;
 /// Bits of the OBU header and frame header of most frames.
 const HEADERS: u64 = 152;
 
@@ -25,11 +29,14 @@ pub(crate) struct Reference {
     /// Width and height in luma samples.
     pub(crate) size: (usize, usize),
     pub(crate) frame: Arc<Frame<u8>>,
-    pub(crate) cdfs: Box<CDFContext>,
+    /// The probabilities from which later frames may start.
+    pub(crate) probabilities: Box<Probabilities>,
     /// Some samples of its source, to tell how much the next one differs.
     pub(crate) sampled: Arc<[u8]>,
     /// The anchors of its source, if that shows a screen.
     pub(crate) anchors: Option<Arc<Anchors>>,
+    /// How it shows its superblocks, if it shows a screen.
+    pub(crate) shown: Option<Shown>,
     /// Number of the picture that it is a frame of.
     pub(crate) picture_number: u64,
     /// Its vectors, if it has a temporal reference.
@@ -45,6 +52,11 @@ pub(crate) struct Cdef {
     pub(crate) chroma: u8,
 }
 
+impl Cdef {
+    /// Nothing is filtered; 3 is the least damping that a header can tell.
+    const OFF: Self = Self { damping: 3, luma: 0, chroma: 0 };
+}
+
 /// A coded frame: the parameters that its header carries, and its tiles.
 pub(crate) struct CodedFrame {
     pub(crate) q: Quantizer,
@@ -55,6 +67,8 @@ pub(crate) struct CodedFrame {
     pub(crate) context_update_tile_id: usize,
     pub(crate) levels: Levels,
     pub(crate) cdef: Cdef,
+    /// Whether its blocks may have palettes.
+    pub(crate) palettes: bool,
     pub(crate) reference: Arc<Reference>,
 }
 
@@ -86,6 +100,8 @@ pub(crate) struct LayerCoder {
     size: (usize, usize),
     effort: &'static Effort,
     content: Content,
+    /// Whether blocks may have palettes: allow_screen_content_tools.
+    palettes: bool,
     fi: FrameInvariants<u8>,
     fs: FrameState<u8>,
     blocks: FrameBlocks,
@@ -100,7 +116,8 @@ pub(crate) struct LayerCoder {
     last_motion: Option<Arc<MotionField>>,
     /// Every fourth sample of every fourth row of the source's luma.
     sampled: Arc<[u8]>,
-    /// The anchors of the source, if it shows a screen.
+    /// The hashes and the anchors of the source, if it shows a screen.
+    hashes: Option<Hashes>,
     anchors: Option<Arc<Anchors>>,
 }
 
@@ -133,6 +150,7 @@ impl LayerCoder {
             size,
             effort,
             content: Content::Camera,
+            palettes: false,
             blocks: FrameBlocks::new(fi.w_in_b, fi.h_in_b),
             fs,
             fi,
@@ -142,6 +160,7 @@ impl LayerCoder {
             directions: Vec::new(),
             last_motion: None,
             sampled: Arc::default(),
+            hashes: None,
             anchors: None,
         }
     }
@@ -151,9 +170,10 @@ impl LayerCoder {
         self.effort = effort;
     }
 
-    /// Sets what the frames that follow show.
-    pub(crate) fn set_content(&mut self, content: Content) {
+    /// Sets what the frames that follow show, and whether their blocks may have palettes.
+    pub(crate) fn set_content(&mut self, content: Content, palettes: bool) {
         self.content = content;
+        self.palettes = palettes;
     }
 
     /// The tiles of the layer's frames.
@@ -190,7 +210,11 @@ impl LayerCoder {
         let rows = picture.luma().rows().step_by(4);
         self.sampled = rows.flat_map(|row| row.iter().copied().step_by(4)).collect();
         let screen = self.content == Content::Screen;
-        self.anchors = screen.then(|| Arc::new(anchors(&self.fs.input.planes[0], size)));
+        let hashes = screen.then(|| hashes(&self.fs.input, size));
+        if !screen || hashes != self.hashes {
+            self.anchors = screen.then(|| Arc::new(anchors(&self.fs.input.planes[0], size)));
+        }
+        self.hashes = hashes;
     }
 
     /// Codes one frame of the samples that were set last.
@@ -214,15 +238,22 @@ impl LayerCoder {
             .as_deref()
             .zip(before)
             .map(|(now, before)| Displacements::new(now, before, self.size));
+        let shown = job.temporal.and_then(|reference| reference.shown.as_ref());
+        let still = match (&self.hashes, shown) {
+            (Some(hashes), Some(shown)) if !job.intra => shown.still(hashes, q.qindex),
+            _ => Vec::new(),
+        };
         let context = FrameContext {
             fi: &self.fi,
             q,
             effort: self.effort,
             screen: self.content == Content::Screen,
+            palettes: self.palettes,
             intra: job.intra,
             temporal: job.temporal.map(|r| &*r.frame),
             distance,
             displacements: displacements.as_ref(),
+            still: &still,
             earlier: self.last_motion.as_deref(),
             below: job.below.map(|b| Below {
                 frame: &b.frame,
@@ -232,30 +263,33 @@ impl LayerCoder {
             }),
         };
         let initial = match job.primary {
-            Some(reference) => *reference.cdfs,
-            None => CDFContext::new(q.qindex),
+            Some(reference) => (*reference.probabilities).clone(),
+            None => Probabilities::new(q.qindex),
         };
-        let mut cdfs = vec![initial; self.tiling().tile_count()];
+        let mut probabilities = vec![initial; self.tiling().tile_count()];
         let tiles: Vec<Vec<u8>> = self
             .fi
             .sequence
             .tiling
             .tile_iter_mut(&mut self.fs, &mut self.blocks)
-            .zip(&mut cdfs)
+            .zip(&mut probabilities)
             .collect::<Vec<_>>()
             .into_par_iter()
-            .map(|(tile, cdfs)| {
+            .map(|(tile, probabilities)| {
                 let mut blocks = tile.tb;
-                code_tile(&context, tile.ts, &mut blocks, cdfs)
+                code_tile(&context, tile.ts, &mut blocks, probabilities)
             })
             .collect();
         let context_update_tile_id =
             tiles.iter().enumerate().max_by_key(|(_, t)| t.len()).map_or(0, |(i, _)| i);
-        let mut adapted = Box::new(cdfs[context_update_tile_id]);
+        let mut adapted = Box::new(probabilities.swap_remove(context_update_tile_id));
         adapted.reset_counts();
 
-        let levels = filter_levels(&q, job.intra);
-        let cdef = cdef_strengths(&q, job.intra);
+        // The deblocking filter changes the edges of all blocks, also of those that stand still, in each picture anew;
+        // CDEF leaves blocks without coefficients alone.
+        let coded = if self.content == Content::Screen && !job.intra { self.coded_share() } else { 1.0 };
+        let levels = if coded < DEBLOCKED_SHARE { Levels::default() } else { filter_levels(&q, job.intra) };
+        let cdef = if coded > 0.0 { cdef_strengths(&q, job.intra) } else { Cdef::OFF };
         let rec = Arc::get_mut(&mut self.fs.rec).expect("the frame is not a reference yet");
         if levels[0] > 0 || levels[1] > 0 {
             deblock::filter_frame(rec, &self.blocks, self.size, levels);
@@ -274,12 +308,14 @@ impl LayerCoder {
             context_update_tile_id,
             levels,
             cdef,
+            palettes: self.palettes,
             reference: Arc::new(Reference {
                 size: self.size,
                 frame: Arc::clone(&self.fs.rec),
-                cdfs: adapted,
+                probabilities: adapted,
                 sampled: Arc::clone(&self.sampled),
                 anchors: self.anchors.clone(),
+                shown: self.hashes.clone().map(|hashes| Shown::new(hashes, q.qindex, &still, shown)),
                 motion,
                 picture_number: job.picture_number,
             }),
@@ -313,6 +349,13 @@ impl LayerCoder {
             }
         }
         sum as f64 / (2 * rows.len().max(1) * width) as f64
+    }
+
+    /// The share of the picture whose blocks have coefficients.
+    fn coded_share(&self) -> f32 {
+        let rows = (0..self.blocks.rows).map(|row| &self.blocks[row][..self.blocks.cols]);
+        let coded: usize = rows.map(|row| row.iter().filter(|block| !block.skip).count()).sum();
+        coded as f32 / (self.blocks.rows * self.blocks.cols) as f32
     }
 
     /// The constrained directional enhancement filter (section 7.15).

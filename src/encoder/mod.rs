@@ -11,10 +11,12 @@
 //! | `tile` | superblocks: the partition into blocks |
 //! | `block`, `inter`, `intra` | what a block is predicted from |
 //! | `displaced` | where parts of a screen were before |
+//! | `still` | which parts of a screen stand still |
 //! | `motion`, `interlayer` | prediction from an earlier picture, and from the layer below |
 //! | `effort` | how many predictions and partitions are tried, by the speed of the frame |
+//! | `palette`, `palette_choice` | blocks of few colours |
 //! | `residual`, `quantizer` | the difference that is left to code |
-//! | `symbols` | the block as symbols of the range coder |
+//! | `symbols`, `probabilities` | the block as symbols of the range coder |
 //! | `deblock` | the deblocking filter |
 //! | `header` | sequence and frame headers around it all |
 //!
@@ -38,9 +40,13 @@ mod intra;
 mod kernels;
 mod layer;
 mod motion;
+mod palette;
+mod palette_choice;
+mod probabilities;
 mod quantizer;
 mod rate;
 mod residual;
+mod still;
 mod svc;
 mod symbols;
 mod tile;

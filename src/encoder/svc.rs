@@ -92,7 +92,8 @@ impl SvcEncoder {
         &self.config
     }
 
-    /// The sequence header OBU that every key frame carries. It changes with the size, the mode and the colours.
+    /// The sequence header OBU that every key frame carries. It changes with the size, the mode and the colours, and
+    /// with the content at the next key picture.
     pub fn sequence_header(&self) -> Bytes {
         self.sequence_obu.clone()
     }
@@ -185,7 +186,8 @@ impl SvcEncoder {
         self.go_on(SvcConfig { colours, ..self.config.clone() })
     }
 
-    /// Says what the pictures that follow show. The stream goes on without a key picture.
+    /// Says what the pictures that follow show. The stream goes on without a key picture, but palettes wait for the next
+    /// one, whose sequence header allows them.
     pub fn set_content(&mut self, content: Content) {
         self.config.content = content;
     }
@@ -267,6 +269,9 @@ impl SvcEncoder {
         };
         let wanted = wanted.iter().filter(|target| target.temporal_id <= highest).collect();
         let plan = self.planner.next(PictureRequest { refresh: options.refresh, wanted });
+        if plan.frames.iter().any(|frame| frame.kind == FrameKind::Key) {
+            (self.sequence, self.sequence_obu) = header::sequence(&self.config)?;
+        }
         self.set_tools(&plan);
         self.set_sources(picture, &plan.frames);
         let (layers, slots) = (&self.layers, &self.slots);
@@ -344,11 +349,13 @@ impl SvcEncoder {
 
     /// Tells the layers how much effort their frames of this picture are worth, and what they show.
     fn set_tools(&mut self, picture: &PicturePlan) {
+        let content = self.config.content;
+        let palettes = content == Content::Screen && self.sequence.seq_force_screen_content_tools != 0;
         for frame in &picture.frames {
             let layer = &mut self.layers[usize::from(frame.layer.spatial_id)];
             let size = plane_size(layer.size, 0);
             let effort = effort(self.speeds.of_frame(picture, frame), size);
-            layer.coder.set_content(self.config.content);
+            layer.coder.set_content(content, palettes);
             layer.coder.set_effort(effort.expect("speeds are checked when they are set"));
         }
     }

@@ -4,6 +4,7 @@
 use arrayvec::ArrayVec;
 
 use super::kernels::*;
+use super::palette;
 use super::residual::coded_area;
 use super::tile::{Leaf, TileCoder};
 
@@ -13,7 +14,7 @@ const REF_CAT_LEVEL: u32 = 640;
 impl TileCoder<'_, '_> {
     /// Writes the partition of the square at `bo` and its blocks; `next` counts the leaves that are written.
     pub(super) fn write_partition<W: Writer>(
-        &self,
+        &mut self,
         cw: &mut ContextWriter<'_>,
         w: &mut W,
         bsize: BlockSize,
@@ -41,7 +42,7 @@ impl TileCoder<'_, '_> {
         }
     }
 
-    fn write_block<W: Writer>(&self, cw: &mut ContextWriter<'_>, w: &mut W, leaf: &Leaf) {
+    fn write_block<W: Writer>(&mut self, cw: &mut ContextWriter<'_>, w: &mut W, leaf: &Leaf) {
         let Leaf { bo, bsize, .. } = *leaf;
         cw.write_skip(w, bo, leaf.skip);
         if leaf.skip {
@@ -69,9 +70,38 @@ impl TileCoder<'_, '_> {
             if leaf.uv_mode.is_directional() {
                 cw.write_angle_delta(w, leaf.angle_of(leaf.uv_mode), leaf.uv_mode);
             }
+            if self.frame.palettes {
+                self.write_palette(w, leaf);
+            }
         }
         if !leaf.skip {
             self.write_residual(cw, w, leaf);
+        }
+    }
+
+    /// Writes palette_mode_info() and palette_tokens() of sections 5.11.46 and 5.11.49.
+    fn write_palette<W: Writer>(&mut self, w: &mut W, leaf: &Leaf) {
+        let &Leaf { bo, bsize, palette, .. } = leaf;
+        let size = self.visible(bsize, bo);
+        let probabilities = &mut *self.palette_probabilities;
+        let has = !palette.is_empty();
+        if leaf.mode == PredictionMode::DC_PRED {
+            probabilities.write_has_luma(w, bsize, self.palettes.neighbours(bo), has);
+        }
+        if has {
+            probabilities.write_size(w, bsize, 0, palette.len());
+            for (bits, value) in palette.literals(&self.palettes.cache(bo)) {
+                w.literal(bits, value);
+            }
+        }
+        if leaf.uv_mode == PredictionMode::DC_PRED {
+            probabilities.write_has_chroma(w, has, false);
+        }
+        if has {
+            let area = Area::BlockRect { bo: bo.0, width: size.0, height: size.1 };
+            let source = self.ts.input_tile.planes[0].subregion(area);
+            palette.index(&source, size, &mut self.palettes.map);
+            palette::write_map(w, probabilities, &self.palettes.map, size, palette.len());
         }
     }
 

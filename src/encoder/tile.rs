@@ -6,6 +6,8 @@ use super::effort::Effort;
 use super::interlayer::Upsampled;
 use super::kernels::*;
 use super::motion::{MotionField, TEMPORAL};
+use super::palette::{Palette, Palettes};
+use super::probabilities::{PaletteProbabilities, Probabilities};
 use super::quantizer::Quantizer;
 use super::residual::{self, coded_area};
 
@@ -26,6 +28,8 @@ pub(crate) struct FrameContext<'a> {
     pub(crate) effort: &'static Effort,
     /// Whether the frame shows a screen.
     pub(crate) screen: bool,
+    /// Whether blocks say if they have a palette: allow_screen_content_tools.
+    pub(crate) palettes: bool,
     /// Whether no block may refer to another picture, as in key frames and intra-only frames.
     pub(crate) intra: bool,
     pub(crate) temporal: Option<&'a Frame<u8>>,
@@ -34,6 +38,9 @@ pub(crate) struct FrameContext<'a> {
     pub(crate) distance: u64,
     /// Where parts of a screen were in the temporal reference.
     pub(crate) displacements: Option<&'a Displacements>,
+    /// For each superblock, whether it stands still, and is taken from the temporal reference as it is there; empty if none
+    /// is.
+    pub(crate) still: &'a [bool],
     /// Vectors of the last frame of this layer that has any.
     pub(crate) earlier: Option<&'a MotionField>,
 }
@@ -54,6 +61,8 @@ pub(super) struct Leaf {
     pub(super) tx_type: TxType,
     pub(super) uv_tx_type: TxType,
     pub(super) eob: [u16; 3],
+    /// The palette of luma, whose mode is then DC_PRED.
+    pub(super) palette: Palette,
     /// Index of the block's first coefficient; luma, U and V follow each other.
     pub(super) coefficients: usize,
 }
@@ -62,6 +71,32 @@ impl Leaf {
     /// Steps of 3 degrees from the direction of a plane's mode: chroma keeps luma's direction whole, or has none.
     pub(super) fn angle_of(&self, mode: PredictionMode) -> i8 {
         if mode == self.mode { self.angle } else { 0 }
+    }
+
+    /// A block without coefficients, and with those it may get at `coefficients`.
+    pub(super) fn new(
+        bsize: BlockSize,
+        bo: TileBlockOffset,
+        choice: &Choice,
+        palette: Palette,
+        coefficients: usize,
+    ) -> Self {
+        Self {
+            bsize,
+            bo,
+            skip: true,
+            mode: choice.mode,
+            angle: choice.angle,
+            uv_mode: choice.mode,
+            cfl: CFLParams::default(),
+            ref_frame: choice.ref_frame,
+            mv: choice.mv,
+            tx_type: TxType::DCT_DCT,
+            uv_tx_type: TxType::DCT_DCT,
+            eob: [0; 3],
+            palette,
+            coefficients,
+        }
     }
 
     /// Index of the first coefficient of a plane.
@@ -117,21 +152,25 @@ pub(super) struct TileCoder<'a, 'f> {
     /// The blocks of a superblock in coding order.
     pub(super) leaves: Vec<Leaf>,
     pub(super) coefficients: Vec<i16>,
+    /// Those of all blocks decided so far.
+    pub(super) palettes: Palettes,
+    pub(super) palette_probabilities: &'a mut PaletteProbabilities,
     /// For each block size, the reconstruction of a block while smaller ones overwrite it.
     saved: [Vec<u8>; 4],
     pub(super) cpu: CpuFeatureLevel,
 }
 
-/// Codes a tile and returns its bytes; the tile's symbols adapt `cdfs`.
+/// Codes a tile and returns its bytes; the tile's symbols adapt `probabilities`.
 pub(crate) fn code_tile<'a>(
     frame: &FrameContext<'_>,
     ts: TileStateMut<'_, u8>,
     blocks: &'a mut TileBlocksMut<'a>,
-    cdfs: &'a mut CDFContext,
+    probabilities: &'a mut Probabilities,
 ) -> Vec<u8> {
-    let mut cw = ContextWriter::new(cdfs, BlockContext::new(blocks));
+    let mut cw = ContextWriter::new(&mut probabilities.kernels, BlockContext::new(blocks));
     let mut writer = WriterEncoder::new();
     let (sb_width, sb_height) = (ts.sb_width, ts.sb_height);
+    let (width, height) = if frame.palettes { (ts.mi_width, ts.mi_height) } else { (0, 0) };
     let mut coder = TileCoder {
         frame,
         ts,
@@ -140,6 +179,8 @@ pub(crate) fn code_tile<'a>(
         other: Other::new(),
         leaves: Vec::with_capacity(64),
         coefficients: Vec::with_capacity(4 * 64 * 64 * 3 / 2),
+        palettes: Palettes::new(width, height),
+        palette_probabilities: &mut probabilities.palettes,
         saved: Default::default(),
         cpu: frame.fi.cpu_feature_level,
     };
@@ -174,6 +215,10 @@ impl TileCoder<'_, '_> {
         let half = bsize.width_mi() / 2;
         let smallest = bsize == BlockSize::BLOCK_8X8;
         let straddles = bo.0.x + half >= self.ts.mi_width || bo.0.y + half >= self.ts.mi_height;
+        if self.stands_still(bo) && (smallest || !straddles) {
+            self.take_over(cw, bsize, bo);
+            return 0.0;
+        }
         let lambda = self.frame.q.lambda;
         let mut hint = parent;
         let mut whole = None;
@@ -220,6 +265,29 @@ impl TileCoder<'_, '_> {
         }
     }
 
+    fn stands_still(&self, bo: TileBlockOffset) -> bool {
+        let at = self.ts.to_frame_block_offset(bo).0;
+        let columns = self.frame.fi.w_in_b.div_ceil(16);
+        self.frame.still.get(at.y / 16 * columns + at.x / 16) == Some(&true)
+    }
+
+    /// Takes a block from the temporal reference as it is.
+    fn take_over(&mut self, cw: &mut ContextWriter<'_>, bsize: BlockSize, bo: TileBlockOffset) {
+        let mv = MotionVector::default();
+        let choice = Choice {
+            mode: PredictionMode::GLOBALMV,
+            angle: 0,
+            ref_frame: TEMPORAL,
+            mv,
+            bits: 0.0,
+            cost: 0.0,
+        };
+        let leaf = Leaf::new(bsize, bo, &choice, Palette::default(), self.coefficients.len());
+        self.predict_inter(&leaf);
+        self.set_block(cw, &leaf);
+        self.leaves.push(leaf);
+    }
+
     /// Whether a block is so well coded that smaller ones need not be tried.
     fn stop_at(&self, leaf: &Leaf, cost: f32) -> bool {
         let effort = self.frame.effort;
@@ -246,7 +314,7 @@ impl TileCoder<'_, '_> {
         6 - bsize.width_log2()
     }
 
-    fn save(&mut self, bsize: BlockSize, bo: TileBlockOffset) {
+    pub(super) fn save(&mut self, bsize: BlockSize, bo: TileBlockOffset) {
         let samples = &mut self.saved[Self::level(bsize)];
         samples.clear();
         for plane in &self.ts.rec.planes {
@@ -259,7 +327,7 @@ impl TileCoder<'_, '_> {
         }
     }
 
-    fn restore(&mut self, bsize: BlockSize, bo: TileBlockOffset) {
+    pub(super) fn restore(&mut self, bsize: BlockSize, bo: TileBlockOffset) {
         let mut samples = &self.saved[Self::level(bsize)][..];
         for plane in &mut self.ts.rec.planes {
             let (width, height) =
@@ -301,5 +369,8 @@ impl TileCoder<'_, '_> {
         };
         (x..right).for_each(|x| note(bottom - 1, x));
         (y..bottom).for_each(|y| note(y, right - 1));
+        if self.frame.palettes {
+            self.palettes.set(leaf.bo, leaf.bsize, leaf.palette);
+        }
     }
 }
