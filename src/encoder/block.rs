@@ -46,7 +46,7 @@ impl TileCoder<'_, '_> {
         bo: TileBlockOffset,
         parent: Option<MotionVector>,
     ) -> Tried {
-        let q = self.frame.q;
+        let q = self.q;
         let inter = if self.frame.intra { None } else { self.choose_inter(cw, bsize, bo, parent) };
         // A palette may still describe a block that no other picture predicts.
         let hopeless = |c: &Choice| !self.frame.palettes && c.cost > self.hopeless_cost(bsize);
@@ -85,7 +85,7 @@ impl TileCoder<'_, '_> {
         choice: &Choice,
         palette: Palette,
     ) -> (Leaf, f32) {
-        let lambda = self.frame.q.lambda;
+        let lambda = self.q.lambda;
         let intra = choice.ref_frame == RefType::INTRA_FRAME;
         let mut leaf = Leaf::new(bsize, bo, choice, palette, self.coefficients.len());
         let tx_size = bsize.tx_size();
@@ -141,7 +141,7 @@ impl TileCoder<'_, '_> {
         let size = side * side;
         self.keep_luma(leaf, 0);
         let usual = self.code_plane(leaf, 0, tx_size);
-        if usual.distortion < self.frame.q.lambda * 4.0 && usual.eob == 0 {
+        if usual.distortion < self.q.lambda * 4.0 && usual.eob == 0 {
             return usual;
         }
         self.keep_luma(leaf, size);
@@ -150,7 +150,7 @@ impl TileCoder<'_, '_> {
         self.other.coefficients[..size].copy_from_slice(&self.coefficients[from..from + size]);
         leaf.tx_type = TxType::IDTX;
         let identity = self.code_plane(leaf, 0, tx_size);
-        let lambda = self.frame.q.lambda;
+        let lambda = self.q.lambda;
         let saved = IDENTITY_SAVES * f32::from(identity.eob);
         let identity = residual::Coded { bits: (identity.bits - saved).max(0.0), ..identity };
         let cost = |c: &residual::Coded| c.distortion + lambda * c.bits;
@@ -188,7 +188,7 @@ impl TileCoder<'_, '_> {
     fn code_plane(&mut self, leaf: &mut Leaf, plane: usize, tx_size: TxSize) -> residual::Coded {
         let tx_type = if plane == 0 { leaf.tx_type } else { leaf.uv_tx_type };
         let dec = usize::from(plane > 0);
-        let q = self.frame.q;
+        let q = self.q;
         let intra = leaf.ref_frame == RefType::INTRA_FRAME;
         let area = Area::BlockRect {
             bo: leaf.bo.0,

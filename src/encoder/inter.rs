@@ -27,7 +27,7 @@ impl TileCoder<'_, '_> {
         parent: Option<MotionVector>,
     ) -> Option<Choice> {
         let frame = self.frame;
-        let lambda = frame.q.lambda_satd;
+        let lambda = self.q.lambda_satd;
         let at = self.ts.to_frame_block_offset(bo);
         let (x, y) = (at.0.x * 4, at.0.y * 4);
         let source = self.ts.input_tile.planes[0].subregion(Area::BlockStartingAt { bo: bo.0 });

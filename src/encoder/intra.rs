@@ -88,7 +88,7 @@ impl TileCoder<'_, '_> {
     ) -> Choice {
         self.predict_luma(bsize, bo, mode, angle);
         let difference = self.satd_of_reconstruction(bsize, bo, 0);
-        let cost = difference as f32 + self.frame.q.lambda_satd * bits;
+        let cost = difference as f32 + self.q.lambda_satd * bits;
         let (ref_frame, mv) = (RefType::INTRA_FRAME, MotionVector::default());
         Choice { mode, angle, ref_frame, mv, bits, cost }
     }
@@ -104,7 +104,7 @@ impl TileCoder<'_, '_> {
 
     /// Chooses the chroma mode of an intra block, predicts with it, and returns the bits of the mode.
     pub(super) fn choose_and_predict_chroma(&mut self, leaf: &mut Leaf, tx_size: TxSize) -> f32 {
-        let lambda = self.frame.q.lambda_satd;
+        let lambda = self.q.lambda_satd;
         let (mut best, mut best_bits) = (f32::MAX, 0.0);
         for (mode, mode_bits) in [(leaf.mode, bits::UV_AS_LUMA), (PredictionMode::DC_PRED, bits::UV_DC)] {
             if mode == leaf.uv_mode && best < f32::MAX {

@@ -14,6 +14,7 @@ use super::motion::MotionField;
 use super::probabilities::Probabilities;
 use super::quantizer::Quantizer;
 use super::still::{Hashes, Shown, hashes};
+use super::texture::weights;
 use super::tile::{Below, FrameContext, code_tile};
 use crate::picture::{Chroma, Picture, PictureView, PlaneView, Size, plane_size, take_turns};
 
@@ -118,6 +119,8 @@ pub(crate) struct LayerCoder {
     sampled: Arc<[u8]>,
     /// The hashes and the anchors of the source, if it shows a screen.
     hashes: Option<Hashes>,
+    /// What a bit is worth in each superblock of the source.
+    weights: Vec<f32>,
     anchors: Option<Arc<Anchors>>,
 }
 
@@ -161,6 +164,7 @@ impl LayerCoder {
             last_motion: None,
             sampled: Arc::default(),
             hashes: None,
+            weights: Vec::new(),
             anchors: None,
         }
     }
@@ -210,6 +214,7 @@ impl LayerCoder {
         let rows = picture.luma().rows().step_by(4);
         self.sampled = rows.flat_map(|row| row.iter().copied().step_by(4)).collect();
         let screen = self.content == Content::Screen;
+        self.weights = if screen { Vec::new() } else { weights(&self.fs.input.planes[0], size) };
         let hashes = screen.then(|| hashes(&self.fs.input, size));
         if !screen || hashes != self.hashes {
             self.anchors = screen.then(|| Arc::new(anchors(&self.fs.input.planes[0], size)));
@@ -254,6 +259,7 @@ impl LayerCoder {
             distance,
             displacements: displacements.as_ref(),
             still: &still,
+            weights: &self.weights,
             earlier: self.last_motion.as_deref(),
             below: job.below.map(|b| Below {
                 frame: &b.frame,

@@ -49,6 +49,7 @@ mod residual;
 mod still;
 mod svc;
 mod symbols;
+mod texture;
 mod tile;
 mod unit;
 

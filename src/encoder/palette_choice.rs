@@ -137,7 +137,7 @@ impl TileCoder<'_, '_> {
     /// The palette that describes a block's luma at the least cost, and the bits of it, of its indices, and of the modes;
     /// nothing if that costs `most` or more.
     fn choose_palette(&mut self, bsize: BlockSize, bo: TileBlockOffset, most: f32) -> Option<(Palette, f32)> {
-        let lambda = self.frame.q.lambda;
+        let lambda = self.q.lambda;
         let size = self.visible(bsize, bo);
         let probabilities = &*self.palette_probabilities;
         let neighbours = self.palettes.neighbours(bo);

@@ -28,6 +28,14 @@ impl Quantizer {
     }
 }
 
+impl Quantizer {
+    /// The same steps, with a bit worth so many times the error.
+    pub(crate) fn weighted(self, weight: f32) -> Self {
+        let lambda = self.lambda * weight;
+        Self { lambda, lambda_satd: lambda.sqrt(), ..self }
+    }
+}
+
 /// Pictures from one that is coded finer to the next.
 const PULSE: u64 = 4;
 

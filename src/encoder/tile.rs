@@ -26,6 +26,8 @@ pub(crate) struct FrameContext<'a> {
     pub(crate) fi: &'a FrameInvariants<u8>,
     pub(crate) q: Quantizer,
     pub(crate) effort: &'static Effort,
+    /// What a bit is worth in each superblock, relative to the others; empty if it is worth the same in all.
+    pub(crate) weights: &'a [f32],
     /// Whether the frame shows a screen.
     pub(crate) screen: bool,
     /// Whether blocks say if they have a palette: allow_screen_content_tools.
@@ -43,6 +45,17 @@ pub(crate) struct FrameContext<'a> {
     pub(crate) still: &'a [bool],
     /// Vectors of the last frame of this layer that has any.
     pub(crate) earlier: Option<&'a MotionField>,
+}
+
+impl FrameContext<'_> {
+    /// The quantizer in the superblock at a position in blocks of 4x4.
+    fn q_at(&self, at: BlockOffset) -> Quantizer {
+        let columns = self.fi.w_in_b.div_ceil(16);
+        match self.weights.get(at.y / 16 * columns + at.x / 16) {
+            Some(&weight) => self.q.weighted(weight),
+            None => self.q,
+        }
+    }
 }
 
 /// One coded block: everything that its symbols say.
@@ -143,6 +156,8 @@ impl Other {
 /// The coder of one tile.
 pub(super) struct TileCoder<'a, 'f> {
     pub(super) frame: &'f FrameContext<'f>,
+    /// The quantizer, with what a bit is worth in this superblock.
+    pub(super) q: Quantizer,
     pub(super) ts: TileStateMut<'a, u8>,
     pub(super) scratch: residual::Scratch,
     /// A block's prediction while it is compared with others.
@@ -173,6 +188,7 @@ pub(crate) fn code_tile<'a>(
     let (width, height) = if frame.palettes { (ts.mi_width, ts.mi_height) } else { (0, 0) };
     let mut coder = TileCoder {
         frame,
+        q: frame.q,
         ts,
         scratch: residual::Scratch::new(),
         prediction: Plane::new(64, 64, 0, 0, 0, 0),
@@ -189,6 +205,7 @@ pub(crate) fn code_tile<'a>(
         for x in 0..sb_width {
             cw.fc_log.clear();
             let bo = TileSuperBlockOffset(SuperBlockOffset { x, y }).block_offset(0, 0);
+            coder.q = frame.q_at(coder.ts.to_frame_block_offset(bo).0);
             coder.leaves.clear();
             coder.coefficients.clear();
             coder.decide(&mut cw, BlockSize::BLOCK_64X64, bo, None);
@@ -219,7 +236,7 @@ impl TileCoder<'_, '_> {
             self.take_over(cw, bsize, bo);
             return 0.0;
         }
-        let lambda = self.frame.q.lambda;
+        let lambda = self.q.lambda;
         let mut hint = parent;
         let mut whole = None;
         if smallest || !straddles {
@@ -296,7 +313,7 @@ impl TileCoder<'_, '_> {
             BlockSize::BLOCK_32X32 => effort.stop[1],
             _ => effort.stop[2],
         };
-        cost < self.frame.q.lambda * enough * (leaf.bsize.area() / 64) as f32
+        cost < self.q.lambda * enough * (leaf.bsize.area() / 64) as f32
     }
 
     /// The cost above which a block's prediction is so bad that smaller blocks nearly always win.
@@ -307,7 +324,7 @@ impl TileCoder<'_, '_> {
             BlockSize::BLOCK_32X32 => effort.hopeless[1],
             _ => return f32::MAX,
         };
-        self.frame.q.lambda_satd * bits_a_sample * bsize.area() as f32
+        self.q.lambda_satd * bits_a_sample * bsize.area() as f32
     }
 
     fn level(bsize: BlockSize) -> usize {
