@@ -131,21 +131,31 @@ fn losses_on_either_side_are_made_good() {
         for loss in [0, 2, 5, 20] {
             for (up, down) in [(loss, 0), (0, loss), (loss, loss)] {
                 let (up, down) = (Link::lossy(20, up), Link { reorder: 5, ..Link::lossy(20, down) });
-                let mut world = pair(11 + loss, mode, up, down);
-                world.people[1].up.loss = down.loss;
-                world.run(Duration::from_secs(20));
-                let screen = &world.people[1].screens[0];
-                let from = Time::from_secs(2);
-                let (gap, shown) = (screen.gap(from, world.now), screen.count_all(from));
+                // With 20 % on both sides single calls stand still for seconds, as what makes losses good is lost as well:
+                // the usual one of five counts.
+                let seeds = if up.loss.min(down.loss) == 20 { 5 } else { 1 };
+                let mut calls: Vec<_> = (0..seeds)
+                    .map(|seed| {
+                        let mut world = pair(11 + loss + 100 * seed, mode, up, down);
+                        world.people[1].up.loss = down.loss;
+                        world.run(Duration::from_secs(20));
+                        let screen = &world.people[1].screens[0];
+                        let from = Time::from_secs(2);
+                        (screen.gap(from, world.now), screen.count_all(from))
+                    })
+                    .collect();
+                calls.sort_unstable();
+                let (gap, shown) = calls[calls.len() / 2];
                 let name =
                     format!("{mode}, {} % up, {} % down: {shown} pictures, gap {gap} ms", up.loss, down.loss);
                 let (least, longest) = match loss {
                     0 => (538, 100),
                     2 => (530, 250),
                     5 => (520, 450),
-                    // The estimate falls, and with it the frame rate. With 20 % on both sides one seed in fifteen has a gap of two
-                    // seconds, whatever the rules of retransmissions are.
-                    _ => (150, 2500),
+                    // S modes have no way down but a key picture, which is lost as well.
+                    _ if mode == S3T3 && up.loss.min(down.loss) == 20 => (150, 3500),
+                    // The estimate falls, and with it the frame rate.
+                    _ => (150, 1500),
                 };
                 assert!(shown >= least && gap <= longest, "{name}");
             }
