@@ -66,7 +66,7 @@ fn weight(texture: i32) -> f32 {
     const PERCENT: i32 = 30;
     /// Powers of 2 whose exponents are eighths.
     const WEIGHTS: [f32; 11] =
-        [0.5, 0.5453, 0.5946, 0.6484, 0.7071, 0.7711, 0.8409, 0.917, 1.0, 1.0905, 1.1892];
+        [0.5, 0.5453, 0.5946, 0.6484, 0.707, 0.7711, 0.8409, 0.917, 1.0, 1.0905, 1.1892];
     let eighths = (texture * PERCENT / 100).div_euclid(32);
     WEIGHTS[(eighths + 8).clamp(0, 10) as usize]
 }
