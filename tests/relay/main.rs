@@ -212,9 +212,13 @@ fn one_who_shows_nothing_costs_the_others_few_key_pictures() {
     world.report(blind, &[(7, SIZE)]);
     world.run(Duration::from_secs(2));
     let (keys, began) = (world.keys(0), world.now);
-    let mut asks = Vec::new();
-    let pli = RtcpMessage::Pli { sender_ssrc: 1003, media_ssrc: world.people[0].cameras[0].ssrc };
-    rtcp::write(&[pli], &mut asks).unwrap();
+    let media_ssrc = world.people[0].cameras[0].ssrc;
+    let pli_of = |sender_ssrc| {
+        let mut bytes = Vec::new();
+        rtcp::write(&[RtcpMessage::Pli { sender_ssrc, media_ssrc }], &mut bytes).unwrap();
+        bytes
+    };
+    let asks = pli_of(1003);
     for _ in 0..300 {
         world.inject(blind, &asks);
         world.run(Duration::from_millis(200));
@@ -223,10 +227,7 @@ fn one_who_shows_nothing_costs_the_others_few_key_pictures() {
     assert_eq!(world.keys(0) - keys, 25);
     // Whoever sees the stream is helped at once meanwhile.
     let keys = world.keys(0);
-    let pli = RtcpMessage::Pli { sender_ssrc: 1002, media_ssrc: world.people[0].cameras[0].ssrc };
-    asks.clear();
-    rtcp::write(&[pli], &mut asks).unwrap();
-    world.inject(1, &asks);
+    world.inject(1, &pli_of(1002));
     world.run(Duration::from_millis(200));
     assert_eq!(world.keys(0) - keys, 1);
     assert!(world.people[1].screens[0].gap(began, world.now) < 120);
