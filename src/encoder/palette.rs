@@ -265,7 +265,7 @@ pub(super) fn write_map(
     for diagonal in 1..width + height - 1 {
         for x in (diagonal.saturating_sub(height - 1)..=diagonal.min(width - 1)).rev() {
             let (context, rank) = rank_at(map, width, x, diagonal - x);
-            probabilities.write_index(w, 0, size, context, rank.into());
+            probabilities.write_index(w, size, context, rank.into());
         }
     }
 }

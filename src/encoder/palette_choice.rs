@@ -177,10 +177,10 @@ impl TileCoder<'_, '_> {
                 palette.index(&source, size, map);
                 let colour_bits: u32 =
                     palette.literals(&cache).iter().map(|&(bits, _)| u32::from(bits)).sum();
-                let bits = mode_bits + probabilities.size_bits(bsize, 0, palette.len()) + colour_bits as f32;
+                let bits = mode_bits + probabilities.size_bits(bsize, palette.len()) + colour_bits as f32;
                 let error = palette.error(&source, map, size.0) as f32;
                 let left = (best_cost - error) / lambda - bits;
-                let index_bits = probabilities.index_bits(0, palette.len());
+                let index_bits = probabilities.index_bits(palette.len());
                 let bits = bits + map_bits(map, size, palette.len(), &index_bits, left);
                 if error + lambda * bits < best_cost {
                     best_cost = error + lambda * bits;

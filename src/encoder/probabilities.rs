@@ -35,13 +35,13 @@ type Cdf<const N: usize> = [u16; N];
 /// The indices of palettes of `i + 2` colours take the first `i + 2` values.
 type IndexCdfs = [[Cdf<MOST_COLOURS>; INDEX_CONTEXTS]; MOST_COLOURS - 1];
 
-/// The probabilities of palettes.
+/// The probabilities of palettes, which luma alone has.
 #[derive(Clone)]
 pub(crate) struct PaletteProbabilities {
     has_luma: [[Cdf<2>; 3]; BLOCK_SIZES],
     has_chroma: [Cdf<2>; 2],
-    sizes: [[Cdf<{ MOST_COLOURS - 1 }>; BLOCK_SIZES]; 2],
-    indices: [IndexCdfs; 2],
+    sizes: [Cdf<{ MOST_COLOURS - 1 }>; BLOCK_SIZES],
+    indices: IndexCdfs,
 }
 
 impl PaletteProbabilities {
@@ -49,8 +49,8 @@ impl PaletteProbabilities {
         Self {
             has_luma: HAS_LUMA.map(|contexts| contexts.map(|p| cdf(&[p]))),
             has_chroma: HAS_CHROMA.map(|p| cdf(&[p])),
-            sizes: SIZES.map(|sizes| sizes.map(|values| cdf(&values))),
-            indices: INDICES.map(|sizes| sizes.map(|contexts| contexts.map(cdf))),
+            sizes: SIZES.map(|values| cdf(&values)),
+            indices: INDICES.map(|contexts| contexts.map(cdf)),
         }
     }
 
@@ -58,10 +58,10 @@ impl PaletteProbabilities {
         for cdf in self.has_luma.as_flattened_mut().iter_mut().chain(&mut self.has_chroma) {
             cdf[1] = 0;
         }
-        for cdf in self.sizes.as_flattened_mut() {
+        for cdf in &mut self.sizes {
             cdf[MOST_COLOURS - 2] = 0;
         }
-        for (size, contexts) in self.indices.iter_mut().flat_map(|plane| plane.iter_mut().enumerate()) {
+        for (size, contexts) in self.indices.iter_mut().enumerate() {
             for cdf in contexts {
                 cdf[size + 1] = 0;
             }
@@ -84,21 +84,14 @@ impl PaletteProbabilities {
         write(w, has.into(), &mut self.has_chroma[usize::from(luma)]);
     }
 
-    /// Writes the number of colours; `chroma` is 0 for luma and 1 for chroma.
-    pub(super) fn write_size(&mut self, w: &mut impl Writer, bsize: BlockSize, chroma: usize, size: usize) {
-        write(w, size as u32 - 2, &mut self.sizes[chroma][size_context(bsize)]);
+    /// Writes the number of colours.
+    pub(super) fn write_size(&mut self, w: &mut impl Writer, bsize: BlockSize, size: usize) {
+        write(w, size as u32 - 2, &mut self.sizes[size_context(bsize)]);
     }
 
     /// Writes an index as its `rank` in the order that its neighbours give.
-    pub(super) fn write_index(
-        &mut self,
-        w: &mut impl Writer,
-        chroma: usize,
-        size: usize,
-        context: usize,
-        rank: u32,
-    ) {
-        let cdf = &mut self.indices[chroma][size - 2][context];
+    pub(super) fn write_index(&mut self, w: &mut impl Writer, size: usize, context: usize, rank: u32) {
+        let cdf = &mut self.indices[size - 2][context];
         match size {
             2 => write_first::<2>(w, rank, cdf),
             3 => write_first::<3>(w, rank, cdf),
@@ -116,13 +109,13 @@ impl PaletteProbabilities {
     }
 
     /// How many bits the number of colours takes.
-    pub(super) fn size_bits(&self, bsize: BlockSize, chroma: usize, size: usize) -> f32 {
-        bits(&self.sizes[chroma][size_context(bsize)], size - 2)
+    pub(super) fn size_bits(&self, bsize: BlockSize, size: usize) -> f32 {
+        bits(&self.sizes[size_context(bsize)], size - 2)
     }
 
     /// How many bits each rank takes in each context.
-    pub(super) fn index_bits(&self, chroma: usize, size: usize) -> [[f32; MOST_COLOURS]; INDEX_CONTEXTS] {
-        self.indices[chroma][size - 2].map(|cdf| {
+    pub(super) fn index_bits(&self, size: usize) -> [[f32; MOST_COLOURS]; INDEX_CONTEXTS] {
+        self.indices[size - 2].map(|cdf| {
             let mut all = [0.0; MOST_COLOURS];
             for (rank, to) in all[..size].iter_mut().enumerate() {
                 *to = bits(&cdf[..size], rank);
@@ -181,83 +174,44 @@ static HAS_LUMA: [[u16; 3]; BLOCK_SIZES] = [
 /// Default_Palette_Uv_Mode_Cdf.
 static HAS_CHROMA: [u16; 2] = [32461, 21488];
 
-/// Default_Palette_Y_Size_Cdf and Default_Palette_Uv_Size_Cdf.
+/// Default_Palette_Y_Size_Cdf.
 #[rustfmt::skip]
-static SIZES: [[[u16; 6]; BLOCK_SIZES]; 2] = [
-    [
-        [7952, 13000, 18149, 21478, 25527, 29241], [7139, 11421, 16195, 19544, 23666, 28073],
-        [7788, 12741, 17325, 20500, 24315, 28530], [8271, 14064, 18246, 21564, 25071, 28533],
-        [12725, 19180, 21863, 24839, 27535, 30120], [9711, 14888, 16923, 21052, 25661, 27875],
-        [14940, 20797, 21678, 24186, 27033, 28999],
-    ],
-    [
-        [8713, 19979, 27128, 29609, 31331, 32272], [5839, 15573, 23581, 26947, 29848, 31700],
-        [4426, 11260, 17999, 21483, 25863, 29430], [3228, 9464, 14993, 18089, 22523, 27420],
-        [3768, 8886, 13091, 17852, 22495, 27207], [2464, 8451, 12861, 21632, 25525, 28555],
-        [1269, 5435, 10433, 18963, 21700, 25865],
-    ],
+static SIZES: [[u16; 6]; BLOCK_SIZES] = [
+    [7952, 13000, 18149, 21478, 25527, 29241], [7139, 11421, 16195, 19544, 23666, 28073],
+    [7788, 12741, 17325, 20500, 24315, 28530], [8271, 14064, 18246, 21564, 25071, 28533],
+    [12725, 19180, 21863, 24839, 27535, 30120], [9711, 14888, 16923, 21052, 25661, 27875],
+    [14940, 20797, 21678, 24186, 27033, 28999],
 ];
 
-/// Default_Palette_Size_2_Y_Color_Cdf to Default_Palette_Size_8_Uv_Color_Cdf.
+/// Default_Palette_Size_2_Y_Color_Cdf to Default_Palette_Size_8_Y_Color_Cdf.
 #[rustfmt::skip]
-static INDICES: [[[&[u16]; INDEX_CONTEXTS]; MOST_COLOURS - 1]; 2] = [
+static INDICES: [[&[u16]; INDEX_CONTEXTS]; MOST_COLOURS - 1] = [
+    [&[28710], &[16384], &[10553], &[27036], &[31603]],
+    [&[27877, 30490], &[11532, 25697], &[6544, 30234], &[23018, 28072], &[31915, 32385]],
     [
-        [&[28710], &[16384], &[10553], &[27036], &[31603]],
-        [&[27877, 30490], &[11532, 25697], &[6544, 30234], &[23018, 28072], &[31915, 32385]],
-        [
-            &[25572, 28046, 30045], &[9478, 21590, 27256], &[7248, 26837, 29824],
-            &[19167, 24486, 28349], &[31400, 31825, 32250],
-        ],
-        [
-            &[24779, 26955, 28576, 30282], &[8669, 20364, 24073, 28093], &[4255, 27565, 29377, 31067],
-            &[19864, 23674, 26716, 29530], &[31646, 31893, 32147, 32426],
-        ],
-        [
-            &[23132, 25407, 26970, 28435, 30073], &[7443, 17242, 20717, 24762, 27982],
-            &[6300, 24862, 26944, 28784, 30671], &[18916, 22895, 25267, 27435, 29652],
-            &[31270, 31550, 31808, 32059, 32353],
-        ],
-        [
-            &[23105, 25199, 26464, 27684, 28931, 30318], &[6950, 15447, 18952, 22681, 25567, 28563],
-            &[7560, 23474, 25490, 27203, 28921, 30708], &[18544, 22373, 24457, 26195, 28119, 30045],
-            &[31198, 31451, 31670, 31882, 32123, 32391],
-        ],
-        [
-            &[21689, 23883, 25163, 26352, 27506, 28827, 30195],
-            &[6892, 15385, 17840, 21606, 24287, 26753, 29204],
-            &[5651, 23182, 25042, 26518, 27982, 29392, 30900],
-            &[19349, 22578, 24418, 25994, 27524, 29031, 30448],
-            &[31028, 31270, 31504, 31705, 31927, 32153, 32392],
-        ],
+        &[25572, 28046, 30045], &[9478, 21590, 27256], &[7248, 26837, 29824],
+        &[19167, 24486, 28349], &[31400, 31825, 32250],
     ],
     [
-        [&[29089], &[16384], &[8713], &[29257], &[31610]],
-        [&[25257, 29145], &[12287, 27293], &[7033, 27960], &[20145, 25405], &[30608, 31639]],
-        [
-            &[24210, 27175, 29903], &[9888, 22386, 27214], &[5901, 26053, 29293],
-            &[18318, 22152, 28333], &[30459, 31136, 31926],
-        ],
-        [
-            &[22980, 25479, 27781, 29986], &[8413, 21408, 24859, 28874], &[2257, 29449, 30594, 31598],
-            &[19189, 21202, 25915, 28620], &[31844, 32044, 32281, 32518],
-        ],
-        [
-            &[22217, 24567, 26637, 28683, 30548], &[7307, 16406, 19636, 24632, 28424],
-            &[4441, 25064, 26879, 28942, 30919], &[17210, 20528, 23319, 26750, 29582],
-            &[30674, 30953, 31396, 31735, 32207],
-        ],
-        [
-            &[21239, 23168, 25044, 26962, 28705, 30506], &[6545, 15012, 18004, 21817, 25503, 28701],
-            &[3448, 26295, 27437, 28704, 30126, 31442], &[15889, 18323, 21704, 24698, 26976, 29690],
-            &[30988, 31204, 31479, 31734, 31983, 32325],
-        ],
-        [
-            &[21442, 23288, 24758, 26246, 27649, 28980, 30563],
-            &[5863, 14933, 17552, 20668, 23683, 26411, 29273],
-            &[3415, 25810, 26877, 27990, 29223, 30394, 31618],
-            &[17965, 20084, 22232, 23974, 26274, 28402, 30390],
-            &[31190, 31329, 31516, 31679, 31825, 32026, 32322],
-        ],
+        &[24779, 26955, 28576, 30282], &[8669, 20364, 24073, 28093], &[4255, 27565, 29377, 31067],
+        &[19864, 23674, 26716, 29530], &[31646, 31893, 32147, 32426],
+    ],
+    [
+        &[23132, 25407, 26970, 28435, 30073], &[7443, 17242, 20717, 24762, 27982],
+        &[6300, 24862, 26944, 28784, 30671], &[18916, 22895, 25267, 27435, 29652],
+        &[31270, 31550, 31808, 32059, 32353],
+    ],
+    [
+        &[23105, 25199, 26464, 27684, 28931, 30318], &[6950, 15447, 18952, 22681, 25567, 28563],
+        &[7560, 23474, 25490, 27203, 28921, 30708], &[18544, 22373, 24457, 26195, 28119, 30045],
+        &[31198, 31451, 31670, 31882, 32123, 32391],
+    ],
+    [
+        &[21689, 23883, 25163, 26352, 27506, 28827, 30195],
+        &[6892, 15385, 17840, 21606, 24287, 26753, 29204],
+        &[5651, 23182, 25042, 26518, 27982, 29392, 30900],
+        &[19349, 22578, 24418, 25994, 27524, 29031, 30448],
+        &[31028, 31270, 31504, 31705, 31927, 32153, 32392],
     ],
 ];
 
@@ -268,12 +222,10 @@ mod tests {
     #[test]
     fn probabilities_are_distributions_and_bits_count_them() {
         let p = PaletteProbabilities::new();
-        for chroma in 0..2 {
-            for size in 2..=MOST_COLOURS {
-                for bits in p.index_bits(chroma, size) {
-                    let sum: f32 = bits[..size].iter().map(|bits| (-bits).exp2()).sum();
-                    assert!((sum - 1.0).abs() < 1e-3, "{size} colours: {sum}");
-                }
+        for size in 2..=MOST_COLOURS {
+            for bits in p.index_bits(size) {
+                let sum: f32 = bits[..size].iter().map(|bits| (-bits).exp2()).sum();
+                assert!((sum - 1.0).abs() < 1e-3, "{size} colours: {sum}");
             }
         }
         let expected = (32768.0f32 / (32768.0 - 31676.0)).log2();
@@ -283,10 +235,10 @@ mod tests {
     #[test]
     fn what_is_written_often_takes_fewer_bits() {
         let (mut p, mut w) = (PaletteProbabilities::new(), WriterEncoder::new());
-        let before = p.index_bits(0, 5)[1][3];
-        (0..40).for_each(|_| p.write_index(&mut w, 0, 5, 1, 3));
-        assert!(p.index_bits(0, 5)[1][3] < before / 3.0);
+        let before = p.index_bits(5)[1][3];
+        (0..40).for_each(|_| p.write_index(&mut w, 5, 1, 3));
+        assert!(p.index_bits(5)[1][3] < before / 3.0);
         p.reset_counts();
-        assert_eq!(p.indices[0][3][1][4], 0);
+        assert_eq!(p.indices[3][1][4], 0);
     }
 }

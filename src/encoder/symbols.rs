@@ -89,7 +89,7 @@ impl TileCoder<'_, '_> {
             probabilities.write_has_luma(w, bsize, self.palettes.neighbours(bo), has);
         }
         if has {
-            probabilities.write_size(w, bsize, 0, palette.len());
+            probabilities.write_size(w, bsize, palette.len());
             for (bits, value) in palette.literals(&self.palettes.cache(bo)) {
                 w.literal(bits, value);
             }
