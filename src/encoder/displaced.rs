@@ -6,6 +6,7 @@
 //! else in either of them, tell a vector; a superblock starts its search at those that most of its anchors tell.
 
 use super::kernels::*;
+use super::superblock;
 
 /// Side of a piece, in samples.
 const SIDE: usize = 8;
@@ -15,8 +16,6 @@ const ANCHORS_LOG2: u32 = 5;
 const POSITION: u32 = 28;
 /// Odd, and with no pattern in its bits: the fraction of the golden ratio.
 const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
-/// Side of a superblock, in samples.
-const SUPERBLOCK: usize = 64;
 /// The vectors that are kept for each superblock.
 const KEPT: usize = 2;
 
@@ -65,8 +64,8 @@ pub(crate) struct Displacements {
 
 impl Displacements {
     /// The displacements of a picture of `width` x `height` samples since `reference`, of the same size.
-    pub(crate) fn new(anchors: &Anchors, reference: &Anchors, (width, height): (usize, usize)) -> Self {
-        let (cols, rows) = (width.div_ceil(SUPERBLOCK), height.div_ceil(SUPERBLOCK));
+    pub(crate) fn new(anchors: &Anchors, reference: &Anchors, size: (usize, usize)) -> Self {
+        let (cols, rows) = superblock::grid(size);
         let mut votes: Vec<(usize, i16, i16)> = Vec::new();
         let mut old = reference.iter().copied().peekable();
         for &new in anchors {
@@ -80,7 +79,11 @@ impl Displacements {
             let (dx, dy) = (old_x as i32 - x as i32, old_y as i32 - y as i32);
             // A vector has 1/8 samples, and 14 bits of them.
             if (dx, dy) != (0, 0) && dx.abs().max(dy.abs()) < 1 << 10 {
-                votes.push((y / SUPERBLOCK * cols + x / SUPERBLOCK, 8 * dy as i16, 8 * dx as i16));
+                votes.push((
+                    y / superblock::SIDE * cols + x / superblock::SIDE,
+                    8 * dy as i16,
+                    8 * dx as i16,
+                ));
             }
         }
         votes.sort_unstable();
@@ -94,7 +97,7 @@ impl Displacements {
 
     /// The vectors to start from at a position in luma samples.
     pub(crate) fn at(&self, x: usize, y: usize) -> impl Iterator<Item = MotionVector> + '_ {
-        let own = &self.superblocks[y / SUPERBLOCK * self.cols + x / SUPERBLOCK];
+        let own = &self.superblocks[y / superblock::SIDE * self.cols + x / superblock::SIDE];
         own.iter().copied().chain([self.most]).flatten()
     }
 }

@@ -119,9 +119,9 @@ pub(crate) struct LayerCoder {
     sampled: Arc<[u8]>,
     /// The hashes and the anchors of the source, if it shows a screen.
     hashes: Option<Hashes>,
-    /// What a bit is worth in each superblock of the source.
-    weights: Vec<f32>,
     anchors: Option<Arc<Anchors>>,
+    /// What a bit is worth in each superblock of the source; empty if that shows a screen.
+    weights: Vec<f32>,
 }
 
 fn new_frame(size: (usize, usize)) -> Frame<u8> {
@@ -164,8 +164,8 @@ impl LayerCoder {
             last_motion: None,
             sampled: Arc::default(),
             hashes: None,
-            weights: Vec::new(),
             anchors: None,
+            weights: Vec::new(),
         }
     }
 

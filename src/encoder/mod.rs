@@ -9,7 +9,10 @@
 //! | `downscale` | the picture at the size of each spatial layer |
 //! | `layer` | one layer frame: its tiles, its loop filters, what later frames need of it |
 //! | `tile` | superblocks: the partition into blocks |
+//! | `superblock` | how superblocks are counted |
+//! | `texture` | what a bit is worth in each superblock |
 //! | `block`, `inter`, `intra` | what a block is predicted from |
+//! | `direction` | which directional mode an intra block tries |
 //! | `displaced` | where parts of a screen were before |
 //! | `still` | which parts of a screen stand still |
 //! | `motion`, `interlayer` | prediction from an earlier picture, and from the layer below |
@@ -47,6 +50,7 @@ mod quantizer;
 mod rate;
 mod residual;
 mod still;
+mod superblock;
 mod svc;
 mod symbols;
 mod texture;

@@ -26,9 +26,7 @@ impl Quantizer {
         let lambda = lambda * 0.072 * step * step;
         Self { qindex, dc: dc.into(), ac: ac.into(), lambda, lambda_satd: lambda.sqrt() }
     }
-}
 
-impl Quantizer {
     /// The same steps, with a bit worth so many times the error.
     pub(crate) fn weighted(self, weight: f32) -> Self {
         let lambda = self.lambda * weight;

@@ -3,12 +3,9 @@
 
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use super::kernels::*;
+use super::superblock;
 
-/// Side of a superblock, in luma samples.
-const SUPERBLOCK: usize = 64;
 /// Odd, and with no pattern in its bits: the fraction of the golden ratio.
 const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
 
@@ -16,18 +13,14 @@ const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
 pub(crate) type Hashes = Arc<[u64]>;
 
 /// The hashes of a source of `width` x `height` luma samples.
-pub(crate) fn hashes(source: &Frame<u8>, (width, height): (usize, usize)) -> Hashes {
-    let (cols, rows) = (width.div_ceil(SUPERBLOCK), height.div_ceil(SUPERBLOCK));
-    let all: Vec<u64> = (0..cols * rows)
-        .into_par_iter()
-        .map(|i| source.planes.iter().fold(0, |hash, plane| hash_of(plane, (i % cols, i / cols), hash)))
-        .collect();
-    all.into()
+pub(crate) fn hashes(source: &Frame<u8>, size: (usize, usize)) -> Hashes {
+    let of = |col, row| source.planes.iter().fold(0, |hash, plane| hash_of(plane, (col, row), hash));
+    superblock::map(size, of).into()
 }
 
 /// The hash of a superblock's samples of one plane, on top of that of others.
 fn hash_of(plane: &Plane<u8>, (col, row): (usize, usize), mut hash: u64) -> u64 {
-    let (width, height) = (SUPERBLOCK >> plane.cfg.xdec, SUPERBLOCK >> plane.cfg.ydec);
+    let (width, height) = (superblock::SIDE >> plane.cfg.xdec, superblock::SIDE >> plane.cfg.ydec);
     let (x, y) = (col * width, row * height);
     for y in y..(y + height).min(plane.cfg.height) {
         let row = &plane.row(y as isize)[x..(x + width).min(plane.cfg.width)];

@@ -4,27 +4,20 @@
 //! seen, what is lost among leaves is not. So a bit is worth less error where the variance is less than elsewhere in the
 //! picture. All is computed in whole numbers, so that every machine codes the same bits.
 
-use rayon::prelude::*;
-
 use super::kernels::*;
+use super::superblock::{self, SIDE};
 
-/// Sides of a superblock and of a piece, in samples.
-const SUPERBLOCK: usize = 64;
+/// Side of a piece, in samples.
 const PIECE: usize = 8;
 /// Added to the sum of a piece's squared differences to its mean: noise of about two levels is no texture.
 const NOISE: u32 = 256;
 
 /// For each superblock of the `width` x `height` samples of a plane, what a bit is worth there, relative to the picture's mean.
 pub(super) fn weights(plane: &Plane<u8>, (width, height): (usize, usize)) -> Vec<f32> {
-    let (cols, rows) = (width.div_ceil(SUPERBLOCK), height.div_ceil(SUPERBLOCK));
-    let textures: Vec<i32> = (0..cols * rows)
-        .into_par_iter()
-        .map(|i| {
-            let (x, y) = (i % cols * SUPERBLOCK, i / cols * SUPERBLOCK);
-            let (right, bottom) = ((x + SUPERBLOCK).min(width), (y + SUPERBLOCK).min(height));
-            texture(plane, (x, y), (right, bottom))
-        })
-        .collect();
+    let textures = superblock::map((width, height), |col, row| {
+        let (x, y) = (col * SIDE, row * SIDE);
+        texture(plane, (x, y), ((x + SIDE).min(width), (y + SIDE).min(height)))
+    });
     let mean = textures.iter().map(|&t| i64::from(t)).sum::<i64>() / textures.len().max(1) as i64;
     textures.into_iter().map(|texture| weight(texture - mean as i32)).collect()
 }

@@ -48,10 +48,14 @@ pub(crate) struct FrameContext<'a> {
 }
 
 impl FrameContext<'_> {
+    /// The number of the superblock at a position in blocks of 4x4.
+    fn superblock(&self, at: BlockOffset) -> usize {
+        at.y / 16 * self.fi.w_in_b.div_ceil(16) + at.x / 16
+    }
+
     /// The quantizer in the superblock at a position in blocks of 4x4.
     fn q_at(&self, at: BlockOffset) -> Quantizer {
-        let columns = self.fi.w_in_b.div_ceil(16);
-        match self.weights.get(at.y / 16 * columns + at.x / 16) {
+        match self.weights.get(self.superblock(at)) {
             Some(&weight) => self.q.weighted(weight),
             None => self.q,
         }
@@ -284,8 +288,7 @@ impl TileCoder<'_, '_> {
 
     fn stands_still(&self, bo: TileBlockOffset) -> bool {
         let at = self.ts.to_frame_block_offset(bo).0;
-        let columns = self.frame.fi.w_in_b.div_ceil(16);
-        self.frame.still.get(at.y / 16 * columns + at.x / 16) == Some(&true)
+        self.frame.still.get(self.frame.superblock(at)) == Some(&true)
     }
 
     /// Takes a block from the temporal reference as it is.
