@@ -8,7 +8,7 @@ use layercast::encoder::{Content, EncodeOptions, SvcConfig, SvcEncoder};
 use layercast::picture::Picture;
 use layercast::quality::Quality;
 use layercast::scene::{Scene, Screen};
-use layercast::structure::{Refresh, ScalabilityMode};
+use layercast::structure::ScalabilityMode;
 use md5::{Digest, Md5};
 
 const SIZE: Size = Size::new(400, 304);
@@ -121,19 +121,34 @@ fn encode(encoder: &mut SvcEncoder, picture: &Picture, n: u64) -> Vec<u8> {
 }
 
 #[test]
-fn palettes_begin_at_the_key_picture_after_a_screen_is_told() {
-    let mut encoder = encoder(ScalabilityMode::L1T1, Content::Camera);
+fn palettes_begin_with_the_first_picture_of_a_screen() {
     let picture = Screen::new(SIZE).picture(0);
-    encode(&mut encoder, &picture, 0);
-    let camera = encoder.sequence_header();
-    encoder.set_content(Content::Screen);
-    encode(&mut encoder, &picture, 1);
-    assert_eq!(encoder.sequence_header(), camera);
-    let options = EncodeOptions { refresh: Refresh::KEY, ..EncodeOptions::default() };
-    let unit = encoder.encode(&picture.view(), Screen::time(2), options).unwrap();
-    assert!(unit.plan.key);
-    assert_ne!(encoder.sequence_header(), camera);
-    assert!(unit.frames[0].data.starts_with(&encoder.sequence_header()));
+    let bits = |content| {
+        let mut encoder = encoder(ScalabilityMode::L1T1, Content::Camera);
+        encode(&mut encoder, &Scene::new(SIZE).picture(0), 0);
+        let sequence = encoder.sequence_header();
+        encoder.set_content(content);
+        let bits = encode(&mut encoder, &picture, 1).len();
+        assert_eq!(encoder.sequence_header(), sequence, "no key picture is needed");
+        bits
+    };
+    let (camera, screen) = (bits(Content::Camera), bits(Content::Screen));
+    assert!(screen * 4 < camera * 3, "{screen} bytes, {camera} as of a camera");
+}
+
+#[test]
+fn a_screen_is_found_out() {
+    let (screen, camera) = (Screen::new(SIZE), Scene::new(SIZE));
+    let code = |content, show: &dyn Fn(u64) -> Picture| -> Vec<Vec<u8>> {
+        let mut encoder = encoder(ScalabilityMode::L2T2, content);
+        (0..4).map(|n| encode(&mut encoder, &show(n), n)).collect()
+    };
+    let shown: [(&dyn Fn(u64) -> Picture, Content); 2] =
+        [(&|n| screen.picture(n), Content::Screen), (&|n| camera.picture(n), Content::Camera)];
+    for (show, content) in shown {
+        assert!(code(Content::Automatic, show) == code(content, show), "{content:?}");
+    }
+    assert!(code(Content::Camera, shown[0].0) != code(Content::Screen, shown[0].0));
 }
 
 #[test]

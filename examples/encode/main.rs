@@ -72,8 +72,11 @@ struct Args {
     /// 0 takes the fewest bits, 7 the least time.
     #[arg(long, default_value_t = DEFAULT_SPEED)]
     speed: u8,
-    /// The pictures show a screen, not what a camera sees.
-    #[arg(long)]
+    /// What the pictures show.
+    #[arg(long, value_enum, default_value_t = Shown::Camera)]
+    content: Shown,
+    /// The same as --content screen.
+    #[arg(long, conflicts_with = "content")]
     screen: bool,
     /// Also decodes every decode target with the layers above it dropped. The exit code is 1 where a sample
     /// differs from the coder's own reconstruction.
@@ -85,6 +88,14 @@ struct Args {
     /// The video's name in that line; if not given, that of its file, or "scene".
     #[arg(long)]
     clip: Option<String>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Shown {
+    Camera,
+    Screen,
+    /// Found out by the coder.
+    Automatic,
 }
 
 const CSV_HEADER: &str = "clip,encoder,mode,speed,threads,frames,fps,target_kbps,actual_kbps,y_psnr_avg_db,y_ssim,encode_frames_per_s";
@@ -186,9 +197,12 @@ impl Session {
         let mut config = SvcConfig::new(size, args.mode);
         config.quantizer = args.qp;
         config.speed = args.speed;
-        if args.screen {
-            config.content = Content::Screen;
-        }
+        config.content = match args.content {
+            _ if args.screen => Content::Screen,
+            Shown::Camera => Content::Camera,
+            Shown::Screen => Content::Screen,
+            Shown::Automatic => Content::Automatic,
+        };
         let bitrate = match (args.bitrate, &args.layer_bitrates) {
             (Some(kbps), _) => Some(Bitrate::Total(script::bits(kbps))),
             (None, Some(layers)) => Some(Bitrate::Layers(script::layer_bitrates(layers)?)),

@@ -49,7 +49,7 @@ impl TileCoder<'_, '_> {
         let q = self.q;
         let inter = if self.frame.intra { None } else { self.choose_inter(cw, bsize, bo, parent) };
         // A palette may still describe a block that no other picture predicts.
-        let hopeless = |c: &Choice| !self.frame.palettes && c.cost > self.hopeless_cost(bsize);
+        let hopeless = |c: &Choice| !self.frame.screen && c.cost > self.hopeless_cost(bsize);
         if let Some(c) = inter.filter(hopeless) {
             return Tried::Hopeless((c.ref_frame == TEMPORAL).then_some(c.mv));
         }
@@ -67,7 +67,7 @@ impl TileCoder<'_, '_> {
         };
         let first = self.coefficients.len();
         let (mut leaf, mut cost) = self.code_choice(bsize, bo, &choice, Palette::default());
-        if self.frame.palettes {
+        if self.frame.screen {
             (leaf, cost) = self.try_palette(leaf, cost);
         }
         debug_assert_eq!(leaf.coefficients, first);

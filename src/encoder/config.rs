@@ -22,6 +22,9 @@ pub enum Content {
     Camera,
     /// A shared screen or window: text, lines and areas of one colour, with sharp edges.
     Screen,
+    /// Whichever of both the pictures look like. The encoder looks at every eighth picture, and takes it for a screen where
+    /// many blocks have one colour in half of their samples and another that differs much.
+    Automatic,
 }
 
 /// The configuration of an encoder: [`SvcConfig::new`], with the fields that differ changed.

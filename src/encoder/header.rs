@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::config::{Content, SvcConfig};
+use super::config::SvcConfig;
 use super::kernels::TilingInfo;
 use super::layer::CodedFrame;
 use crate::bitstream::{
@@ -17,9 +17,7 @@ pub(super) fn sequence(config: &SvcConfig) -> Result<(SequenceHeader, Bytes), Bi
     let mut sequence = SequenceHeader::new(config.size.width, config.size.height);
     sequence.enable_intra_edge_filter = true;
     sequence.enable_cdef = true;
-    if config.content == Content::Screen {
-        sequence.seq_force_screen_content_tools = SELECT_SCREEN_CONTENT_TOOLS;
-    }
+    sequence.seq_force_screen_content_tools = SELECT_SCREEN_CONTENT_TOOLS;
     let template = sequence.operating_points[0];
     let idcs = config.mode.structure().operating_points();
     sequence.operating_points = idcs.into_iter().map(|idc| OperatingPoint { idc, ..template }).collect();
@@ -53,7 +51,7 @@ pub(super) fn write_frame(
         FrameKind::IntraOnly => header.frame_type = FrameType::IntraOnly,
         FrameKind::Inter => header.ref_frame_idx = plan.ref_slots,
     }
-    header.allow_screen_content_tools = coded.palettes;
+    header.allow_screen_content_tools = coded.screen;
     header.refresh_frame_flags = plan.refresh_frame_flags;
     header.primary_ref_frame = plan.primary_ref.map_or(PRIMARY_REF_NONE, |i| i as u8);
     header.order_hint = (picture_number & ((1 << sequence.order_hint_bits) - 1)) as u32;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::config::Content;
 use super::deblock::{self, Levels};
 use super::displaced::{Anchors, Displacements, anchors};
 use super::effort::Effort;
@@ -68,8 +67,8 @@ pub(crate) struct CodedFrame {
     pub(crate) context_update_tile_id: usize,
     pub(crate) levels: Levels,
     pub(crate) cdef: Cdef,
-    /// Whether its blocks may have palettes.
-    pub(crate) palettes: bool,
+    /// Whether it shows a screen: allow_screen_content_tools.
+    pub(crate) screen: bool,
     pub(crate) reference: Arc<Reference>,
 }
 
@@ -100,9 +99,8 @@ pub(crate) struct Job<'a> {
 pub(crate) struct LayerCoder {
     size: (usize, usize),
     effort: &'static Effort,
-    content: Content,
-    /// Whether blocks may have palettes: allow_screen_content_tools.
-    palettes: bool,
+    /// Whether the source shows a screen.
+    screen: bool,
     fi: FrameInvariants<u8>,
     fs: FrameState<u8>,
     blocks: FrameBlocks,
@@ -152,8 +150,7 @@ impl LayerCoder {
         Self {
             size,
             effort,
-            content: Content::Camera,
-            palettes: false,
+            screen: false,
             blocks: FrameBlocks::new(fi.w_in_b, fi.h_in_b),
             fs,
             fi,
@@ -174,10 +171,9 @@ impl LayerCoder {
         self.effort = effort;
     }
 
-    /// Sets what the frames that follow show, and whether their blocks may have palettes.
-    pub(crate) fn set_content(&mut self, content: Content, palettes: bool) {
-        self.content = content;
-        self.palettes = palettes;
+    /// Sets whether the frames that follow show a screen.
+    pub(crate) fn set_screen(&mut self, screen: bool) {
+        self.screen = screen;
     }
 
     /// The tiles of the layer's frames.
@@ -213,7 +209,7 @@ impl LayerCoder {
         );
         let rows = picture.luma().rows().step_by(4);
         self.sampled = rows.flat_map(|row| row.iter().copied().step_by(4)).collect();
-        let screen = self.content == Content::Screen;
+        let screen = self.screen;
         self.weights = if screen { Vec::new() } else { weights(&self.fs.input.planes[0], size) };
         let hashes = screen.then(|| hashes(&self.fs.input, size));
         if !screen || hashes != self.hashes {
@@ -252,8 +248,7 @@ impl LayerCoder {
             fi: &self.fi,
             q,
             effort: self.effort,
-            screen: self.content == Content::Screen,
-            palettes: self.palettes,
+            screen: self.screen,
             intra: job.intra,
             temporal: job.temporal.map(|r| &*r.frame),
             distance,
@@ -293,7 +288,7 @@ impl LayerCoder {
 
         // The deblocking filter changes the edges of all blocks, also of those that stand still, in each picture anew;
         // CDEF leaves blocks without coefficients alone.
-        let coded = if self.content == Content::Screen && !job.intra { self.coded_share() } else { 1.0 };
+        let coded = if self.screen && !job.intra { self.coded_share() } else { 1.0 };
         let levels = if coded < DEBLOCKED_SHARE { Levels::default() } else { filter_levels(&q, job.intra) };
         let cdef = if coded > 0.0 { cdef_strengths(&q, job.intra) } else { Cdef::OFF };
         let rec = Arc::get_mut(&mut self.fs.rec).expect("the frame is not a reference yet");
@@ -314,7 +309,7 @@ impl LayerCoder {
             context_update_tile_id,
             levels,
             cdef,
-            palettes: self.palettes,
+            screen: self.screen,
             reference: Arc::new(Reference {
                 size: self.size,
                 frame: Arc::clone(&self.fs.rec),

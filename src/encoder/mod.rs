@@ -7,6 +7,7 @@
 //! | `svc` | the whole picture: its plan, its layers, the reference slots |
 //! | `rate` | the quantizer of each frame |
 //! | `downscale` | the picture at the size of each spatial layer |
+//! | `content` | whether the pictures show a screen, where nobody tells
 //! | `layer` | one layer frame: its tiles, its loop filters, what later frames need of it |
 //! | `tile` | superblocks: the partition into blocks |
 //! | `superblock` | how superblocks are counted |
@@ -29,6 +30,7 @@
 
 mod block;
 mod config;
+mod content;
 mod deblock;
 mod direction;
 mod displaced;

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::config::{Content, EncodeOptions, MAX_SIZE, MIN_SIZE, SvcConfig};
+use super::content::Detector;
 use super::downscale::Downscaler;
 use super::effort::{Speeds, effort};
 use super::error::EncodeError;
@@ -52,6 +53,7 @@ pub struct SvcEncoder {
     header_slots: RefSlots,
     rate: Controller,
     speeds: Speeds,
+    detector: Detector,
     /// The encoder's own threads; without them, it works in the pool of its caller.
     pool: Option<Arc<ThreadPool>>,
 }
@@ -82,6 +84,7 @@ impl SvcEncoder {
             header_slots: RefSlots::new(),
             rate,
             speeds: Speeds::uniform(config.speed),
+            detector: Detector::new(),
             pool,
             config,
         })
@@ -92,8 +95,7 @@ impl SvcEncoder {
         &self.config
     }
 
-    /// The sequence header OBU that every key frame carries. It changes with the size, the mode and the colours, and
-    /// with the content at the next key picture.
+    /// The sequence header OBU that every key frame carries. It changes with the size, the mode and the colours.
     pub fn sequence_header(&self) -> Bytes {
         self.sequence_obu.clone()
     }
@@ -186,8 +188,7 @@ impl SvcEncoder {
         self.go_on(SvcConfig { colours, ..self.config.clone() })
     }
 
-    /// Says what the pictures that follow show. The stream goes on without a key picture, but palettes wait for the next
-    /// one, whose sequence header allows them.
+    /// Says what the pictures that follow show. The stream goes on without a key picture.
     pub fn set_content(&mut self, content: Content) {
         self.config.content = content;
     }
@@ -269,10 +270,12 @@ impl SvcEncoder {
         };
         let wanted = wanted.iter().filter(|target| target.temporal_id <= highest).collect();
         let plan = self.planner.next(PictureRequest { refresh: options.refresh, wanted });
-        if plan.frames.iter().any(|frame| frame.kind == FrameKind::Key) {
-            (self.sequence, self.sequence_obu) = header::sequence(&self.config)?;
-        }
-        self.set_tools(&plan);
+        let screen = match self.config.content {
+            Content::Camera => false,
+            Content::Screen => true,
+            Content::Automatic => self.detector.look(picture.luma()),
+        };
+        self.set_tools(&plan, screen);
         self.set_sources(picture, &plan.frames);
         let (layers, slots) = (&self.layers, &self.slots);
         let novelty = |frame: &FramePlan| {
@@ -347,15 +350,13 @@ impl SvcEncoder {
         }
     }
 
-    /// Tells the layers how much effort their frames of this picture are worth, and what they show.
-    fn set_tools(&mut self, picture: &PicturePlan) {
-        let content = self.config.content;
-        let palettes = content == Content::Screen && self.sequence.seq_force_screen_content_tools != 0;
+    /// Tells the layers how much effort their frames of this picture are worth, and whether they show a screen.
+    fn set_tools(&mut self, picture: &PicturePlan, screen: bool) {
         for frame in &picture.frames {
             let layer = &mut self.layers[usize::from(frame.layer.spatial_id)];
             let size = plane_size(layer.size, 0);
             let effort = effort(self.speeds.of_frame(picture, frame), size);
-            layer.coder.set_content(content, palettes);
+            layer.coder.set_screen(screen);
             layer.coder.set_effort(effort.expect("speeds are checked when they are set"));
         }
     }

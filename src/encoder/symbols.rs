@@ -70,7 +70,7 @@ impl TileCoder<'_, '_> {
             if leaf.uv_mode.is_directional() {
                 cw.write_angle_delta(w, leaf.angle_of(leaf.uv_mode), leaf.uv_mode);
             }
-            if self.frame.palettes {
+            if self.frame.screen {
                 self.write_palette(w, leaf);
             }
         }

@@ -28,10 +28,8 @@ pub(crate) struct FrameContext<'a> {
     pub(crate) effort: &'static Effort,
     /// What a bit is worth in each superblock, relative to the others; empty if it is worth the same in all.
     pub(crate) weights: &'a [f32],
-    /// Whether the frame shows a screen.
+    /// Whether the frame shows a screen, and blocks say if they have a palette: allow_screen_content_tools.
     pub(crate) screen: bool,
-    /// Whether blocks say if they have a palette: allow_screen_content_tools.
-    pub(crate) palettes: bool,
     /// Whether no block may refer to another picture, as in key frames and intra-only frames.
     pub(crate) intra: bool,
     pub(crate) temporal: Option<&'a Frame<u8>>,
@@ -189,7 +187,7 @@ pub(crate) fn code_tile<'a>(
     let mut cw = ContextWriter::new(&mut probabilities.kernels, BlockContext::new(blocks));
     let mut writer = WriterEncoder::new();
     let (sb_width, sb_height) = (ts.sb_width, ts.sb_height);
-    let (width, height) = if frame.palettes { (ts.mi_width, ts.mi_height) } else { (0, 0) };
+    let (width, height) = if frame.screen { (ts.mi_width, ts.mi_height) } else { (0, 0) };
     let mut coder = TileCoder {
         frame,
         q: frame.q,
@@ -389,7 +387,7 @@ impl TileCoder<'_, '_> {
         };
         (x..right).for_each(|x| note(bottom - 1, x));
         (y..bottom).for_each(|y| note(y, right - 1));
-        if self.frame.palettes {
+        if self.frame.screen {
             self.palettes.set(leaf.bo, leaf.bsize, leaf.palette);
         }
     }

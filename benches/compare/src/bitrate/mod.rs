@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use layercast::Size;
-use layercast::encoder::{Bitrate, RateConfig, SvcConfig};
+use layercast::encoder::{Bitrate, Content, RateConfig, SvcConfig};
 use layercast::structure::ScalabilityMode;
 use layercast_compare::coders::clip::clips_of;
 use layercast_compare::curve::bd_rate;
@@ -127,14 +127,20 @@ fn bitrates(size: Size) -> [u32; 4] {
 }
 
 fn constant(size: Size, mode: ScalabilityMode, quantizer: u8) -> SvcConfig {
-    let mut config = SvcConfig::new(size, mode);
+    let mut config = config(size, mode);
     config.quantizer = quantizer;
     config
 }
 
 fn controlled(size: Size, mode: ScalabilityMode, bitrate: Bitrate) -> SvcConfig {
-    let mut config = SvcConfig::new(size, mode);
+    let mut config = config(size, mode);
     config.rate = Some(RateConfig::new(bitrate));
+    config
+}
+
+fn config(size: Size, mode: ScalabilityMode) -> SvcConfig {
+    let mut config = SvcConfig::new(size, mode);
+    config.content = Content::Automatic;
     config
 }
 
