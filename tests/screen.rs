@@ -4,7 +4,7 @@ mod common;
 
 use common::receivers::Receivers;
 use layercast::Size;
-use layercast::encoder::{Content, EncodeOptions, SvcConfig, SvcEncoder};
+use layercast::encoder::{Bitrate, Content, EncodeOptions, RateConfig, SvcConfig, SvcEncoder};
 use layercast::picture::Picture;
 use layercast::quality::Quality;
 use layercast::scene::{Scene, Screen};
@@ -180,6 +180,51 @@ fn a_still_screen_takes_next_to_nothing() {
     let (bits, ..) = code(Content::Screen, [0; 6].into_iter());
     // Every fourth picture is coded finer.
     assert!(bits[3] < 800 && bits[4] < 2400 && bits[5] < 800, "{bits:?}");
+}
+
+/// Of a screen that stands still at a bitrate: the bits of each picture by temporal layer, and its Y-PSNR.
+fn stand_still(mode: ScalabilityMode, kbps: u64, pictures: u64) -> Vec<(u8, f64, f64)> {
+    let mut config = SvcConfig::new(SIZE, mode);
+    config.content = Content::Screen;
+    config.rate = Some(RateConfig::new(Bitrate::Total(1000 * kbps)));
+    let mut encoder = SvcEncoder::new(config).unwrap();
+    let picture = Screen::new(SIZE).picture(0);
+    let mut code = |n| {
+        let unit = encoder.encode(&picture.view(), Screen::time(n), EncodeOptions::default()).unwrap();
+        let mut quality = Quality::default();
+        quality.add(picture.view(), encoder.reconstruction(0).unwrap().view()).unwrap();
+        let temporal_id = unit.frames[0].plan.layer.temporal_id;
+        (temporal_id, 8.0 * unit.to_bytes().len() as f64, quality.y_psnr())
+    };
+    (0..pictures).map(&mut code).collect()
+}
+
+#[test]
+fn a_still_screen_becomes_sharp_a_part_at_a_time_within_its_bitrate() {
+    const KBPS: u64 = 40;
+    for mode in [ScalabilityMode::L1T1, ScalabilityMode::L1T3] {
+        let pictures = stand_still(mode, KBPS, 60);
+        let budget = 1000.0 * KBPS as f64 * Screen::time(1).since_start().as_secs_f64();
+        let mut taken = 0.0;
+        for (n, (temporal_id, bits, _)) in pictures.iter().enumerate() {
+            taken += bits;
+            // The buffer is 600 ms.
+            assert!(taken <= 600.0 * KBPS as f64 + budget * n as f64, "{mode}: picture {n}: {taken} bits");
+            assert!(*temporal_id == 0 || *bits < 0.5 * budget, "{mode}: picture {n} of no use: {bits} bits");
+        }
+        let psnr = |n: usize| pictures[n].2;
+        assert!(psnr(0) < 35.0 && psnr(59) > 45.0, "{mode}: from {} to {} dB", psnr(0), psnr(59));
+        for n in 1..60 {
+            assert!(
+                psnr(n) > psnr(n - 1) - 0.2,
+                "{mode}: picture {n}: from {} to {} dB",
+                psnr(n - 1),
+                psnr(n)
+            );
+        }
+        let parts = (1..60).filter(|&n| psnr(n) > psnr(n - 1) + 0.05).count();
+        assert!(parts >= 5, "{mode}: {parts} parts");
+    }
 }
 
 #[test]

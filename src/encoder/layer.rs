@@ -14,7 +14,7 @@ use super::probabilities::Probabilities;
 use super::quantizer::Quantizer;
 use super::still::{Hashes, Shown, hashes};
 use super::texture::weights;
-use super::tile::{Below, FrameContext, code_tile};
+use super::tile::{Below, FrameContext, Tile, code_tile};
 use crate::picture::{Chroma, Picture, PictureView, PlaneView, Size, plane_size, take_turns};
 
 /// Samples around a reference that blocks may reach: a superblock, the taps of the filter, and a few more.
@@ -60,7 +60,7 @@ impl Cdef {
 /// A coded frame: the parameters that its header carries, and its tiles.
 pub(crate) struct CodedFrame {
     pub(crate) q: Quantizer,
-    /// The quantizer index that it was coded with first, and the bits that it took then.
+    /// The quantizer index that it was coded with first, and the bits that it took then, but for what only became finer.
     pub(crate) tried: (u8, u64),
     pub(crate) tiles: Vec<Vec<u8>>,
     /// The tile from whose probabilities later frames start.
@@ -87,6 +87,9 @@ fn bits(tiles: &[Vec<u8>]) -> u64 {
 pub(crate) struct Job<'a> {
     pub(crate) intra: bool,
     pub(crate) q: Quantizer,
+    /// Of a screen's superblocks that the temporal reference shows coarser, as many become finer as take about so many bits;
+    /// all if it is none.
+    pub(crate) refine: Option<u64>,
     /// Number of the picture.
     pub(crate) picture_number: u64,
     pub(crate) temporal: Option<&'a Reference>,
@@ -244,6 +247,7 @@ impl LayerCoder {
             (Some(hashes), Some(shown)) if !job.intra => shown.still(hashes, q.qindex),
             _ => Vec::new(),
         };
+        let enough = job.refine.map_or(u32::MAX, |bits| (bits / self.tiling().tile_count() as u64) as u32);
         let context = FrameContext {
             fi: &self.fi,
             q,
@@ -254,6 +258,7 @@ impl LayerCoder {
             distance,
             displacements: displacements.as_ref(),
             still: &still,
+            enough,
             weights: &self.weights,
             earlier: self.last_motion.as_deref(),
             below: job.below.map(|b| Below {
@@ -268,7 +273,7 @@ impl LayerCoder {
             None => Probabilities::new(q.qindex),
         };
         let mut probabilities = vec![initial; self.tiling().tile_count()];
-        let tiles: Vec<Vec<u8>> = self
+        let tiles: Vec<Tile> = self
             .fi
             .sequence
             .tiling
@@ -281,6 +286,8 @@ impl LayerCoder {
                 code_tile(&context, tile.ts, &mut blocks, probabilities)
             })
             .collect();
+        let finer: u64 = tiles.iter().map(|tile| u64::from(tile.finer)).sum();
+        let (tiles, left): (Vec<_>, Vec<_>) = tiles.into_iter().map(|tile| (tile.bytes, tile.left)).unzip();
         let context_update_tile_id =
             tiles.iter().enumerate().max_by_key(|(_, t)| t.len()).map_or(0, |(i, _)| i);
         let mut adapted = Box::new(probabilities.swap_remove(context_update_tile_id));
@@ -304,7 +311,7 @@ impl LayerCoder {
         let motion = (distance > 0).then(|| Arc::new(MotionField::new(&self.blocks, distance)));
         CodedFrame {
             q,
-            tried: (q.qindex, bits(&tiles)),
+            tried: (q.qindex, bits(&tiles).saturating_sub(finer)),
             tiles,
             context_update_tile_id,
             levels,
@@ -316,7 +323,10 @@ impl LayerCoder {
                 probabilities: adapted,
                 sampled: Arc::clone(&self.sampled),
                 anchors: self.anchors.clone(),
-                shown: self.hashes.clone().map(|hashes| Shown::new(hashes, q.qindex, &still, shown)),
+                shown: self.hashes.clone().map(|hashes| {
+                    let before = shown.map(|shown| (shown, &*still));
+                    Shown::new(hashes, q.qindex, before, left.into_iter().flatten())
+                }),
                 motion,
                 picture_number: job.picture_number,
             }),
@@ -335,6 +345,12 @@ impl LayerCoder {
         let differences =
             self.sampled.iter().zip(&*reference.sampled).map(|(a, &b)| u64::from(a.abs_diff(b)));
         differences.sum::<u64>() as f64 / reference.sampled.len() as f64
+    }
+
+    /// The largest quantizer index of what a reference shows already of the source; none if that is no screen, or all of it
+    /// is new.
+    pub(crate) fn coarsest(&self, reference: &Reference) -> Option<u8> {
+        reference.shown.as_ref()?.coarsest(self.hashes.as_ref()?)
     }
 
     /// The mean difference of samples of the source to their neighbours, in luma.

@@ -33,6 +33,17 @@ fn hash_of(plane: &Plane<u8>, (col, row): (usize, usize), mut hash: u64) -> u64 
     hash
 }
 
+/// What the temporal reference shows of a superblock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Still {
+    /// Something else.
+    No,
+    /// The same, but coarser than the frame is to be.
+    Coarse,
+    /// The same, and as finely.
+    Fine,
+}
+
 /// How a frame shows its superblocks.
 pub(crate) struct Shown {
     hashes: Hashes,
@@ -41,23 +52,39 @@ pub(crate) struct Shown {
 }
 
 impl Shown {
-    /// A frame with a source of these hashes, coded with `qindex` where it did not take over what `before` shows.
-    pub(crate) fn new(hashes: Hashes, qindex: u8, still: &[bool], before: Option<&Self>) -> Self {
+    /// A frame with a source of these hashes, coded with `qindex` where it did not take over what `before` shows: in the
+    /// superblocks that are `still` as fine, and in those that were left coarse.
+    pub(crate) fn new(
+        hashes: Hashes,
+        qindex: u8,
+        before: Option<(&Self, &[Still])>,
+        left: impl Iterator<Item = usize>,
+    ) -> Self {
         let mut qindexes = vec![qindex; hashes.len()];
-        if let Some(before) = before {
-            for ((to, &still), &from) in qindexes.iter_mut().zip(still).zip(&before.qindexes) {
-                if still {
-                    *to = from;
-                }
-            }
+        if let Some((before, still)) = before {
+            let fine = (0..still.len()).filter(|&i| still[i] == Still::Fine);
+            fine.chain(left).for_each(|i| qindexes[i] = before.qindexes[i]);
         }
         Self { hashes, qindexes }
     }
 
-    /// Which superblocks of a later source this frame shows well enough for a quantizer index.
-    pub(crate) fn still(&self, source: &Hashes, qindex: u8) -> Vec<bool> {
-        let same = self.hashes.iter().zip(&**source).map(|(a, b)| a == b);
-        same.zip(&self.qindexes).map(|(same, &before)| same && before <= qindex).collect()
+    /// What this frame shows of the superblocks of a later source, which is to be coded with a quantizer index.
+    pub(crate) fn still(&self, source: &Hashes, qindex: u8) -> Vec<Still> {
+        let of = |(same, &before): (bool, &u8)| match same {
+            true if before <= qindex => Still::Fine,
+            true => Still::Coarse,
+            false => Still::No,
+        };
+        self.same(source).zip(&self.qindexes).map(of).collect()
+    }
+
+    /// The largest quantizer index of superblocks that are the same in a later source; none if none is.
+    pub(crate) fn coarsest(&self, source: &Hashes) -> Option<u8> {
+        self.same(source).zip(&self.qindexes).filter(|&(same, _)| same).map(|(_, &qindex)| qindex).max()
+    }
+
+    fn same(&self, source: &Hashes) -> impl Iterator<Item = bool> {
+        self.hashes.iter().zip(&**source).map(|(a, b)| a == b)
     }
 }
 
@@ -90,14 +117,23 @@ mod tests {
     #[test]
     fn a_superblock_is_decided_again_for_a_finer_quantizer_alone() {
         let hashes: Hashes = [1, 2, 3].into();
-        let first = Shown::new(hashes, 80, &[], None);
+        use Still::{Coarse, Fine, No};
+        let first = Shown::new(hashes, 80, None, [].into_iter());
         let source: Hashes = [1, 2, 4].into();
-        assert_eq!(first.still(&source, 79), [false; 3]);
+        assert_eq!(first.still(&source, 79), [Coarse, Coarse, No]);
         let still = first.still(&source, 100);
-        assert_eq!(still, [true, true, false]);
+        assert_eq!(still, [Fine, Fine, No]);
         // What was taken over is as fine as it was; what was coded anew is coarser.
-        let second = Shown::new(Arc::clone(&source), 100, &still, Some(&first));
-        assert_eq!(second.still(&source, 90), [true, true, false]);
-        assert_eq!(second.still(&source, 100), [true; 3]);
+        let second = Shown::new(Arc::clone(&source), 100, Some((&first, &still)), [].into_iter());
+        assert_eq!(second.still(&source, 90), [Fine, Fine, Coarse]);
+        assert_eq!(second.still(&source, 100), [Fine; 3]);
+        // Of what could have been finer, a part was left as it was.
+        let still = second.still(&source, 40);
+        let third = Shown::new(Arc::clone(&source), 40, Some((&second, &still)), [1].into_iter());
+        assert_eq!(third.still(&source, 40), [Fine, Coarse, Fine]);
+        assert_eq!(third.coarsest(&source), Some(80));
+        assert_eq!(third.coarsest(&[0, 2, 4].into()), Some(80));
+        assert_eq!(third.coarsest(&[1, 0, 4].into()), Some(40));
+        assert_eq!(third.coarsest(&[0; 3].into()), None);
     }
 }

@@ -13,7 +13,9 @@ use super::effort::{Speeds, effort};
 use super::error::EncodeError;
 use super::header;
 use super::layer::{self, CodedFrame, Job, LayerCoder, Reference};
-use super::rate::{Bitrate, CodedBits, Controller, FrameBudget, LayerBitrates, RateConfig, highest_bitrate};
+use super::rate::{
+    Bitrate, CodedBits, Controller, FrameBudget, LayerBitrates, RateConfig, Source, highest_bitrate,
+};
 use super::unit::{LayerFrame, TemporalUnit};
 use crate::Time;
 use crate::bitstream::{RefSlots, SequenceHeader};
@@ -278,12 +280,16 @@ impl SvcEncoder {
         self.set_tools(&plan, screen);
         self.set_sources(picture, &plan.frames);
         let (layers, slots) = (&self.layers, &self.slots);
-        let novelty = |frame: &FramePlan| {
+        let look = |frame: &FramePlan| {
             let coder = &layers[usize::from(frame.layer.spatial_id)].coder;
-            let reference = frame.temporal_ref.and_then(|slot| slots[usize::from(slot)].as_deref());
-            reference.map_or_else(|| coder.detail(), |reference| coder.change(reference))
+            match frame.temporal_ref.and_then(|slot| slots[usize::from(slot)].as_deref()) {
+                None => Source { novelty: coder.detail(), coarsest: None },
+                Some(reference) => {
+                    Source { novelty: coder.change(reference), coarsest: coder.coarsest(reference) }
+                }
+            }
         };
-        let budgets = self.rate.plan(captured, &plan, novelty);
+        let budgets = self.rate.plan(captured, &plan, look);
         let coded = self.code(&plan, &budgets);
         let mut frames = Vec::with_capacity(plan.frames.len());
         let mut taken = Vec::with_capacity(plan.frames.len());
@@ -462,6 +468,7 @@ fn code_frame(
         let mut coded = layer.coder.code(&Job {
             intra: plan.kind != FrameKind::Inter,
             q: budget.q,
+            refine: budget.refine,
             picture_number,
             temporal: plan.temporal_ref.and_then(held),
             below: plan.inter_layer_ref.and_then(held),

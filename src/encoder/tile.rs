@@ -10,6 +10,7 @@ use super::palette::{Palette, Palettes};
 use super::probabilities::{PaletteProbabilities, Probabilities};
 use super::quantizer::Quantizer;
 use super::residual::{self, coded_area};
+use super::still::Still;
 
 /// The picture of the layer below, as the layer above predicts from it.
 pub(crate) struct Below<'a> {
@@ -38,9 +39,11 @@ pub(crate) struct FrameContext<'a> {
     pub(crate) distance: u64,
     /// Where parts of a screen were in the temporal reference.
     pub(crate) displacements: Option<&'a Displacements>,
-    /// For each superblock, whether it stands still, and is taken from the temporal reference as it is there; empty if none
-    /// is.
-    pub(crate) still: &'a [bool],
+    /// For each superblock of a screen, whether it stands still, and is taken from the temporal reference as it is there;
+    /// empty if none is.
+    pub(crate) still: &'a [Still],
+    /// Once a tile has so many bits, it takes over what the temporal reference shows coarser, too.
+    pub(crate) enough: u32,
     /// Vectors of the last frame of this layer that has any.
     pub(crate) earlier: Option<&'a MotionField>,
 }
@@ -174,16 +177,27 @@ pub(super) struct TileCoder<'a, 'f> {
     pub(super) palette_probabilities: &'a mut PaletteProbabilities,
     /// For each block size, the reconstruction of a block while smaller ones overwrite it.
     saved: [Vec<u8>; 4],
+    /// Whether the superblock is taken from the temporal reference.
+    taken_over: bool,
     pub(super) cpu: CpuFeatureLevel,
 }
 
-/// Codes a tile and returns its bytes; the tile's symbols adapt `probabilities`.
+/// A coded tile.
+pub(crate) struct Tile {
+    pub(crate) bytes: Vec<u8>,
+    /// The superblocks that were left as coarse as they are in the temporal reference.
+    pub(crate) left: Vec<usize>,
+    /// Bits of those that became finer than there.
+    pub(crate) finer: u32,
+}
+
+/// Codes a tile; its symbols adapt `probabilities`.
 pub(crate) fn code_tile<'a>(
     frame: &FrameContext<'_>,
     ts: TileStateMut<'_, u8>,
     blocks: &'a mut TileBlocksMut<'a>,
     probabilities: &'a mut Probabilities,
-) -> Vec<u8> {
+) -> Tile {
     let mut cw = ContextWriter::new(&mut probabilities.kernels, BlockContext::new(blocks));
     let mut writer = WriterEncoder::new();
     let (sb_width, sb_height) = (ts.sb_width, ts.sb_height);
@@ -200,22 +214,38 @@ pub(crate) fn code_tile<'a>(
         palettes: Palettes::new(width, height),
         palette_probabilities: &mut probabilities.palettes,
         saved: Default::default(),
+        taken_over: false,
         cpu: frame.fi.cpu_feature_level,
     };
+    let (mut left, mut finer) = (Vec::new(), 0);
     for y in 0..sb_height {
         cw.bc.reset_left_contexts(3);
         for x in 0..sb_width {
             cw.fc_log.clear();
             let bo = TileSuperBlockOffset(SuperBlockOffset { x, y }).block_offset(0, 0);
-            coder.q = frame.q_at(coder.ts.to_frame_block_offset(bo).0);
+            let at = coder.ts.to_frame_block_offset(bo).0;
+            coder.q = frame.q_at(at);
+            let superblock = frame.superblock(at);
+            let still = frame.still.get(superblock).copied().unwrap_or(Still::No);
+            let before = writer.tell();
+            coder.taken_over = match still {
+                Still::No => false,
+                Still::Coarse => before >= frame.enough,
+                Still::Fine => true,
+            };
             coder.leaves.clear();
             coder.coefficients.clear();
             coder.decide(&mut cw, BlockSize::BLOCK_64X64, bo, None);
             let mut written = 0;
             coder.write_partition(&mut cw, &mut writer, BlockSize::BLOCK_64X64, bo, &mut written);
+            match (still, coder.taken_over) {
+                (Still::Coarse, true) => left.push(superblock),
+                (Still::Coarse, false) => finer += writer.tell() - before,
+                _ => {}
+            }
         }
     }
-    writer.done()
+    Tile { bytes: writer.done(), left, finer }
 }
 
 impl TileCoder<'_, '_> {
@@ -234,7 +264,7 @@ impl TileCoder<'_, '_> {
         let half = bsize.width_mi() / 2;
         let smallest = bsize == BlockSize::BLOCK_8X8;
         let straddles = bo.0.x + half >= self.ts.mi_width || bo.0.y + half >= self.ts.mi_height;
-        if self.stands_still(bo) && (smallest || !straddles) {
+        if self.taken_over && (smallest || !straddles) {
             self.take_over(cw, bsize, bo);
             return 0.0;
         }
@@ -282,11 +312,6 @@ impl TileCoder<'_, '_> {
             }
             None => cost,
         }
-    }
-
-    fn stands_still(&self, bo: TileBlockOffset) -> bool {
-        let at = self.ts.to_frame_block_offset(bo).0;
-        self.frame.still.get(self.frame.superblock(at)) == Some(&true)
     }
 
     /// Takes a block from the temporal reference as it is.

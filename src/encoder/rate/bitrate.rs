@@ -6,7 +6,7 @@ use super::buffer::Buffer;
 use super::config::{Bitrate, LAYERS, LayerBitrates, RateConfig, layers_of};
 use super::layer::{Layer, is_still, step_for};
 use super::split::Split;
-use super::{CodedBits, FrameBudget};
+use super::{CodedBits, FrameBudget, Source};
 use crate::Time;
 use crate::encoder::quantizer::{self, Place, Pulse, Quantizer};
 use crate::picture::Size;
@@ -44,6 +44,15 @@ const UPPER: f64 = 0.33;
 /// Below these shares of their buffers the highest temporal layer, all but the lowest, and all are left out.
 const DROP: [f64; 3] = [0.3, 0.15, 0.05];
 
+/// The share of the buffer that what stands still leaves for what will move.
+const RESERVE: f64 = 0.5;
+/// The share of the most bits of a frame that it aims at: the last superblock may take more than is left.
+const REFINED: f64 = 0.7;
+/// What stands still on a screen becomes so many times finer at once.
+const FINER: f64 = 4.0;
+/// The share of its bitrate that a higher temporal layer keeps while a screen stands still.
+const KEPT: f64 = 0.1;
+
 /// The most layers that a mode has.
 const ALL: usize = LAYERS * LAYERS;
 
@@ -79,10 +88,19 @@ pub(in crate::encoder) struct BitrateController {
     coded: ArrayVec<LayerId, ALL>,
     /// The index that the frames of each spatial layer were derived from.
     base: [u8; LAYERS],
+    /// Of each spatial layer, whether the lowest temporal layer makes what stands still on a screen finer.
+    refines: [bool; LAYERS],
     /// The novelty of each frame of the picture planned last.
     novelty: ArrayVec<f64, LAYERS>,
+    /// Whether its bits say what others will take.
+    learns: ArrayVec<bool, LAYERS>,
     /// Whether a frame had the largest quantizer when it was coded last.
     at_largest: bool,
+}
+
+/// The index of a step that is [`FINER`].
+fn finer(qindex: u8) -> u8 {
+    quantizer::index_of(quantizer::step(qindex) / FINER)
 }
 
 /// Whether a spatial layer begins with a frame, which then takes as much as others do in a while.
@@ -120,7 +138,9 @@ impl BitrateController {
             wanted: DecodeTargets::NONE,
             coded: ArrayVec::new(),
             base: [0; LAYERS],
+            refines: [false; LAYERS],
             novelty: ArrayVec::new(),
+            learns: ArrayVec::new(),
             at_largest: false,
         }
     }
@@ -182,7 +202,7 @@ impl BitrateController {
         &mut self,
         captured: Time,
         picture: &PicturePlan,
-        novelty: impl Fn(&FramePlan) -> f64,
+        look: impl Fn(&FramePlan) -> Source,
     ) -> Vec<FrameBudget> {
         let elapsed = self.elapsed(captured);
         // A pause is no frame rate.
@@ -191,19 +211,25 @@ impl BitrateController {
         }
         self.captured = Some(captured);
         self.set_coded(picture.wanted);
-        self.novelty = picture.frames.iter().map(|frame| novelty(frame) + NOISE).collect();
+        let sources: ArrayVec<Source, LAYERS> = picture.frames.iter().map(look).collect();
+        self.novelty = sources.iter().map(|source| source.novelty + NOISE).collect();
+        let moves = self.note_refinement(picture, &sources);
         for (frame, novelty) in picture.frames.iter().zip(self.novelty.clone()) {
             self.assume(frame, novelty);
         }
-        self.share(elapsed);
+        self.share(elapsed, moves);
         let budgets = self.budgets(picture);
         let pulse = Pulse::of(picture);
+        self.learns.clear();
         let mut planned = Vec::with_capacity(picture.frames.len());
         for (i, frame) in picture.frames.iter().enumerate() {
             let (novelty, budget) = (self.novelty[i], budgets[i]);
+            let largest = *self.config.quantizers.end();
+            let lambda = pulse.lambda(self.place(frame.layer, begins(frame)).lambda());
+            let still = !begins(frame) && is_still(novelty);
             // What the buffers hold is shared by the frames of the picture. A frame that may take nearly nothing
             // would ruin all that follow.
-            let room = self.room(picture, &budgets, i).max(budget / 8.0);
+            let room = self.room(picture, &budgets, i, 0.0).max(budget / 8.0);
             let (qindex, most) = if begins(frame) {
                 let most = budget.min(room);
                 (self.first_index(frame.layer, most * FIRST_AIM, novelty), most)
@@ -211,11 +237,22 @@ impl BitrateController {
                 let fits = self.layer(frame.layer).inter.step(room * ROOM_AIM, novelty);
                 (self.inter_index(frame.layer, pulse, fits), (budget * MOST).min(room * ROOM))
             };
-            let largest = *self.config.quantizers.end();
-            let lambda = pulse.lambda(self.place(frame.layer, begins(frame)).lambda());
+            let (qindex, refine) = match sources[i].coarsest.filter(|_| !begins(frame)) {
+                None => (qindex, None),
+                Some(coarsest) => {
+                    let reserve = RESERVE * self.config.buffer.as_secs_f64();
+                    let room = self.room(picture, &budgets, i, reserve);
+                    let aim = room.max(budget / 8.0).min(most * REFINED);
+                    let fits = quantizer::index_of(self.layer(frame.layer).inter.step(aim, novelty));
+                    // What nobody refers to is not worth it.
+                    let refined = if frame.layer.temporal_id == 0 { aim as u64 } else { 0 };
+                    (fits.max(finer(coarsest)), Some(refined))
+                }
+            };
             let q = Quantizer::new(self.bounded(qindex), lambda);
-            let still = !begins(frame) && is_still(novelty);
-            planned.push(FrameBudget { q, lambda, most, largest, still });
+            // What a screen takes that stands still says nothing of what moves.
+            self.learns.push(refine.is_none() || !still);
+            planned.push(FrameBudget { q, lambda, most, largest, still, refine });
         }
         planned
     }
@@ -224,7 +261,10 @@ impl BitrateController {
         let Some(now) = self.captured else { return };
         let most = self.config.buffer.as_secs_f64();
         self.at_largest = false;
-        for ((frame, coded), novelty) in picture.frames.iter().zip(frames).zip(self.novelty.take()) {
+        let learns = self.learns.take();
+        for (((frame, coded), novelty), learns) in
+            picture.frames.iter().zip(frames).zip(self.novelty.take()).zip(learns)
+        {
             let bits = coded.bits as f64;
             // Where a still picture gets sharper, its bits say nothing of those at a larger step.
             let (tried, tried_at) = match is_still(novelty) {
@@ -237,7 +277,7 @@ impl BitrateController {
             if begins(frame) {
                 // What the last such frame took says more than all before.
                 layer.first.learn(tried, step, novelty, f64::INFINITY);
-            } else {
+            } else if learns {
                 layer.inter.learn(tried, step, novelty, interval);
             }
             layer.coded(now, bits, interval, most);
@@ -305,8 +345,38 @@ impl BitrateController {
         }
     }
 
+    /// Takes note of the spatial layers whose lowest temporal layer makes finer what stands still on a screen, and tells those
+    /// that have something new to show in a higher one.
+    fn note_refinement(&mut self, picture: &PicturePlan, sources: &[Source]) -> [bool; LAYERS] {
+        let mut moves = [false; LAYERS];
+        for (frame, source) in picture.frames.iter().zip(sources) {
+            let LayerId { spatial_id, temporal_id } = frame.layer;
+            let coarse = source.coarsest.is_some_and(|qindex| self.bounded(finer(qindex)) < qindex);
+            match temporal_id {
+                0 => self.refines[usize::from(spatial_id)] = coarse && !begins(frame),
+                _ => moves[usize::from(spatial_id)] = !is_still(source.novelty + NOISE),
+            }
+        }
+        moves
+    }
+
+    /// Gives nearly all bits of a spatial layer that is made finer to the frames that do it, unless another one `moves`.
+    fn give_to_refinement(&self, bitrates: &mut LayerBitrates, moves: [bool; LAYERS]) {
+        let gives = |&(spatial_id, refines): &(u8, bool)| refines && !moves[usize::from(spatial_id)];
+        for (spatial_id, _) in (0u8..).zip(self.refines).filter(gives) {
+            let lowest = LayerId::new(spatial_id, 0);
+            for temporal_id in 1..self.structure.temporal_layers {
+                let layer = LayerId::new(spatial_id, temporal_id);
+                let own = bitrates.get(layer);
+                let kept = (own as f64 * KEPT) as u64;
+                bitrates.set(layer, kept);
+                bitrates.set(lowest, bitrates.get(lowest) + own - kept);
+            }
+        }
+    }
+
     /// Takes the bitrates of the layers, as given or as learned, and fills the buffers.
-    fn share(&mut self, elapsed: f64) {
+    fn share(&mut self, elapsed: f64, moves: [bool; LAYERS]) {
         self.bitrates = match self.config.bitrate {
             Bitrate::Layers(bitrates) => bitrates,
             Bitrate::Total(total) => {
@@ -316,7 +386,9 @@ impl BitrateController {
                     self.coded.iter().map(|&layer| self.rate(layer, base)).collect();
                 self.split.learn(&self.coded, &rates, elapsed);
                 let limits = &self.config.limits;
-                self.split.bitrates(self.structure, self.size, &self.coded, total, limits)
+                let mut bitrates = self.split.bitrates(self.structure, self.size, &self.coded, total, limits);
+                self.give_to_refinement(&mut bitrates, moves);
+                bitrates
             }
         };
         for (spatial_id, of_spatial) in (0u8..).zip(&mut self.layers) {
@@ -383,13 +455,13 @@ impl BitrateController {
         budgets
     }
 
-    /// The bits that the buffers have for frame `i` of a picture.
-    fn room(&self, picture: &PicturePlan, budgets: &[f64], i: usize) -> f64 {
+    /// The bits that the buffers have for frame `i` of a picture, if so many seconds are kept in reserve.
+    fn room(&self, picture: &PicturePlan, budgets: &[f64], i: usize, reserve: f64) -> f64 {
         let of_target = |target: &Target| {
             let needed = picture.frames.iter().zip(budgets);
             let needed = needed.filter(|(frame, _)| frame.needed_by.contains(target.target));
             let all: f64 = needed.map(|(_, budget)| budget).sum();
-            target.buffer.level() * target.bitrate * budgets[i] / all.max(1.0)
+            (target.buffer.level() - reserve) * target.bitrate * budgets[i] / all.max(1.0)
         };
         let needed_by = picture.frames[i].needed_by.intersection(self.wanted);
         self.targets

@@ -50,6 +50,17 @@ pub(super) struct FrameBudget {
     largest: u8,
     /// Whether its picture shows nothing new, and it is coded to be sharper.
     still: bool,
+    /// Of what stands still on a screen, as much becomes sharper as takes about so many bits; all if it is none.
+    pub(super) refine: Option<u64>,
+}
+
+/// What there is to code in a frame.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Source {
+    /// How much it differs from the source of the temporal reference or, if there is none, from sample to sample.
+    pub(super) novelty: f64,
+    /// Of a screen: the largest quantizer index of what the temporal reference shows already; none if all is new.
+    pub(super) coarsest: Option<u8>,
 }
 
 /// What a frame took.
@@ -57,7 +68,7 @@ pub(super) struct FrameBudget {
 pub(super) struct CodedBits {
     pub(super) qindex: u8,
     pub(super) bits: u64,
-    /// The index that it was coded with first, and its bits then.
+    /// The index that it was coded with first, and its bits then, but for those of what only became finer.
     pub(super) tried_at: u8,
     pub(super) tried: u64,
 }
@@ -78,14 +89,13 @@ impl Controller {
         }
     }
 
-    /// The quantizers of the frames of a picture that is about to be coded, in the order of the plan. `novelty` tells
-    /// how much there is to code in a frame: how much its source differs from that of its temporal reference or, if it
-    /// has none, from sample to sample.
+    /// The quantizers of the frames of a picture that is about to be coded, in the order of the plan. `look` tells what
+    /// there is to code in a frame.
     pub(super) fn plan(
         &mut self,
         captured: Time,
         picture: &PicturePlan,
-        novelty: impl Fn(&FramePlan) -> f64,
+        look: impl Fn(&FramePlan) -> Source,
     ) -> Vec<FrameBudget> {
         match self {
             Self::Fixed(base) => {
@@ -95,11 +105,11 @@ impl Controller {
                     let place = Place { key: picture.key, temporal_id, temporal_layers };
                     let lambda = pulse.lambda(place.lambda());
                     let q = Quantizer::new(pulse.qindex(place.qindex(*base)), lambda);
-                    FrameBudget { q, lambda, most: f64::INFINITY, largest: 255, still: false }
+                    FrameBudget { q, lambda, most: f64::INFINITY, largest: 255, still: false, refine: None }
                 };
                 picture.frames.iter().map(|frame| budget(frame.layer.temporal_id)).collect()
             }
-            Self::Bitrate(controller) => controller.plan(captured, picture, novelty),
+            Self::Bitrate(controller) => controller.plan(captured, picture, look),
         }
     }
 

@@ -56,8 +56,10 @@ impl Coder {
         if plan.frames.is_empty() {
             self.left_out.push(highest + 1);
         }
-        let budgets =
-            self.rate.plan(self.now, &plan, |frame| if frame.temporal_ref.is_some() { 2.0 } else { 3.0 });
+        let budgets = self.rate.plan(self.now, &plan, |frame| {
+            let novelty = if frame.temporal_ref.is_some() { 2.0 } else { 3.0 };
+            Source { novelty, coarsest: None }
+        });
         let mut frames = Vec::new();
         for (frame, budget) in plan.frames.iter().zip(budgets) {
             let samples = self.structure.layer_size(SIZE, frame.layer.spatial_id).samples() as f64;
@@ -79,6 +81,24 @@ impl Coder {
             let milliseconds = 1000.0 * sum as f64 / self.rate.bitrates().total() as f64;
             self.key_milliseconds = self.key_milliseconds.max(milliseconds);
         }
+    }
+
+    /// The budgets of a picture of a screen, whose frames show nothing new but in temporal layers from `moves` on.
+    fn screen(&mut self, moves: u8) -> Vec<(LayerId, FrameBudget)> {
+        let wanted = DecodeTargets::all(self.structure);
+        let plan = self.planner.next(PictureRequest { refresh: Refresh::NONE, wanted });
+        let source = |frame: &FramePlan| Source {
+            novelty: if frame.layer.temporal_id < moves { 0.0 } else { 5.0 },
+            coarsest: frame.temporal_ref.map(|_| 200),
+        };
+        let budgets = self.rate.plan(self.now, &plan, source);
+        self.now += Duration::from_secs(1) / 30;
+        let nothing = |budget: &FrameBudget| {
+            let qindex = budget.q.qindex;
+            CodedBits { qindex, bits: 150, tried_at: qindex, tried: 150 }
+        };
+        self.rate.coded(&plan, budgets.iter().map(nothing));
+        plan.frames.iter().map(|frame| frame.layer).zip(budgets).collect()
     }
 
     fn note(&mut self, frames: &[(FramePlan, u64)]) {
@@ -287,4 +307,32 @@ fn a_bitrate_may_be_kept_from_the_middle_of_a_stream_on() {
     coder.run(6);
     coder.assert_kept(1.0, 6.0, 0.1);
     assert!(coder.lowest_buffer >= 0.0, "{}", coder.lowest_buffer);
+}
+
+#[test]
+fn the_bits_of_a_screen_that_stands_still_go_to_frames_that_others_refer_to() {
+    let total = 1_000_000;
+    let mut coder = Coder::new(ScalabilityMode::L1T3, RateConfig::new(Bitrate::Total(total)));
+    coder.run(2);
+    let lowest = |coder: &Coder| coder.rate.bitrates().get(LayerId::new(0, 0));
+    let before = lowest(&coder);
+    assert!(before < total * 7 / 10, "{before}");
+    let mut refined = Vec::new();
+    for _ in 0..24 {
+        for (layer, budget) in coder.screen(3) {
+            assert!(lowest(&coder) > total * 9 / 10);
+            if layer.temporal_id > 0 {
+                assert_eq!(budget.refine, Some(0));
+                continue;
+            }
+            assert!(quantizer::step(budget.q.qindex) * 3.5 < quantizer::step(200));
+            refined.extend(budget.refine);
+        }
+    }
+    // Half of the buffer of 600 ms stays for what moves next.
+    assert!(refined.is_sorted() && refined[0] < refined[5] && refined[5] <= total * 3 / 10, "{refined:?}");
+    // A higher layer that shows something new gets its own bits back.
+    let moving = (0..4).map(|_| (coder.screen(1), lowest(&coder))).find(|(f, _)| f[0].0.temporal_id == 2);
+    let (frames, lowest) = moving.unwrap();
+    assert!(lowest < total * 7 / 10 && frames[0].1.refine == Some(0), "{lowest}");
 }
