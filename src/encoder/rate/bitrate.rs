@@ -5,6 +5,7 @@ use arrayvec::ArrayVec;
 use super::buffer::Buffer;
 use super::config::{Bitrate, LAYERS, LayerBitrates, RateConfig, layers_of};
 use super::layer::{Layer, is_still, step_for};
+use super::refine::{AIM, RESERVE, Refinement, finer};
 use super::split::Split;
 use super::{CodedBits, FrameBudget, Source};
 use crate::Time;
@@ -44,15 +45,6 @@ const UPPER: f64 = 0.33;
 /// Below these shares of their buffers the highest temporal layer, all but the lowest, and all are left out.
 const DROP: [f64; 3] = [0.3, 0.15, 0.05];
 
-/// The share of the buffer that what stands still leaves for what will move.
-const RESERVE: f64 = 0.5;
-/// The share of the most bits of a frame that it aims at: the last superblock may take more than is left.
-const REFINED: f64 = 0.7;
-/// What stands still on a screen becomes so many times finer at once.
-const FINER: f64 = 4.0;
-/// The share of its bitrate that a higher temporal layer keeps while a screen stands still.
-const KEPT: f64 = 0.1;
-
 /// The most layers that a mode has.
 const ALL: usize = LAYERS * LAYERS;
 
@@ -88,19 +80,13 @@ pub(in crate::encoder) struct BitrateController {
     coded: ArrayVec<LayerId, ALL>,
     /// The index that the frames of each spatial layer were derived from.
     base: [u8; LAYERS],
-    /// Of each spatial layer, whether the lowest temporal layer makes what stands still on a screen finer.
-    refines: [bool; LAYERS],
+    refinement: Refinement,
     /// The novelty of each frame of the picture planned last.
     novelty: ArrayVec<f64, LAYERS>,
     /// Whether its bits say what others will take.
     learns: ArrayVec<bool, LAYERS>,
     /// Whether a frame had the largest quantizer when it was coded last.
     at_largest: bool,
-}
-
-/// The index of a step that is [`FINER`].
-fn finer(qindex: u8) -> u8 {
-    quantizer::index_of(quantizer::step(qindex) / FINER)
 }
 
 /// Whether a spatial layer begins with a frame, which then takes as much as others do in a while.
@@ -138,7 +124,7 @@ impl BitrateController {
             wanted: DecodeTargets::NONE,
             coded: ArrayVec::new(),
             base: [0; LAYERS],
-            refines: [false; LAYERS],
+            refinement: Refinement::default(),
             novelty: ArrayVec::new(),
             learns: ArrayVec::new(),
             at_largest: false,
@@ -211,13 +197,17 @@ impl BitrateController {
         }
         self.captured = Some(captured);
         self.set_coded(picture.wanted);
+        let look = |frame| {
+            let Source { novelty, coarsest } = look(frame);
+            Source { novelty: novelty + NOISE, coarsest }
+        };
         let sources: ArrayVec<Source, LAYERS> = picture.frames.iter().map(look).collect();
-        self.novelty = sources.iter().map(|source| source.novelty + NOISE).collect();
-        let moves = self.note_refinement(picture, &sources);
+        self.novelty = sources.iter().map(|source| source.novelty).collect();
+        self.refinement.note(picture, &sources, *self.config.quantizers.start());
         for (frame, novelty) in picture.frames.iter().zip(self.novelty.clone()) {
             self.assume(frame, novelty);
         }
-        self.share(elapsed, moves);
+        self.share(elapsed);
         let budgets = self.budgets(picture);
         let pulse = Pulse::of(picture);
         self.learns.clear();
@@ -237,14 +227,14 @@ impl BitrateController {
                 let fits = self.layer(frame.layer).inter.step(room * ROOM_AIM, novelty);
                 (self.inter_index(frame.layer, pulse, fits), (budget * MOST).min(room * ROOM))
             };
-            let (qindex, refine) = match sources[i].coarsest.filter(|_| !begins(frame)) {
+            let (qindex, refine) = match sources[i].coarsest {
                 None => (qindex, None),
                 Some(coarsest) => {
                     let reserve = RESERVE * self.config.buffer.as_secs_f64();
                     let room = self.room(picture, &budgets, i, reserve);
-                    let aim = room.max(budget / 8.0).min(most * REFINED);
+                    let aim = room.max(budget / 8.0).min(most * AIM);
                     let fits = quantizer::index_of(self.layer(frame.layer).inter.step(aim, novelty));
-                    // What nobody refers to is not worth it.
+                    // What nobody refers to need not become finer.
                     let refined = if frame.layer.temporal_id == 0 { aim as u64 } else { 0 };
                     (fits.max(finer(coarsest)), Some(refined))
                 }
@@ -345,38 +335,8 @@ impl BitrateController {
         }
     }
 
-    /// Takes note of the spatial layers whose lowest temporal layer makes finer what stands still on a screen, and tells those
-    /// that have something new to show in a higher one.
-    fn note_refinement(&mut self, picture: &PicturePlan, sources: &[Source]) -> [bool; LAYERS] {
-        let mut moves = [false; LAYERS];
-        for (frame, source) in picture.frames.iter().zip(sources) {
-            let LayerId { spatial_id, temporal_id } = frame.layer;
-            let coarse = source.coarsest.is_some_and(|qindex| self.bounded(finer(qindex)) < qindex);
-            match temporal_id {
-                0 => self.refines[usize::from(spatial_id)] = coarse && !begins(frame),
-                _ => moves[usize::from(spatial_id)] = !is_still(source.novelty + NOISE),
-            }
-        }
-        moves
-    }
-
-    /// Gives nearly all bits of a spatial layer that is made finer to the frames that do it, unless another one `moves`.
-    fn give_to_refinement(&self, bitrates: &mut LayerBitrates, moves: [bool; LAYERS]) {
-        let gives = |&(spatial_id, refines): &(u8, bool)| refines && !moves[usize::from(spatial_id)];
-        for (spatial_id, _) in (0u8..).zip(self.refines).filter(gives) {
-            let lowest = LayerId::new(spatial_id, 0);
-            for temporal_id in 1..self.structure.temporal_layers {
-                let layer = LayerId::new(spatial_id, temporal_id);
-                let own = bitrates.get(layer);
-                let kept = (own as f64 * KEPT) as u64;
-                bitrates.set(layer, kept);
-                bitrates.set(lowest, bitrates.get(lowest) + own - kept);
-            }
-        }
-    }
-
     /// Takes the bitrates of the layers, as given or as learned, and fills the buffers.
-    fn share(&mut self, elapsed: f64, moves: [bool; LAYERS]) {
+    fn share(&mut self, elapsed: f64) {
         self.bitrates = match self.config.bitrate {
             Bitrate::Layers(bitrates) => bitrates,
             Bitrate::Total(total) => {
@@ -387,7 +347,7 @@ impl BitrateController {
                 self.split.learn(&self.coded, &rates, elapsed);
                 let limits = &self.config.limits;
                 let mut bitrates = self.split.bitrates(self.structure, self.size, &self.coded, total, limits);
-                self.give_to_refinement(&mut bitrates, moves);
+                self.refinement.give(self.structure, &mut bitrates);
                 bitrates
             }
         };

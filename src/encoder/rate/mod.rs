@@ -5,6 +5,7 @@
 //! | `config` | what the caller asks for: bitrates, the buffer, bounds |
 //! | `split` | the bitrate of each layer, where the caller gives the sum alone |
 //! | `layer` | what one layer's frames cost at each quantizer, and how far the layer is ahead of its bitrate |
+//! | `refine` | screens that stand still |
 //! | `buffer` | the buffer of each decode target |
 //! | `bitrate` | the quantizers of a picture, by all of these |
 
@@ -12,6 +13,7 @@ mod bitrate;
 mod buffer;
 mod config;
 mod layer;
+mod refine;
 mod split;
 #[cfg(test)]
 mod tests;
