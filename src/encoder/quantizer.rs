@@ -41,7 +41,7 @@ const PULSE: u64 = 4;
 ///
 /// Where all pictures are of one temporal layer, every fourth is coded finer. What the next ones take from it is finer,
 /// too, and where nothing changes they take all of it. Modes of more layers have this by their layers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Pulse {
     percent: u32,
     /// The value of a bit, relative to its usual value.
@@ -49,14 +49,32 @@ pub(crate) struct Pulse {
 }
 
 impl Pulse {
+    /// A picture that does not differ.
+    const NONE: Self = Self { percent: 100, lambda: 1.0 };
+    const FINE: Self = Self { percent: 90, lambda: 0.7 };
+    const USUAL: Self = Self { percent: 103, lambda: 1.0 };
+
     pub(crate) fn of(picture: &PicturePlan) -> Self {
         let fine = picture.picture_number.is_multiple_of(PULSE);
-        let (percent, lambda) = match (picture.key || picture.mode.structure().temporal_layers > 1, fine) {
-            (true, _) => (100, 1.0),
-            (false, true) => (90, 0.7),
-            (false, false) => (103, 1.0),
-        };
-        Self { percent, lambda }
+        match (picture.key || picture.mode.structure().temporal_layers > 1, fine) {
+            (true, _) => Self::NONE,
+            (false, true) => Self::FINE,
+            (false, false) => Self::USUAL,
+        }
+    }
+
+    /// Those of the pictures of a mode with so many temporal layers, and the share of the pictures that have each; key
+    /// pictures aside.
+    pub(crate) fn all(temporal_layers: u8) -> &'static [(Self, f64)] {
+        const FINE: f64 = 1.0 / PULSE as f64;
+        match temporal_layers {
+            1 => &[(Pulse::USUAL, 1.0 - FINE), (Pulse::FINE, FINE)],
+            _ => &[(Pulse::NONE, 1.0)],
+        }
+    }
+
+    pub(crate) fn is_fine(self) -> bool {
+        self == Self::FINE
     }
 
     pub(crate) fn qindex(self, qindex: u8) -> u8 {

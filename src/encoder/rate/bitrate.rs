@@ -224,7 +224,7 @@ impl BitrateController {
                 let most = budget.min(room);
                 (self.first_index(frame.layer, most * FIRST_AIM, novelty), most)
             } else {
-                let fits = self.layer(frame.layer).inter.step(room * ROOM_AIM, novelty);
+                let fits = self.layer(frame.layer).cost(pulse).step(room * ROOM_AIM, novelty);
                 (self.inter_index(frame.layer, pulse, fits), (budget * MOST).min(room * ROOM))
             };
             let (qindex, refine) = match sources[i].coarsest {
@@ -233,7 +233,8 @@ impl BitrateController {
                     let reserve = RESERVE * self.config.buffer.as_secs_f64();
                     let room = self.room(picture, &budgets, i, reserve);
                     let aim = room.max(budget / 8.0).min(most * AIM);
-                    let fits = quantizer::index_of(self.layer(frame.layer).inter.step(aim, novelty));
+                    let cost = self.layer(frame.layer).cost(pulse);
+                    let fits = quantizer::index_of(cost.step(aim, novelty));
                     // What nobody refers to need not become finer.
                     let refined = if frame.layer.temporal_id == 0 { aim as u64 } else { 0 };
                     (fits.max(finer(coarsest)), Some(refined))
@@ -250,6 +251,7 @@ impl BitrateController {
     pub(super) fn coded(&mut self, picture: &PicturePlan, frames: impl Iterator<Item = CodedBits>) {
         let Some(now) = self.captured else { return };
         let most = self.config.buffer.as_secs_f64();
+        let pulse = Pulse::of(picture);
         self.at_largest = false;
         let learns = self.learns.take();
         for (((frame, coded), novelty), learns) in
@@ -268,7 +270,7 @@ impl BitrateController {
                 // What the last such frame took says more than all before.
                 layer.first.learn(tried, step, novelty, f64::INFINITY);
             } else if learns {
-                layer.inter.learn(tried, step, novelty, interval);
+                layer.cost_mut(pulse).learn(tried, step, novelty, interval);
             }
             layer.coded(now, bits, interval, most);
             if begins(frame) && matches!(self.config.bitrate, Bitrate::Total(_)) {
@@ -331,7 +333,9 @@ impl BitrateController {
             novelty
         };
         for (layer, share) in of_spatial.iter_mut().zip([1.0, UPPER, UPPER]) {
-            layer.inter.assume(samples * novelty * INTER_COST * share, typical);
+            for &(pulse, _) in Pulse::all(self.structure.temporal_layers) {
+                layer.cost_mut(pulse).assume(samples * novelty * INTER_COST * share, typical);
+            }
         }
     }
 
@@ -370,8 +374,12 @@ impl BitrateController {
 
     /// Bit/s of a layer at this base index.
     fn rate(&self, layer: LayerId, base: u8) -> f64 {
-        let qindex = self.bounded(self.place(layer, false).qindex(base));
-        self.layer(layer).inter.mean_bits(quantizer::step(qindex)) / self.interval_of(layer)
+        let qindex = self.place(layer, false).qindex(base);
+        let bits = |&(pulse, share): &(Pulse, f64)| {
+            let step = quantizer::step(self.bounded(pulse.qindex(qindex)));
+            share * self.layer(layer).cost(pulse).mean_bits(step)
+        };
+        Pulse::all(self.structure.temporal_layers).iter().map(bits).sum::<f64>() / self.interval_of(layer)
     }
 
     /// The smallest base index at which these layers together take at most so many bit/s.

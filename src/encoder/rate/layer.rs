@@ -1,6 +1,7 @@
 //! One layer: what its frames cost at each quantizer, and how far it is ahead of its bitrate.
 
 use crate::Time;
+use crate::encoder::quantizer::Pulse;
 
 /// Bits fall with this power of the step. Measured on real clips: 1.3 to 1.6.
 const POWER: f64 = 1.4;
@@ -67,7 +68,9 @@ impl Cost {
 /// A layer's frames.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Layer {
-    pub(super) inter: Cost,
+    inter: Cost,
+    /// Of those that a pulse makes finer: where noise is coded from some quantizer on, they cost far more than the others tell.
+    fine: Cost,
     /// Of frames that the spatial layer begins with.
     pub(super) first: Cost,
     /// Bit/s that it is to take.
@@ -78,6 +81,14 @@ pub(super) struct Layer {
 }
 
 impl Layer {
+    pub(super) fn cost(&self, pulse: Pulse) -> &Cost {
+        if pulse.is_fine() { &self.fine } else { &self.inter }
+    }
+
+    pub(super) fn cost_mut(&mut self, pulse: Pulse) -> &mut Cost {
+        if pulse.is_fine() { &mut self.fine } else { &mut self.inter }
+    }
+
     /// Takes note of a frame. The layer is never ahead or behind by more than `most` seconds: what was not used by then
     /// is lost, and what cannot be paid back is forgotten.
     pub(super) fn coded(&mut self, now: Time, bits: f64, interval: f64, most: f64) {

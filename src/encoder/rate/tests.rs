@@ -15,6 +15,8 @@ struct Coder {
     noise: u32,
     /// How hard the pictures are to code.
     complexity: f64,
+    /// The step below which four times as many bits are coded: the pictures have noise.
+    noise_step: f64,
     /// Of each picture: when, and for each decode target the bits that it took and those it was to take.
     taken: Vec<(Time, Vec<(f64, f64)>)>,
     lowest_buffer: f64,
@@ -31,6 +33,7 @@ impl Coder {
             now: Time::ZERO,
             noise: 1,
             complexity: 1.0,
+            noise_step: 0.0,
             taken: Vec::new(),
             lowest_buffer: f64::MAX,
             key_milliseconds: 0.0,
@@ -64,7 +67,11 @@ impl Coder {
         for (frame, budget) in plan.frames.iter().zip(budgets) {
             let samples = self.structure.layer_size(SIZE, frame.layer.spatial_id).samples() as f64;
             let cost = if frame.temporal_ref.is_some() { 2.0 } else { 20.0 } * self.complexity * self.noise();
-            let bits = |q: Quantizer| (200.0 + samples * cost * quantizer::step(q.qindex).powf(-1.4)) as u64;
+            let bits = |q: Quantizer| {
+                let step = quantizer::step(q.qindex);
+                let cost = if step < self.noise_step { 4.0 * cost } else { cost };
+                (200.0 + samples * cost * step.powf(-1.4)) as u64
+            };
             let mut budget = budget;
             let (tried_at, tried) = (budget.q.qindex, bits(budget.q));
             while let Some(q) = budget.again(bits(budget.q)) {
@@ -335,4 +342,16 @@ fn the_bits_of_a_screen_that_stands_still_go_to_frames_that_others_refer_to() {
     let moving = (0..4).map(|_| (coder.screen(1), lowest(&coder))).find(|(f, _)| f[0].0.temporal_id == 2);
     let (frames, lowest) = moving.unwrap();
     assert!(lowest < total * 7 / 10 && frames[0].1.refine == Some(0), "{lowest}");
+}
+
+#[test]
+fn noise_that_is_coded_from_some_quantizer_on_does_not_keep_a_bitrate_from_being_used() {
+    let kbps = 150;
+    let mut coder = Coder::new(ScalabilityMode::L1T1, RateConfig::new(Bitrate::Total(1000 * kbps)));
+    // At this step pictures take half of the bitrate.
+    let samples = SIZE.samples() as f64;
+    coder.noise_step = (2.0 * samples / (0.5 * 1000.0 * kbps as f64 / 30.0 - 200.0)).powf(1.0 / 1.4);
+    coder.run(15);
+    let share = coder.shares(5.0, 15.0)[0];
+    assert!((0.9..1.1).contains(&share), "{share}");
 }
