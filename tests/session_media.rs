@@ -881,7 +881,9 @@ mod video {
                 rtcp::write(&[message], &mut translated).unwrap();
                 self.sender.handle_feedback(now, &translated);
             }
-            numbers.into_iter().filter_map(|number| self.forwarded.resend(now, number).cloned()).collect()
+            let mut again = vec![];
+            numbers.into_iter().for_each(|number| again.extend(self.forwarded.resend(now, number).cloned()));
+            again
         }
     }
 

@@ -1,7 +1,6 @@
 //! The path to one receiver, and its share of each stream.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use super::cache::{Packet, PacketCache};
 use super::forwarder::ForwarderConfig;
@@ -10,7 +9,7 @@ use super::subscription::{Forwarded, Subscription};
 use super::variants::{Variant, Variants, write_rtx};
 use crate::Time;
 use crate::congestion::{PacedPacket, PacedPath, PacketClass, PathOutput, PathState, Probe, SendPathConfig};
-use crate::rtp::history::{ResendBudget, first_wait, next_wait};
+use crate::rtp::history::{LastSent, ResendBudget, Trip};
 use crate::rtp::packet::RtpPacketMut;
 use crate::rtp::rtcp::{Lost, RtcpMessage};
 use crate::structure::{DecodeTarget, LayerId, Refresh};
@@ -26,8 +25,11 @@ const MAX_WAITING: usize = 512;
 /// Packets that are remembered to have been sent again, or after later ones, a power of two.
 const REMEMBERED: usize = 256;
 
+/// Bytes of a packet without payload, about.
+const EMPTY: usize = 64;
+
 /// What is sent of a packet.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Outgoing {
     variant: Variant,
     sequence_number: u16,
@@ -47,41 +49,44 @@ pub struct Rtx {
     pub payload_type: u8,
 }
 
-/// When packets may be sent again, so that nobody gets one over and over, or one that is on its way.
+/// When packets were sent, so that nobody gets one over and over, or one that is on its way.
 #[derive(Debug, Default)]
 struct Again {
-    /// The packet of sequence number n is at n modulo the length, with the time until which it is not sent again. Made with
-    /// the first of them.
-    waits: Vec<Option<(u16, Time)>>,
+    /// The packet of sequence number n is at n modulo the length, if it was sent again or after later ones. Made with the
+    /// first of them.
+    sent: Vec<Option<(u16, LastSent)>>,
     newest: Option<u16>,
     budget: ResendBudget,
 }
 
 impl Again {
-    fn place(&mut self, number: u16) -> &mut Option<(u16, Time)> {
-        if self.waits.is_empty() {
-            self.waits = vec![None; REMEMBERED];
+    fn place(&mut self, number: u16) -> &mut Option<(u16, LastSent)> {
+        if self.sent.is_empty() {
+            self.sent = vec![None; REMEMBERED];
         }
-        &mut self.waits[usize::from(number) % REMEMBERED]
+        &mut self.sent[usize::from(number) % REMEMBERED]
     }
 
     /// A packet goes out for the first time. If later ones have overtaken it, its receiver asks for it though it is on its
     /// way.
-    fn handle_first(&mut self, now: Time, number: u16, round_trip: impl FnOnce() -> Option<Duration>) {
+    fn handle_first(&mut self, now: Time, number: u16) {
         match self.newest.filter(|newest| newest.wrapping_sub(number) < 1 << 15) {
-            Some(_) => *self.place(number) = Some((number, now + first_wait(round_trip()))),
+            Some(_) => *self.place(number) = Some((number, LastSent { at: now, again: 0 })),
             None => self.newest = Some(number),
         }
     }
 
-    fn may_send(&mut self, now: Time, number: u16, bytes: usize, path: &PathState) -> bool {
-        let waits = self.place(number).is_some_and(|(sent, until)| sent == number && now < until);
-        if waits || self.budget.take(bytes).is_none() {
-            return false;
+    /// How often a packet is to be sent that is asked for.
+    fn answer(&mut self, now: Time, number: u16, bytes: usize, path: &PathState) -> usize {
+        let trip = Trip { round_trip: path.round_trip, queue: path.queueing_delay.unwrap_or_default() };
+        let known = self.place(number).filter(|(sent, _)| *sent == number);
+        // Of others it is only known that they went out a round trip ago, or they would not be asked for.
+        let mut last = known.map_or_else(LastSent::default, |(_, last)| last);
+        let copies = self.budget.answer(now, &mut last, bytes, trip);
+        if copies > 0 {
+            *self.place(number) = Some((number, last));
         }
-        *self.place(number) =
-            Some((number, now + next_wait(path.round_trip, path.queueing_delay.unwrap_or_default())));
-        true
+        copies
     }
 }
 
@@ -235,7 +240,11 @@ impl Downlink {
             (Share::Layers(subscription), None) => subscription.handle_whole(number),
             (Share::Whole, _) => Some(Forwarded::as_is(number)),
         };
-        let Some(forwarded) = forwarded else { return false };
+        let Some(forwarded) = forwarded else {
+            self.handle_missed(now, at, packet, variants);
+            return false;
+        };
+        let Some(Some(slot)) = self.slots.get_mut(at) else { return false };
         let Forwarded { sequence_number, end_of_picture, active_decode_targets } = forwarded;
         let variant = variants.get(packet, active_decode_targets).clone();
         let bytes = variant.bytes.len();
@@ -255,6 +264,26 @@ impl Downlink {
         true
     }
 
+    /// A packet is dropped. If the receiver misses it, it gets one without payload in its place, and waits no longer.
+    fn handle_missed(&mut self, now: Time, at: usize, packet: &Packet, variants: &mut Variants) {
+        let missed = self.subscription(at).and_then(|of| of.missed(packet.sequence_number));
+        let Some(sequence_number) = missed else { return };
+        let variant = variants.get(packet, None).without_payload();
+        let packet =
+            Outgoing { variant, sequence_number, end_of_picture: false, slot: at as u16, rtx: false };
+        self.send_again(now, packet, 1);
+    }
+
+    /// Sends a packet after those that followed it.
+    fn send_again(&mut self, now: Time, packet: Outgoing, copies: usize) {
+        let bytes = packet.variant.bytes.len();
+        let frame = AGAIN | u64::from(packet.slot) << 48 | u64::from(packet.sequence_number);
+        let class = PacketClass::Retransmission;
+        for packet in std::iter::repeat_n(packet, copies) {
+            self.path.handle_packet(now, PacedPacket { class, frame, bytes, packet });
+        }
+    }
+
     /// Takes a receiver's request for packets of a slot.
     pub fn handle_nack(
         &mut self,
@@ -265,8 +294,8 @@ impl Downlink {
         variants: &mut Variants,
     ) {
         let path = self.path.state(now);
-        let Some(Some(slot)) = self.slots.get_mut(at) else { return };
         for number in lost.iter().flat_map(|lost| lost.sequence_numbers()).take(MAX_ASKED) {
+            let Some(Some(slot)) = self.slots.get_mut(at) else { return };
             let original = match &slot.share {
                 Share::Layers(subscription) => subscription.original(number),
                 Share::Whole => Some(number),
@@ -277,20 +306,26 @@ impl Downlink {
                 Share::Layers(subscription) => subscription.again(packet.sequence_number, frame),
                 Share::Whole => Some(Forwarded::as_is(number)),
             };
-            let Some(forwarded) = forwarded else { continue };
-            if !slot.again.may_send(now, number, packet.bytes.len(), &path) {
+            let Some(Forwarded { sequence_number, end_of_picture, active_decode_targets }) = forwarded else {
+                continue;
+            };
+            let is_dropped = match (&slot.share, frame) {
+                (Share::Layers(subscription), Some((frame, _))) => subscription.is_dropped(frame),
+                _ => false,
+            };
+            let bytes = if is_dropped { EMPTY } else { packet.bytes.len() };
+            let copies = slot.again.answer(now, number, bytes, &path);
+            if copies == 0 {
                 continue;
             }
             slot.handle_asked(number);
+            let (rtx, slot) = (slot.rtx.is_some(), at as u16);
             variants.clear();
-            let variant = variants.get(packet, forwarded.active_decode_targets).clone();
-            let bytes = variant.bytes.len();
-            let rtx = slot.rtx.is_some();
-            let Forwarded { sequence_number, end_of_picture, .. } = forwarded;
-            let packet = Outgoing { variant, sequence_number, end_of_picture, slot: at as u16, rtx };
-            let frame = AGAIN | (at as u64) << 48 | u64::from(number);
-            let class = PacketClass::Retransmission;
-            self.path.handle_packet(now, PacedPacket { class, frame, bytes, packet });
+            let mut variant = variants.get(packet, active_decode_targets).clone();
+            if is_dropped {
+                variant = variant.without_payload();
+            }
+            self.send_again(now, Outgoing { variant, sequence_number, end_of_picture, slot, rtx }, copies);
         }
         variants.clear();
     }
@@ -348,7 +383,7 @@ impl Downlink {
             if !slot.handle_turn(sequence_number) {
                 return None;
             }
-            slot.again.handle_first(now, sequence_number, || self.path.state(now).round_trip);
+            slot.again.handle_first(now, sequence_number);
         }
         let start = out.len();
         out.extend_from_slice(&variant.bytes);
@@ -459,6 +494,8 @@ fn send_time(now: Time) -> [u8; 3] {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::variants::ExtensionIds;
     use super::*;
     use crate::rtp::{RtpHeader, RtpPacket};
@@ -510,14 +547,15 @@ mod tests {
         let mut again = Again::default();
         again.budget.grow(10_000);
         for (at, number) in [(0, 65_534), (1, 2), (20, 65_535), (21, 0)] {
-            again.handle_first(ms(at), number, || round_trip);
+            again.handle_first(ms(at), number);
         }
+        let mut sends = |now, number| again.answer(ms(now), number, 100, &path) > 0;
         // Asked for when packet 2 came, and received 40 ms after that.
-        assert!(!again.may_send(ms(79), 65_535, 100, &path));
+        assert!(!sends(79, 65_535));
         // Packet 1 is lost: nobody has sent it after packet 2.
-        assert!(again.may_send(ms(81), 1, 100, &path));
-        assert!(again.may_send(ms(81), 0, 100, &path) && !again.may_send(ms(120), 0, 100, &path));
-        assert!(again.may_send(ms(121), 0, 100, &path));
+        assert!(sends(81, 1));
+        assert!(sends(81, 0) && !sends(120, 0));
+        assert!(sends(121, 0));
     }
 
     /// The receiver saw others that had overtaken it.

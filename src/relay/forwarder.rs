@@ -154,6 +154,11 @@ impl Forwarder {
         self.decided.get(frame) == Decision::Forwarded { ends_picture: true }
     }
 
+    /// Whether it was decided that a frame does not go on.
+    pub(super) fn is_dropped(&self, frame: u64) -> bool {
+        self.decided.get(frame) == Decision::Dropped
+    }
+
     /// A frame that was to go on is lost on the way to the receiver for good, since it waited for too long: neither does
     /// what refers to it go on. Lower layers that do not need it do; for the others a refresh is asked for.
     pub fn handle_loss(&mut self, now: Time, frame: u64, layer: LayerId) {

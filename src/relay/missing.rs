@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::Time;
-use crate::rtp::reassembler::NackConfig;
+use crate::rtp::overtaken::Overtaken;
+use crate::rtp::reassembler::{NackConfig, REPEAT};
 use crate::rtp::round_trip::RoundTrip;
 use crate::rtp::rtcp::Lost;
 
@@ -37,11 +38,14 @@ pub(super) struct Missing {
     /// In the order of their numbers.
     gaps: VecDeque<Gap>,
     config: NackConfig,
+    overtaken: Overtaken,
     round_trip: RoundTrip,
     /// The number after one that was far from the others.
     jump: Option<u16>,
     /// Kept, so that requests do not allocate.
     asked: Vec<u16>,
+    /// When the last request is made once more, in case it was lost.
+    repeat_at: Option<Time>,
 }
 
 impl Missing {
@@ -50,9 +54,11 @@ impl Missing {
             newest: None,
             gaps: VecDeque::new(),
             config: NackConfig::default(),
+            overtaken: Overtaken::new(),
             round_trip: RoundTrip::new(),
             jump: None,
             asked: Vec::new(),
+            repeat_at: None,
         }
     }
 
@@ -73,20 +79,21 @@ impl Missing {
         };
         let passed = number.wrapping_sub(newest);
         if (1..=MAX_MISSING as u16).contains(&passed) {
+            let next = now + self.overtaken.wait(self.config.first_after);
             for missing in 1..passed {
                 if self.gaps.len() == MAX_MISSING {
                     self.gaps.pop_front();
                 }
-                let next = now + self.config.first_after;
                 let number = newest.wrapping_add(missing);
                 self.gaps.push_back(Gap { number, since: now, requests: 0, next });
             }
             (self.newest, self.jump) = (Some(number), None);
             return Arrival::New;
         }
-        if let Some(at) = self.gaps.iter().position(|gap| gap.number == number) {
-            let gap = self.gaps.remove(at);
-            if gap.is_some_and(|gap| gap.requests > 0) {
+        let at = self.gaps.iter().position(|gap| gap.number == number);
+        if let Some(gap) = at.and_then(|at| self.gaps.remove(at)) {
+            self.overtaken.handle_arrival(now - gap.since, self.config.first_after);
+            if gap.requests > 0 {
                 self.round_trip.handle_arrival(now, number);
                 self.adapt();
             }
@@ -116,7 +123,8 @@ impl Missing {
     pub fn poll(&mut self, now: Time) -> Option<Vec<Lost>> {
         let NackConfig { retry_after, give_up, max_requests, .. } = self.config;
         self.gaps.retain(|gap| now - gap.since < give_up && gap.requests <= max_requests);
-        if self.gaps.iter().all(|gap| gap.next > now) {
+        let repeats = self.repeat_at.is_some_and(|at| at <= now);
+        if !repeats && self.gaps.iter().all(|gap| gap.next > now) {
             return None;
         }
         self.asked.clear();
@@ -127,11 +135,18 @@ impl Missing {
         }
         self.gaps.retain(|gap| gap.next > now);
         self.round_trip.handle_request(now, &self.asked);
+        self.repeat_at = (!self.asked.is_empty()).then_some(now + REPEAT);
+        // With those that were asked for a short time ago.
+        let since = retry_after.saturating_sub(REPEAT * 2);
+        self.asked.clear();
+        self.asked.extend(
+            self.gaps.iter().filter(|gap| gap.requests > 0 && gap.next > now + since).map(|gap| gap.number),
+        );
         (!self.asked.is_empty()).then(|| Lost::of(self.asked.iter().copied()))
     }
 
     pub fn next_timeout(&self) -> Option<Time> {
-        self.gaps.iter().map(|gap| gap.next).min()
+        self.gaps.iter().map(|gap| gap.next).chain(self.repeat_at).min()
     }
 }
 
@@ -158,6 +173,8 @@ mod tests {
         }
         assert_eq!(missing.poll(ms(9)), None, "packets overtake each other");
         assert_eq!(numbers(missing.poll(ms(10))), [0, 1]);
+        assert_eq!(missing.poll(ms(19)), None);
+        assert_eq!(numbers(missing.poll(ms(20))), [0, 1], "in case the request was lost");
         assert_eq!(missing.handle_packet(ms(50), 0), Arrival::New);
         assert_eq!(missing.handle_packet(ms(51), 0), Arrival::Old);
         assert_eq!(missing.poll(ms(109)), None);
@@ -166,7 +183,8 @@ mod tests {
         for now in 111..5000 {
             asked += numbers(missing.poll(ms(now))).len();
         }
-        assert_eq!((asked, missing.len()), (8, 0));
+        // Eight times, and each time but the last one once more.
+        assert_eq!((asked, missing.len()), (15, 0));
         assert_eq!(missing.next_timeout(), None);
         assert_eq!(missing.handle_packet(ms(5000), 1), Arrival::Old);
     }

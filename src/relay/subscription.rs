@@ -93,6 +93,17 @@ impl Subscription {
         }
     }
 
+    /// The number by which the receiver misses a packet that was dropped: it was lost on its way to the relay, and later ones
+    /// went on before that was known to be dropped too.
+    pub(super) fn missed(&self, sequence_number: u16) -> Option<u16> {
+        self.forwarder.target().and_then(|_| self.numbers.forwarded_as(sequence_number))
+    }
+
+    /// Whether the receiver does not get a frame, though it may ask for its packets.
+    pub(super) fn is_dropped(&self, frame: u64) -> bool {
+        self.forwarder.is_dropped(frame)
+    }
+
     /// Takes a packet that has no descriptor, or is not to be chosen from: the receiver gets it if the stream is not
     /// paused.
     pub fn handle_whole(&mut self, sequence_number: u16) -> Option<Forwarded> {

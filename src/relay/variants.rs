@@ -32,6 +32,18 @@ pub(super) struct Variant {
     pub send_time_at: u16,
 }
 
+impl Variant {
+    /// The same without payload, for a receiver that asks for the packet though it does not get its frame. One with padding
+    /// stays as it is.
+    pub fn without_payload(&self) -> Self {
+        let bytes = match RtpPacket::read(&self.bytes) {
+            Ok(rtp) if self.bytes[0] & 0x20 == 0 => self.bytes.slice(..rtp.payload_range.start),
+            _ => self.bytes.clone(),
+        };
+        Self { bytes, ..*self }
+    }
+}
+
 /// Makes the forms of one packet after the other, each once.
 #[derive(Debug)]
 pub(super) struct Variants {

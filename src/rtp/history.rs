@@ -15,12 +15,13 @@ const SHARE: usize = 2;
 /// is still on its way. So a packet does not go out again before a request can have been made because it is missing, which
 /// takes a round trip.
 ///
-/// A request of 1200 bytes can name 5049 packets, so whoever asks must not get all that they ask for: a packet goes out
-/// again at most once in half a round trip, since the answer may be lost too, or once in a longer time while packets wait in
-/// a queue on their way; and all packets together within a budget of bytes. The budget grows by half of what is sent for the
-/// first time, up to what may be sent again at once; so it needs no rate, follows the stream's own, and makes good a loss of a
-/// fifth of all packets. Each receiver should have a
-/// history of its own, or one can use up what others need.
+/// A request of 1200 bytes can name 5049 packets, so whoever asks must not get all that they ask for: all packets together
+/// stay within a budget of bytes. It grows by half of what is sent for the first time, up to what may be sent again at once;
+/// so it needs no rate, and follows the stream's own. A packet goes out again at most once in a round trip. While more than
+/// half of the budget is left, half of one is enough, and the time of a queue on the way, since the answer may be lost too; and
+/// what is asked for a third time goes out twice. So where little is lost packets come
+/// soon, and where much is lost, or somebody asks for everything, what is left goes to those that did not come. Each receiver
+/// should have a history of its own, or one can use up what others need.
 #[derive(Debug)]
 pub struct SentPackets {
     /// The packet of sequence number n is at n modulo the length, which is a power of two.
@@ -48,19 +49,46 @@ impl ResendBudget {
         self.left = self.most.min(self.left.saturating_add(bytes / SHARE));
     }
 
-    /// Takes the bytes of a packet that is sent again; `None` if there are not as many.
-    pub(crate) fn take(&mut self, bytes: usize) -> Option<()> {
-        self.left = self.left.checked_sub(bytes)?;
-        Some(())
+    /// How often a packet of so many bytes goes out that is asked for at `now`: 0 to 2 times.
+    pub(crate) fn answer(&mut self, now: Time, last: &mut LastSent, bytes: usize, path: Trip) -> usize {
+        let plenty = self.left > self.most / 2;
+        let wait = match last.again {
+            0 => first_wait(path.round_trip),
+            _ => next_wait(path, plenty),
+        };
+        if now - last.at < wait || self.left < bytes {
+            return 0;
+        }
+        let copies = if plenty && last.again >= IN_VAIN && self.left >= 2 * bytes { 2 } else { 1 };
+        self.left -= copies * bytes;
+        *last = LastSent { at: now, again: last.again.saturating_add(1) };
+        copies
     }
+}
+
+/// When a packet was sent last, and how often it was sent again.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LastSent {
+    pub at: Time,
+    pub again: u8,
+}
+
+/// The round trip to whoever asks for packets, as far as it is known, and how much of it is a queue.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Trip {
+    pub round_trip: Option<Duration>,
+    pub queue: Duration,
 }
 
 #[derive(Debug, Clone, Default)]
 struct Sent {
     packet: Bytes,
-    at: Time,
-    again: bool,
+    last: LastSent,
 }
+
+/// Of a packet that is asked for once more after it went out again so often, the answers were lost: the second one may only be
+/// half a round trip behind the first.
+const IN_VAIN: u8 = 2;
 
 /// Round trips are shorter than this, as far as it matters here.
 const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(1);
@@ -99,14 +127,17 @@ impl RoundTrips {
 
 /// A packet that was sent for the first time goes out again at the earliest after this share of a round trip: no request
 /// because of its loss comes sooner. The rest is for round trips that have become shorter since they were measured.
-pub(crate) fn first_wait(round_trip: Option<Duration>) -> Duration {
+fn first_wait(round_trip: Option<Duration>) -> Duration {
     round_trip.map_or(Duration::ZERO, |round_trip| round_trip * 3 / 4)
 }
 
-/// The time from one answer to the next: half a round trip, since the answer may be lost too. If part of the round trip is a
-/// queue, as long as that more, since a second answer would make it longer.
-pub(crate) fn next_wait(round_trip: Option<Duration>, queue: Duration) -> Duration {
-    let wait = round_trip.map(|round_trip| (round_trip + queue.min(round_trip)) / 2);
+/// The time from one answer to the next: a round trip, or half of one if there is `plenty` to answer with. If part of the round
+/// trip is a queue, as long as that more, since a second answer would make it longer.
+fn next_wait(Trip { round_trip, queue }: Trip, plenty: bool) -> Duration {
+    let wait = round_trip.map(|round_trip| match plenty {
+        true => (round_trip + queue.min(round_trip)) / 2,
+        false => round_trip,
+    });
     wait.map_or(SentPackets::INTERVAL, |wait| wait.max(LEAST_WAIT))
 }
 
@@ -129,8 +160,8 @@ impl SentPackets {
         }
     }
 
-    /// Sets the round-trip time to whoever asks for packets, as it was measured last: a packet goes out again after half of it.
-    /// What it is longer than the shortest of some 10 s is taken for a queue, and waited for in full.
+    /// Sets the round-trip time to whoever asks for packets, as it was measured last. What it is longer than the
+    /// shortest of some 10 s is taken for a queue.
     pub fn set_round_trip(&mut self, now: Time, round_trip: Duration) {
         let round_trip = round_trip.min(LONGEST_ROUND_TRIP);
         self.round_trip.get_or_insert_with(|| RoundTrips::new(now, round_trip)).set(now, round_trip);
@@ -148,24 +179,22 @@ impl SentPackets {
         if let Some(sequence_number) = sequence_number(&packet) {
             self.budget.grow(packet.len());
             let at = usize::from(sequence_number) % self.packets.len();
-            self.packets[at] = Sent { packet, at: now, again: false };
+            self.packets[at] = Sent { packet, last: LastSent { at: now, again: 0 } };
         }
     }
 
-    /// The packet of a sequence number that is asked for at `now`, to be sent again. `None` if it is not kept any more, was
-    /// sent less than 3/4 of a round trip ago, or again less than half of one and a queue, or is more than the budget has left.
-    pub fn resend(&mut self, now: Time, number: u16) -> Option<&Bytes> {
+    /// The packet of a sequence number that is asked for at `now`, as often as it is to be sent again: once, or twice if it was
+    /// in vain before. Not at all if it is not kept any more, was sent too short a time ago, or is more than the budget has left.
+    pub fn resend(&mut self, now: Time, number: u16) -> impl Iterator<Item = &Bytes> {
         let at = usize::from(number) % self.packets.len();
         let sent = &mut self.packets[at];
-        let last = self.round_trip.map(|round_trip| round_trip.last);
         let queue = self.round_trip.map_or(Duration::ZERO, |round_trip| round_trip.queue());
-        let wait = if sent.again { next_wait(last, queue) } else { first_wait(last) };
-        if sequence_number(&sent.packet) != Some(number) || now - sent.at < wait {
-            return None;
-        }
-        self.budget.take(sent.packet.len())?;
-        (sent.at, sent.again) = (now, true);
-        Some(&sent.packet)
+        let trip = Trip { round_trip: self.round_trip.map(|round_trip| round_trip.last), queue };
+        let copies = match sequence_number(&sent.packet) {
+            Some(kept) if kept == number => self.budget.answer(now, &mut sent.last, sent.packet.len(), trip),
+            _ => 0,
+        };
+        std::iter::repeat_n(&sent.packet, copies)
     }
 }
 
@@ -195,25 +224,25 @@ mod tests {
         let ms = Time::from_millis;
         let mut sent = history(0..8, 100);
         sent.set_round_trip(ms(0), Duration::from_millis(160));
-        assert_eq!(sent.resend(ms(120), 5), Some(&packet(5, 100)));
-        assert_eq!(sent.resend(ms(199), 5), None);
-        assert_eq!(sent.resend(ms(199), 6), Some(&packet(6, 100)));
-        assert_eq!(sent.resend(ms(200), 5), Some(&packet(5, 100)));
+        assert_eq!(sent.resend(ms(120), 5).next(), Some(&packet(5, 100)));
+        assert_eq!(sent.resend(ms(199), 5).next(), None);
+        assert_eq!(sent.resend(ms(199), 6).next(), Some(&packet(6, 100)));
+        assert_eq!(sent.resend(ms(200), 5).next(), Some(&packet(5, 100)));
         // Another packet in its place has not gone out again.
         sent.insert(ms(80), packet(13, 100));
-        assert_eq!(sent.resend(ms(200), 5), None);
-        assert_eq!(sent.resend(ms(200), 13), Some(&packet(13, 100)));
+        assert_eq!(sent.resend(ms(200), 5).next(), None);
+        assert_eq!(sent.resend(ms(200), 13).next(), Some(&packet(13, 100)));
         // Half of the 160 ms without a queue, and the 100 ms of the queue.
         sent.set_round_trip(ms(300), Duration::from_millis(260));
-        assert_eq!(sent.resend(ms(379), 13), None);
-        assert_eq!(sent.resend(ms(380), 13), Some(&packet(13, 100)));
+        assert_eq!(sent.resend(ms(379), 13).next(), None);
+        assert_eq!(sent.resend(ms(380), 13).next(), Some(&packet(13, 100)));
         // It stays so for 20 s: the path has become longer.
         for now in [10_000, 20_000] {
             sent.set_round_trip(ms(now), Duration::from_millis(260));
         }
-        assert_eq!(sent.resend(ms(20_100), 13), Some(&packet(13, 100)));
-        assert_eq!(sent.resend(ms(20_229), 13), None);
-        assert_eq!(sent.resend(ms(20_230), 13), Some(&packet(13, 100)));
+        assert_eq!(sent.resend(ms(20_100), 13).next(), Some(&packet(13, 100)));
+        assert_eq!(sent.resend(ms(20_229), 13).next(), None);
+        assert_eq!(sent.resend(ms(20_230), 13).next(), Some(&packet(13, 100)));
     }
 
     /// Its receiver asks for it because others overtook it, and it is on its way.
@@ -222,10 +251,25 @@ mod tests {
         let ms = Time::from_millis;
         let mut sent = history(0..8, 100);
         // As long as the round trip is not known, whoever asks gets it.
-        assert_eq!(sent.resend(ms(1), 4), Some(&packet(4, 100)));
+        assert_eq!(sent.resend(ms(1), 4).next(), Some(&packet(4, 100)));
         sent.set_round_trip(ms(1), Duration::from_millis(160));
-        assert_eq!(sent.resend(ms(119), 5), None);
-        assert_eq!(sent.resend(ms(120), 5), Some(&packet(5, 100)));
+        assert_eq!(sent.resend(ms(119), 5).next(), None);
+        assert_eq!(sent.resend(ms(120), 5).next(), Some(&packet(5, 100)));
+    }
+
+    /// Two answers were lost, the second of which may only be half a round trip behind the first.
+    #[test]
+    fn what_is_asked_for_a_third_time_goes_out_twice_while_there_is_plenty() {
+        let ms = Time::from_millis;
+        let mut sent = history(0..256, 1000);
+        sent.set_round_trip(ms(0), Duration::from_millis(100));
+        let counts = [100, 150, 200, 250].map(|now| sent.resend(ms(now), 5).count());
+        assert_eq!(counts, [1, 1, 2, 2]);
+        // Half of the budget is gone: what is left is for what is known not to have come.
+        let half = (0..140).map(|number| sent.resend(ms(300), number).count()).sum::<usize>();
+        assert!(half > 120, "{half}");
+        let counts = [400, 450, 500, 600].map(|now| sent.resend(ms(now), 0).count());
+        assert_eq!(counts, [1, 0, 1, 1]);
     }
 
     /// Finding 10: a million requests get what one may.
@@ -234,7 +278,7 @@ mod tests {
         let mut sent = history(0..4096, 1200);
         let again = |requests: usize, now: Time, sent: &mut SentPackets| -> usize {
             let numbers = (0..requests).map(|n| n as u16 % 4096);
-            numbers.map(|number| sent.resend(now, number).map_or(0, |packet| packet.len())).sum()
+            numbers.map(|number| sent.resend(now, number).map(Bytes::len).sum::<usize>()).sum()
         };
         let burst = again(1_000_000, Time::ZERO, &mut sent);
         assert!(burst <= SentPackets::MAX_BURST && burst > SentPackets::MAX_BURST - 1200, "{burst}");

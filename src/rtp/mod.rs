@@ -26,6 +26,7 @@ pub mod frame_buffer;
 pub mod history;
 mod list;
 pub(crate) mod numbers;
+pub(crate) mod overtaken;
 pub mod packet;
 pub mod packetizer;
 pub mod payload;

@@ -188,7 +188,7 @@ impl DataSender {
             match (message, &mut self.history) {
                 (Ok(RtcpMessage::Nack { lost, media_ssrc, .. }), Some(history)) if media_ssrc == ssrc => {
                     for number in lost.iter().flat_map(|lost| lost.sequence_numbers()) {
-                        if let Some(packet) = history.resend(now, number) {
+                        for packet in history.resend(now, number) {
                             self.statistics.retransmissions += 1;
                             self.queue.push_back(packet.clone());
                         }

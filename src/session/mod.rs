@@ -7,7 +7,8 @@
 //!
 //! An [`AudioSender`] seals the frames of an audio coder in a packet each, and an [`AudioReceiver`] gives them out in
 //! order and says where some are lost. A [`DataSender`] and a [`DataReceiver`] carry messages, in order or not, with
-//! losses made good or not. These four always seal, and neither code nor play audio.
+//! losses made good or not. These four always seal, and neither code nor play audio. A [`LipSync`] says by how much pictures
+//! are to be held back to be shown with the sound that belongs to them.
 //!
 //! # How to drive them
 //!
@@ -86,6 +87,7 @@ mod data;
 mod follow;
 mod held;
 mod incoming;
+mod lip_sync;
 mod outgoing;
 mod playout;
 mod receiver;
@@ -99,6 +101,7 @@ pub use audio::{
 };
 pub use data::{DataOutput, DataReceiver, DataReceiverConfig, DataSender, DataSenderConfig};
 pub use incoming::IncomingStatistics;
+pub use lip_sync::LipSync;
 pub use outgoing::OutgoingStatistics;
 #[cfg(feature = "decoder")]
 pub use receiver::ShownPicture;

@@ -18,7 +18,7 @@ use crate::picture::{Colours, Picture};
 use crate::rtp::fec::{FecError, Recoverer};
 use crate::rtp::frame_buffer::DropReason;
 use crate::rtp::payload::opaque;
-use crate::rtp::reassembler::{Abandoned, Accepted, NackConfig, Rejected};
+use crate::rtp::reassembler::{Abandoned, Accepted, NackConfig, REPEAT, Rejected};
 use crate::rtp::reporter::ReceiverReports;
 use crate::rtp::round_trip::RoundTrip;
 use crate::rtp::rtcp::{self, Lost, RtcpMessage};
@@ -195,6 +195,8 @@ pub struct VideoReceiver {
     statistics: ReceiverStatistics,
     /// Kept so that packets do not allocate.
     missing: Vec<u16>,
+    /// When the last request for packets is made once more.
+    repeat_at: Option<Time>,
 }
 
 impl VideoReceiver {
@@ -236,6 +238,7 @@ impl VideoReceiver {
             requests: 0,
             statistics: ReceiverStatistics::default(),
             missing: Vec::new(),
+            repeat_at: None,
         };
         receiver.set_waiting(config.round_trip * 3 / 2);
         receiver
@@ -304,12 +307,15 @@ impl VideoReceiver {
         if let Some(path) = &mut self.path {
             path.handle_packet(now, &packet);
         }
-        let header = RtpPacket::read(&packet).ok().map(|packet| packet.header);
+        let rtp = RtpPacket::read(&packet).ok();
+        // One without payload stands for another, of which parity packets were made.
+        let is_empty = rtp.as_ref().is_some_and(|rtp| rtp.payload.is_empty());
+        let header = rtp.map(|packet| packet.header);
         match header.as_ref().map(|header| header.ssrc) {
             Some(ssrc) if ssrc == self.config.fec_ssrc => self.handle_parity(&packet),
             Some(ssrc) if ssrc != self.config.ssrc => return,
             _ => {
-                if let Some(recoverer) = &mut self.recoverer {
+                if let Some(recoverer) = self.recoverer.as_mut().filter(|_| !is_empty) {
                     recoverer.handle_packet(packet.clone());
                 }
                 self.take(now, header, packet);
@@ -394,7 +400,7 @@ impl VideoReceiver {
         let machines =
             [self.reassembler.next_timeout(), self.buffer.next_timeout(), self.held.next_timeout()];
         let path = self.path.as_ref().and_then(ReceivePath::next_timeout);
-        machines.into_iter().chain([due, path, self.reports.next_timeout()]).flatten().min()
+        machines.into_iter().chain([due, path, self.reports.next_timeout(), self.repeat_at]).flatten().min()
     }
 
     fn refuse(&mut self, refused: Refused) {
@@ -497,6 +503,9 @@ impl VideoReceiver {
         while let Some(event) = self.buffer.poll(now) {
             match event {
                 FrameBufferEvent::Unit(unit) => {
+                    if let Some(frame) = unit.frames.first() {
+                        self.reassembler.pass(frame.frame_number);
+                    }
                     let due = self.playout.handle_picture(now, unit.timestamp);
                     self.due.push_back((due, unit));
                 }
@@ -510,13 +519,18 @@ impl VideoReceiver {
     /// Asks for the packets that are missing.
     fn ask(&mut self, now: Time) {
         let next = self.reassembler.nacks(now, &mut self.missing);
-        if self.missing.is_empty() && next.is_none() {
+        let repeats = self.repeat_at.is_some_and(|at| at <= now);
+        if self.missing.is_empty() && next.is_none() && !repeats {
             return;
         }
         self.round_trip.handle_request(now, &self.missing);
+        self.repeat_at = (!self.missing.is_empty()).then_some(now + REPEAT);
         self.reassembler.asked(now, SentPackets::INTERVAL, &mut self.missing);
         // It may not have been sent yet, so that its arrival measures nothing.
         self.missing.extend(next);
+        if self.missing.is_empty() {
+            return;
+        }
         let lost = Lost::of(self.missing.iter().copied());
         self.send(RtcpMessage::Nack {
             sender_ssrc: self.config.own_ssrc,

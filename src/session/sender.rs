@@ -603,14 +603,15 @@ impl VideoSender {
         {
             self.history.set_round_trip(now, round_trip);
         }
-        let Some(packet) = self.history.resend(now, number).cloned() else { return };
         let frame = u64::from(self.ssrc) << 32 | AGAIN | u64::from(number);
-        let packet = PathPacket { class: PacketClass::Retransmission, frame, packet };
-        match &mut self.path {
-            Some(path) => path.handle_packet(now, packet),
-            None => {
-                count(now, &packet, &mut self.reports, &mut self.statistics);
-                self.queue.push_back(packet);
+        for packet in self.history.resend(now, number) {
+            let packet = PathPacket { class: PacketClass::Retransmission, frame, packet: packet.clone() };
+            match &mut self.path {
+                Some(path) => path.handle_packet(now, packet),
+                None => {
+                    count(now, &packet, &mut self.reports, &mut self.statistics);
+                    self.queue.push_back(packet);
+                }
             }
         }
     }

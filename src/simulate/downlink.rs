@@ -109,9 +109,8 @@ impl Downlink {
                         self.streams[w].history.set_round_trip(now, round_trip);
                     }
                     for number in lost.iter().flat_map(|lost| lost.sequence_numbers()) {
-                        if let Some(packet) = self.streams[w].history.resend(now, number) {
-                            let packet = packet.clone();
-                            let class = PacketClass::Retransmission;
+                        for packet in self.streams[w].history.resend(now, number) {
+                            let (class, packet) = (PacketClass::Retransmission, packet.clone());
                             self.path
                                 .handle_packet(now, PathPacket { class, frame: again(w, number), packet });
                         }

@@ -12,7 +12,7 @@ use super::link::Link;
 use super::model::{
     DECIDE, OVERHEAD, SAMPLE, TABLE_OFFSET, TRANSPORT_FEEDBACK_SSRC, UPLINK, camera_offset, receiver_offset,
 };
-use super::oracle::unavoidable;
+use super::oracle::{best, unavoidable};
 use super::outcome::{Outcome, PathSample, ReceiverOutcome};
 use super::policies::{Decider, Policy, Watched};
 use super::receiver::WindowReceiver;
@@ -368,6 +368,7 @@ impl<'a> Simulation<'a> {
         let receivers = self.receivers.drain(..).zip(&call.receivers).map(|(mut receiver, spec)| {
             let mut outcome = receiver.outcome;
             outcome.unavoidable = unavoidable(call, spec);
+            outcome.best = best(call, spec);
             for (window, watched) in receiver.windows.iter_mut().zip(&receiver.watched) {
                 let screen = &mut window.screen;
                 screen.finish(end);

@@ -1,10 +1,11 @@
-//! The stalls that no policy can avoid, because the link alone makes them.
+//! What somebody could do who knows the link beforehand: the stalls that the link alone makes, and the best pictures.
 
 use std::time::Duration;
 
 use super::call::{Call, ReceiverSpec};
 use super::model::{FREEZE, LATE, UPLINK, camera_offset};
 use super::trace::OPPORTUNITY_BYTES;
+use super::video::CodedVideo;
 use crate::Time;
 
 /// A window as the oracle sees it.
@@ -113,6 +114,66 @@ fn newest(
     Some((w, captured, bytes))
 }
 
+/// The SSIM that the windows of a receiver have at best, in seconds times megapixels.
+///
+/// The call is cut into stretches as long as a picture may be late. In each of them every window gets the decode target that
+/// makes the sum largest, as long as all together take no more bits than the link carries in the stretch. Changes, losses,
+/// retransmissions and key pictures cost nothing, packets wait nowhere, and a window that gets nothing goes on with its last
+/// picture. The last window's target may be taken for a part of the stretch. So a policy can come near this and not beyond it,
+/// but for bits that it moves from one stretch to the next.
+pub(super) fn best(call: &Call, spec: &ReceiverSpec) -> f64 {
+    let video = &call.video;
+    let end = Time::ZERO + call.duration;
+    // Whether each window got something in the stretch before.
+    let mut served = vec![false; spec.watches.len()];
+    let mut best = 0.0;
+    let mut from = Time::ZERO;
+    while from < end {
+        let to = (from + LATE).min(end);
+        let seconds = (to - from).as_secs_f64();
+        let mut steps = Vec::new();
+        for (w, (_, script)) in spec.watches.iter().enumerate() {
+            let window = script.iter().take_while(|(at, _)| *at <= from).last().map(|(_, window)| window);
+            let Some(window) = window.filter(|window| window.visible) else { continue };
+            let (rows, area) = (window.size.height, window.size.samples() as f64 / 1e6);
+            let old = &video.ssim(video.top().spatial_id, rows)[1..];
+            let still = if served[w] { old.iter().sum::<f32>() / old.len() as f32 } else { 0.0 };
+            let still = f64::from(still);
+            best += still * area * seconds;
+            steps.extend(hull(video, rows, still).map(|(bits, gain)| (bits, gain * area, w)));
+        }
+        steps.sort_by(|a, b| (b.1 / b.0).total_cmp(&(a.1 / a.0)));
+        served.fill(false);
+        let mut left = spec.trace.bitrate(from, to) as f64;
+        for (bits, gain, w) in steps {
+            let share = (left / bits).min(1.0);
+            best += gain * share * seconds;
+            left -= bits * share;
+            served[w] |= share > 0.0;
+        }
+        from = to;
+    }
+    best
+}
+
+/// The steps from nothing to the highest decode target in a window of `rows`, as bit/s and SSIM beyond the step before; those
+/// that are worth their bits, the best first.
+fn hull(video: &CodedVideo, rows: u32, still: f64) -> impl Iterator<Item = (f64, f64)> {
+    let targets = video.mode().structure().decode_targets();
+    let mut points: Vec<(f64, f64)> =
+        targets.map(|target| (video.bitrate(target) as f64, video.ssim_at(target, rows))).collect();
+    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut at = (0.0, still);
+    std::iter::from_fn(move || {
+        let slope = |point: &(f64, f64)| (point.1 - at.1) / (point.0 - at.0);
+        points.retain(|point| point.0 > at.0 && point.1 > at.1);
+        let next = *points.iter().max_by(|a, b| slope(a).total_cmp(&slope(b)))?;
+        let step = (next.0 - at.0, next.1 - at.1);
+        at = next;
+        Some(step)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,5 +210,23 @@ mod tests {
     fn a_link_for_some_of_the_windows_stalls_the_rest() {
         let (unavoidable, stalled) = stalls(&[(60 * SECOND, 60_000)], 9);
         assert!(unavoidable > 100.0 && unavoidable <= stalled, "{unavoidable} {stalled}");
+    }
+
+    #[test]
+    fn nobody_shows_more_than_the_oracle_and_a_wide_link_shows_nearly_as_much() {
+        let seen = |bitrate: u64, policy| {
+            let trace = Trace::steps(&[(60 * SECOND, bitrate), (2 * SECOND, 1000), (58 * SECOND, bitrate)]);
+            let call = Call::gallery(trace, LinkConfig::default(), 60 * SECOND, 4);
+            let outcome = call.run(policy);
+            let seen: f64 = outcome.receivers[0].windows.iter().map(|(_, seen)| seen.ssim_area).sum();
+            seen / best(&call, &call.receivers[0])
+        };
+        for bitrate in [200_000, 1_000_000, 20_000_000] {
+            for policy in [Policy::Selector, Policy::Greedy, Policy::Lowest] {
+                let share = seen(bitrate, policy);
+                assert!(share < 1.0, "{policy:?} at {bitrate}: {share}");
+            }
+        }
+        assert!(seen(20_000_000, Policy::Fixed) > 0.99);
     }
 }

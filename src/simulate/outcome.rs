@@ -31,6 +31,9 @@ pub struct ReceiverOutcome {
     /// long: one that knows the trace beforehand and always sends, to the window that has waited longest, the
     /// newest picture, as small as the smallest of the lowest decode target and decodable by itself.
     pub unavoidable: Duration,
+    /// The sum of [`WindowOutcome::ssim_area`] that the windows would have at best: with the best decode targets for each
+    /// 400 ms of the trace, if changes, losses and key pictures cost nothing.
+    pub best: f64,
     /// The path's figures, half second by half second.
     pub samples: Vec<PathSample>,
     /// Packets sent.

@@ -25,6 +25,8 @@ pub struct Summary {
     pub stalled_share: f64,
     /// The same share without the stalls that no policy can avoid ([`ReceiverOutcome::unavoidable`]).
     pub net_share: f64,
+    /// What [`seen`](Self::seen) would be at best ([`ReceiverOutcome::best`]).
+    pub best: f64,
     /// Share of the visible time in which the stream was paused.
     pub paused_share: f64,
     /// Number of freezes.
@@ -72,6 +74,7 @@ impl Summary {
             stalled,
             stalled_share: stalled / visible,
             net_share: (stalled - of_receivers(|receiver| receiver.unavoidable.as_secs_f64())) / visible,
+            best: of_receivers(|receiver| receiver.best) / sum(|seen| seen.visible_area).max(1e-9),
             paused_share: sum(|seen| seen.paused.as_secs_f64()) / visible,
             freezes: windows().map(|seen| seen.freezes.len()).sum(),
             switches: sum(|seen| seen.switches as f64) / (visible / 60.0),
@@ -110,7 +113,7 @@ const fn column(
 const RUN: (&str, &str) = (
     "run",
     "the call, then who decides which layers a receiver gets; `on demand`: senders encode only the layers that some \
-     receiver wants, otherwise all of them",
+     receiver wants, otherwise all of them; `oracle`: nobody can do better, as the link is",
 );
 
 const COLUMNS: [Column; 17] = [
@@ -244,6 +247,23 @@ impl fmt::Display for Report<'_> {
             write!(f, "| {name:wide$} |")?;
             brief()
                 .try_for_each(|column| write!(f, " {:>1$} |", (column.get)(&summary), column.name.len()))?;
+            writeln!(f)?;
+        }
+        // It is the same for all policies.
+        let calls =
+            self.0.iter().enumerate().filter(|(at, of)| self.0[..*at].iter().all(|o| o.call != of.call));
+        for (_, outcome) in calls {
+            let (name, summary) = (format!("{}, oracle", outcome.call), Summary::new(outcome));
+            write!(f, "| {name:wide$} |")?;
+            for column in brief() {
+                let figure = match column.name {
+                    "stalled %" => format!("{:.2}", (summary.stalled_share - summary.net_share) * 100.0),
+                    "net %" => "0.00".to_owned(),
+                    "SSIM seen" => format!("{:.4}", summary.best),
+                    _ => "-".to_owned(),
+                };
+                write!(f, " {figure:>0$} |", column.name.len())?;
+            }
             writeln!(f)?;
         }
         Ok(())
@@ -460,7 +480,8 @@ mod tests {
         let outcomes: Vec<_> = Policy::ALL.iter().map(|&policy| call.run(policy)).collect();
         let report = Report(&outcomes);
         let table = report.to_string();
-        assert_eq!(table.lines().count(), 2 + Policy::ALL.len());
+        assert_eq!(table.lines().count(), 2 + Policy::ALL.len() + 1);
+        assert!(table.lines().next_back().unwrap().starts_with("| speakers, oracle"), "{table}");
         let bars: Vec<usize> = table.lines().map(|line| line.matches('|').count()).collect();
         assert!(bars.iter().all(|&count| count == brief().count() + 2), "{table}");
         for column in brief() {

@@ -197,7 +197,7 @@ fn journey(
             }
             Happening::Nacked(missing) => {
                 for number in missing {
-                    if let Some(packet) = sent_packets.resend(now, number) {
+                    for packet in sent_packets.resend(now, number) {
                         network.send(now, packet);
                     }
                 }
@@ -358,6 +358,95 @@ fn a_packet_of_another_frame_within_a_frame_holds_nothing_up() {
     }
 }
 
+/// The packets of three pictures, one each, and a reassembler that has the first and the last of them.
+fn without_the_second() -> (Reassembler, Bytes) {
+    let (mut sender, mut packetizer) = (Sender::new(ScalabilityMode::L1T1, 0), packetizer(100));
+    let mut reassembler = Reassembler::new(reassembler_config());
+    let mut picture = || {
+        let sent = sender.picture(false, all(ScalabilityMode::L1T1)).remove(0);
+        packetize(&mut packetizer, &sent).remove(0)
+    };
+    let packets = [picture(), picture(), picture()];
+    for packet in [&packets[0], &packets[2]] {
+        reassembler.push(at(0), packet.clone()).unwrap();
+        while reassembler.poll(at(1)).is_some() {}
+    }
+    (reassembler, packets[1].clone())
+}
+
+#[test]
+fn a_packet_without_payload_closes_its_gap() {
+    for with_descriptor in [true, false] {
+        let (mut reassembler, packet) = without_the_second();
+        assert_eq!((reassembler.settled(), reassembler.len()), (Some(1), 2));
+        let mut empty = packet[..RtpPacket::read(&packet).unwrap().payload_range.start].to_vec();
+        if !with_descriptor {
+            empty.truncate(12);
+            empty[0] &= !0x10;
+        }
+        assert_eq!(reassembler.push(at(1), empty.into()), Ok(Accepted::New));
+        assert!(reassembler.poll(at(1)).is_none());
+        let statistics = reassembler.statistics();
+        assert_eq!((reassembler.settled(), reassembler.len(), statistics.lost), (Some(3), 0, 0));
+        assert_eq!(reassembler.push(at(1), packet), Err(Rejected::Late));
+    }
+}
+
+/// A relay can send them whenever it likes: nothing is polled over and over for it, and what comes later counts.
+#[test]
+fn a_stream_may_begin_with_packets_without_payload() {
+    let (mut sender, mut packetizer) = (Sender::new(ScalabilityMode::L1T1, 0), packetizer(100));
+    let mut picture = || {
+        let sent = sender.picture(false, all(ScalabilityMode::L1T1)).remove(0);
+        packetize(&mut packetizer, &sent).remove(0)
+    };
+    let empty = |packet: &Bytes, number: u16| {
+        let mut packet = packet[..RtpPacket::read(packet).unwrap().payload_range.start].to_vec();
+        RtpPacketMut::new(&mut packet).unwrap().set_sequence_number(number);
+        Bytes::from(packet)
+    };
+    let packets = [picture(), picture()];
+    for (before, after) in
+        [(vec![99], vec![]), (vec![], vec![99]), (vec![], vec![97]), (vec![98, 97], vec![99])]
+    {
+        let mut reassembler = Reassembler::new(reassembler_config());
+        let mut whole = 0;
+        let first = (!after.is_empty()).then(|| (1, packets[0].clone()));
+        let before = before.iter().map(|&number| (0, empty(&packets[0], number)));
+        let after = after.iter().map(|&number| (1, empty(&packets[0], number)));
+        let late = packets.iter().map(|packet| (4, packet.clone()));
+        for (n, packet) in before.chain(first).chain(after).chain(late) {
+            let taken = reassembler.push(at(n), packet);
+            assert!(matches!(taken, Ok(_) | Err(Rejected::Duplicate | Rejected::Late)), "{taken:?}");
+            while let Some(event) = reassembler.poll(at(n)) {
+                whole += u32::from(matches!(event, ReassemblerEvent::Frame(_)));
+            }
+            assert!(reassembler.next_timeout().is_none_or(|next| next > at(n)));
+        }
+        while let Some(next) = reassembler.next_timeout().filter(|next| *next < at(100)) {
+            assert!(reassembler.poll(next).is_none());
+            let mut missing = vec![];
+            reassembler.nacks(next, &mut missing);
+            assert!(reassembler.next_timeout().is_none_or(|after| after > next), "{next:?}");
+        }
+        assert_eq!((whole, reassembler.len()), (2, 0));
+    }
+}
+
+#[test]
+fn what_is_missing_before_a_frame_that_was_handed_on_is_not_asked_for() {
+    let (mut reassembler, packet) = without_the_second();
+    let mut missing = vec![];
+    reassembler.nacks(at(1), &mut missing);
+    assert_eq!(missing, [101]);
+    reassembler.pass(0);
+    assert_eq!(reassembler.len(), 2, "it comes after that one");
+    reassembler.pass(2);
+    reassembler.nacks(at(9), &mut missing);
+    assert_eq!((missing.len(), reassembler.len(), reassembler.settled()), (0, 0, Some(3)));
+    assert_eq!(reassembler.push(at(9), packet), Err(Rejected::Late));
+}
+
 #[test]
 fn what_a_packet_was_is_told() {
     let ms = Time::from_millis;
@@ -505,7 +594,7 @@ fn sent_packets_are_kept_for_a_while() {
     let mut sent = SentPackets::new(3);
     (65_530..65_535).chain(0..2).for_each(|number| sent.insert(Time::ZERO, packet(number)));
     sent.insert(Time::ZERO, Bytes::from_static(&[0x80]));
-    let kept: Vec<u16> = (0..=u16::MAX).filter(|n| sent.resend(Time::ZERO, *n).is_some()).collect();
+    let kept: Vec<u16> = (0..=u16::MAX).filter(|n| sent.resend(Time::ZERO, *n).count() == 1).collect();
     assert_eq!(kept, [0, 1, 65_531, 65_534]);
-    assert_eq!(sent.resend(Time::from_secs(1), 1), Some(&packet(1)));
+    assert!(sent.resend(Time::from_secs(1), 1).eq([&packet(1)]));
 }

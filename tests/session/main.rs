@@ -13,6 +13,7 @@ use std::time::Duration;
 use call::{Call, DELAY, Event, Faults, PICTURE, SSRC, captured};
 use chance::Chance;
 use layercast::e2ee::{Agreement, SenderKeys};
+use layercast::rtp::rtcp::is_rtcp;
 use layercast::session::{ReceiverOutput, Redundancy, Refused, SenderOutput};
 use layercast::structure::ScalabilityMode;
 use layercast::{Size, Time};
@@ -33,14 +34,18 @@ fn lossy(loss: u64, redundancy: Redundancy, check: impl Fn(&Call, &str)) {
     }
 }
 
-/// Retransmissions alone. Before a packet was asked for twice in a round trip: 2998 pictures, p99 322 ms, a gap of 514 ms.
+/// Retransmissions alone. Before a packet was asked for twice in a round trip: 2998 pictures, p99 322 ms, a gap of 514 ms; before
+/// each request was made once more, and at once where packets do not overtake each other: 2983 of full size, p99 216 ms, 337 ms.
 #[test]
 fn five_percent_of_loss_cost_no_picture() {
     lossy(5, Redundancy::None, |call, summary| {
-        assert!(call.shown.len() >= 2985 && call.full() >= 2940, "{summary}");
+        assert!(call.shown.len() == 3000 && call.full() >= 2995, "{summary}");
         assert_eq!(call.sender.statistics().key_pictures, 1, "{summary}");
-        // A packet that is overtaken is shown after 65 ms.
-        assert!(call.delay(0.5) <= 66.0 && call.delay(0.99) <= 270.0 && call.gap() <= 350.0, "{summary}");
+        // A picture with a packet that was overtaken is shown after 65 ms; of half of the pictures none was, and none is missing
+        // before them, if retransmissions take no longer than a round trip.
+        assert!(call.delay(0.5) <= 65.1 && call.delay(0.99) <= 215.0 && call.gap() <= 275.0, "{summary}");
+        let statistics = call.sender.statistics();
+        assert!(statistics.retransmitted_bytes * 100 <= statistics.bytes * 18, "{summary}");
     });
 }
 
@@ -49,7 +54,7 @@ fn parity_for_every_fourth_picture_has_most_pictures_in_time() {
     lossy(5, Redundancy::LowestTemporalLayer, |call, summary| {
         assert!(call.shown.len() >= 2985 && call.full() >= 2940, "{summary}");
         assert_eq!(call.sender.statistics().key_pictures, 1, "{summary}");
-        assert!(call.delay(0.5) <= 60.0 && call.delay(0.99) <= 270.0 && call.gap() <= 350.0, "{summary}");
+        assert!(call.delay(0.5) <= 60.0 && call.delay(0.99) <= 210.0 && call.gap() <= 250.0, "{summary}");
         let statistics = call.sender.statistics();
         assert!(statistics.parity_bytes * 100 <= statistics.bytes * 15, "{summary}");
     });
@@ -65,12 +70,13 @@ fn parity_for_every_picture_leaves_no_long_gap() {
     });
 }
 
-/// It was 2814 pictures and a gap of 1440 ms.
+/// It was 2814 pictures and a gap of 1440 ms. Of those shown 2900 were of full size before the budget went to what is known to be
+/// lost.
 #[test]
 fn at_twenty_percent_of_loss_the_picture_still_moves() {
     for redundancy in [Redundancy::None, Redundancy::EveryPicture] {
         lossy(20, redundancy, |call, summary| {
-            assert!(call.shown.len() >= 2850 && call.gap() <= 600.0, "{summary}");
+            assert!(call.shown.len() >= 2980 && call.full() >= 2920 && call.gap() <= 450.0, "{summary}");
         });
     }
 }
@@ -87,7 +93,8 @@ fn the_loss_that_is_told_decides_what_is_protected() {
         call.sender.statistics().parity
     };
     // Receiver reports tell of it too: near a bound, by chance, a picture less. Every fourth one is of the lowest layer.
-    assert_eq!((parity(1), parity(10)), (0, 100));
+    // Packets that came again count as received.
+    assert_eq!((parity(1), parity(15)), (0, 100));
     assert!((20..=25).contains(&parity(5)), "{}", parity(5));
 }
 
@@ -164,6 +171,34 @@ fn a_sender_that_starts_anew_freezes_nothing() {
         call.run(120);
         freezes_no_longer_than_a_round_trip(&call);
     }
+}
+
+/// A packet in the middle of a picture is lost, and with it the first request for it, or not.
+#[test]
+fn a_request_is_made_once_more() {
+    let (mut call, _keys) = Call::new(Faults::default(), |_| {});
+    call.run(10);
+    let now = captured(100);
+    call.picture(now, 10);
+    let mut packets = vec![];
+    while let SenderOutput::Transmit(packet) = call.sender.poll(now) {
+        packets.push(packet);
+    }
+    packets.retain(|packet| !is_rtcp(packet));
+    let lost = 1;
+    for (_, packet) in packets.iter().enumerate().filter(|(at, _)| *at != lost) {
+        call.receiver.handle_packet(now, packet.clone());
+    }
+    let mut requests = vec![];
+    for ms in 0..50 {
+        while let ReceiverOutput::Transmit(packet) = call.receiver.poll(now + Duration::from_millis(ms)) {
+            // Generic NACK (RFC 4585).
+            if packet[..2] == [0x81, 205] {
+                requests.push((ms, packet[12..14] == packets[lost][2..4]));
+            }
+        }
+    }
+    assert_eq!(requests, [(10, true), (20, true)]);
 }
 
 /// Clocks that drift apart, while each picture is held back until it is due.

@@ -4,11 +4,16 @@ use std::time::Duration;
 
 use crate::rtp::payload::PayloadFormat;
 
+/// A request for packets is sent once more after this time, in case it was lost: that costs a few bytes, and where it was
+/// not lost the sender does not send a packet again that soon.
+pub(crate) const REPEAT: Duration = Duration::from_millis(10);
+
 /// When a reassembler asks for missing packets, and when it gives them up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "callers build it")]
 pub struct NackConfig {
-    /// From the first packet after a gap to the first request: as long as packets overtake each other.
+    /// From the first packet after a gap to the first request, as packets overtake each other. If fewer than a quarter of the
+    /// missing ones come by themselves in this time, it is 2 ms.
     pub first_after: Duration,
     /// From one request for a packet to the next: half a round trip, if the loss of a request or of the answer is to
     /// cost no more than that.

@@ -14,6 +14,7 @@ use super::strays::{LATE_RUN, Strays};
 use crate::Time;
 use crate::rtp::descriptor::{DependencyDescriptor, DependencyStructure, DescriptorError};
 use crate::rtp::frame::ReceivedFrame;
+use crate::rtp::overtaken::Overtaken;
 use crate::rtp::packet::RtpPacket;
 use crate::rtp::payload::{PayloadFormat, av1, opaque, sframe};
 
@@ -61,6 +62,7 @@ pub struct Reassembler {
     events: VecDeque<ReassemblerEvent>,
     missing: usize,
     newest: Option<Newest>,
+    overtaken: Overtaken,
     /// From one packet of a picture to the next, smoothed.
     spacing: Duration,
     /// Those of the frame that is put together.
@@ -85,6 +87,7 @@ impl Reassembler {
             events: VecDeque::new(),
             missing: 0,
             newest: None,
+            overtaken: Overtaken::new(),
             spacing: Duration::ZERO,
             payloads: Vec::new(),
             statistics: ReassemblerStatistics::default(),
@@ -99,6 +102,22 @@ impl Reassembler {
     /// Sets how missing packets are asked for, as the round-trip time changes.
     pub fn set_nack(&mut self, nack: NackConfig) {
         self.config.nack = nack;
+    }
+
+    /// A frame was handed on, or given up with all before it: what is missing before its packets is not waited for any longer.
+    pub fn pass(&mut self, frame_number: u16) {
+        if self.missing == 0 {
+            return;
+        }
+        let of_frame = |entry: &Entry| matches!(entry, Entry::Done(Some(number)) if *number == frame_number);
+        let Some(last) = self.entries.iter().rposition(of_frame) else { return };
+        for at in (0..last).rev() {
+            if matches!(self.entries[at], Entry::Missing(_)) {
+                self.statistics.lost += 1;
+                self.close_unsettled(at);
+            }
+        }
+        self.settle();
     }
 
     /// Bytes held, as [`ReassemblerConfig::max_bytes`] counts them.
@@ -143,7 +162,8 @@ impl Reassembler {
         }
     }
 
-    /// Takes a packet that came at `now`, and keeps it as it is until its frame is whole.
+    /// Takes a packet that came at `now`, and keeps it as it is until its frame is whole. One without payload says that
+    /// nothing comes under its number: a relay sends that if it first took a lost packet for one that is to be forwarded.
     ///
     /// # Errors
     /// [`Rejected`]; nothing of the packet is kept then.
@@ -153,12 +173,21 @@ impl Reassembler {
             return Err(Rejected::TooLarge(size));
         }
         let rtp = RtpPacket::read(&packet)?;
-        let descriptor = rtp.extension_range(self.config.descriptor_id)?.ok_or(Rejected::NoDescriptor)?;
-        let &[flags, high, low, ..] = &packet[descriptor.clone()] else { return Err(Rejected::NoDescriptor) };
+        let descriptor = match rtp.extension_range(self.config.descriptor_id)? {
+            Some(descriptor) => descriptor,
+            None if rtp.payload.is_empty() => 0..0,
+            None => return Err(Rejected::NoDescriptor),
+        };
+        let (flags, high, low) = match &packet[descriptor.clone()] {
+            &[flags, high, low, ..] => (flags, high, low),
+            _ if rtp.payload.is_empty() => (0, 0, 0),
+            _ => return Err(Rejected::NoDescriptor),
+        };
         let sequence_number = rtp.header.sequence_number;
         // A packet that was captured just before the newest one is late, or is sent again, and no sign of another stream.
         let behind = self.timestamp.map(|newest| newest.wrapping_sub(rtp.header.timestamp));
         let is_old = behind.is_some_and(|behind| behind < OLD_TICKS);
+        let end = self.base + self.entries.len() as u64;
         let sequence = match self.place(now, sequence_number, is_old) {
             Ok(sequence) => sequence,
             Err(rejected) => {
@@ -183,6 +212,7 @@ impl Reassembler {
             payload: rtp.payload_range,
             packet,
         };
+        let is_gap = sequence < end;
         while self.bytes + size > self.config.max_bytes {
             self.give_up_first();
         }
@@ -190,19 +220,26 @@ impl Reassembler {
             self.statistics.late += 1;
             return Err(Rejected::Late);
         };
-        if at + 1 == self.entries.len() {
+        if at + 1 == self.entries.len() && !received.payload.is_empty() {
             self.note_newest(now, &received);
+        }
+        if is_gap && let Entry::Missing(Missing { noticed, .. }) = &self.entries[at] {
+            self.overtaken.handle_arrival(now - *noticed, self.config.nack.first_after);
         }
         let accepted = match &self.entries[at] {
             Entry::Missing(Missing { requests: 1.., .. }) => Accepted::Recovered,
             _ => Accepted::New,
         };
-        self.missing -= 1;
         self.statistics.packets += 1;
         self.statistics.recovered += u64::from(accepted == Accepted::Recovered);
-        self.bytes += size;
-        self.entries[at] = Entry::Received(received);
-        self.fit_in(now, at);
+        if received.payload.is_empty() {
+            self.close(at);
+        } else {
+            self.missing -= 1;
+            self.bytes += size;
+            self.entries[at] = Entry::Received(received);
+            self.fit_in(now, at);
+        }
         for stray in self.strays.take_believed() {
             // They are near to this one, so that none of them is a stray again.
             let _ = self.push(now, stray);
@@ -285,7 +322,7 @@ impl Reassembler {
             arrived: now,
             timestamp: packet.timestamp,
             ends_picture: packet.marker,
-            next_request: now + self.config.nack.first_after + self.spacing * 2,
+            next_request: now + self.overtaken.wait(self.config.nack.first_after) + self.spacing * 2,
             requests: 0,
         });
     }
@@ -425,7 +462,7 @@ impl Reassembler {
     }
 
     fn new_missing(&self, now: Time) -> Entry {
-        let next_request = now + self.config.nack.first_after;
+        let next_request = now + self.overtaken.wait(self.config.nack.first_after);
         Entry::Missing(Missing { noticed: now, next_request, requests: 0 })
     }
 
@@ -666,6 +703,13 @@ impl Reassembler {
 
     /// Nothing from before the first packet is taken any more.
     fn start(&mut self) {
+        while let Some(Entry::Done(None) | Entry::Missing(_)) = self.entries.front() {
+            if let Some(Entry::Missing(_)) = self.entries.pop_front() {
+                self.missing -= 1;
+                self.statistics.lost += 1;
+            }
+            self.base += 1;
+        }
         match self.entries.front() {
             Some(Entry::Received(first)) => {
                 let (frame_number, start) = (first.frame_number, first.start);
@@ -675,8 +719,11 @@ impl Reassembler {
                 }
             }
             Some(Entry::Done(Some(frame_number))) => self.settled = Some(*frame_number),
-            // The first packet is always there, or was given up with what is known of it.
-            Some(Entry::Done(None) | Entry::Missing(_)) | None => return,
+            // All were empty: the stream begins with the next one.
+            Some(Entry::Done(None) | Entry::Missing(_)) | None => {
+                self.started = None;
+                return;
+            }
         }
         self.settle();
     }
@@ -700,9 +747,19 @@ impl Reassembler {
 
     /// Gives up a missing packet, and the frames that it was part of.
     fn give_up(&mut self, at: usize) {
+        self.statistics.lost += 1;
+        self.close(at);
+    }
+
+    /// Nothing comes in the place of a missing packet.
+    fn close(&mut self, at: usize) {
+        self.close_unsettled(at);
+        self.settle();
+    }
+
+    fn close_unsettled(&mut self, at: usize) {
         self.entries[at] = Entry::Done(None);
         self.missing -= 1;
-        self.statistics.lost += 1;
         if let Some(before) = at.checked_sub(1)
             && matches!(&self.entries[before], Entry::Received(before) if !before.end)
         {
@@ -711,7 +768,6 @@ impl Reassembler {
         if matches!(self.entries.get(at + 1), Some(Entry::Received(after)) if !after.start) {
             self.abandon(at + 1, Abandoned::Lost);
         }
-        self.settle();
     }
 
     /// Forgets packets that need no more care, once nothing can come before them.

@@ -26,6 +26,7 @@ mod event;
 mod machine;
 mod strays;
 
+pub(crate) use config::REPEAT;
 pub use config::{NackConfig, ReassemblerConfig};
 pub use event::{Abandoned, Accepted, ReassemblerEvent, ReassemblerStatistics, Rejected};
 pub use machine::{MAX_PACKET, Reassembler};
