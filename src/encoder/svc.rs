@@ -475,12 +475,9 @@ fn code_frame(
             primary: plan.primary_ref.and_then(|i| held(plan.ref_slots[i])),
         });
         coded.tried = *tried.get_or_insert(coded.tried);
-        match budget.again(coded.bits()) {
-            Some(q) => budget.q = q,
-            None => {
-                layer.coder.keep_motion(&coded);
-                return coded;
-            }
+        if !budget.again(coded.bits()) {
+            layer.coder.keep_motion(&coded);
+            return coded;
         }
     }
 }

@@ -46,6 +46,8 @@ pub(super) struct FrameBudget {
     pub(super) q: Quantizer,
     /// The value of a bit at it (see [`Quantizer::new`]).
     lambda: f32,
+    /// Whether it was coded again already.
+    tried: bool,
     /// Above so many bits the frame is coded again.
     most: f64,
     /// The largest index that it may have.
@@ -107,7 +109,15 @@ impl Controller {
                     let place = Place { key: picture.key, temporal_id, temporal_layers };
                     let lambda = pulse.lambda(place.lambda());
                     let q = Quantizer::new(pulse.qindex(place.qindex(*base)), lambda);
-                    FrameBudget { q, lambda, most: f64::INFINITY, largest: 255, still: false, refine: None }
+                    FrameBudget {
+                        q,
+                        lambda,
+                        tried: false,
+                        most: f64::INFINITY,
+                        largest: 255,
+                        still: false,
+                        refine: None,
+                    }
                 };
                 picture.frames.iter().map(|frame| budget(frame.layer.temporal_id)).collect()
             }
@@ -133,18 +143,21 @@ impl Controller {
 }
 
 impl FrameBudget {
-    /// The quantizer to code a frame with again that took so many bits, or none if it is to stay as it is.
-    pub(super) fn again(&self, bits: u64) -> Option<Quantizer> {
+    /// Whether a frame that took so many bits is to be coded again; with a larger quantizer then.
+    pub(super) fn again(&mut self, bits: u64) -> bool {
         let bits = bits as f64;
         if bits <= self.most || self.q.qindex >= self.largest {
-            return None;
+            return false;
         }
-        // A frame is coded again at most a few times: each time the step is larger by a quarter at least.
-        let larger = (bits / (0.7 * self.most)).max(1.25);
+        // A frame is coded again at most a few times: from the second time on the step is larger by a quarter at least.
+        let least = if self.tried { 1.25 } else { 1.06 };
+        let larger = layer::step_for(0.8 * self.most / bits).max(least);
         // Of a still picture a step that is too large codes nothing at all.
         let larger = if self.still { larger.min(MOST_STILL) } else { larger };
         let step = quantizer::step(self.q.qindex) * larger;
         let qindex = quantizer::index_of(step).clamp(self.q.qindex + 1, self.largest);
-        Some(Quantizer::new(qindex, self.lambda))
+        self.q = Quantizer::new(qindex, self.lambda);
+        self.tried = true;
+        true
     }
 }

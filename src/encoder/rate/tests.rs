@@ -74,9 +74,7 @@ impl Coder {
             };
             let mut budget = budget;
             let (tried_at, tried) = (budget.q.qindex, bits(budget.q));
-            while let Some(q) = budget.again(bits(budget.q)) {
-                budget.q = q;
-            }
+            while budget.again(bits(budget.q)) {}
             frames.push(CodedBits { qindex: budget.q.qindex, bits: bits(budget.q), tried_at, tried });
         }
         self.rate.coded(&plan, frames.iter().copied());
