@@ -156,7 +156,11 @@ fn within<const N: usize>(limit: i16, pairs: &[(&[i16; N], &[i16; N])]) -> [i16;
             most[i] = most[i].max((a[i] - b[i]).abs());
         }
     }
-    most.map(|m| if m <= limit { -1 } else { 0 })
+    // A `map` of the array may be a call, which knows of no wide vectors.
+    for most in &mut most {
+        *most = if *most <= limit { -1 } else { 0 };
+    }
+    most
 }
 
 #[inline(always)]
@@ -249,7 +253,8 @@ fn filter_across<const N: usize, const REACH: usize>(s: &mut Across<N>, l: Limit
 fn narrow<const N: usize>(s: &mut Across<N>, before: &Across<N>, mask: &[i16; N], thresh: i16) {
     let clamp = |v: i16| v.clamp(-128, 127);
     for i in 0..N {
-        let [ps1, ps0, qs0, qs1] = [P0 - 1, P0, Q0, Q0 + 1].map(|k| before[k][i] - 128);
+        let (ps1, ps0) = (before[P0 - 1][i] - 128, before[P0][i] - 128);
+        let (qs0, qs1) = (before[Q0][i] - 128, before[Q0 + 1][i] - 128);
         let hev: i16 = if (ps1 - ps0).abs().max((qs1 - qs0).abs()) > thresh { -1 } else { 0 };
         let filter = clamp((clamp(ps1 - qs1) & hev) + 3 * (qs0 - ps0)) & mask[i];
         let (filter1, filter2) = (clamp(filter + 4) >> 3, clamp(filter + 3) >> 3);
