@@ -120,6 +120,7 @@ impl TileCoder<'_, '_> {
             angle: 0,
             ref_frame: RefType::INTRA_FRAME,
             mv: MotionVector::default(),
+            candidates: None,
             bits,
             cost: 0.0,
         };

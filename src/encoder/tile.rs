@@ -5,7 +5,7 @@ use super::displaced::Displacements;
 use super::effort::Effort;
 use super::interlayer::Upsampled;
 use super::kernels::*;
-use super::motion::{MotionField, TEMPORAL};
+use super::motion::{Candidates, MotionField, TEMPORAL};
 use super::palette::{Palette, Palettes};
 use super::probabilities::{PaletteProbabilities, Probabilities};
 use super::quantizer::Quantizer;
@@ -79,6 +79,8 @@ pub(super) struct Leaf {
     pub(super) tx_type: TxType,
     pub(super) uv_tx_type: TxType,
     pub(super) eob: [u16; 3],
+    /// The candidates for `mv`, if the block is predicted from the temporal reference by a search.
+    pub(super) candidates: Option<Candidates>,
     /// The palette of luma, whose mode is then DC_PRED.
     pub(super) palette: Palette,
     /// Index of the block's first coefficient; luma, U and V follow each other.
@@ -112,6 +114,7 @@ impl Leaf {
             tx_type: TxType::DCT_DCT,
             uv_tx_type: TxType::DCT_DCT,
             eob: [0; 3],
+            candidates: choice.candidates,
             palette,
             coefficients,
         }
@@ -133,6 +136,7 @@ pub(super) struct Choice {
     pub(super) angle: i8,
     pub(super) ref_frame: RefType,
     pub(super) mv: MotionVector,
+    pub(super) candidates: Option<Candidates>,
     pub(super) bits: f32,
     pub(super) cost: f32,
 }
@@ -322,6 +326,7 @@ impl TileCoder<'_, '_> {
             angle: 0,
             ref_frame: TEMPORAL,
             mv,
+            candidates: None,
             bits: 0.0,
             cost: 0.0,
         };
