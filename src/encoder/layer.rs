@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::cdef::{self, Cdef};
 use super::deblock::{self, Levels};
 use super::displaced::{Anchors, Displacements, anchors};
 use super::effort::Effort;
@@ -41,20 +42,6 @@ pub(crate) struct Reference {
     pub(crate) picture_number: u64,
     /// Its vectors, if it has a temporal reference.
     pub(crate) motion: Option<Arc<MotionField>>,
-}
-
-/// Strengths of the constrained directional enhancement filter (section 5.9.19), 0 to 63 each:
-/// 4 * primary + secondary.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Cdef {
-    pub(crate) damping: u8,
-    pub(crate) luma: u8,
-    pub(crate) chroma: u8,
-}
-
-impl Cdef {
-    /// Nothing is filtered; 3 is the least damping that a header can tell.
-    const OFF: Self = Self { damping: 3, luma: 0, chroma: 0 };
 }
 
 /// A coded frame: the parameters that its header carries, and its tiles.
@@ -111,9 +98,7 @@ pub(crate) struct LayerCoder {
     upsampled: Option<Upsampled>,
     /// The frames of this layer; a frame that nobody else holds is free to be overwritten.
     frames: Vec<Arc<Frame<u8>>>,
-    deblocked: Frame<u8>,
-    /// The directions that CDEF found in each superblock that it filters.
-    directions: Vec<Option<CdefDirections>>,
+    cdef: cdef::Filter,
     /// Vectors of the layer's last frame that has any.
     last_motion: Option<Arc<MotionField>>,
     /// Every fourth sample of every fourth row of the source's luma.
@@ -159,8 +144,7 @@ impl LayerCoder {
             fi,
             upsampled: None,
             frames: Vec::new(),
-            deblocked: new_frame(size),
-            directions: Vec::new(),
+            cdef: cdef::Filter::default(),
             last_motion: None,
             sampled: Arc::default(),
             hashes: None,
@@ -303,9 +287,8 @@ impl LayerCoder {
             deblock::filter_frame(rec, &self.blocks, self.size, levels);
         }
         if cdef.luma > 0 || cdef.chroma > 0 {
-            self.filter_cdef(cdef);
+            self.cdef.filter(rec, &self.blocks, cdef);
         }
-        let rec = Arc::get_mut(&mut self.fs.rec).expect("the frame is not a reference yet");
         pad(rec, self.size);
         self.frames.push(Arc::clone(&self.fs.rec));
         let motion = (distance > 0).then(|| Arc::new(MotionField::new(&self.blocks, distance)));
@@ -373,56 +356,6 @@ impl LayerCoder {
         let rows = (0..self.blocks.rows).map(|row| &self.blocks[row][..self.blocks.cols]);
         let coded: usize = rows.map(|row| row.iter().filter(|block| !block.skip).count()).sum();
         coded as f32 / (self.blocks.rows * self.blocks.cols) as f32
-    }
-
-    /// The constrained directional enhancement filter (section 7.15).
-    fn filter_cdef(&mut self, cdef: Cdef) {
-        self.fi.cdef_damping = cdef.damping;
-        self.fi.cdef_y_strengths[0] = cdef.luma;
-        self.fi.cdef_uv_strengths[0] = cdef.chroma;
-        let (fi, deblocked) = (&self.fi, &mut self.deblocked);
-        deblocked
-            .planes
-            .par_iter_mut()
-            .zip(&self.fs.rec.planes)
-            .for_each(|(to, from)| to.data.copy_from_slice(&from.data));
-        // Directions are found by position in the picture, while the filter takes positions in a tile.
-        let blocks = &self.blocks;
-        let (columns, rows) = (fi.w_in_b.div_ceil(16), fi.h_in_b.div_ceil(16));
-        self.directions.clear();
-        (0..columns * rows)
-            .into_par_iter()
-            .map(|i| {
-                let (x, y) = (i % columns, i / columns);
-                // If all blocks are skipped, the filter changes nothing.
-                let mut rows = y * 16..(y * 16 + 16).min(blocks.rows);
-                let cols = x * 16..(x * 16 + 16).min(blocks.cols);
-                let skipped = rows.all(|row| blocks[row][cols.clone()].iter().all(|b| b.skip));
-                let at = TileSuperBlockOffset(SuperBlockOffset { x, y });
-                let find = || cdef_analyze_superblock(fi, deblocked, &blocks.as_tile_blocks(), at);
-                (!skipped).then(find)
-            })
-            .collect_into_vec(&mut self.directions);
-        let directions = &self.directions;
-        let tiles = fi.sequence.tiling.tile_iter_mut(&mut self.fs, &mut self.blocks);
-        tiles.collect::<Vec<_>>().into_par_iter().for_each(|mut tile| {
-            let first = tile.ts.sbo.0;
-            for y in 0..tile.ts.sb_height {
-                for x in 0..tile.ts.sb_width {
-                    let Some(found) = &directions[(first.y + y) * columns + first.x + x] else { continue };
-                    let at = TileSuperBlockOffset(SuperBlockOffset { x, y });
-                    cdef_filter_superblock(
-                        fi,
-                        deblocked,
-                        &mut tile.ts.rec,
-                        &tile.tb.as_const(),
-                        at,
-                        0,
-                        found,
-                    );
-                }
-            }
-        });
     }
 }
 

@@ -21,7 +21,7 @@
 //! | `palette`, `palette_choice` | blocks of few colours |
 //! | `residual`, `quantizer` | the difference that is left to code |
 //! | `symbols`, `probabilities` | the block as symbols of the range coder |
-//! | `deblock` | the deblocking filter |
+//! | `deblock`, `cdef` | the loop filters |
 //! | `header` | sequence and frame headers around it all |
 //!
 //! `governor` stands beside these: it tells a program the speeds, and the layers, that the machine has time for.
@@ -29,6 +29,7 @@
 //! `kernels` names all that is taken from rav1e, whose kernels do the arithmetic.
 
 mod block;
+mod cdef;
 mod config;
 mod content;
 mod deblock;
