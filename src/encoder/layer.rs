@@ -13,7 +13,7 @@ use super::kernels::*;
 use super::motion::MotionField;
 use super::probabilities::Probabilities;
 use super::quantizer::Quantizer;
-use super::still::{Hashes, Shown, hashes};
+use super::still::{Before, Hashes, Shown, fine_enough, hashes};
 use super::texture::weights;
 use super::tile::{Below, FrameContext, Tile, code_tile};
 use crate::picture::{Chroma, Picture, PictureView, PlaneView, Size, plane_size, take_turns};
@@ -36,8 +36,9 @@ pub(crate) struct Reference {
     pub(crate) sampled: Arc<[u8]>,
     /// The anchors of its source, if that shows a screen.
     pub(crate) anchors: Option<Arc<Anchors>>,
-    /// How it shows its superblocks, if it shows a screen.
+    /// How it shows its superblocks, and its source, if it shows a screen.
     pub(crate) shown: Option<Shown>,
+    pub(crate) source: Option<Arc<Frame<u8>>>,
     /// Number of the picture that it is a frame of.
     pub(crate) picture_number: u64,
     /// Its vectors, if it has a temporal reference.
@@ -106,6 +107,8 @@ pub(crate) struct LayerCoder {
     /// The hashes and the anchors of the source, if it shows a screen.
     hashes: Option<Hashes>,
     anchors: Option<Arc<Anchors>>,
+    /// Sources that references may hold, if they show a screen.
+    sources: Vec<Arc<Frame<u8>>>,
     /// What a bit is worth in each superblock of the source; empty if that shows a screen.
     weights: Vec<f32>,
 }
@@ -117,6 +120,14 @@ fn new_frame(size: (usize, usize)) -> Frame<u8> {
         ChromaSampling::Cs420,
         PADDING,
     )
+}
+
+/// A frame that nobody else holds.
+fn free_frame(frames: &mut Vec<Arc<Frame<u8>>>, size: (usize, usize)) -> Arc<Frame<u8>> {
+    match frames.iter().position(|f| Arc::strong_count(f) == 1) {
+        Some(i) => frames.swap_remove(i),
+        None => Arc::new(new_frame(size)),
+    }
 }
 
 impl LayerCoder {
@@ -149,6 +160,7 @@ impl LayerCoder {
             sampled: Arc::default(),
             hashes: None,
             anchors: None,
+            sources: Vec::new(),
             weights: Vec::new(),
         }
     }
@@ -170,8 +182,12 @@ impl LayerCoder {
 
     /// Copies the samples that the next frame is to show.
     pub(crate) fn set_source(&mut self, picture: &PictureView<'_>) {
-        let input = Arc::get_mut(&mut self.fs.input).expect("nobody else holds the source");
         let size = self.size;
+        if Arc::get_mut(&mut self.fs.input).is_none() {
+            let next = free_frame(&mut self.sources, size);
+            self.sources.push(std::mem::replace(&mut self.fs.input, next));
+        }
+        let input = Arc::get_mut(&mut self.fs.input).expect("nobody else holds the source");
         let copy = |to: &mut Plane<u8>, from: &PlaneView<'_>| {
             for (to, from) in rows(to).zip(from.rows()) {
                 to[..from.len()].copy_from_slice(from);
@@ -210,29 +226,34 @@ impl LayerCoder {
         let q = job.q;
         let distance = job.temporal.map_or(0, |t| job.picture_number - t.picture_number);
         self.fi.base_q_idx = q.qindex;
-        self.fs.rec = match self.frames.iter().position(|f| Arc::strong_count(f) == 1) {
-            Some(i) => self.frames.swap_remove(i),
-            None => Arc::new(new_frame(self.size)),
-        };
+        self.fs.rec = free_frame(&mut self.frames, self.size);
         let halves = job.below.is_some_and(|b| interlayer::halves(b.size, self.size));
         if let (Some(below), true) = (job.below, halves) {
             let (width, height) = self.size;
             let upsampled = self.upsampled.get_or_insert_with(|| Upsampled::new(width, height));
             upsampled.fill(&below.frame, below.size);
         }
-        let before = job.temporal.and_then(|reference| reference.anchors.as_deref());
+        let anchors = job.temporal.and_then(|reference| reference.anchors.as_deref());
         let displacements = self
             .anchors
             .as_deref()
-            .zip(before)
+            .zip(anchors)
             .map(|(now, before)| Displacements::new(now, before, self.size));
         let shown = job.temporal.and_then(|reference| reference.shown.as_ref());
+        // A bitrate makes what stands still finer a part at a time.
+        let coarsest = if job.refine.is_some() { q.qindex } else { fine_enough(q.qindex) };
         let still = match (&self.hashes, shown) {
-            (Some(hashes), Some(shown)) if !job.intra => shown.still(hashes, q.qindex),
+            (Some(hashes), Some(shown)) if !job.intra => shown.still(hashes, coarsest),
             _ => Vec::new(),
         };
         let enough = job.refine.map_or(u32::MAX, |bits| (bits / self.tiling().tile_count() as u64) as u32);
+        // `code_tile` borrows the rest of the state mutably.
+        let now = Arc::clone(&self.fs.input);
+        let source = job.temporal.filter(|_| !job.intra).and_then(|reference| reference.source.as_deref());
+        let before = source.zip(shown).filter(|_| self.screen);
+        let before = before.map(|(source, shown)| Before { source, shown, now: &now, size: self.size, coarsest });
         let context = FrameContext {
+            before: before.as_ref(),
             fi: &self.fi,
             q,
             effort: self.effort,
@@ -271,7 +292,8 @@ impl LayerCoder {
             })
             .collect();
         let finer: u64 = tiles.iter().map(|tile| u64::from(tile.finer)).sum();
-        let (tiles, left): (Vec<_>, Vec<_>) = tiles.into_iter().map(|tile| (tile.bytes, tile.left)).unzip();
+        let of = |tile: Tile| (tile.bytes, (tile.left, tile.parts));
+        let (tiles, (left, parts)): (Vec<_>, (Vec<_>, Vec<_>)) = tiles.into_iter().map(of).unzip();
         let context_update_tile_id =
             tiles.iter().enumerate().max_by_key(|(_, t)| t.len()).map_or(0, |(i, _)| i);
         let mut adapted = Box::new(probabilities.swap_remove(context_update_tile_id));
@@ -308,8 +330,10 @@ impl LayerCoder {
                 anchors: self.anchors.clone(),
                 shown: self.hashes.clone().map(|hashes| {
                     let before = shown.map(|shown| (shown, &*still));
-                    Shown::new(hashes, q.qindex, before, left.into_iter().flatten())
+                    let parts = parts.into_iter().flatten();
+                    Shown::new(hashes, q.qindex, before, left.into_iter().flatten(), parts)
                 }),
+                source: self.hashes.is_some().then(|| Arc::clone(&self.fs.input)),
                 motion,
                 picture_number: job.picture_number,
             }),
