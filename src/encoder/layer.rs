@@ -210,8 +210,11 @@ impl LayerCoder {
                 }
             },
         );
-        let rows = picture.luma().rows().step_by(4);
-        self.sampled = rows.flat_map(|row| row.iter().copied().step_by(4)).collect();
+        let mut sampled = Vec::with_capacity(size.0.div_ceil(4) * size.1.div_ceil(4));
+        for row in picture.luma().rows().step_by(4) {
+            sampled.extend(row.chunks(4).map(|samples| samples[0]));
+        }
+        self.sampled = sampled.into();
         let screen = self.screen;
         self.weights = if screen { Vec::new() } else { weights(&self.fs.input.planes[0], size) };
         let hashes = screen.then(|| hashes(&self.fs.input, size));

@@ -253,8 +253,10 @@ impl MotionField {
     pub(crate) fn new(blocks: &FrameBlocks, distance: u64) -> Self {
         let cols = blocks.cols / 2;
         let vector = |b: &Block| if b.ref_frames[0] == TEMPORAL { b.mv[0] } else { MotionVector::default() };
-        let rows = (0..blocks.rows).step_by(2);
-        let vectors = rows.flat_map(|row| blocks[row][..cols * 2].iter().step_by(2).map(vector)).collect();
+        let mut vectors = Vec::with_capacity(cols * blocks.rows.div_ceil(2));
+        for row in (0..blocks.rows).step_by(2) {
+            vectors.extend(blocks[row][..cols * 2].chunks_exact(2).map(|pair| vector(&pair[0])));
+        }
         Self { cols, vectors, distance }
     }
 

@@ -135,22 +135,54 @@ fn join_like(clusters: &mut Clusters, most: usize, limit: f32) -> Option<f32> {
     Some(error)
 }
 
-impl TileCoder<'_, '_> {
-    /// Codes a block with a palette too, if that may cost less than what it was coded as, and keeps what costs less.
-    pub(super) fn try_palette(&mut self, leaf: Leaf, cost: f32) -> (Leaf, f32) {
-        let Leaf { bsize, bo, .. } = leaf;
-        let Some((palette, bits)) = self.choose_palette(bsize, bo, cost) else { return (leaf, cost) };
-        self.save(bsize, bo);
-        let choice = Choice {
+/// A palette for a block.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    palette: Palette,
+    /// The bits of the palette, of its indices, and of the modes.
+    bits: f32,
+    /// Squared error and rate together, without chroma.
+    cost: f32,
+}
+
+impl Found {
+    fn choice(self) -> Choice {
+        Choice {
             mode: PredictionMode::DC_PRED,
             angle: 0,
             ref_frame: RefType::INTRA_FRAME,
             mv: MotionVector::default(),
             candidates: None,
-            bits,
-            cost: 0.0,
-        };
-        let (mut other, other_cost) = self.code_choice(bsize, bo, &choice, palette);
+            bits: self.bits,
+            cost: self.cost,
+        }
+    }
+}
+
+/// The most that a palette may cost, and how much less than that it costs where it is clear that it is better, both by the
+/// estimate of what the other choice costs.
+const MOST: f32 = 4.0;
+const CLEARLY: f32 = 0.5;
+
+impl TileCoder<'_, '_> {
+    /// Codes a block as `choice` says or with a palette, whichever costs less.
+    ///
+    /// A palette that costs far less than the choice by its estimate is all that is coded.
+    pub(super) fn code_or_palette(
+        &mut self,
+        bsize: BlockSize,
+        bo: TileBlockOffset,
+        choice: &Choice,
+    ) -> (Leaf, f32) {
+        let estimate = choice.cost * self.q.lambda_satd;
+        let found = self.choose_palette(bsize, bo, MOST * estimate);
+        if let Some(found) = found.filter(|found| found.cost < CLEARLY * estimate) {
+            return self.code_choice(bsize, bo, &found.choice(), found.palette);
+        }
+        let (leaf, cost) = self.code_choice(bsize, bo, choice, Palette::default());
+        let Some(found) = found.filter(|found| found.cost < cost) else { return (leaf, cost) };
+        self.save(bsize, bo);
+        let (mut other, other_cost) = self.code_choice(bsize, bo, &found.choice(), found.palette);
         if other_cost < cost {
             self.coefficients.drain(leaf.coefficients..other.coefficients);
             other.coefficients = leaf.coefficients;
@@ -161,9 +193,8 @@ impl TileCoder<'_, '_> {
         (leaf, cost)
     }
 
-    /// The palette that describes a block's luma at the least cost, and the bits of it, of its indices, and of the modes;
-    /// nothing if that costs `most` or more.
-    fn choose_palette(&mut self, bsize: BlockSize, bo: TileBlockOffset, most: f32) -> Option<(Palette, f32)> {
+    /// The palette that describes a block's luma at the least cost; nothing if that costs `most` or more.
+    fn choose_palette(&mut self, bsize: BlockSize, bo: TileBlockOffset, most: f32) -> Option<Found> {
         let lambda = self.q.lambda;
         let size = self.visible(bsize, bo);
         let probabilities = &*self.palette_probabilities;
@@ -211,7 +242,7 @@ impl TileCoder<'_, '_> {
                 let bits = bits + map_bits(map, size, palette.len(), &index_bits, left);
                 if error + lambda * bits < best_cost {
                     best_cost = error + lambda * bits;
-                    best = Some((palette, bits));
+                    best = Some(Found { palette, bits, cost: best_cost });
                 }
             }
             if clusters.len() == 2 {

@@ -19,18 +19,22 @@ pub(crate) fn hashes(source: &Frame<u8>, size: (usize, usize)) -> Hashes {
 }
 
 /// The hash of a superblock's samples of one plane, on top of that of others.
-fn hash_of(plane: &Plane<u8>, (col, row): (usize, usize), mut hash: u64) -> u64 {
+fn hash_of(plane: &Plane<u8>, (col, row): (usize, usize), hash: u64) -> u64 {
     let (width, height) = (superblock::SIDE >> plane.cfg.xdec, superblock::SIDE >> plane.cfg.ydec);
     let (x, y) = (col * width, row * height);
+    // Four words at a time, none of which waits for another.
+    let mut lanes = [hash; 4];
     for y in y..(y + height).min(plane.cfg.height) {
         let row = &plane.row(y as isize)[x..(x + width).min(plane.cfg.width)];
-        for samples in row.chunks(8) {
-            let mut word = [0; 8];
-            word[..samples.len()].copy_from_slice(samples);
-            hash = (hash ^ u64::from_le_bytes(word)).wrapping_mul(MIX).rotate_left(29);
+        for samples in row.chunks(32) {
+            let mut words = [0; 32];
+            words[..samples.len()].copy_from_slice(samples);
+            for (lane, word) in lanes.iter_mut().zip(words.as_chunks().0) {
+                *lane = (*lane ^ u64::from_le_bytes(*word)).wrapping_mul(MIX).rotate_left(29);
+            }
         }
     }
-    hash
+    lanes.iter().fold(hash, |hash, lane| (hash ^ lane).wrapping_mul(MIX).rotate_left(29))
 }
 
 /// What the temporal reference shows of a superblock.
