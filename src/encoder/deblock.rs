@@ -1,6 +1,8 @@
 //! The deblocking filter (AV1 specification, section 7.14), for frames whose blocks have one transform
 //! each and one filter level.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::kernels::*;
@@ -32,17 +34,35 @@ pub(crate) fn filter_frame(
     levels: Levels,
 ) {
     let edges = Edges::new(blocks, size);
-    frame.planes.par_iter_mut().enumerate().for_each(|(p, plane)| {
-        let (vertical, horizontal) =
-            if p == 0 { (levels[0], levels[1]) } else { (levels[p + 1], levels[p + 1]) };
-        if vertical > 0 {
-            filter_plane::<true>(plane, &edges, size, p > 0, Limits::new(vertical));
+    let [luma, u, v] = &mut frame.planes;
+    let [vertical, horizontal, ..] = levels;
+    let whole = |plane: &mut Plane<u8>, chroma: bool, level: u8| {
+        let (stride, rows) = (plane.cfg.stride, 0..edges.rows);
+        if level > 0 {
+            filter_rows::<true>(plane.data_origin_mut(), stride, &edges, rows.clone(), size, chroma, Limits::new(level));
+            filter_rows::<false>(plane.data_origin_mut(), stride, &edges, rows, size, chroma, Limits::new(level));
         }
+    };
+    // Vertical edges of different rows have nothing in common. Luma's horizontal ones take about as long as chroma.
+    let stride = luma.cfg.stride;
+    if vertical > 0 {
+        let bands = luma.data_origin_mut().par_chunks_mut(8 * BAND * stride).take(edges.rows.div_ceil(BAND));
+        bands.enumerate().for_each(|(band, data)| {
+            let rows = band * BAND..((band + 1) * BAND).min(edges.rows);
+            filter_rows::<true>(data, stride, &edges, rows, size, false, Limits::new(vertical));
+        });
+    }
+    let luma = || {
         if horizontal > 0 {
-            filter_plane::<false>(plane, &edges, size, p > 0, Limits::new(horizontal));
+            let (data, rows) = (luma.data_origin_mut(), 0..edges.rows);
+            filter_rows::<false>(data, stride, &edges, rows, size, false, Limits::new(horizontal));
         }
-    });
+    };
+    rayon::join(luma, || rayon::join(|| whole(u, true, levels[2]), || whole(v, true, levels[3])));
 }
+
+/// Rows of 8x8 luma samples whose vertical edges one thread filters at a time.
+const BAND: usize = 8;
 
 /// What lies at the left and at the top of 8x8 luma samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,26 +105,27 @@ impl Edges {
 }
 
 wide! {
-    /// Filters all edges of one direction; `VERTICAL` edges run down, and are filtered across columns.
-    fn filter_plane<const VERTICAL: bool>(
-        plane: &mut Plane<u8>,
+    /// Filters all edges of one direction in some rows of 8x8 luma samples, with the first of which `data` begins; `VERTICAL`
+    /// edges run down, and are filtered across columns.
+    fn filter_rows<const VERTICAL: bool>(
+        data: &mut [u8],
+        stride: usize,
         edges: &Edges,
+        within: Range<usize>,
         size: (usize, usize),
         chroma: bool,
         limits: Limits,
     ) {
         let (width, height) = size;
         let dec = usize::from(chroma);
-        let stride = plane.cfg.stride;
-        let data = plane.data_origin_mut();
-        let (cols, rows) = (edges.cols, edges.rows);
+        let (cols, rows) = (edges.cols, within.end);
         let kinds = &edges.kinds[usize::from(!VERTICAL)][..];
         // Only pieces of 4 that begin within the picture are filtered: CDEF looks at what lies beyond.
         let along = if VERTICAL { height } else { width };
         let short = |piece: usize| !chroma && piece * 8 + 4 >= along;
         // Two pieces of an edge at a time, where they are alike.
         let (down, right) = if VERTICAL { (2, 1) } else { (1, 2) };
-        for row in (0..rows).step_by(down) {
+        for row in within.clone().step_by(down) {
             for col in (0..cols).step_by(right) {
                 let kind = kinds[row * cols + col];
                 let (next_row, next_col) = (row + down - 1, col + right - 1);
@@ -113,7 +134,8 @@ wide! {
                 if kind == Kind::Inside && next == Kind::Inside {
                     continue;
                 }
-                let offset = |row: usize, col: usize| ((row * 8) >> dec) * stride + ((col * 8) >> dec);
+                let offset =
+                    |row: usize, col: usize| (((row - within.start) * 8) >> dec) * stride + ((col * 8) >> dec);
                 let edge = Edge { data: &mut *data, offset: offset(row, col), stride };
                 if kind == next && !short(if VERTICAL { next_row } else { next_col }) {
                     match (chroma, kind) {
