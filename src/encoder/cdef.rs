@@ -122,7 +122,8 @@ fn filter_plane(
     let band = BAND * side;
     let bands = samples[..stride * (height - 1) + width].par_chunks_mut(band * stride);
     bands.enumerate().for_each(|(b, samples)| {
-        let mut window = Window { samples: vec![NONE; (side + 2 * REACH) * (width + 2 * LEFT)], stride: width + 2 * LEFT };
+        let mut window =
+            Window { samples: vec![NONE; (side + 2 * REACH) * (width + 2 * LEFT)], stride: width + 2 * LEFT };
         for (i, samples) in samples.chunks_mut(side * stride).enumerate() {
             let row = b * BAND + i;
             let blocks = &blocks[row * columns..][..columns];
@@ -155,7 +156,14 @@ struct Window {
 }
 
 impl Window {
-    fn fill(&mut self, before: &[u8], stride: usize, (width, height): (usize, usize), top: usize, side: usize) {
+    fn fill(
+        &mut self,
+        before: &[u8],
+        stride: usize,
+        (width, height): (usize, usize),
+        top: usize,
+        side: usize,
+    ) {
         for (i, to) in self.samples.chunks_exact_mut(self.stride).enumerate().take(side + 2 * REACH) {
             let to = &mut to[LEFT..LEFT + width];
             match (top + i).checked_sub(REACH).filter(|&y| y < height) {
@@ -367,7 +375,12 @@ mod tests {
     use super::*;
 
     /// The same by the kernels of rav1e.
-    fn filter_by_rav1e(frame: &Frame<u8>, blocks: &mut FrameBlocks, size: (usize, usize), cdef: Cdef) -> Frame<u8> {
+    fn filter_by_rav1e(
+        frame: &Frame<u8>,
+        blocks: &mut FrameBlocks,
+        size: (usize, usize),
+        cdef: Cdef,
+    ) -> Frame<u8> {
         let config = EncoderConfig { width: size.0, height: size.1, ..EncoderConfig::default() };
         let sequence = Sequence::new(&config);
         let mut fi = FrameInvariants::new(Arc::new(config), Arc::new(sequence));
@@ -397,7 +410,7 @@ mod tests {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             (state >> 16) % below
         };
-        let mut frame = Frame::new_with_padding(size.0, size.1, ChromaSampling::Cs420, 16);
+        let mut frame = Frame::new_with_padding(size.0, size.1, ChromaSampling::Cs420, 96);
         for plane in &mut frame.planes {
             // Slopes of all directions with noise, strong on one side, and steps.
             let (stride, width) = (plane.cfg.stride, plane.cfg.width);

@@ -39,8 +39,24 @@ pub(crate) fn filter_frame(
     let whole = |plane: &mut Plane<u8>, chroma: bool, level: u8| {
         let (stride, rows) = (plane.cfg.stride, 0..edges.rows);
         if level > 0 {
-            filter_rows::<true>(plane.data_origin_mut(), stride, &edges, rows.clone(), size, chroma, Limits::new(level));
-            filter_rows::<false>(plane.data_origin_mut(), stride, &edges, rows, size, chroma, Limits::new(level));
+            filter_rows::<true>(
+                plane.data_origin_mut(),
+                stride,
+                &edges,
+                rows.clone(),
+                size,
+                chroma,
+                Limits::new(level),
+            );
+            filter_rows::<false>(
+                plane.data_origin_mut(),
+                stride,
+                &edges,
+                rows,
+                size,
+                chroma,
+                Limits::new(level),
+            );
         }
     };
     // Vertical edges of different rows have nothing in common. Luma's horizontal ones take about as long as chroma.

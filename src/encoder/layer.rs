@@ -254,7 +254,8 @@ impl LayerCoder {
         let now = Arc::clone(&self.fs.input);
         let source = job.temporal.filter(|_| !job.intra).and_then(|reference| reference.source.as_deref());
         let before = source.zip(shown).filter(|_| self.screen);
-        let before = before.map(|(source, shown)| Before { source, shown, now: &now, size: self.size, coarsest });
+        let before =
+            before.map(|(source, shown)| Before { source, shown, now: &now, size: self.size, coarsest });
         let context = FrameContext {
             before: before.as_ref(),
             fi: &self.fi,

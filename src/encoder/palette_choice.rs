@@ -97,7 +97,8 @@ fn join(clusters: &mut Clusters, apart: &mut ArrayVec<f32, MOST_CLUSTERS>) -> f3
 fn join_like(clusters: &mut Clusters, most: usize, limit: f32) -> Option<f32> {
     let (mut error, mut least) = (0.0, 4.0);
     // For each cluster but the first, how far it is apart from the one before.
-    let mut apart: ArrayVec<f32, MOST_CLUSTERS> = clusters.windows(2).map(|pair| pair[0].apart(pair[1])).collect();
+    let mut apart: ArrayVec<f32, MOST_CLUSTERS> =
+        clusters.windows(2).map(|pair| pair[0].apart(pair[1])).collect();
     while clusters.len() > most {
         let mut last = 0;
         // Whether the last cluster is another than it was when its neighbours' distances were found.

@@ -258,7 +258,8 @@ fn diagonals(eob: u16) -> usize {
     (1..64).find(|d| d * (d + 1) / 2 >= eob).unwrap_or(64)
 }
 
-/// The whole part of a number from 0 to 2^22, or one more if almost that: the sum with 2^23 has no fraction.
+/// The whole part of a number from 0.3 to 2^22, which the sum with 2^23 rounds to. A number that is whole itself, or nearly, may
+/// become its neighbour.
 #[inline(always)]
 fn whole(number: f32) -> i32 {
     const LARGE: f32 = (1 << 23) as f32;
@@ -309,6 +310,16 @@ mod tests {
             assert_eq!((places[side], places[1]), (1, 2));
             places.sort_unstable();
             assert!(places.iter().enumerate().all(|(i, &p)| p == i as i16));
+        }
+    }
+
+    #[test]
+    fn levels_are_whole_numbers_and_cost_what_their_bits_do() {
+        for number in [0.3, 0.39, 0.999, 1.01, 7.25, 255.75, 20_000.5] {
+            assert_eq!(whole(number), number as i32, "{number}");
+        }
+        for (level, tenths) in [(0, 0), (1, 22), (-2, 36), (3, 56), (-4, 69), (7, 69), (1024, 173)] {
+            assert_eq!(level_bits(level), tenths, "{level}");
         }
     }
 

@@ -387,8 +387,7 @@ impl TileCoder<'_, '_> {
                 None => (PredictionMode::NEWMV, 3.0 + mv_bits(mv, found.predicted)),
             };
         }
-        let choice =
-            Choice { mode, angle: 0, ref_frame: TEMPORAL, mv, candidates, bits: 0.0, cost: 0.0 };
+        let choice = Choice { mode, angle: 0, ref_frame: TEMPORAL, mv, candidates, bits: 0.0, cost: 0.0 };
         let leaf = Leaf::new(bsize, bo, &choice, Palette::default(), self.coefficients.len());
         self.predict_inter(&leaf);
         self.set_block(cw, &leaf);
