@@ -15,7 +15,7 @@
 //! | `block`, `inter`, `intra` | what a block is predicted from |
 //! | `direction` | which directional mode an intra block tries |
 //! | `displaced` | where parts of a screen were before |
-//! | `still` | which parts of a screen stand still |
+//! | `still` | which parts of a screen stand still, or were moved as they are |
 //! | `motion`, `interlayer` | prediction from an earlier picture, and from the layer below |
 //! | `effort` | how many predictions and partitions are tried, by the speed of the frame |
 //! | `palette`, `palette_choice` | blocks of few colours |
