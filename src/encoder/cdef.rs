@@ -227,12 +227,12 @@ wide! {
             let at = (y + REACH) * window.stride + LEFT + x;
             let here = load::<N>(&window.samples, at, window.stride);
             let (mut sum, mut most, mut least) = ([0i16; LANES], here, here);
-            for k in 0..2 {
+            for (k, tap) in taps.into_iter().enumerate() {
                 if primary != 0 {
                     let way = way(direction, k);
                     for way in [way, -way] {
                         let there = load::<N>(&window.samples, at.wrapping_add_signed(way), window.stride);
-                        constrain(&mut sum, &here, &there, primary, shift, taps[k]);
+                        constrain(&mut sum, &here, &there, primary, shift, tap);
                         if both {
                             bounds(&mut most, &mut least, &there);
                         }

@@ -344,6 +344,7 @@ fn narrow<const N: usize>(s: &mut Across<N>, before: &Across<N>, mask: &[i16; N]
 
 /// Section 7.14.6.4: `TAPS` samples on each side change, the inner `2 * TWICE + 1` taps count twice.
 #[inline(always)]
+#[allow(clippy::needless_range_loop)] // Lanes index the samples' second dimension.
 fn smooth<const N: usize, const TAPS: usize, const TWICE: usize, const LOG2: u32>(
     s: &mut Across<N>,
     before: &Across<N>,
