@@ -65,12 +65,11 @@ impl TileCoder<'_, '_> {
                 }
             }
         };
-        let first = self.coefficients.len();
-        let (mut leaf, mut cost) = self.code_choice(bsize, bo, &choice, Palette::default());
-        if self.frame.screen {
-            (leaf, cost) = self.try_palette(leaf, cost);
-        }
-        debug_assert_eq!(leaf.coefficients, first);
+        let (leaf, cost) = if self.frame.screen {
+            self.code_or_palette(bsize, bo, &choice)
+        } else {
+            self.code_choice(bsize, bo, &choice, Palette::default())
+        };
         self.set_block(cw, &leaf);
         self.leaves.push(leaf);
         Tried::Coded(cost)

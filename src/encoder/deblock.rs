@@ -1,6 +1,8 @@
 //! The deblocking filter (AV1 specification, section 7.14), for frames whose blocks have one transform
 //! each and one filter level.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::kernels::*;
@@ -31,60 +33,147 @@ pub(crate) fn filter_frame(
     size: (usize, usize),
     levels: Levels,
 ) {
-    frame.planes.par_iter_mut().enumerate().for_each(|(p, plane)| {
-        let (vertical, horizontal) =
-            if p == 0 { (levels[0], levels[1]) } else { (levels[p + 1], levels[p + 1]) };
-        if vertical > 0 {
-            filter_plane::<true>(plane, blocks, size, p > 0, Limits::new(vertical));
+    let edges = Edges::new(blocks, size);
+    let [luma, u, v] = &mut frame.planes;
+    let [vertical, horizontal, ..] = levels;
+    let whole = |plane: &mut Plane<u8>, chroma: bool, level: u8| {
+        let (stride, rows) = (plane.cfg.stride, 0..edges.rows);
+        if level > 0 {
+            filter_rows::<true>(
+                plane.data_origin_mut(),
+                stride,
+                &edges,
+                rows.clone(),
+                size,
+                chroma,
+                Limits::new(level),
+            );
+            filter_rows::<false>(
+                plane.data_origin_mut(),
+                stride,
+                &edges,
+                rows,
+                size,
+                chroma,
+                Limits::new(level),
+            );
         }
+    };
+    // Vertical edges of different rows have nothing in common. Luma's horizontal ones take about as long as chroma.
+    let stride = luma.cfg.stride;
+    if vertical > 0 {
+        let bands = luma.data_origin_mut().par_chunks_mut(8 * BAND * stride).take(edges.rows.div_ceil(BAND));
+        bands.enumerate().for_each(|(band, data)| {
+            let rows = band * BAND..((band + 1) * BAND).min(edges.rows);
+            filter_rows::<true>(data, stride, &edges, rows, size, false, Limits::new(vertical));
+        });
+    }
+    let luma = || {
         if horizontal > 0 {
-            filter_plane::<false>(plane, blocks, size, p > 0, Limits::new(horizontal));
+            let (data, rows) = (luma.data_origin_mut(), 0..edges.rows);
+            filter_rows::<false>(data, stride, &edges, rows, size, false, Limits::new(horizontal));
         }
-    });
+    };
+    rayon::join(luma, || rayon::join(|| whole(u, true, levels[2]), || whole(v, true, levels[3])));
+}
+
+/// Rows of 8x8 luma samples whose vertical edges one thread filters at a time.
+const BAND: usize = 8;
+
+/// What lies at the left and at the top of 8x8 luma samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// No edge of a transform.
+    Inside,
+    /// One with a block of 8 luma samples on at least one side.
+    Short,
+    Long,
+}
+
+/// The edges of a frame: all blocks are at least 8x8 luma samples, so that edges come in pieces of 8 luma or 4 chroma samples.
+struct Edges {
+    cols: usize,
+    rows: usize,
+    /// For each 8x8, those of vertical edges and of horizontal ones.
+    kinds: [Vec<Kind>; 2],
+}
+
+impl Edges {
+    fn new(blocks: &FrameBlocks, (width, height): (usize, usize)) -> Self {
+        let (cols, rows) = (width.div_ceil(8), height.div_ceil(8));
+        let mut kinds = [const { Vec::new() }; 2];
+        kinds.iter_mut().for_each(|kinds: &mut Vec<Kind>| kinds.resize(cols * rows, Kind::Inside));
+        let of = |sides: [u8; 2]| if sides[0].min(sides[1]) <= 2 { Kind::Short } else { Kind::Long };
+        for row in 0..rows {
+            let line = &blocks[2 * row];
+            for col in 0..cols {
+                let block = &line[2 * col];
+                if col > 0 && col * 2 % usize::from(block.n4_w) == 0 {
+                    kinds[0][row * cols + col] = of([block.n4_w, line[2 * col - 1].n4_w]);
+                }
+                if row > 0 && row * 2 % usize::from(block.n4_h) == 0 {
+                    kinds[1][row * cols + col] = of([block.n4_h, blocks[2 * row - 1][2 * col].n4_h]);
+                }
+            }
+        }
+        Self { cols, rows, kinds }
+    }
 }
 
 wide! {
-    /// Filters all edges of one direction; `VERTICAL` edges run down, and are filtered across columns.
-    ///
-    /// Blocks are at least 8x8 luma samples, so that edges come in pieces of 8 luma or 4 chroma samples.
-    fn filter_plane<const VERTICAL: bool>(
-        plane: &mut Plane<u8>,
-        blocks: &FrameBlocks,
+    /// Filters all edges of one direction in some rows of 8x8 luma samples, with the first of which `data` begins; `VERTICAL`
+    /// edges run down, and are filtered across columns.
+    fn filter_rows<const VERTICAL: bool>(
+        data: &mut [u8],
+        stride: usize,
+        edges: &Edges,
+        within: Range<usize>,
         size: (usize, usize),
         chroma: bool,
         limits: Limits,
     ) {
         let (width, height) = size;
         let dec = usize::from(chroma);
-        let stride = plane.cfg.stride;
-        let data = plane.data_origin_mut();
-        let (cols, rows) = (width.div_ceil(8), height.div_ceil(8));
+        let (cols, rows) = (edges.cols, within.end);
+        let kinds = &edges.kinds[usize::from(!VERTICAL)][..];
         // Only pieces of 4 that begin within the picture are filtered: CDEF looks at what lies beyond.
         let along = if VERTICAL { height } else { width };
         let short = |piece: usize| !chroma && piece * 8 + 4 >= along;
-        let side = |b: &Block| usize::from(if VERTICAL { b.n4_w } else { b.n4_h }) * 4;
-        for row in 0..rows {
-            let mut col = 0;
-            while col < cols {
-                let block = &blocks[row * 2][col * 2];
-                let size = side(block);
-                let at = if VERTICAL { col } else { row };
-                if at > 0 && at * 8 % size == 0 {
-                    let before =
-                        if VERTICAL { &blocks[row * 2][col * 2 - 1] } else { &blocks[row * 2 - 1][col * 2] };
-                    let length = size.min(side(before)) >> dec;
-                    let offset = ((row * 8) >> dec) * stride + ((col * 8) >> dec);
-                    let edge = Edge { data, offset, stride };
-                    match (chroma, length, short(if VERTICAL { row } else { col })) {
-                        (true, ..=4, _) => edge.filter::<VERTICAL, 4, 2>(limits),
+        // Two pieces of an edge at a time, where they are alike.
+        let (down, right) = if VERTICAL { (2, 1) } else { (1, 2) };
+        for row in within.clone().step_by(down) {
+            for col in (0..cols).step_by(right) {
+                let kind = kinds[row * cols + col];
+                let (next_row, next_col) = (row + down - 1, col + right - 1);
+                let inside = next_row < rows && next_col < cols;
+                let next = if inside { kinds[next_row * cols + next_col] } else { Kind::Inside };
+                if kind == Kind::Inside && next == Kind::Inside {
+                    continue;
+                }
+                let offset =
+                    |row: usize, col: usize| (((row - within.start) * 8) >> dec) * stride + ((col * 8) >> dec);
+                let edge = Edge { data: &mut *data, offset: offset(row, col), stride };
+                if kind == next && !short(if VERTICAL { next_row } else { next_col }) {
+                    match (chroma, kind) {
+                        (true, Kind::Short) => edge.filter::<VERTICAL, 8, 2>(limits),
+                        (true, _) => edge.filter::<VERTICAL, 8, 3>(limits),
+                        (false, Kind::Short) => edge.filter::<VERTICAL, 16, 4>(limits),
+                        (false, _) => edge.filter::<VERTICAL, 16, 7>(limits),
+                    }
+                    continue;
+                }
+                for (kind, row, col) in [(kind, row, col), (next, next_row, next_col)] {
+                    let edge = Edge { data: &mut *data, offset: offset(row, col), stride };
+                    match (chroma, kind, short(if VERTICAL { row } else { col })) {
+                        (_, Kind::Inside, _) => {}
+                        (true, Kind::Short, _) => edge.filter::<VERTICAL, 4, 2>(limits),
                         (true, _, _) => edge.filter::<VERTICAL, 4, 3>(limits),
-                        (false, ..=8, false) => edge.filter::<VERTICAL, 8, 4>(limits),
-                        (false, ..=8, true) => edge.filter::<VERTICAL, 4, 4>(limits),
+                        (false, Kind::Short, false) => edge.filter::<VERTICAL, 8, 4>(limits),
+                        (false, Kind::Short, true) => edge.filter::<VERTICAL, 4, 4>(limits),
                         (false, _, false) => edge.filter::<VERTICAL, 8, 7>(limits),
                         (false, _, true) => edge.filter::<VERTICAL, 4, 7>(limits),
                     }
                 }
-                col += if VERTICAL { size / 8 } else { 1 };
             }
         }
     }
@@ -147,16 +236,23 @@ impl Edge<'_> {
     }
 }
 
-/// For each place, -1 if all differences are at most the limit, otherwise 0.
+/// Widens the greatest differences by those of two samples at each place.
 #[inline(always)]
-fn within<const N: usize>(limit: i16, pairs: &[(&[i16; N], &[i16; N])]) -> [i16; N] {
-    let mut most = [0i16; N];
-    for (a, b) in pairs {
-        for i in 0..N {
-            most[i] = most[i].max((a[i] - b[i]).abs());
-        }
+fn widen<const N: usize>(most: &mut [i16; N], a: &[i16; N], b: &[i16; N]) {
+    for i in 0..N {
+        most[i] = most[i].max((a[i] - b[i]).abs());
     }
-    most.map(|m| if m <= limit { -1 } else { 0 })
+}
+
+/// For each place, -1 if the greatest difference is at most the limit, otherwise 0.
+#[inline(always)]
+fn within<const N: usize>(most: &[i16; N], limit: i16) -> [i16; N] {
+    let mut mask = [0; N];
+    // A `map` of the array may be a call, which knows of no wide vectors.
+    for i in 0..N {
+        mask[i] = if most[i] <= limit { -1 } else { 0 };
+    }
+    mask
 }
 
 #[inline(always)]
@@ -173,17 +269,12 @@ fn none<const N: usize>(mask: &[i16; N]) -> bool {
 #[inline(always)]
 fn filter_across<const N: usize, const REACH: usize>(s: &mut Across<N>, l: Limits) -> usize {
     let (p, q) = (|k: usize| P0 - k, |k: usize| Q0 + k);
-    let mut pairs: [(&[i16; N], &[i16; N]); 6] = [(&s[p(1)], &s[p(0)]); 6];
-    pairs[1] = (&s[q(1)], &s[q(0)]);
-    if REACH >= 3 {
-        pairs[2] = (&s[p(2)], &s[p(1)]);
-        pairs[3] = (&s[q(2)], &s[q(1)]);
+    let mut most = [0i16; N];
+    for k in 1..REACH.min(4) {
+        widen(&mut most, &s[p(k)], &s[p(k - 1)]);
+        widen(&mut most, &s[q(k)], &s[q(k - 1)]);
     }
-    if REACH >= 4 {
-        pairs[4] = (&s[p(3)], &s[p(2)]);
-        pairs[5] = (&s[q(3)], &s[q(2)]);
-    }
-    let mut mask = within(l.limit, &pairs);
+    let mut mask = within(&most, l.limit);
     for i in 0..N {
         let step = (s[P0][i] - s[Q0][i]).abs() * 2 + (s[P0 - 1][i] - s[Q0 + 1][i]).abs() / 2;
         mask[i] &= if step <= l.blimit { -1 } else { 0 };
@@ -193,32 +284,21 @@ fn filter_across<const N: usize, const REACH: usize>(s: &mut Across<N>, l: Limit
     }
     let mut flat = [0i16; N];
     if REACH >= 3 {
-        let far = if REACH >= 4 { 3 } else { 2 };
-        flat = within(
-            1,
-            &[
-                (&s[p(1)], &s[P0]),
-                (&s[q(1)], &s[Q0]),
-                (&s[p(2)], &s[P0]),
-                (&s[q(2)], &s[Q0]),
-                (&s[p(far)], &s[P0]),
-                (&s[q(far)], &s[Q0]),
-            ],
-        );
+        let mut most = [0i16; N];
+        for k in 1..REACH.min(4) {
+            widen(&mut most, &s[p(k)], &s[P0]);
+            widen(&mut most, &s[q(k)], &s[Q0]);
+        }
+        flat = within(&most, 1);
     }
     let mut wide = [0i16; N];
     if REACH == 7 {
-        wide = within(
-            1,
-            &[
-                (&s[p(4)], &s[P0]),
-                (&s[q(4)], &s[Q0]),
-                (&s[p(5)], &s[P0]),
-                (&s[q(5)], &s[Q0]),
-                (&s[p(6)], &s[P0]),
-                (&s[q(6)], &s[Q0]),
-            ],
-        );
+        let mut most = [0i16; N];
+        for k in 4..7 {
+            widen(&mut most, &s[p(k)], &s[P0]);
+            widen(&mut most, &s[q(k)], &s[Q0]);
+        }
+        wide = within(&most, 1);
     }
     for i in 0..N {
         flat[i] &= mask[i];
@@ -249,7 +329,8 @@ fn filter_across<const N: usize, const REACH: usize>(s: &mut Across<N>, l: Limit
 fn narrow<const N: usize>(s: &mut Across<N>, before: &Across<N>, mask: &[i16; N], thresh: i16) {
     let clamp = |v: i16| v.clamp(-128, 127);
     for i in 0..N {
-        let [ps1, ps0, qs0, qs1] = [P0 - 1, P0, Q0, Q0 + 1].map(|k| before[k][i] - 128);
+        let (ps1, ps0) = (before[P0 - 1][i] - 128, before[P0][i] - 128);
+        let (qs0, qs1) = (before[Q0][i] - 128, before[Q0 + 1][i] - 128);
         let hev: i16 = if (ps1 - ps0).abs().max((qs1 - qs0).abs()) > thresh { -1 } else { 0 };
         let filter = clamp((clamp(ps1 - qs1) & hev) + 3 * (qs0 - ps0)) & mask[i];
         let (filter1, filter2) = (clamp(filter + 4) >> 3, clamp(filter + 3) >> 3);
@@ -263,23 +344,36 @@ fn narrow<const N: usize>(s: &mut Across<N>, before: &Across<N>, mask: &[i16; N]
 
 /// Section 7.14.6.4: `TAPS` samples on each side change, the inner `2 * TWICE + 1` taps count twice.
 #[inline(always)]
+#[allow(clippy::needless_range_loop)] // Lanes index the samples' second dimension.
 fn smooth<const N: usize, const TAPS: usize, const TWICE: usize, const LOG2: u32>(
     s: &mut Across<N>,
     before: &Across<N>,
     mask: &[i16; N],
 ) {
     let (low, high) = (P0 - TAPS, Q0 + TAPS);
-    for (at, s) in s.iter_mut().enumerate().take(high).skip(low + 1) {
-        let mut sum = [1i16 << (LOG2 - 1); N];
-        for tap in 0..=2 * TAPS {
-            let from = (at + tap).saturating_sub(TAPS).clamp(low, high);
-            let weight = if tap.abs_diff(TAPS) <= TWICE { 2 } else { 1 };
-            for i in 0..N {
-                sum[i] += before[from][i] * weight;
-            }
-        }
+    let at = |position: isize| &before[position.clamp(low as isize, high as isize) as usize];
+    // All taps once, and the inner ones once more: from one sample to the next, one leaves and one comes in.
+    let first = low as isize + 1;
+    let (taps, twice) = (TAPS as isize, TWICE as isize);
+    let (mut sum, mut inner) = ([1i16 << (LOG2 - 1); N], [0i16; N]);
+    for tap in -taps..=taps {
         for i in 0..N {
-            s[i] = ((sum[i] >> LOG2) & mask[i]) | (s[i] & !mask[i]);
+            sum[i] += at(first + tap)[i];
+        }
+    }
+    for tap in -twice..=twice {
+        for i in 0..N {
+            inner[i] += at(first + tap)[i];
+        }
+    }
+    for position in first..high as isize {
+        let s = &mut s[position as usize];
+        let (out, new) = (at(position - taps), at(position + taps + 1));
+        let (inner_out, inner_new) = (at(position - twice), at(position + twice + 1));
+        for i in 0..N {
+            s[i] = (((sum[i] + inner[i]) >> LOG2) & mask[i]) | (s[i] & !mask[i]);
+            sum[i] += new[i] - out[i];
+            inner[i] += inner_new[i] - inner_out[i];
         }
     }
 }

@@ -27,15 +27,22 @@ pub(crate) fn anchors(plane: &Plane<u8>, (width, height): (usize, usize)) -> Anc
     let mut all = Vec::new();
     for y in 0..(height + 1).saturating_sub(SIDE) {
         let row = &plane.row(y as isize)[..width];
-        for (x, samples) in row.windows(SIDE).enumerate() {
-            let first = word(samples);
-            if first.wrapping_mul(MIX) >> (64 - ANCHORS_LOG2) != 0 || first == first.rotate_left(8) {
+        let mut x = 0;
+        while x + SIDE <= width {
+            let first = word(&row[x..x + SIDE]);
+            let flat = first == first.rotate_left(8);
+            // Most of a screen is flat: of two such words in a row, all that begin in the first are.
+            if flat && x + 2 * SIDE <= width && word(&row[x + SIDE..x + 2 * SIDE]) == first {
+                x += SIDE;
                 continue;
             }
-            let rows = (1..SIDE).map(|dy| word(&plane.row((y + dy) as isize)[x..x + SIDE]));
-            let hash = rows.fold(first, |hash, row| (hash.wrapping_mul(MIX) ^ row).rotate_left(29));
-            let hash = hash.wrapping_mul(MIX) >> POSITION << POSITION;
-            all.push(hash | (y << (POSITION / 2) | x) as u64);
+            if !flat && first.wrapping_mul(MIX) >> (64 - ANCHORS_LOG2) == 0 {
+                let rows = (1..SIDE).map(|dy| word(&plane.row((y + dy) as isize)[x..x + SIDE]));
+                let hash = rows.fold(first, |hash, row| (hash.wrapping_mul(MIX) ^ row).rotate_left(29));
+                let hash = hash.wrapping_mul(MIX) >> POSITION << POSITION;
+                all.push(hash | (y << (POSITION / 2) | x) as u64);
+            }
+            x += 1;
         }
     }
     all.sort_unstable();

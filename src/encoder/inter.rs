@@ -4,7 +4,7 @@ use arrayvec::ArrayVec;
 
 use super::interlayer::{self, INTER_LAYER};
 use super::kernels::*;
-use super::motion::{self, TEMPORAL, Target, mv_bits};
+use super::motion::{self, Candidates, TEMPORAL, Target, mv_bits};
 use super::tile::{Choice, Leaf, TileCoder};
 
 /// About how many bits each mode takes, without the bits of its vector.
@@ -43,18 +43,22 @@ impl TileCoder<'_, '_> {
             cpu: self.cpu,
         };
         let mut best: Option<Choice> = None;
+        let mut candidates = None;
         let mut consider = |mode, ref_frame, mv, bits: f32, difference: u32| {
             let cost = difference as f32 + lambda * bits;
             if best.is_none_or(|b| cost < b.cost) {
-                best = Some(Choice { mode, angle: 0, ref_frame, mv, bits, cost });
+                best = Some(Choice { mode, angle: 0, ref_frame, mv, candidates: None, bits, cost });
             }
         };
         if let Some(reference) = frame.temporal {
             let reference = &reference.planes[0];
             let mut stack = ArrayVec::<CandidateMV, 9>::new();
-            cw.find_mvrefs(bo, [TEMPORAL, RefType::NONE_FRAME], &mut stack, bsize, frame.fi, false);
+            let refs = [TEMPORAL, RefType::NONE_FRAME];
+            let context = cw.find_mvrefs(bo, refs, &mut stack, bsize, frame.fi, false);
+            let found = Candidates::new(context, &stack);
+            candidates = Some(found);
+            let predicted = found.predicted;
             let zero = MotionVector::default();
-            let predicted = stack.first().map_or(zero, |c| c.this_mv);
             let base_bits = bits::TEMPORAL;
             let still = target.satd(reference, zero, &mut self.prediction);
             consider(PredictionMode::GLOBALMV, TEMPORAL, zero, base_bits + bits::GLOBAL, still);
@@ -129,7 +133,10 @@ impl TileCoder<'_, '_> {
             let bits = bits::INTER_LAYER + bits::GLOBAL;
             consider(PredictionMode::GLOBALMV, INTER_LAYER, MotionVector::default(), bits, difference);
         }
-        best
+        best.map(|best| match best.ref_frame {
+            TEMPORAL => Choice { candidates, ..best },
+            _ => best,
+        })
     }
 
     /// Predicts all planes of a block from another picture and writes them into the reconstruction.

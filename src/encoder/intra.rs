@@ -90,7 +90,7 @@ impl TileCoder<'_, '_> {
         let difference = self.satd_of_reconstruction(bsize, bo, 0);
         let cost = difference as f32 + self.q.lambda_satd * bits;
         let (ref_frame, mv) = (RefType::INTRA_FRAME, MotionVector::default());
-        Choice { mode, angle, ref_frame, mv, bits, cost }
+        Choice { mode, angle, ref_frame, mv, candidates: None, bits, cost }
     }
 
     /// Transformed difference between the source and the samples in the reconstruction.

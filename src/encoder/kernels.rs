@@ -7,7 +7,8 @@ use std::mem::MaybeUninit;
 use rav1e::bench::transform::forward_transform;
 
 pub(crate) use rav1e::bench::api::{ChromaSampling, EncoderConfig};
-pub(crate) use rav1e::bench::cdef::{CdefDirections, cdef_analyze_superblock, cdef_filter_superblock};
+#[cfg(test)]
+pub(crate) use rav1e::bench::cdef::{cdef_analyze_superblock, cdef_filter_superblock};
 pub(crate) use rav1e::bench::context::{
     Block, BlockContext, BlockOffset, CDFContext, CFLParams, CandidateMV, ContextWriter, FrameBlocks,
     SuperBlockOffset, TileBlockOffset, TileSuperBlockOffset, uv_intra_mode_to_tx_type_context,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::cdef::{self, Cdef};
 use super::deblock::{self, Levels};
 use super::displaced::{Anchors, Displacements, anchors};
 use super::effort::Effort;
@@ -12,7 +13,7 @@ use super::kernels::*;
 use super::motion::MotionField;
 use super::probabilities::Probabilities;
 use super::quantizer::Quantizer;
-use super::still::{Hashes, Shown, hashes};
+use super::still::{Before, Hashes, Shown, fine_enough, hashes};
 use super::texture::weights;
 use super::tile::{Below, FrameContext, Tile, code_tile};
 use crate::picture::{Chroma, Picture, PictureView, PlaneView, Size, plane_size, take_turns};
@@ -35,26 +36,13 @@ pub(crate) struct Reference {
     pub(crate) sampled: Arc<[u8]>,
     /// The anchors of its source, if that shows a screen.
     pub(crate) anchors: Option<Arc<Anchors>>,
-    /// How it shows its superblocks, if it shows a screen.
+    /// How it shows its superblocks, and its source, if it shows a screen.
     pub(crate) shown: Option<Shown>,
+    pub(crate) source: Option<Arc<Frame<u8>>>,
     /// Number of the picture that it is a frame of.
     pub(crate) picture_number: u64,
     /// Its vectors, if it has a temporal reference.
     pub(crate) motion: Option<Arc<MotionField>>,
-}
-
-/// Strengths of the constrained directional enhancement filter (section 5.9.19), 0 to 63 each:
-/// 4 * primary + secondary.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Cdef {
-    pub(crate) damping: u8,
-    pub(crate) luma: u8,
-    pub(crate) chroma: u8,
-}
-
-impl Cdef {
-    /// Nothing is filtered; 3 is the least damping that a header can tell.
-    const OFF: Self = Self { damping: 3, luma: 0, chroma: 0 };
 }
 
 /// A coded frame: the parameters that its header carries, and its tiles.
@@ -111,9 +99,7 @@ pub(crate) struct LayerCoder {
     upsampled: Option<Upsampled>,
     /// The frames of this layer; a frame that nobody else holds is free to be overwritten.
     frames: Vec<Arc<Frame<u8>>>,
-    deblocked: Frame<u8>,
-    /// The directions that CDEF found in each superblock that it filters.
-    directions: Vec<Option<CdefDirections>>,
+    cdef: cdef::Filter,
     /// Vectors of the layer's last frame that has any.
     last_motion: Option<Arc<MotionField>>,
     /// Every fourth sample of every fourth row of the source's luma.
@@ -121,6 +107,8 @@ pub(crate) struct LayerCoder {
     /// The hashes and the anchors of the source, if it shows a screen.
     hashes: Option<Hashes>,
     anchors: Option<Arc<Anchors>>,
+    /// Sources that references may hold, if they show a screen.
+    sources: Vec<Arc<Frame<u8>>>,
     /// What a bit is worth in each superblock of the source; empty if that shows a screen.
     weights: Vec<f32>,
 }
@@ -132,6 +120,14 @@ fn new_frame(size: (usize, usize)) -> Frame<u8> {
         ChromaSampling::Cs420,
         PADDING,
     )
+}
+
+/// A frame that nobody else holds.
+fn free_frame(frames: &mut Vec<Arc<Frame<u8>>>, size: (usize, usize)) -> Arc<Frame<u8>> {
+    match frames.iter().position(|f| Arc::strong_count(f) == 1) {
+        Some(i) => frames.swap_remove(i),
+        None => Arc::new(new_frame(size)),
+    }
 }
 
 impl LayerCoder {
@@ -159,12 +155,12 @@ impl LayerCoder {
             fi,
             upsampled: None,
             frames: Vec::new(),
-            deblocked: new_frame(size),
-            directions: Vec::new(),
+            cdef: cdef::Filter::default(),
             last_motion: None,
             sampled: Arc::default(),
             hashes: None,
             anchors: None,
+            sources: Vec::new(),
             weights: Vec::new(),
         }
     }
@@ -186,8 +182,12 @@ impl LayerCoder {
 
     /// Copies the samples that the next frame is to show.
     pub(crate) fn set_source(&mut self, picture: &PictureView<'_>) {
-        let input = Arc::get_mut(&mut self.fs.input).expect("nobody else holds the source");
         let size = self.size;
+        if Arc::get_mut(&mut self.fs.input).is_none() {
+            let next = free_frame(&mut self.sources, size);
+            self.sources.push(std::mem::replace(&mut self.fs.input, next));
+        }
+        let input = Arc::get_mut(&mut self.fs.input).expect("nobody else holds the source");
         let copy = |to: &mut Plane<u8>, from: &PlaneView<'_>| {
             for (to, from) in rows(to).zip(from.rows()) {
                 to[..from.len()].copy_from_slice(from);
@@ -210,8 +210,11 @@ impl LayerCoder {
                 }
             },
         );
-        let rows = picture.luma().rows().step_by(4);
-        self.sampled = rows.flat_map(|row| row.iter().copied().step_by(4)).collect();
+        let mut sampled = Vec::with_capacity(size.0.div_ceil(4) * size.1.div_ceil(4));
+        for row in picture.luma().rows().step_by(4) {
+            sampled.extend(row.chunks(4).map(|samples| samples[0]));
+        }
+        self.sampled = sampled.into();
         let screen = self.screen;
         self.weights = if screen { Vec::new() } else { weights(&self.fs.input.planes[0], size) };
         let hashes = screen.then(|| hashes(&self.fs.input, size));
@@ -226,29 +229,35 @@ impl LayerCoder {
         let q = job.q;
         let distance = job.temporal.map_or(0, |t| job.picture_number - t.picture_number);
         self.fi.base_q_idx = q.qindex;
-        self.fs.rec = match self.frames.iter().position(|f| Arc::strong_count(f) == 1) {
-            Some(i) => self.frames.swap_remove(i),
-            None => Arc::new(new_frame(self.size)),
-        };
+        self.fs.rec = free_frame(&mut self.frames, self.size);
         let halves = job.below.is_some_and(|b| interlayer::halves(b.size, self.size));
         if let (Some(below), true) = (job.below, halves) {
             let (width, height) = self.size;
             let upsampled = self.upsampled.get_or_insert_with(|| Upsampled::new(width, height));
             upsampled.fill(&below.frame, below.size);
         }
-        let before = job.temporal.and_then(|reference| reference.anchors.as_deref());
+        let anchors = job.temporal.and_then(|reference| reference.anchors.as_deref());
         let displacements = self
             .anchors
             .as_deref()
-            .zip(before)
+            .zip(anchors)
             .map(|(now, before)| Displacements::new(now, before, self.size));
         let shown = job.temporal.and_then(|reference| reference.shown.as_ref());
+        // A bitrate makes what stands still finer a part at a time.
+        let coarsest = if job.refine.is_some() { q.qindex } else { fine_enough(q.qindex) };
         let still = match (&self.hashes, shown) {
-            (Some(hashes), Some(shown)) if !job.intra => shown.still(hashes, q.qindex),
+            (Some(hashes), Some(shown)) if !job.intra => shown.still(hashes, coarsest),
             _ => Vec::new(),
         };
         let enough = job.refine.map_or(u32::MAX, |bits| (bits / self.tiling().tile_count() as u64) as u32);
+        // `code_tile` borrows the rest of the state mutably.
+        let now = Arc::clone(&self.fs.input);
+        let source = job.temporal.filter(|_| !job.intra).and_then(|reference| reference.source.as_deref());
+        let before = source.zip(shown).filter(|_| self.screen);
+        let before =
+            before.map(|(source, shown)| Before { source, shown, now: &now, size: self.size, coarsest });
         let context = FrameContext {
+            before: before.as_ref(),
             fi: &self.fi,
             q,
             effort: self.effort,
@@ -287,7 +296,8 @@ impl LayerCoder {
             })
             .collect();
         let finer: u64 = tiles.iter().map(|tile| u64::from(tile.finer)).sum();
-        let (tiles, left): (Vec<_>, Vec<_>) = tiles.into_iter().map(|tile| (tile.bytes, tile.left)).unzip();
+        let of = |tile: Tile| (tile.bytes, (tile.left, tile.parts));
+        let (tiles, (left, parts)): (Vec<_>, (Vec<_>, Vec<_>)) = tiles.into_iter().map(of).unzip();
         let context_update_tile_id =
             tiles.iter().enumerate().max_by_key(|(_, t)| t.len()).map_or(0, |(i, _)| i);
         let mut adapted = Box::new(probabilities.swap_remove(context_update_tile_id));
@@ -303,9 +313,8 @@ impl LayerCoder {
             deblock::filter_frame(rec, &self.blocks, self.size, levels);
         }
         if cdef.luma > 0 || cdef.chroma > 0 {
-            self.filter_cdef(cdef);
+            self.cdef.filter(rec, &self.blocks, cdef);
         }
-        let rec = Arc::get_mut(&mut self.fs.rec).expect("the frame is not a reference yet");
         pad(rec, self.size);
         self.frames.push(Arc::clone(&self.fs.rec));
         let motion = (distance > 0).then(|| Arc::new(MotionField::new(&self.blocks, distance)));
@@ -325,8 +334,10 @@ impl LayerCoder {
                 anchors: self.anchors.clone(),
                 shown: self.hashes.clone().map(|hashes| {
                     let before = shown.map(|shown| (shown, &*still));
-                    Shown::new(hashes, q.qindex, before, left.into_iter().flatten())
+                    let parts = parts.into_iter().flatten();
+                    Shown::new(hashes, q.qindex, before, left.into_iter().flatten(), parts)
                 }),
+                source: self.hashes.is_some().then(|| Arc::clone(&self.fs.input)),
                 motion,
                 picture_number: job.picture_number,
             }),
@@ -373,56 +384,6 @@ impl LayerCoder {
         let rows = (0..self.blocks.rows).map(|row| &self.blocks[row][..self.blocks.cols]);
         let coded: usize = rows.map(|row| row.iter().filter(|block| !block.skip).count()).sum();
         coded as f32 / (self.blocks.rows * self.blocks.cols) as f32
-    }
-
-    /// The constrained directional enhancement filter (section 7.15).
-    fn filter_cdef(&mut self, cdef: Cdef) {
-        self.fi.cdef_damping = cdef.damping;
-        self.fi.cdef_y_strengths[0] = cdef.luma;
-        self.fi.cdef_uv_strengths[0] = cdef.chroma;
-        let (fi, deblocked) = (&self.fi, &mut self.deblocked);
-        deblocked
-            .planes
-            .par_iter_mut()
-            .zip(&self.fs.rec.planes)
-            .for_each(|(to, from)| to.data.copy_from_slice(&from.data));
-        // Directions are found by position in the picture, while the filter takes positions in a tile.
-        let blocks = &self.blocks;
-        let (columns, rows) = (fi.w_in_b.div_ceil(16), fi.h_in_b.div_ceil(16));
-        self.directions.clear();
-        (0..columns * rows)
-            .into_par_iter()
-            .map(|i| {
-                let (x, y) = (i % columns, i / columns);
-                // If all blocks are skipped, the filter changes nothing.
-                let mut rows = y * 16..(y * 16 + 16).min(blocks.rows);
-                let cols = x * 16..(x * 16 + 16).min(blocks.cols);
-                let skipped = rows.all(|row| blocks[row][cols.clone()].iter().all(|b| b.skip));
-                let at = TileSuperBlockOffset(SuperBlockOffset { x, y });
-                let find = || cdef_analyze_superblock(fi, deblocked, &blocks.as_tile_blocks(), at);
-                (!skipped).then(find)
-            })
-            .collect_into_vec(&mut self.directions);
-        let directions = &self.directions;
-        let tiles = fi.sequence.tiling.tile_iter_mut(&mut self.fs, &mut self.blocks);
-        tiles.collect::<Vec<_>>().into_par_iter().for_each(|mut tile| {
-            let first = tile.ts.sbo.0;
-            for y in 0..tile.ts.sb_height {
-                for x in 0..tile.ts.sb_width {
-                    let Some(found) = &directions[(first.y + y) * columns + first.x + x] else { continue };
-                    let at = TileSuperBlockOffset(SuperBlockOffset { x, y });
-                    cdef_filter_superblock(
-                        fi,
-                        deblocked,
-                        &mut tile.ts.rec,
-                        &tile.tb.as_const(),
-                        at,
-                        0,
-                        found,
-                    );
-                }
-            }
-        });
     }
 }
 

@@ -15,13 +15,13 @@
 //! | `block`, `inter`, `intra` | what a block is predicted from |
 //! | `direction` | which directional mode an intra block tries |
 //! | `displaced` | where parts of a screen were before |
-//! | `still` | which parts of a screen stand still |
+//! | `still` | which parts of a screen stand still, or were moved as they are |
 //! | `motion`, `interlayer` | prediction from an earlier picture, and from the layer below |
 //! | `effort` | how many predictions and partitions are tried, by the speed of the frame |
 //! | `palette`, `palette_choice` | blocks of few colours |
 //! | `residual`, `quantizer` | the difference that is left to code |
 //! | `symbols`, `probabilities` | the block as symbols of the range coder |
-//! | `deblock` | the deblocking filter |
+//! | `deblock`, `cdef` | the loop filters |
 //! | `header` | sequence and frame headers around it all |
 //!
 //! `governor` stands beside these: it tells a program the speeds, and the layers, that the machine has time for.
@@ -29,6 +29,7 @@
 //! `kernels` names all that is taken from rav1e, whose kernels do the arithmetic.
 
 mod block;
+mod cdef;
 mod config;
 mod content;
 mod deblock;

@@ -30,6 +30,31 @@ pub(crate) struct Target<'a> {
 /// references.
 const BORDER: isize = 12;
 
+/// The weight from which a candidate vector counts as a near one (section 7.10.2).
+const REF_CAT_LEVEL: u32 = 640;
+
+/// What a block's symbols need of the candidates for its vector, which its neighbours tell.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Candidates {
+    /// The context of the mode.
+    pub(crate) context: usize,
+    /// The first candidate, which a new vector is told as a difference to.
+    pub(crate) predicted: MotionVector,
+    /// For the first and the second candidate: the context of the bit that says whether it is taken or a later one, if
+    /// there is a later one.
+    pub(crate) later: [Option<u8>; 2],
+}
+
+impl Candidates {
+    /// Of a list of candidates, which come with the `context` of the mode.
+    pub(crate) fn new(context: usize, all: &[CandidateMV]) -> Self {
+        let far = |i: usize| u8::from(all[i].weight < REF_CAT_LEVEL);
+        let later = |i: usize| (all.len() > i + 1).then(|| far(i) + far(i + 1));
+        let predicted = all.first().map_or(MotionVector::default(), |c| c.this_mv);
+        Self { context, predicted, later: [later(0), later(1)] }
+    }
+}
+
 /// A vector and its cost: difference and rate together.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {
@@ -228,8 +253,10 @@ impl MotionField {
     pub(crate) fn new(blocks: &FrameBlocks, distance: u64) -> Self {
         let cols = blocks.cols / 2;
         let vector = |b: &Block| if b.ref_frames[0] == TEMPORAL { b.mv[0] } else { MotionVector::default() };
-        let rows = (0..blocks.rows).step_by(2);
-        let vectors = rows.flat_map(|row| blocks[row][..cols * 2].iter().step_by(2).map(vector)).collect();
+        let mut vectors = Vec::with_capacity(cols * blocks.rows.div_ceil(2));
+        for row in (0..blocks.rows).step_by(2) {
+            vectors.extend(blocks[row][..cols * 2].chunks_exact(2).map(|pair| vector(&pair[0])));
+        }
         Self { cols, vectors, distance }
     }
 

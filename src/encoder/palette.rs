@@ -233,7 +233,8 @@ pub(super) fn map_bits(
     bits: &[[f32; MOST_COLOURS]; INDEX_CONTEXTS],
     most: f32,
 ) -> f32 {
-    let mut sum = (size as f32).log2();
+    // write_quniform of the first index.
+    let mut sum = ceil_log2(size as u32) as f32;
     for x in 1..width {
         let (context, rank) = rank_at(map, width, x, 0);
         sum += bits[context][usize::from(rank)];

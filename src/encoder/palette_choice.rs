@@ -43,25 +43,30 @@ type Clusters = ArrayVec<Cluster, MOST_CLUSTERS>;
 
 /// The colours of a block with how often they occur, in rising order; like ones are joined if there are too many.
 fn clusters(source: &PlaneRegion<'_, u8>, (width, height): (usize, usize)) -> Clusters {
-    let mut histogram = [[0u16; 256]; 2];
+    let mut counts = [0u16; 256];
+    // Which colours there are.
+    let mut present = [0u64; 4];
     for row in source.rows_iter().take(height) {
-        for pair in row[..width].chunks_exact(2) {
-            histogram[0][usize::from(pair[0])] += 1;
-            histogram[1][usize::from(pair[1])] += 1;
+        for &sample in &row[..width] {
+            counts[usize::from(sample)] += 1;
+            present[usize::from(sample >> 6)] |= 1 << (sample & 63);
         }
     }
-    let counts: [u16; 256] = std::array::from_fn(|i| histogram[0][i] + histogram[1][i]);
-    let different = counts.iter().filter(|&&count| count > 0).count();
+    let different: usize = present.iter().map(|word| word.count_ones() as usize).sum();
     let step = if different > MOST_CLUSTERS { 256 / MOST_CLUSTERS } else { 1 };
     let mut clusters = Clusters::new();
-    for (i, counts) in counts.chunks_exact(step).enumerate() {
-        let (mut count, mut sum) = (0u32, 0u32);
-        for (j, &n) in counts.iter().enumerate() {
-            count += u32::from(n);
-            sum += u32::from(n) * (i * step + j) as u32;
-        }
-        if count > 0 {
-            clusters.push(Cluster { count: count as f32, sum: sum as f32 });
+    let mut last = usize::MAX;
+    for (word, present) in present.iter_mut().enumerate() {
+        while *present != 0 {
+            let colour = 64 * word + present.trailing_zeros() as usize;
+            *present &= *present - 1;
+            let count = f32::from(counts[colour]);
+            let cluster = Cluster { count, sum: count * colour as f32 };
+            match clusters.last_mut() {
+                Some(like) if colour / step == last => *like = like.with(cluster),
+                _ => clusters.push(cluster),
+            }
+            last = colour / step;
         }
     }
     clusters
@@ -88,42 +93,97 @@ fn join(clusters: &mut Clusters, apart: &mut ArrayVec<f32, MOST_CLUSTERS>) -> f3
 }
 
 /// Joins neighbours that are little apart until `most` clusters are left at most, and returns by how much the squared
-/// error rises: each time all that are less apart than twice as much as before.
-fn join_like(clusters: &mut Clusters, most: usize) -> f32 {
+/// error rises: each time all that are less apart than twice as much as before. Nothing if it rises above `limit`.
+fn join_like(clusters: &mut Clusters, most: usize, limit: f32) -> Option<f32> {
     let (mut error, mut least) = (0.0, 4.0);
+    // For each cluster but the first, how far it is apart from the one before.
+    let mut apart: ArrayVec<f32, MOST_CLUSTERS> =
+        clusters.windows(2).map(|pair| pair[0].apart(pair[1])).collect();
     while clusters.len() > most {
         let mut last = 0;
+        // Whether the last cluster is another than it was when its neighbours' distances were found.
+        let mut joined = false;
+        let mut nearest = f32::MAX;
         for i in 1..clusters.len() {
-            let apart = clusters[last].apart(clusters[i]);
-            if apart < least {
+            let distance = if joined { clusters[last].apart(clusters[i]) } else { apart[i - 1] };
+            if distance < least {
                 clusters[last] = clusters[last].with(clusters[i]);
-                error += apart;
+                error += distance;
+                joined = true;
+                // Its distance to the one before is another, too.
+                if last > 0 {
+                    apart[last - 1] = clusters[last - 1].apart(clusters[last]);
+                    nearest = nearest.min(apart[last - 1]);
+                }
             } else {
+                apart[last] = distance;
+                nearest = nearest.min(distance);
                 last += 1;
                 clusters[last] = clusters[i];
+                joined = false;
             }
         }
         clusters.truncate(last + 1);
+        apart.truncate(last);
+        if error > limit {
+            return None;
+        }
         least *= 2.0;
+        while least <= nearest && clusters.len() > most {
+            least *= 2.0;
+        }
     }
-    error
+    Some(error)
 }
 
-impl TileCoder<'_, '_> {
-    /// Codes a block with a palette too, if that may cost less than what it was coded as, and keeps what costs less.
-    pub(super) fn try_palette(&mut self, leaf: Leaf, cost: f32) -> (Leaf, f32) {
-        let Leaf { bsize, bo, .. } = leaf;
-        let Some((palette, bits)) = self.choose_palette(bsize, bo, cost) else { return (leaf, cost) };
-        self.save(bsize, bo);
-        let choice = Choice {
+/// A palette for a block.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    palette: Palette,
+    /// The bits of the palette, of its indices, and of the modes.
+    bits: f32,
+    /// Squared error and rate together, without chroma.
+    cost: f32,
+}
+
+impl Found {
+    fn choice(self) -> Choice {
+        Choice {
             mode: PredictionMode::DC_PRED,
             angle: 0,
             ref_frame: RefType::INTRA_FRAME,
             mv: MotionVector::default(),
-            bits,
-            cost: 0.0,
-        };
-        let (mut other, other_cost) = self.code_choice(bsize, bo, &choice, palette);
+            candidates: None,
+            bits: self.bits,
+            cost: self.cost,
+        }
+    }
+}
+
+/// The most that a palette may cost, and how much less than that it costs where it is clear that it is better, both by the
+/// estimate of what the other choice costs.
+const MOST: f32 = 4.0;
+const CLEARLY: f32 = 0.5;
+
+impl TileCoder<'_, '_> {
+    /// Codes a block as `choice` says or with a palette, whichever costs less.
+    ///
+    /// A palette that costs far less than the choice by its estimate is all that is coded.
+    pub(super) fn code_or_palette(
+        &mut self,
+        bsize: BlockSize,
+        bo: TileBlockOffset,
+        choice: &Choice,
+    ) -> (Leaf, f32) {
+        let estimate = choice.cost * self.q.lambda_satd;
+        let found = self.choose_palette(bsize, bo, MOST * estimate);
+        if let Some(found) = found.filter(|found| found.cost < CLEARLY * estimate) {
+            return self.code_choice(bsize, bo, &found.choice(), found.palette);
+        }
+        let (leaf, cost) = self.code_choice(bsize, bo, choice, Palette::default());
+        let Some(found) = found.filter(|found| found.cost < cost) else { return (leaf, cost) };
+        self.save(bsize, bo);
+        let (mut other, other_cost) = self.code_choice(bsize, bo, &found.choice(), found.palette);
         if other_cost < cost {
             self.coefficients.drain(leaf.coefficients..other.coefficients);
             other.coefficients = leaf.coefficients;
@@ -134,9 +194,8 @@ impl TileCoder<'_, '_> {
         (leaf, cost)
     }
 
-    /// The palette that describes a block's luma at the least cost, and the bits of it, of its indices, and of the modes;
-    /// nothing if that costs `most` or more.
-    fn choose_palette(&mut self, bsize: BlockSize, bo: TileBlockOffset, most: f32) -> Option<(Palette, f32)> {
+    /// The palette that describes a block's luma at the least cost; nothing if that costs `most` or more.
+    fn choose_palette(&mut self, bsize: BlockSize, bo: TileBlockOffset, most: f32) -> Option<Found> {
         let lambda = self.q.lambda;
         let size = self.visible(bsize, bo);
         let probabilities = &*self.palette_probabilities;
@@ -151,7 +210,7 @@ impl TileCoder<'_, '_> {
         let area = Area::BlockRect { bo: bo.0, width: size.0, height: size.1 };
         let source = self.ts.input_tile.planes[0].subregion(area);
         let mut clusters = clusters(&source, size);
-        let mut error = join_like(&mut clusters, 2 * MOST_COLOURS);
+        let mut error = join_like(&mut clusters, 2 * MOST_COLOURS, most - lambda * least)?;
         let mut apart: ArrayVec<f32, MOST_CLUSTERS> =
             clusters.windows(2).map(|pair| pair[0].apart(pair[1])).collect();
         while clusters.len() > MOST_COLOURS {
@@ -184,7 +243,7 @@ impl TileCoder<'_, '_> {
                 let bits = bits + map_bits(map, size, palette.len(), &index_bits, left);
                 if error + lambda * bits < best_cost {
                     best_cost = error + lambda * bits;
-                    best = Some((palette, bits));
+                    best = Some(Found { palette, bits, cost: best_cost });
                 }
             }
             if clusters.len() == 2 {

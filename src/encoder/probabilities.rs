@@ -141,8 +141,36 @@ fn cdf<const N: usize>(values: &[u16]) -> Cdf<N> {
 fn bits(cdf: &[u16], symbol: usize) -> f32 {
     let above = if symbol == 0 { 32768 } else { cdf[symbol - 1] };
     let below = if symbol + 1 == cdf.len() { 0 } else { cdf[symbol] };
-    15.0 - f32::from((above - below).max(1)).log2()
+    bits_of((above - below).max(1))
 }
+
+/// How many bits it takes to tell what has so many chances in 32768.
+fn bits_of(chances: u16) -> f32 {
+    // The whole part of the logarithm, and 8 bits below the highest one for its fraction.
+    let whole = chances.ilog2();
+    let below = u32::from(chances) << 8 >> whole & 255;
+    15.0 - whole as f32 - LOGARITHMS[below as usize]
+}
+
+/// log2 of 1 + (n + 1/2) / 256. Not by a library's logarithm, which may differ between machines.
+static LOGARITHMS: [f32; 256] = {
+    let mut all = [0.0; 256];
+    let mut n = 0;
+    while n < 256 {
+        // Each squaring of a number from 1 to 2 tells one more bit of its logarithm.
+        let (mut square, mut bit) = ((512 + 2 * n as u64 + 1) << 23, 0.5);
+        while bit > 1e-6 {
+            square = ((square as u128 * square as u128) >> 32) as u64;
+            if square >= 2 << 32 {
+                square >>= 1;
+                all[n] += bit;
+            }
+            bit /= 2.0;
+        }
+        n += 1;
+    }
+    all
+};
 
 fn write_first<const N: usize>(w: &mut impl Writer, symbol: u32, cdf: &mut [u16]) {
     let cdf: &mut Cdf<N> = cdf.first_chunk_mut().expect("no palette has more colours");
@@ -225,11 +253,11 @@ mod tests {
         for size in 2..=MOST_COLOURS {
             for bits in p.index_bits(size) {
                 let sum: f32 = bits[..size].iter().map(|bits| (-bits).exp2()).sum();
-                assert!((sum - 1.0).abs() < 1e-3, "{size} colours: {sum}");
+                assert!((sum - 1.0).abs() < 3e-3, "{size} colours: {sum}");
             }
         }
         let expected = (32768.0f32 / (32768.0 - 31676.0)).log2();
-        assert!((p.has_luma_bits(BlockSize::BLOCK_8X8, 0, true) - expected).abs() < 1e-3);
+        assert!((p.has_luma_bits(BlockSize::BLOCK_8X8, 0, true) - expected).abs() < 3e-3);
     }
 
     #[test]

@@ -165,15 +165,19 @@ wide! {
         let eob = last as u16 + 1;
         quantized.fill(0);
         restored.fill(0);
-        let (mut gain, mut bits) = (0.0f32, 0.0f32);
-        // The scan runs along diagonals, so the first `eob` coefficients lie in a corner of the block.
+        // The scan runs along diagonals, so the first `eob` coefficients lie in a corner of the block. Its rows are taken
+        // whole where they are short.
         let corner = diagonals(eob).min(column);
-        for first in (0..quantized.len()).step_by(column).take(corner) {
-            let range = first..first + corner;
+        let (side, rows) = if column < 32 { (corner * column, 1) } else { (corner.next_multiple_of(8), corner) };
+        // Sums of whole numbers may be formed in any order, so that wide vectors hold parts of them. None is larger than
+        // the energy of a block.
+        let (mut gain, mut tenths) = (0i32, 0i32);
+        for first in (0..quantized.len()).step_by(column).take(rows) {
+            let range = first..first + side;
             let (levels, values) = (&mut quantized[range.clone()], &mut restored[range.clone()]);
-            let inputs = places[range.clone()].iter().zip(&coefficients[range]);
+            let inputs = places[range.clone()].iter().zip(&coefficients[range.clone()]);
             for ((&place, &c), (level, value)) in inputs.zip(levels.iter_mut().zip(values.iter_mut())) {
-                let magnitude = (i32::from(c).abs() as f32 * ac.inverse + AC_ROUNDING) as i32;
+                let magnitude = whole(i32::from(c).abs() as f32 * ac.inverse + AC_ROUNDING);
                 let magnitude = if place <= last { magnitude } else { 0 };
                 let sign = i32::from(c >> 15);
                 *level = ((magnitude ^ sign) - sign) as i16;
@@ -184,12 +188,13 @@ wide! {
                 levels[0] = dc_level * sign;
                 values[0] = ((i32::from(dc_level) * dc.step) >> shift) as i16 * sign;
             }
-            for ((&level, &value), &c) in levels.iter().zip(&*values).zip(&coefficients[first..]) {
-                let (value, c) = (f32::from(value), f32::from(c));
-                gain += value * (2.0 * c - value);
-                bits += level_bits(level);
+            for ((&level, &value), &c) in levels.iter().zip(&*values).zip(&coefficients[range]) {
+                let (value, c) = (i32::from(value), i32::from(c));
+                gain = gain.wrapping_add(value * (2 * c - value));
+                tenths += level_bits(level);
             }
         }
+        let (gain, mut bits) = (gain as f32, tenths as f32 * 0.1);
         bits += 3.0 + 0.55 * f32::from(eob);
         Some(Levels { eob, gain, bits })
     }
@@ -253,15 +258,23 @@ fn diagonals(eob: u16) -> usize {
     (1..64).find(|d| d * (d + 1) / 2 >= eob).unwrap_or(64)
 }
 
-/// About how many bits a level takes besides those of its place.
+/// The whole part of a number from 0.3 to 2^22, which the sum with 2^23 rounds to. A number that is whole itself, or nearly, may
+/// become its neighbour.
 #[inline(always)]
-fn level_bits(level: i16) -> f32 {
-    match level.unsigned_abs() {
-        0 => 0.0,
-        1 => 2.2,
-        2 => 3.6,
-        level => 3.0 + 1.3 * (16 - level.leading_zeros()) as f32,
-    }
+fn whole(number: f32) -> i32 {
+    const LARGE: f32 = (1 << 23) as f32;
+    (number - 0.5 + LARGE).to_bits() as i32 - LARGE.to_bits() as i32
+}
+
+/// About how many tenths of a bit a level takes besides those of its place.
+#[inline(always)]
+fn level_bits(level: i16) -> i32 {
+    let level = i32::from(level).abs();
+    // How many bits the level has, by its exponent as a number with a fraction.
+    let width = ((level as f32).to_bits() >> 23) as i32 - 126;
+    let large = 30 + 13 * width;
+    let small = if level == 2 { 36 } else { 22 * level };
+    if level > 2 { large } else { small }
 }
 
 wide! {
@@ -297,6 +310,16 @@ mod tests {
             assert_eq!((places[side], places[1]), (1, 2));
             places.sort_unstable();
             assert!(places.iter().enumerate().all(|(i, &p)| p == i as i16));
+        }
+    }
+
+    #[test]
+    fn levels_are_whole_numbers_and_cost_what_their_bits_do() {
+        for number in [0.3, 0.39, 0.999, 1.01, 7.25, 255.75, 20_000.5] {
+            assert_eq!(whole(number), number as i32, "{number}");
+        }
+        for (level, tenths) in [(0, 0), (1, 22), (-2, 36), (3, 56), (-4, 69), (7, 69), (1024, 173)] {
+            assert_eq!(level_bits(level), tenths, "{level}");
         }
     }
 

@@ -4,12 +4,10 @@
 use arrayvec::ArrayVec;
 
 use super::kernels::*;
+use super::motion::Candidates;
 use super::palette;
 use super::residual::coded_area;
 use super::tile::{Leaf, TileCoder};
-
-/// The weight from which a candidate vector counts as a near one (section 7.10.2).
-const REF_CAT_LEVEL: u32 = 640;
 
 impl TileCoder<'_, '_> {
     /// Writes the partition of the square at `bo` and its blocks; `next` counts the leaves that are written.
@@ -109,23 +107,24 @@ impl TileCoder<'_, '_> {
         let Leaf { bo, bsize, mode, .. } = *leaf;
         cw.fill_neighbours_ref_counts(bo);
         cw.write_ref_frames(w, self.frame.fi, bo);
-        let mut stack = ArrayVec::<CandidateMV, 9>::new();
-        let refs = [leaf.ref_frame, RefType::NONE_FRAME];
-        let context = cw.find_mvrefs(bo, refs, &mut stack, bsize, self.frame.fi, false);
-        cw.write_inter_mode(w, mode, context);
-        // The first candidate in question: NEWMV may take the first, NEARMV the second (section 5.11.24).
-        let first = match mode {
-            PredictionMode::NEWMV => 0,
-            PredictionMode::NEAR0MV => 1,
+        let candidates = leaf.candidates.unwrap_or_else(|| {
+            let mut all = ArrayVec::<CandidateMV, 9>::new();
+            let refs = [leaf.ref_frame, RefType::NONE_FRAME];
+            let context = cw.find_mvrefs(bo, refs, &mut all, bsize, self.frame.fi, false);
+            Candidates::new(context, &all)
+        });
+        cw.write_inter_mode(w, mode, candidates.context);
+        // NEWMV may take the first candidate, NEARMV the second (section 5.11.24).
+        let later = match mode {
+            PredictionMode::NEWMV => candidates.later[0],
+            PredictionMode::NEAR0MV => candidates.later[1],
             _ => return,
         };
-        if stack.len() > first + 1 {
-            let far = |i: usize| usize::from(stack[i].weight < REF_CAT_LEVEL);
-            cw.write_drl_mode(w, false, far(first) + far(first + 1));
+        if let Some(context) = later {
+            cw.write_drl_mode(w, false, context.into());
         }
         if mode == PredictionMode::NEWMV {
-            let predicted = stack.first().map_or(MotionVector::default(), |c| c.this_mv);
-            cw.write_mv(w, leaf.mv, predicted, MvSubpelPrecision::MV_SUBPEL_LOW_PRECISION);
+            cw.write_mv(w, leaf.mv, candidates.predicted, MvSubpelPrecision::MV_SUBPEL_LOW_PRECISION);
         }
     }
 

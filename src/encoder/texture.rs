@@ -24,27 +24,38 @@ pub(super) fn weights(plane: &Plane<u8>, (width, height): (usize, usize)) -> Vec
 
 /// The mean log2 of the variances of a superblock's pieces, in 1/256.
 fn texture(plane: &Plane<u8>, (left, top): (usize, usize), (right, bottom): (usize, usize)) -> i32 {
+    let columns = (right - left) / PIECE;
     let (mut sum, mut pieces) = (0, 0);
+    let mut row = [0; SIDE / PIECE];
     for y in (top..bottom.saturating_sub(PIECE - 1)).step_by(PIECE) {
-        for x in (left..right.saturating_sub(PIECE - 1)).step_by(PIECE) {
-            sum += log2(spread(plane, x, y) + NOISE);
-            pieces += 1;
-        }
+        let rows = std::array::from_fn(|i| &plane.row((y + i) as isize)[left..right]);
+        spreads(&rows, &mut row[..columns]);
+        sum += row[..columns].iter().map(|&spread| log2(spread + NOISE)).sum::<i32>();
+        pieces += columns as i32;
     }
     // A picture's edge may have no whole piece.
     if pieces == 0 { log2(NOISE) } else { sum / pieces }
 }
 
-/// The sum of the squared differences of a piece's samples to their mean.
-fn spread(plane: &Plane<u8>, x: usize, y: usize) -> u32 {
-    let (mut sum, mut squares) = (0u32, 0u32);
-    for y in y..y + PIECE {
-        for &sample in &plane.row(y as isize)[x..x + PIECE] {
-            sum += u32::from(sample);
-            squares += u32::from(sample) * u32::from(sample);
+wide! {
+    /// For each piece of a row of pieces, the sum of the squared differences of its samples to their mean. `rows` are the
+    /// rows of samples.
+    fn spreads(rows: &[&[u8]; PIECE], spreads: &mut [u32]) {
+        for (piece, spread) in spreads.iter_mut().enumerate() {
+            // Each place of the piece's rows on its own: wide vectors hold them all.
+            let (mut sums, mut squares) = ([0u16; PIECE], [0u32; PIECE]);
+            for row in rows {
+                let row = &row[piece * PIECE..][..PIECE];
+                for i in 0..PIECE {
+                    let sample = u16::from(row[i]);
+                    sums[i] += sample;
+                    squares[i] += u32::from(sample * sample);
+                }
+            }
+            let (sum, squares) = (sums.iter().sum::<u16>(), squares.iter().sum::<u32>());
+            *spread = squares - u32::from(sum) * u32::from(sum) / (PIECE * PIECE) as u32;
         }
     }
-    squares - sum * sum / (PIECE * PIECE) as u32
 }
 
 /// log2 in 1/256; between powers of 2 it is a straight line.

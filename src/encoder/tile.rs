@@ -1,16 +1,18 @@
 //! One tile of a layer frame: the coder first decides and reconstructs each superblock, then writes its
 //! symbols.
 
+use arrayvec::ArrayVec;
+
 use super::displaced::Displacements;
 use super::effort::Effort;
 use super::interlayer::Upsampled;
 use super::kernels::*;
-use super::motion::{MotionField, TEMPORAL};
+use super::motion::{Candidates, MotionField, TEMPORAL, mv_bits};
 use super::palette::{Palette, Palettes};
 use super::probabilities::{PaletteProbabilities, Probabilities};
 use super::quantizer::Quantizer;
 use super::residual::{self, coded_area};
-use super::still::Still;
+use super::still::{Before, Still};
 
 /// The picture of the layer below, as the layer above predicts from it.
 pub(crate) struct Below<'a> {
@@ -44,6 +46,8 @@ pub(crate) struct FrameContext<'a> {
     pub(crate) still: &'a [Still],
     /// Once a tile has so many bits, it takes over what the temporal reference shows coarser, too.
     pub(crate) enough: u32,
+    /// What may be taken over from the temporal reference block by block, if the frame shows a screen.
+    pub(crate) before: Option<&'a Before<'a>>,
     /// Vectors of the last frame of this layer that has any.
     pub(crate) earlier: Option<&'a MotionField>,
 }
@@ -79,6 +83,8 @@ pub(super) struct Leaf {
     pub(super) tx_type: TxType,
     pub(super) uv_tx_type: TxType,
     pub(super) eob: [u16; 3],
+    /// The candidates for `mv`, if the block is predicted from the temporal reference by a search.
+    pub(super) candidates: Option<Candidates>,
     /// The palette of luma, whose mode is then DC_PRED.
     pub(super) palette: Palette,
     /// Index of the block's first coefficient; luma, U and V follow each other.
@@ -112,6 +118,7 @@ impl Leaf {
             tx_type: TxType::DCT_DCT,
             uv_tx_type: TxType::DCT_DCT,
             eob: [0; 3],
+            candidates: choice.candidates,
             palette,
             coefficients,
         }
@@ -133,6 +140,7 @@ pub(super) struct Choice {
     pub(super) angle: i8,
     pub(super) ref_frame: RefType,
     pub(super) mv: MotionVector,
+    pub(super) candidates: Option<Candidates>,
     pub(super) bits: f32,
     pub(super) cost: f32,
 }
@@ -144,6 +152,16 @@ pub(super) enum Tried {
     /// The block is predicted so badly that smaller ones are better for certain; they may start their search
     /// at this vector.
     Hopeless(Option<MotionVector>),
+}
+
+/// How much of a block of a screen is taken from the temporal reference as it is.
+#[derive(Clone, Copy, Debug)]
+enum Taken {
+    /// All of it, at this vector.
+    Whole(MotionVector),
+    /// At least a quarter, so that smaller blocks are better for certain.
+    InPart,
+    Nothing,
 }
 
 /// One of two ways to code the luma of a block.
@@ -179,6 +197,8 @@ pub(super) struct TileCoder<'a, 'f> {
     saved: [Vec<u8>; 4],
     /// Whether the superblock is taken from the temporal reference.
     taken_over: bool,
+    /// Superblocks with a part that was taken over coarser than the frame is, and its quantizer index.
+    parts: Vec<(usize, u8)>,
     pub(super) cpu: CpuFeatureLevel,
 }
 
@@ -187,6 +207,8 @@ pub(crate) struct Tile {
     pub(crate) bytes: Vec<u8>,
     /// The superblocks that were left as coarse as they are in the temporal reference.
     pub(crate) left: Vec<usize>,
+    /// Superblocks with a part that was taken over coarser than the frame is, and its quantizer index.
+    pub(crate) parts: Vec<(usize, u8)>,
     /// Bits of those that became finer than there.
     pub(crate) finer: u32,
 }
@@ -215,6 +237,7 @@ pub(crate) fn code_tile<'a>(
         palette_probabilities: &mut probabilities.palettes,
         saved: Default::default(),
         taken_over: false,
+        parts: Vec::new(),
         cpu: frame.fi.cpu_feature_level,
     };
     let (mut left, mut finer) = (Vec::new(), 0);
@@ -245,7 +268,7 @@ pub(crate) fn code_tile<'a>(
             }
         }
     }
-    Tile { bytes: writer.done(), left, finer }
+    Tile { bytes: writer.done(), left, parts: coder.parts, finer }
 }
 
 impl TileCoder<'_, '_> {
@@ -265,13 +288,17 @@ impl TileCoder<'_, '_> {
         let smallest = bsize == BlockSize::BLOCK_8X8;
         let straddles = bo.0.x + half >= self.ts.mi_width || bo.0.y + half >= self.ts.mi_height;
         if self.taken_over && (smallest || !straddles) {
-            self.take_over(cw, bsize, bo);
+            self.take_over(cw, bsize, bo, MotionVector::default());
             return 0.0;
         }
         let lambda = self.q.lambda;
         let mut hint = parent;
         let mut whole = None;
-        if smallest || !straddles {
+        let taken = self.taken(bsize, bo);
+        if let Taken::Whole(mv) = taken {
+            return self.take_over(cw, bsize, bo, mv);
+        }
+        if (smallest || !straddles) && !matches!(taken, Taken::InPart) {
             let first = self.leaves.len();
             match self.code_block(cw, bsize, bo, parent) {
                 Tried::Hopeless(mv) => hint = mv.or(parent),
@@ -314,21 +341,58 @@ impl TileCoder<'_, '_> {
         }
     }
 
-    /// Takes a block from the temporal reference as it is.
-    fn take_over(&mut self, cw: &mut ContextWriter<'_>, bsize: BlockSize, bo: TileBlockOffset) {
-        let mv = MotionVector::default();
-        let choice = Choice {
-            mode: PredictionMode::GLOBALMV,
-            angle: 0,
-            ref_frame: TEMPORAL,
-            mv,
-            bits: 0.0,
-            cost: 0.0,
+    /// How much of a block the temporal reference shows as it is.
+    fn taken(&mut self, bsize: BlockSize, bo: TileBlockOffset) -> Taken {
+        let Some(before) = self.frame.before else { return Taken::Nothing };
+        let at = self.ts.to_frame_block_offset(bo).0;
+        let (x, y, side) = (at.x * 4, at.y * 4, bsize.width());
+        let half = side / 2;
+        let vectors = |x, y| {
+            let moved = self.frame.displacements.iter().flat_map(move |d| d.at(x, y));
+            [MotionVector::default()].into_iter().chain(moved)
         };
+        let mut in_part = false;
+        for mv in vectors(x + half, y + half) {
+            if let Some(qindex) = before.shows((x, y), side, mv) {
+                if qindex > self.q.qindex {
+                    self.parts.push((self.frame.superblock(at), qindex));
+                }
+                return Taken::Whole(mv);
+            }
+            let quarters = [(x, y), (x + half, y), (x, y + half), (x + half, y + half)];
+            in_part |= side > 8 && quarters.iter().any(|&at| before.shows(at, half, mv).is_some());
+        }
+        if in_part { Taken::InPart } else { Taken::Nothing }
+    }
+
+    /// Takes a block from the temporal reference as it is, and returns its cost.
+    fn take_over(
+        &mut self,
+        cw: &mut ContextWriter<'_>,
+        bsize: BlockSize,
+        bo: TileBlockOffset,
+        mv: MotionVector,
+    ) -> f32 {
+        let mut mode = PredictionMode::GLOBALMV;
+        let (mut candidates, mut bits) = (None, 1.0);
+        if mv != MotionVector::default() {
+            let mut stack = ArrayVec::<CandidateMV, 9>::new();
+            let refs = [TEMPORAL, RefType::NONE_FRAME];
+            let context = cw.find_mvrefs(bo, refs, &mut stack, bsize, self.frame.fi, false);
+            let found = Candidates::new(context, &stack);
+            candidates = Some(found);
+            (mode, bits) = match stack.iter().take(2).position(|candidate| candidate.this_mv == mv) {
+                Some(0) => (PredictionMode::NEARESTMV, 2.0),
+                Some(_) => (PredictionMode::NEAR0MV, 3.0),
+                None => (PredictionMode::NEWMV, 3.0 + mv_bits(mv, found.predicted)),
+            };
+        }
+        let choice = Choice { mode, angle: 0, ref_frame: TEMPORAL, mv, candidates, bits: 0.0, cost: 0.0 };
         let leaf = Leaf::new(bsize, bo, &choice, Palette::default(), self.coefficients.len());
         self.predict_inter(&leaf);
         self.set_block(cw, &leaf);
         self.leaves.push(leaf);
+        self.q.lambda * bits
     }
 
     /// Whether a block is so well coded that smaller ones need not be tried.

@@ -1,0 +1,446 @@
+//! The constrained directional enhancement filter (AV1 specification, section 7.15), with one set of strengths for the frame.
+
+use rayon::prelude::*;
+
+use super::kernels::*;
+
+/// Strengths of the filter (section 5.9.19), 0 to 63 each: 4 * primary + secondary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cdef {
+    pub(crate) damping: u8,
+    pub(crate) luma: u8,
+    pub(crate) chroma: u8,
+}
+
+impl Cdef {
+    /// Nothing is filtered; 3 is the least damping that a header can tell.
+    pub(crate) const OFF: Self = Self { damping: 3, luma: 0, chroma: 0 };
+}
+
+/// Side of a filtered block in luma.
+const SIDE: usize = 8;
+/// Samples that the filter reads beyond a block on either side.
+const REACH: usize = 2;
+/// Rows of blocks that one thread filters at a time.
+const BAND: usize = 4;
+/// In the place of a sample that there is none of: so far from all samples that its difference counts as none, the least
+/// of all numbers, and without a sign one of the largest.
+const NONE: i16 = i16::MIN;
+
+/// What the filter does to a block of 8x8 luma samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Block8 {
+    /// Whether the block has coefficients; otherwise it is left alone.
+    coded: bool,
+    direction: u8,
+    /// log2 of the contrast along the direction, from which luma's strength follows; 0 to 13, 0 for none at all.
+    contrast: u8,
+}
+
+/// The filter, with its working memory.
+#[derive(Default)]
+pub(crate) struct Filter {
+    blocks: Vec<Block8>,
+    /// The planes before they are filtered.
+    before: [Vec<u8>; 3],
+}
+
+/// Strengths in one plane.
+#[derive(Clone, Copy)]
+struct Strengths {
+    primary: i16,
+    secondary: i16,
+    damping: u8,
+}
+
+impl Strengths {
+    fn new(both: u8, damping: u8) -> Self {
+        let (primary, secondary) = (i16::from(both / 4), i16::from(both % 4));
+        Self { primary, secondary: secondary + i16::from(secondary == 3), damping }
+    }
+
+    /// Those of luma in a block of this contrast.
+    fn of_contrast(self, contrast: u8) -> Self {
+        let primary = match contrast {
+            0 => 0,
+            contrast => (self.primary * (3 + i16::from(contrast)) + 8) >> 4,
+        };
+        Self { primary, ..self }
+    }
+
+    /// By how much differences are shifted before they are taken off a strength.
+    fn shift(self, strength: i16) -> u32 {
+        u32::from(self.damping).saturating_sub(strength.max(1).ilog2())
+    }
+}
+
+impl Filter {
+    /// Filters a frame, whose planes have sides that are whole blocks.
+    pub(crate) fn filter(&mut self, frame: &mut Frame<u8>, blocks: &FrameBlocks, cdef: Cdef) {
+        let (columns, rows) = (frame.planes[0].cfg.width / SIDE, frame.planes[0].cfg.height / SIDE);
+        let directed = cdef.luma >= 4 || cdef.chroma >= 4;
+        self.blocks.resize(columns * rows, Block8::default());
+        let luma = &frame.planes[0];
+        self.blocks.par_chunks_mut(columns).enumerate().for_each(|(y, row)| {
+            let [above, below] = [&blocks[2 * y], &blocks[2 * y + 1]];
+            for (x, block) in row.iter_mut().enumerate() {
+                let skip = |row: &[Block]| row[2 * x].skip && row[2 * x + 1].skip;
+                let coded = !(skip(above) && skip(below));
+                *block = Block8 { coded, ..Block8::default() };
+                if coded && directed {
+                    let rows = std::array::from_fn(|i| &luma.row((y * SIDE + i) as isize)[x * SIDE..]);
+                    (block.direction, block.contrast) = direction(&rows);
+                }
+            }
+        });
+        let (found, strengths) = (&self.blocks, [cdef.luma, cdef.chroma, cdef.chroma]);
+        let planes = frame.planes.par_iter_mut().zip(&mut self.before).zip(strengths).enumerate();
+        planes.filter(|(_, (_, strength))| *strength > 0).for_each(|(p, ((plane, before), strength))| {
+            let damping = cdef.damping - u8::from(p > 0);
+            filter_plane(plane, before, found, Strengths::new(strength, damping), p > 0);
+        });
+    }
+}
+
+fn filter_plane(
+    plane: &mut Plane<u8>,
+    before: &mut Vec<u8>,
+    blocks: &[Block8],
+    strengths: Strengths,
+    chroma: bool,
+) {
+    let (width, height, stride) = (plane.cfg.width, plane.cfg.height, plane.cfg.stride);
+    let side = if chroma { SIDE / 2 } else { SIDE };
+    let samples = plane.data_origin_mut();
+    // Bands of rows are filtered at once, and look at each other's rows as they were.
+    before.resize(stride * height, 0);
+    for (to, from) in before.chunks_exact_mut(stride).zip(samples.chunks(stride)) {
+        to[..width].copy_from_slice(&from[..width]);
+    }
+    let before = &before[..];
+    let columns = width / side;
+    let band = BAND * side;
+    let bands = samples[..stride * (height - 1) + width].par_chunks_mut(band * stride);
+    bands.enumerate().for_each(|(b, samples)| {
+        let mut window =
+            Window { samples: vec![NONE; (side + 2 * REACH) * (width + 2 * LEFT)], stride: width + 2 * LEFT };
+        for (i, samples) in samples.chunks_mut(side * stride).enumerate() {
+            let row = b * BAND + i;
+            let blocks = &blocks[row * columns..][..columns];
+            if !blocks.iter().any(|block| block.coded) {
+                continue;
+            }
+            window.fill(before, stride, (width, height), row * side, side);
+            for (x, block) in blocks.iter().enumerate().filter(|(_, block)| block.coded) {
+                // Without a primary strength the direction is the first one (section 7.15.1).
+                let direction = if strengths.primary > 0 { block.direction } else { 0 };
+                let to = &mut samples[x * side..];
+                if chroma {
+                    filter_block::<4>(to, stride, &window, x * side, direction, strengths);
+                } else {
+                    let strengths = strengths.of_contrast(block.contrast);
+                    filter_block::<8>(to, stride, &window, x * side, direction, strengths);
+                }
+            }
+        }
+    });
+}
+
+/// Samples to the left of the first one in a window: those that are read, and some more for whole vectors.
+const LEFT: usize = 16;
+
+/// The rows of a row of blocks, and those around it, before they are filtered.
+struct Window {
+    samples: Vec<i16>,
+    stride: usize,
+}
+
+impl Window {
+    fn fill(
+        &mut self,
+        before: &[u8],
+        stride: usize,
+        (width, height): (usize, usize),
+        top: usize,
+        side: usize,
+    ) {
+        for (i, to) in self.samples.chunks_exact_mut(self.stride).enumerate().take(side + 2 * REACH) {
+            let to = &mut to[LEFT..LEFT + width];
+            match (top + i).checked_sub(REACH).filter(|&y| y < height) {
+                Some(y) => widen(to, &before[y * stride..][..width]),
+                None => to.fill(NONE),
+            }
+        }
+    }
+}
+
+wide! {
+    fn widen(to: &mut [i16], from: &[u8]) {
+        for (to, &from) in to.iter_mut().zip(from) {
+            *to = from.into();
+        }
+    }
+}
+
+/// For each direction, the way to the samples one and two steps along it: rows down and columns to the right
+/// (section 7.15.2, Cdef_Directions).
+const STEPS: [[(isize, isize); 2]; 8] = [
+    [(-1, 1), (-2, 2)],
+    [(0, 1), (-1, 2)],
+    [(0, 1), (0, 2)],
+    [(0, 1), (1, 2)],
+    [(1, 1), (2, 2)],
+    [(1, 0), (2, 1)],
+    [(1, 0), (2, 0)],
+    [(1, 0), (2, -1)],
+];
+
+/// Lanes of a vector: the samples that are filtered at once, of 2 rows of 8 or 4 rows of 4.
+const LANES: usize = 16;
+type Lanes = [i16; LANES];
+
+wide! {
+    /// Filters a block of `N`x`N` samples whose first column is `x`.
+    fn filter_block<const N: usize>(
+        to: &mut [u8],
+        stride: usize,
+        window: &Window,
+        x: usize,
+        direction: u8,
+        strengths: Strengths,
+    ) {
+        let (primary, secondary) = (strengths.primary, strengths.secondary);
+        if primary == 0 && secondary == 0 {
+            return;
+        }
+        let direction = usize::from(direction);
+        let taps = if primary & 1 == 0 { [4, 2] } else { [3, 3] };
+        let (shift, far_shift) = (strengths.shift(primary), strengths.shift(secondary));
+        let way = |direction: usize, k: usize| {
+            let (down, right) = STEPS[direction & 7][k];
+            down * window.stride as isize + right
+        };
+        // What one of the strengths adds stays within the samples that it comes from.
+        let both = primary != 0 && secondary != 0;
+        let rows = LANES / N;
+        for y in (0..N).step_by(rows) {
+            let at = (y + REACH) * window.stride + LEFT + x;
+            let here = load::<N>(&window.samples, at, window.stride);
+            let (mut sum, mut most, mut least) = ([0i16; LANES], here, here);
+            for (k, tap) in taps.into_iter().enumerate() {
+                if primary != 0 {
+                    let way = way(direction, k);
+                    for way in [way, -way] {
+                        let there = load::<N>(&window.samples, at.wrapping_add_signed(way), window.stride);
+                        constrain(&mut sum, &here, &there, primary, shift, tap);
+                        if both {
+                            bounds(&mut most, &mut least, &there);
+                        }
+                    }
+                }
+                if secondary != 0 {
+                    for way in [way(direction + 2, k), way(direction + 6, k)] {
+                        for way in [way, -way] {
+                            let there = load::<N>(&window.samples, at.wrapping_add_signed(way), window.stride);
+                            constrain(&mut sum, &here, &there, secondary, far_shift, 2 - k as i16);
+                            if both {
+                                bounds(&mut most, &mut least, &there);
+                            }
+                        }
+                    }
+                }
+            }
+            let mut filtered = [0u8; LANES];
+            for i in 0..LANES {
+                let sum = (8 + sum[i] + (sum[i] >> 15)) >> 4;
+                let value = here[i] + sum;
+                filtered[i] = if both { value.max(least[i]).min(most[i]) } else { value } as u8;
+            }
+            for (row, from) in filtered.chunks_exact(N).enumerate() {
+                to[(y + row) * stride..][..N].copy_from_slice(from);
+            }
+        }
+    }
+}
+
+/// The samples of some rows of a block.
+#[inline(always)]
+fn load<const N: usize>(from: &[i16], at: usize, stride: usize) -> Lanes {
+    let mut lanes = [0; LANES];
+    for (row, lanes) in lanes.chunks_exact_mut(N).enumerate() {
+        lanes.copy_from_slice(&from[at + row * stride..][..N]);
+    }
+    lanes
+}
+
+/// Adds the differences of samples, bounded by a strength, `tap` times.
+#[inline(always)]
+fn constrain(sum: &mut Lanes, here: &Lanes, there: &Lanes, strength: i16, shift: u32, tap: i16) {
+    for i in 0..LANES {
+        let difference = there[i].wrapping_sub(here[i]);
+        let size = difference.unsigned_abs();
+        let bounded = (strength as u16).saturating_sub(size >> shift).min(size) as i16;
+        let sign = difference >> 15;
+        sum[i] += ((bounded ^ sign) - sign) * tap;
+    }
+}
+
+/// Widens the bounds of what a sample may become by those of its neighbours that there are.
+#[inline(always)]
+fn bounds(most: &mut Lanes, least: &mut Lanes, there: &Lanes) {
+    for i in 0..LANES {
+        most[i] = most[i].max(there[i]);
+        least[i] = (least[i] as u16).min(there[i] as u16) as i16;
+    }
+}
+
+wide! {
+    /// The direction of a block, and log2 of its contrast along it (section 7.15.1).
+    fn direction(rows: &[&[u8]; SIDE]) -> (u8, u8) {
+        // Each row, with room for its samples to be moved by up to 7 places either way.
+        let mut single = [[0i16; 3 * SIDE]; SIDE];
+        for (to, from) in single.iter_mut().zip(rows) {
+            for (to, &from) in to[SIDE..].iter_mut().zip(&from[..SIDE]) {
+                *to = i16::from(from) - 128;
+            }
+        }
+        let mut sums = [[0i16; 16]; 8];
+        for (y, row) in single.iter().enumerate() {
+            // Diagonals: each row lies one place further.
+            add(&mut sums[0], &row[SIDE - y..]);
+            add(&mut sums[4], &row[1 + y..]);
+            for x in 0..SIDE {
+                sums[6][x] += row[SIDE + x];
+            }
+            sums[2][y] = row[SIDE..2 * SIDE].iter().sum();
+        }
+        // Steep and flat ones: each pair of rows, or of columns, lies one place further.
+        for y in 0..SIDE / 2 {
+            let mut pair = [0i16; 3 * SIDE];
+            for i in 0..3 * SIDE {
+                pair[i] = single[2 * y][i] + single[2 * y + 1][i];
+            }
+            add(&mut sums[7], &pair[SIDE - y..]);
+            add(&mut sums[5], &pair[SIDE - 3 + y..]);
+        }
+        for (y, row) in single.iter().enumerate() {
+            for x in 0..SIDE / 2 {
+                let pair = row[SIDE + 2 * x] + row[SIDE + 2 * x + 1];
+                sums[1][y + x] += pair;
+                sums[3][3 + y - x] += pair;
+            }
+        }
+        let mut costs = [0i32; 8];
+        for (i, (cost, sums)) in costs.iter_mut().zip(&sums).enumerate() {
+            let weights = &WEIGHTS[if i % 2 == 1 { 2 } else { i / 2 % 2 }];
+            for (&sum, weight) in sums.iter().zip(weights) {
+                *cost += i32::from(sum) * i32::from(sum) * weight;
+            }
+        }
+        let mut best = 0;
+        for i in 1..8 {
+            if costs[i] > costs[best] {
+                best = i;
+            }
+        }
+        let contrast = ((costs[best] - costs[(best + 4) & 7]) >> 10) as u32;
+        let contrast = match contrast {
+            0 => 0,
+            1..128 => 1,
+            contrast => (contrast >> 6).ilog2().min(12) as u8 + 1,
+        };
+        (best as u8, contrast)
+    }
+}
+
+/// What the square of each sum along a direction counts: 840 over the number of its samples. Diagonals, rows and columns,
+/// and the directions between.
+const WEIGHTS: [[i32; 16]; 3] = [
+    [840, 420, 280, 210, 168, 140, 120, 105, 120, 140, 168, 210, 280, 420, 840, 0],
+    [105, 105, 105, 105, 105, 105, 105, 105, 0, 0, 0, 0, 0, 0, 0, 0],
+    [420, 210, 140, 105, 105, 105, 105, 105, 140, 210, 420, 0, 0, 0, 0, 0],
+];
+
+#[inline(always)]
+fn add(sums: &mut [i16; 16], row: &[i16]) {
+    for (sum, value) in sums.iter_mut().zip(&row[..16]) {
+        *sum += value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// The same by the kernels of rav1e.
+    fn filter_by_rav1e(
+        frame: &Frame<u8>,
+        blocks: &mut FrameBlocks,
+        size: (usize, usize),
+        cdef: Cdef,
+    ) -> Frame<u8> {
+        let config = EncoderConfig { width: size.0, height: size.1, ..EncoderConfig::default() };
+        let sequence = Sequence::new(&config);
+        let mut fi = FrameInvariants::new(Arc::new(config), Arc::new(sequence));
+        fi.cdef_damping = cdef.damping;
+        fi.cdef_y_strengths[0] = cdef.luma;
+        fi.cdef_uv_strengths[0] = cdef.chroma;
+        let mut fs = FrameState::new_with_frame(&fi, Arc::new(frame.clone()));
+        fs.rec = Arc::new(frame.clone());
+        for mut tile in fi.sequence.tiling.tile_iter_mut(&mut fs, blocks) {
+            for y in 0..tile.ts.sb_height {
+                for x in 0..tile.ts.sb_width {
+                    let at = TileSuperBlockOffset(SuperBlockOffset { x, y });
+                    let blocks = &tile.tb.as_const();
+                    let found = cdef_analyze_superblock(&fi, frame, blocks, at);
+                    cdef_filter_superblock(&fi, frame, &mut tile.ts.rec, blocks, at, 0, &found);
+                }
+            }
+        }
+        Arc::unwrap_or_clone(fs.rec)
+    }
+
+    #[test]
+    fn the_filter_is_that_of_rav1e() {
+        let size = (136, 72);
+        let mut state = 1u32;
+        let mut random = |below: u32| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 16) % below
+        };
+        let mut frame = Frame::new_with_padding(size.0, size.1, ChromaSampling::Cs420, 96);
+        for plane in &mut frame.planes {
+            // Slopes of all directions with noise, strong on one side, and steps.
+            let (stride, width) = (plane.cfg.stride, plane.cfg.width);
+            for (y, row) in plane.data_origin_mut().chunks_mut(stride).enumerate() {
+                for (x, sample) in row.iter_mut().enumerate().take(width) {
+                    let slope = x * (y / 8) / 4 + y * (x / 16) / 4;
+                    *sample = (slope as u32 + random(1 + x as u32 / 3)) as u8;
+                }
+            }
+        }
+        for (luma, chroma, damping) in
+            [(4, 0, 3), (4 * 7, 0, 5), (4 * 8 + 1, 5, 5), (3, 2, 4), (1, 4, 6), (63, 63, 6), (0, 63, 3)]
+        {
+            let mut blocks = FrameBlocks::new(size.0 / 4, size.1 / 4);
+            for y in 0..size.1 / 4 {
+                for block in blocks[y].iter_mut() {
+                    block.skip = random(3) > 0;
+                }
+            }
+            let cdef = Cdef { damping, luma, chroma };
+            let expected = filter_by_rav1e(&frame, &mut blocks, size, cdef);
+            let mut filtered = frame.clone();
+            Filter::default().filter(&mut filtered, &blocks, cdef);
+            for (p, (ours, theirs)) in filtered.planes.iter().zip(&expected.planes).enumerate() {
+                for y in 0..ours.cfg.height as isize {
+                    let width = ours.cfg.width;
+                    assert_eq!(ours.row(y)[..width], theirs.row(y)[..width], "{cdef:?} plane {p} row {y}");
+                }
+            }
+            assert!(filtered.planes[0].data != frame.planes[0].data || luma == 0);
+        }
+    }
+}
