@@ -27,6 +27,9 @@
 //!   drop, since a path that has just become much worse is likely to change again. The queue that a probe makes itself is
 //!   not taken for congestion. It waits until that queue and the one before it are short enough together, which matters
 //!   below 500 kbit/s, where a probe needs more time.
+//! - If packets wait less than they did though as much is sent, the path may have become faster: it is probed at once.
+//! - A probe that fills the path and finds less than the estimate lowers it: the estimate grows to half above what is sent,
+//!   and nothing else tells that the path does not carry that.
 //! - A path that was silent may carry what it did before: it is probed for that with the first report that comes after the
 //!   silence.
 //! - Losses of 2 to 10 % hold the estimate where it is, but up to 5 % they do not keep it from being probed: packets that
@@ -37,6 +40,7 @@
 use std::time::Duration;
 
 use super::arrivals::{Arrivals, BEGINS, QUEUED};
+use super::relief::Relief;
 use super::trend::{Trend, Usage, seconds};
 use super::types::{PacketReport, PathState, Probe};
 use crate::Time;
@@ -108,6 +112,10 @@ const RETURN_GROWTH: f64 = 6.0;
 /// over-used a while before, and again at once if the probe has raised the estimate.
 const GROWTH: f64 = 2.0;
 const PROBE_EVERY: Duration = Duration::from_millis(3500);
+/// If packets wait less than before, such a probe comes at once, for so many times the estimate, but no earlier than this after
+/// another, and than [`PROBE_EVERY`] after another of its kind.
+const RELIEF_GROWTH: f64 = 3.0;
+const RELIEF_AFTER: Duration = Duration::from_millis(500);
 const GROWTH_PROBE_FOR: Duration = Duration::from_millis(30);
 /// For so long after a large drop, it probes so often.
 const ROUGH_FOR: Duration = Duration::from_secs(10);
@@ -149,6 +157,7 @@ pub struct Estimator {
     /// Mean and variance of the arrival rate at over-use, in kbit/s.
     capacity: Option<(f64, f64)>,
     arrivals: Arrivals,
+    relief: Relief,
     /// Packets and lost ones since the loss-based estimate was last changed.
     counted: (u64, u64),
     counted_since: Time,
@@ -185,6 +194,8 @@ pub struct Estimator {
     /// Bit/s that the streams would use, and when the last probe was asked for.
     wanted: f64,
     probed: Option<Time>,
+    /// When the last probe was asked for because packets waited less.
+    relieved: Option<Time>,
 }
 
 /// The packets of a probe that were sent and arrived.
@@ -211,6 +222,7 @@ impl Estimator {
             updated: None,
             capacity: None,
             arrivals: Arrivals::default(),
+            relief: Relief::default(),
             counted: (0, 0),
             counted_since: Time::ZERO,
             loss: 0.0,
@@ -237,6 +249,7 @@ impl Estimator {
             returned_at: Time::ZERO,
             wanted: 0.0,
             probed: None,
+            relieved: None,
         }
     }
 
@@ -308,20 +321,31 @@ impl Estimator {
     fn growth_probe(&mut self, now: Time) -> Option<Probe> {
         let rough = self.rough.is_some_and(|at| now < at + ROUGH_FOR);
         let every = if rough { ROUGH_PROBE_EVERY } else { PROBE_EVERY };
-        let due = self.probed.is_none_or(|at| now >= at + every);
+        let relieved = self.is_relieved(now);
+        let due = relieved || self.probed.is_none_or(|at| now >= at + every);
         let calm = self.over_used.is_none_or(|at| now >= at + GROWTH_CALM);
         let (estimate, limited) = (self.estimate(), self.loss > PROBED_LOSS);
         if self.start.is_some() || estimate >= self.wanted || limited || !due || !calm {
             return None;
         }
-        let bitrate = GROWTH * estimate;
+        let bitrate = if relieved { RELIEF_GROWTH } else { GROWTH } * estimate;
         let enough = Duration::from_secs_f64(PROBE_BITS / bitrate.max(LOWEST));
         let duration = enough.clamp(GROWTH_PROBE_FOR, LONGEST_GROWTH_PROBE);
         if self.queueing + duration > LONGEST_PROBED_QUEUE {
             return None;
         }
         self.probed = Some(now);
+        if relieved {
+            self.relieved = Some(now);
+        }
         Some(Probe { bitrate: bitrate as u64, duration })
+    }
+
+    /// Whether packets wait less than before, and it is time to probe for the reason.
+    fn is_relieved(&self, now: Time) -> bool {
+        let due = self.relieved.is_none_or(|at| now >= at + PROBE_EVERY)
+            && self.probed.is_none_or(|at| now >= at + RELIEF_AFTER);
+        due && self.lowest_delay.is_some_and(|(_, lowest, before)| self.relief.is_there(lowest.min(before)))
     }
 
     /// Lowers the estimate, and remembers the one before a large drop.
@@ -492,6 +516,9 @@ impl Estimator {
     fn arrived(&mut self, now: Time, packet: &PacketReport, arrived: Time) -> Duration {
         let waited = self.waited(packet.sent, arrived);
         self.arrivals.push(arrived, packet.bytes, waited);
+        if packet.sent >= self.shadow_until && packet.probe.is_none() {
+            self.relief.push(arrived, packet.bytes, micros(arrived) - micros(packet.sent));
+        }
         self.queueing = self.queueing.mul_f64(0.9) + waited.mul_f64(0.1);
         if let Some(number) = packet.probe {
             let new = ProbeCount {
@@ -647,7 +674,8 @@ impl Estimator {
         }
         // If less arrives than was sent, the queue has grown: the path carries a little less than what
         // arrives.
-        let result = if arrived < 0.9 * sent { 0.95 * arrived } else { arrived.min(sent) };
+        let fills = arrived < 0.9 * sent;
+        let result = if fills { 0.95 * arrived } else { arrived.min(sent) };
         let congested = self.over_used.is_some_and(|at| now - at < Duration::from_millis(300));
         if result > PROBE_GAIN * self.estimate() && !congested {
             // The next one comes at once, for what the path may carry besides.
@@ -659,6 +687,9 @@ impl Estimator {
             if self.loss <= PROBED_LOSS {
                 self.loss_based = result;
             }
+        } else if fills && PROBE_GAIN * result < self.estimate() {
+            // More was sent than the path carries, so that it was full.
+            self.delay_based = result.max(LOWEST);
         }
     }
 }

@@ -20,9 +20,12 @@ const DRAIN: f64 = 0.25;
 /// A fall within this time after a rise makes the rise a failure.
 const TRIAL: Duration = Duration::from_secs(10);
 /// A path that carries so many times as much as when it was last congested is another path by now: after this time streams
-/// rise, without waiting for [`SelectorConfig::up_hold`].
+/// rise, without waiting for [`SelectorConfig::up_hold`]. The same goes for what was in use when a rise failed.
 const RECOVERED: u64 = 2;
 const RECOVERED_FOR: Duration = Duration::from_millis(1500);
+/// An estimate that grows by itself stays below this multiple. Beyond it a probe has shown what the path carries, and three
+/// quarters of [`SelectorConfig::settle`] are enough.
+const SHOWN: u64 = 3;
 /// Streams rise one after the other, so many of them in [`SelectorConfig::settle`].
 const NEXT_RISE: u32 = 4;
 /// A probe succeeds if the estimate reaches this share of its bitrate.
@@ -111,6 +114,9 @@ pub(super) struct Path {
     held_until: Time,
     /// Bit/s that it carried when it was last congested.
     carried: u64,
+    /// A rise has failed: none comes before this, unless the path carries much more than the bit/s that were in use then.
+    barred_until: Time,
+    failed: u64,
     /// The last rise, until it has lasted or failed.
     trial: Option<Time>,
     /// Number of rises that failed one after the other.
@@ -136,6 +142,8 @@ impl Path {
             ready_at: Time::ZERO,
             held_until: Time::ZERO,
             carried: 0,
+            barred_until: Time::ZERO,
+            failed: 0,
             trial: None,
             failures: 0,
             probed: 0,
@@ -200,13 +208,19 @@ impl Path {
     /// The bits to share out at `now`; `None` if the path is unknown.
     pub fn budget(&mut self, now: Time, config: &SelectorConfig) -> Option<Budget> {
         let (keep, unprotected) = self.observe(now, config)?;
-        let lowest = self.minima.lowest(config.settle);
+        let sooner = (config.settle / 4).saturating_mul(3);
+        let shown = self.was_congested && self.minima.lowest(sooner) >= self.carried.saturating_mul(SHOWN);
+        let settle = if shown { sooner } else { config.settle };
+        let lowest = self.minima.lowest(settle);
         self.judge_probe(now, config);
         let fresh = now - self.estimate_at <= ESTIMATE_FRESH;
         // As careful as the settings, and no more.
-        let lasts = RECOVERED_FOR.min(config.up_hold).max(config.settle);
-        let recovered = self.minima.lowest(lasts) >= self.carried.saturating_mul(RECOVERED);
-        let ready = now >= self.ready_at && (now >= self.held_until || recovered);
+        let lasts = if shown { settle } else { RECOVERED_FOR.min(config.up_hold).max(settle) };
+        let grown = |from: u64| self.minima.lowest(lasts) >= from.saturating_mul(RECOVERED);
+        let recovered = grown(self.carried);
+        let held = now < self.held_until && !recovered;
+        let barred = now < self.barred_until && !grown(self.failed);
+        let ready = now >= self.ready_at && !held && !barred;
         let proven = (fresh && ready).then(|| {
             let span = match (self.was_congested, recovered) {
                 (false, _) => config.settle,
@@ -220,7 +234,15 @@ impl Path {
 
     /// Takes the result of a decision: whether the path carried less than was in use, whether a spatial layer
     /// fell because of that, and whether one rose.
-    pub fn decided(&mut self, now: Time, congested: bool, fell: bool, rose: bool, config: &SelectorConfig) {
+    pub fn decided(
+        &mut self,
+        now: Time,
+        in_use: u64,
+        congested: bool,
+        fell: bool,
+        rose: u32,
+        config: &SelectorConfig,
+    ) {
         let failed = congested && fell && self.trial.is_some();
         if let Some(rise) = self.trial {
             if failed {
@@ -234,16 +256,18 @@ impl Path {
         if congested {
             self.was_congested = true;
             self.probed = 0;
-            self.carried = self.minima.lowest(config.settle);
+            // A queue that drains takes its share for a while, which says nothing of the path.
+            self.carried = self.usable(now, config).map_or(0, |(usable, _)| usable);
             self.held_until = now + config.up_hold;
             if failed {
-                self.ready_at = self.ready_at.max(now + backed_off(self.failures, config));
+                self.barred_until = self.barred_until.max(now + backed_off(self.failures, config));
+                self.failed = in_use;
             }
-            self.next_probe_at = self.next_probe_at.max(self.held_until).max(self.ready_at);
+            self.next_probe_at = self.next_probe_at.max(self.held_until).max(self.barred_until);
         }
-        if rose {
+        if rose > 0 {
             self.trial = Some(now);
-            self.ready_at = self.ready_at.max(now + config.settle / NEXT_RISE);
+            self.ready_at = self.ready_at.max(now + (config.settle / NEXT_RISE).saturating_mul(rose));
         }
     }
 

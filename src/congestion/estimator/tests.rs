@@ -119,6 +119,14 @@ fn it_grows_no_further_than_half_above_what_is_sent_until_a_probe_proves_more() 
 }
 
 #[test]
+fn a_probe_that_finds_less_lowers_it() {
+    // 400 kbit/s are sent, so that the estimate grows to half above that; 500 are carried.
+    let estimates = drive(|_| 500_000, 0, 400_000, 30, Some(25));
+    let (before, after) = (estimates[24], estimates[26]);
+    assert!(before > 575_000 && (400_000..550_000).contains(&after), "{estimates:?}");
+}
+
+#[test]
 fn heavy_loss_lowers_it_and_light_loss_does_not() {
     let lossy = |lost| drive(|_| 5_000_000, lost, 2_000_000, 40, None)[39];
     assert!(lossy(100) > 1_500_000, "{}", lossy(100));
