@@ -33,7 +33,8 @@
 //! - A path that was silent may carry what it did before: it is probed for that with the first report that comes after the
 //!   silence.
 //! - Losses of 2 to 10 % hold the estimate where it is, but up to 5 % they do not keep it from being probed: packets that
-//!   get lost by chance say nothing of what the path carries.
+//!   get lost by chance say nothing of what the path carries. Three of twenty may be chance as well: such a share counts once
+//!   five packets are lost.
 //! - At such bitrates 200 ms hold a few packets, so that it matters whether the first of them counts. Their rate is taken
 //!   between the first arrival and the last.
 
@@ -57,6 +58,9 @@ const MOST_DRAINED: f64 = 0.2;
 const MOST_LOSS: f64 = 0.1;
 /// Up to this share a probe may show that they are not ours.
 const PROBED_LOSS: f64 = 0.05;
+/// Fewer lost packets than this may be chance, however large a share of a few packets they are: packets are counted on until
+/// as many are lost, or no more than [`PROBED_LOSS`].
+const FEW_LOST: u64 = 5;
 /// Losses are counted over this.
 const LOSS_WINDOW: Duration = Duration::from_millis(500);
 /// Silence for this long, with packets under way, is congestion.
@@ -634,6 +638,9 @@ impl Estimator {
         let (packets, lost) = self.counted;
         if now - self.counted_since >= LOSS_WINDOW && packets >= 20 {
             let share = lost as f64 / packets as f64;
+            if share > PROBED_LOSS && lost < FEW_LOST {
+                return;
+            }
             self.loss = share;
             self.counted = (0, 0);
             self.counted_since = now;

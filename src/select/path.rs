@@ -19,6 +19,8 @@ const CALM_QUEUE: Duration = Duration::from_millis(100);
 const DRAIN: f64 = 0.25;
 /// A fall within this time after a rise makes the rise a failure.
 const TRIAL: Duration = Duration::from_secs(10);
+/// For so long after a rise its refresh may fill the path.
+const REFRESHES: Duration = Duration::from_secs(1);
 /// A path that carries so many times as much as when it was last congested is another path by now: after this time streams
 /// rise, without waiting for [`SelectorConfig::up_hold`]. The same goes for what was in use when a rise failed.
 const RECOVERED: u64 = 2;
@@ -253,11 +255,17 @@ impl Path {
                 self.trial = None;
             }
         }
-        if congested {
-            self.was_congested = true;
+        // The refresh makes a queue, and the estimate is lower until that has drained. If the path does not carry the rise, a
+        // layer falls.
+        let refreshes = !fell && self.trial.is_some_and(|rise| now - rise < REFRESHES);
+        if congested && !refreshes {
             self.probed = 0;
-            // A queue that drains takes its share for a while, which says nothing of the path.
-            self.carried = self.usable(now, config).map_or(0, |(usable, _)| usable);
+            // A queue that drains takes its share for a while, which says nothing of the path. Nor does an estimate that has
+            // risen while the lowest one of `settle` still counts.
+            let usable = self.usable(now, config).map_or(0, |(usable, _)| usable);
+            let goes_on = self.was_congested && now + config.up_hold <= self.held_until + config.settle;
+            self.carried = if goes_on { self.carried.min(usable) } else { usable };
+            self.was_congested = true;
             self.held_until = now + config.up_hold;
             if failed {
                 self.barred_until = self.barred_until.max(now + backed_off(self.failures, config));

@@ -246,6 +246,20 @@ fn a_rise_that_failed_is_no_reason_to_wait_on_a_path_that_carries_twice_what_it_
 }
 
 #[test]
+fn an_estimate_that_rises_while_the_lowest_of_a_second_counts_is_not_what_the_path_carried_in_its_congestion()
+{
+    let mut s = selector();
+    assert_eq!(at(&mut s, ms(0), 1000).target, layer(2, 2));
+    // Not even the lowest layer fits, until the path carries as much as before.
+    for now in (100..5000).step_by(100) {
+        assert_eq!(at(&mut s, ms(now), 50).target, layer(0, 0));
+    }
+    let mut ticks = (5000..9000).step_by(100);
+    let back = ticks.find(|now| at(&mut s, ms(*now), 1000).target == layer(2, 2));
+    assert!(back.is_some_and(|back| back < 6500), "{back:?}");
+}
+
+#[test]
 fn two_streams_rise_at_once_and_a_third_waits() {
     let mut s = selector();
     for id in [8, 9] {

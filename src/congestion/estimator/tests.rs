@@ -133,6 +133,33 @@ fn heavy_loss_lowers_it_and_light_loss_does_not() {
     assert!(lossy(4) < 300_000, "{}", lossy(4));
 }
 
+/// At 2 % of random loss three of twenty packets are lost now and then.
+#[test]
+fn a_few_packets_lost_by_chance_are_no_congestion() {
+    let mut estimator = Estimator::new(300_000);
+    let mut report = |from: u64, lost: &[u64]| {
+        let sent = |n: u64| Time::from_millis(25 * n);
+        let packets = (from..from + 20).map(|n| PacketReport {
+            sent: sent(n),
+            arrived: (!lost.contains(&n)).then(|| sent(n) + Duration::from_millis(30)),
+            bytes: 800,
+            probe: None,
+        });
+        let packets: Vec<_> = packets.collect();
+        estimator.report(sent(from + 20) + Duration::from_millis(60), &packets);
+        (estimator.bitrate(), estimator.over_used())
+    };
+    report(0, &[]);
+    let (before, _) = report(20, &[]);
+    assert!(report(40, &[41, 47, 55]).0 >= before);
+    assert!(report(60, &[]).0 >= before);
+    assert_eq!(report(80, &[]).1, None);
+    // Six of forty are more than chance.
+    let (before, _) = report(100, &[101, 107, 115]);
+    let (after, over_used) = report(120, &[121, 127, 135]);
+    assert!(after < before && over_used.is_some(), "{before} {after}");
+}
+
 #[test]
 fn silence_lowers_it() {
     let second = Time::from_secs(1);
