@@ -121,9 +121,10 @@ const PROBE_EVERY: Duration = Duration::from_millis(3500);
 const RELIEF_GROWTH: f64 = 3.0;
 const RELIEF_AFTER: Duration = Duration::from_millis(500);
 const GROWTH_PROBE_FOR: Duration = Duration::from_millis(30);
-/// For so long after a large drop, it probes so often.
-const ROUGH_FOR: Duration = Duration::from_secs(10);
+/// After a large drop it probes so often, and after a longer while less often: the time until a rise is found is at most this
+/// share of the time that the drop has lasted.
 const ROUGH_PROBE_EVERY: Duration = Duration::from_secs(1);
+const FOUND_IN: u32 = 20;
 /// A probe of twice what the path carries makes a queue as long as it takes, on top of the one that is there. It is not
 /// begun if both are longer than this.
 const LONGEST_PROBED_QUEUE: Duration = Duration::from_millis(100);
@@ -323,8 +324,8 @@ impl Estimator {
     }
 
     fn growth_probe(&mut self, now: Time) -> Option<Probe> {
-        let rough = self.rough.is_some_and(|at| now < at + ROUGH_FOR);
-        let every = if rough { ROUGH_PROBE_EVERY } else { PROBE_EVERY };
+        let every =
+            self.rough.map_or(PROBE_EVERY, |at| ((now - at) / FOUND_IN).clamp(ROUGH_PROBE_EVERY, PROBE_EVERY));
         let relieved = self.is_relieved(now);
         let due = relieved || self.probed.is_none_or(|at| now >= at + every);
         let calm = self.over_used.is_none_or(|at| now >= at + GROWTH_CALM);

@@ -6,6 +6,8 @@ use super::*;
 use crate::structure::{DecodeTarget, LayerId, PictureRequest, Planner, Refresh, ScalabilityMode};
 use crate::{Size, Time};
 
+mod rises;
+
 const STREAM: StreamId = StreamId(7);
 
 fn ms(since_start: u64) -> Time {
@@ -195,89 +197,6 @@ fn down_at_once_and_up_when_the_path_has_proven_itself() {
     assert_eq!(at(&mut s, ms(first + 2500), 640).reason, Reason::Proving);
     let (second, _) = back(&mut s, first + 2600);
     assert!(second - first > 2 * (first - 100) - 1500, "{first} ms, then {second} ms");
-}
-
-#[test]
-fn a_path_that_carries_twice_as_much_as_in_its_congestion_is_believed_soon() {
-    let config = SelectorConfig { max_switches: 8, ..SelectorConfig::default() };
-    let back = |s: &mut Selector, from: u64| {
-        let mut ticks = (from..from + 90_000).step_by(100);
-        ticks.find(|now| at(s, ms(*now), 700).target == layer(2, 2)).expect("it comes back")
-    };
-    let mut s = selector_with(config);
-    assert_eq!(at(&mut s, ms(0), 1000).target, layer(2, 2));
-    assert_eq!(at(&mut s, ms(100), 300).target, layer(1, 2));
-    let first = back(&mut s, 200);
-    assert!((1500..2500).contains(&first), "after {first} ms");
-    // It was believed too soon: the next wait is that of a rise that failed.
-    assert_eq!(at(&mut s, ms(first + 500), 300).target, layer(1, 2));
-    let second = back(&mut s, first + 600);
-    assert!((20_000..23_000).contains(&(second - first)), "{first} ms, then {second} ms");
-}
-
-#[test]
-fn three_times_as_much_is_believed_within_a_second() {
-    let mut s = selector();
-    assert_eq!(at(&mut s, ms(0), 1000).target, layer(2, 2));
-    assert_eq!(at(&mut s, ms(100), 300).target, layer(1, 2));
-    for now in (200..5000).step_by(100) {
-        assert_eq!(at(&mut s, ms(now), 300).target, layer(1, 2));
-    }
-    let mut ticks = (5000..9000).step_by(100);
-    let back = ticks.find(|now| at(&mut s, ms(*now), 1000).target == layer(2, 2));
-    assert!(back.is_some_and(|back| (5700..6100).contains(&back)), "{back:?}");
-}
-
-#[test]
-fn a_rise_that_failed_is_no_reason_to_wait_on_a_path_that_carries_twice_what_it_took() {
-    for (kilobits, wait) in [(1200, 500..3000), (900, 19_000..23_000)] {
-        let config = SelectorConfig { max_switches: 8, ..SelectorConfig::default() };
-        let mut s = selector_with(config);
-        assert_eq!(at(&mut s, ms(0), 600).target, layer(2, 2));
-        assert_eq!(at(&mut s, ms(100), 300).target, layer(1, 2));
-        let mut ticks = (200..20_000).step_by(100);
-        let rise = ticks.find(|now| at(&mut s, ms(*now), 600).target == layer(2, 2)).unwrap();
-        // 507 kbit/s were in use.
-        assert_eq!(at(&mut s, ms(rise + 500), 300).target, layer(1, 2));
-        let mut ticks = (rise + 600..rise + 60_000).step_by(100);
-        let back = ticks.find(|now| at(&mut s, ms(*now), kilobits).target == layer(2, 2)).unwrap();
-        assert!(wait.contains(&(back - rise)), "{kilobits}: {rise} ms, then {back} ms");
-    }
-}
-
-#[test]
-fn an_estimate_that_rises_while_the_lowest_of_a_second_counts_is_not_what_the_path_carried_in_its_congestion()
-{
-    let mut s = selector();
-    assert_eq!(at(&mut s, ms(0), 1000).target, layer(2, 2));
-    // Not even the lowest layer fits, until the path carries as much as before.
-    for now in (100..5000).step_by(100) {
-        assert_eq!(at(&mut s, ms(now), 50).target, layer(0, 0));
-    }
-    let mut ticks = (5000..9000).step_by(100);
-    let back = ticks.find(|now| at(&mut s, ms(*now), 1000).target == layer(2, 2));
-    assert!(back.is_some_and(|back| back < 6500), "{back:?}");
-}
-
-#[test]
-fn two_streams_rise_at_once_and_a_third_waits() {
-    let mut s = selector();
-    for id in [8, 9] {
-        s.set_offer(ms(0), StreamId(id), &offer(ScalabilityMode::L3T3));
-        s.set_window(ms(0), StreamId(id), window(1280, 720));
-    }
-    let high = |decision: &Decision| {
-        decision.streams.iter().filter(|stream| stream.target.is_some_and(|it| it.spatial_id > 0)).count()
-    };
-    s.set_network(ms(0), path(300));
-    assert_eq!(high(s.decide(ms(0))), 0);
-    let mut counts = vec![];
-    for now in (100..3000).step_by(100) {
-        s.set_network(ms(now), path(2000));
-        counts.push(high(s.decide(ms(now))));
-    }
-    counts.dedup();
-    assert_eq!(counts, [0, 2, 3]);
 }
 
 #[test]
