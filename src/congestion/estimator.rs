@@ -24,12 +24,15 @@
 //! - Packets that come out of a queue arrive as fast as the path carries them. If that is more than the estimate, as after
 //!   a fade that has passed, the estimate rises to it at once.
 //! - If the streams want more than the estimate, a short probe looks for more every 3.5 s, and every second after a large
-//!   drop, since a path that has just become much worse is likely to change again. The queue that a probe makes itself is
+//!   drop, since a path that has just become much worse is likely to change again. The longer the drop has lasted, the longer
+//!   it may last: from 20 s on, the time between probes is a twentieth of that, until it is 3.5 s. The queue that a probe makes itself is
 //!   not taken for congestion. It waits until that queue and the one before it are short enough together, which matters
 //!   below 500 kbit/s, where a probe needs more time.
 //! - If packets wait less than they did though as much is sent, the path may have become faster: it is probed at once.
 //! - A probe that fills the path and finds less than the estimate lowers it: the estimate grows to half above what is sent,
 //!   and nothing else tells that the path does not carry that.
+//! - The probes of the start are made again if the first report has later packets and none of theirs: the other end was not
+//!   there yet when they came, as while DTLS connects.
 //! - A path that was silent may carry what it did before: it is probed for that with the first report that comes after the
 //!   silence.
 //! - Losses of 2 to 10 % hold the estimate where it is, but up to 5 % they do not keep it from being probed: packets that
@@ -93,6 +96,8 @@ const LOWEST: f64 = 30_000.0;
 /// twice as much as long as this share arrives, which is known after the longest time.
 const START_PROBES: [f64; 2] = [3.0, 6.0];
 const START_PROBE_FOR: Duration = Duration::from_millis(40);
+/// Both of them have been sent by then.
+const START_PROBED: Duration = Duration::from_millis(100);
 const START_PROBE_ARRIVED: f64 = 0.7;
 const START_PROBE_WAIT: Duration = Duration::from_secs(1);
 const MOST_PROBED: f64 = 10_000_000.0;
@@ -307,6 +312,15 @@ impl Estimator {
         self.start.map(|(_, next)| next)
     }
 
+    /// The first report has come. If the probes of the start got lost before it, they told nothing.
+    fn start_anew(&mut self, packets: &[PacketReport]) {
+        let asked = self.probed.is_some();
+        let later = |packet: &PacketReport| packet.sent > self.start_asked + START_PROBED;
+        if asked && packets.iter().all(|packet| packet.probe.is_none()) && packets.iter().any(later) {
+            self.start = Some((0, 0.0));
+        }
+    }
+
     fn recovery_probe(&mut self, now: Time) -> Option<f64> {
         if let Some(from) = self.returned.take().filter(|from| self.delay_based < AFTER_DROP * from) {
             (self.dropped, self.recovered) = (None, Some(now));
@@ -324,8 +338,9 @@ impl Estimator {
     }
 
     fn growth_probe(&mut self, now: Time) -> Option<Probe> {
-        let every =
-            self.rough.map_or(PROBE_EVERY, |at| ((now - at) / FOUND_IN).clamp(ROUGH_PROBE_EVERY, PROBE_EVERY));
+        let every = self
+            .rough
+            .map_or(PROBE_EVERY, |at| ((now - at) / FOUND_IN).clamp(ROUGH_PROBE_EVERY, PROBE_EVERY));
         let relieved = self.is_relieved(now);
         let due = relieved || self.probed.is_none_or(|at| now >= at + every);
         let calm = self.over_used.is_none_or(|at| now >= at + GROWTH_CALM);
@@ -370,6 +385,9 @@ impl Estimator {
     /// Takes a report, which came at `now`, of packets in the order that they were sent.
     pub fn report(&mut self, now: Time, packets: &[PacketReport]) {
         self.heard = now;
+        if self.reported == Time::ZERO {
+            self.start_anew(packets);
+        }
         self.reported = now;
         let mut usage = Usage::Normal;
         let (mut least_waited, mut most_waited): (Option<Duration>, Option<Duration>) = (None, None);

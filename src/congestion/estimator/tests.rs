@@ -259,3 +259,53 @@ fn a_path_that_returns_is_probed_at_once() {
     assert!(probe.duration <= PROBE_FOR);
     assert_eq!(estimator.probe(Time::from_millis(6500)), None, "once");
 }
+
+/// A relay probes a path as soon as there is something to send; the other end may still be at its handshake.
+#[test]
+fn probes_of_the_start_are_made_again_if_they_came_before_the_other_end() {
+    for probes_arrive in [false, true] {
+        let ms = Time::from_millis;
+        let mut estimator = Estimator::new(300_000);
+        for at in [0, 50] {
+            assert!(estimator.probe(ms(at)).is_some());
+        }
+        let packet = |sent: u64, probe| PacketReport {
+            sent: ms(sent),
+            arrived: Some(ms(sent + 40)),
+            bytes: 1000,
+            probe,
+        };
+        let mut packets = vec![];
+        if probes_arrive {
+            packets.extend((0..5).map(|n| packet(9 * n, Some(0))));
+            packets.extend((0..9).map(|n| packet(50 + 5 * n, Some(1))));
+        }
+        packets.extend((0..10).map(|n| packet(400 + 30 * n, None)));
+        estimator.report(ms(760), &packets);
+        let again = estimator.probe(ms(770)).map(|probe| probe.bitrate);
+        assert_eq!(again == Some(900_000), !probes_arrive, "{again:?}");
+        // Once only: the next reports have packets without probes too.
+        if !probes_arrive {
+            assert!(estimator.probe(ms(780)).is_some_and(|probe| probe.bitrate == 1_800_000));
+            estimator.report(ms(1100), &[packet(1000, None)]);
+            assert_eq!(estimator.probe(ms(1110)), None);
+        }
+    }
+}
+
+#[test]
+fn after_a_drop_a_path_is_probed_within_a_twentieth_of_the_time_that_it_has_lasted() {
+    let mut estimator = Estimator::new(2_000_000);
+    estimator.start = None;
+    estimator.set_wanted(5_000_000);
+    estimator.lower(Time::from_secs(1), 400_000.0);
+    estimator.dropped = None;
+    let ticks = (0..120_000).step_by(100).map(Time::from_millis);
+    let probed: Vec<_> = ticks.filter(|now| estimator.probe(*now).is_some()).collect();
+    for pair in probed.windows(2) {
+        let lasted = (pair[1] - Time::from_secs(1)).as_secs_f64();
+        let most = (lasted / 20.0).clamp(1.0, 3.5);
+        assert!((pair[1] - pair[0]).as_secs_f64() <= most + 0.1, "{pair:?}");
+    }
+    assert!((40..60).contains(&probed.len()), "{}", probed.len());
+}
