@@ -19,6 +19,8 @@
 //! - After over-use the arriving bits are counted over 200 ms in place of 500 ms if that is less, so that a drop of the
 //!   capacity is found with the first reduction. The longer the queue, the lower the estimate goes. If the path has
 //!   stopped, they are counted from its return on: a stop says nothing of what the path carries after it.
+//! - If less is sent than the estimate, a queue below 50 ms holds the estimate and does not lower it: it is that of a burst, and
+//!   what arrives is what was sent.
 //! - A burst after a calm while, such as a key picture, is measured by those of its packets that waited: before them little
 //!   was sent, which says nothing of what the path carries.
 //! - Packets that come out of a queue arrive as fast as the path carries them. If that is more than the estimate, as after
@@ -611,6 +613,11 @@ impl Estimator {
         let since = self.updated.map_or(Duration::ZERO, |updated| now - updated);
         self.updated = Some(now);
         match usage {
+            // What arrives is all that was sent, and says nothing of what the path carries. If that is less, the queue gets long.
+            Usage::Over if queue < LONG_QUEUE && rate < BETA * self.delay_based => {
+                self.over_used = Some(now);
+                self.state = State::Hold;
+            }
             Usage::Over => {
                 let kbps = rate / 1000.0;
                 let (mean, variance) = self.capacity.unwrap_or((kbps, 0.4 * kbps));

@@ -309,3 +309,23 @@ fn after_a_drop_a_path_is_probed_within_a_twentieth_of_the_time_that_it_has_last
     }
     assert!((40..60).contains(&probed.len()), "{}", probed.len());
 }
+
+#[test]
+fn a_short_queue_lowers_the_estimate_only_if_as_much_is_sent() {
+    // Packets of 1000 bytes each so many ms, a queue, and the estimate after it.
+    let over_used = |step: usize, queue: u64| {
+        let mut estimator = Estimator::new(1_400_000);
+        for at in (0..1000).step_by(step) {
+            estimator.arrivals.push(Time::from_millis(at), 1000, Duration::from_millis(queue));
+        }
+        estimator.updated = Some(Time::from_millis(950));
+        estimator.control(Time::from_millis(1000), Usage::Over, Duration::from_millis(queue));
+        assert!(estimator.over_used().is_some());
+        estimator.bitrate()
+    };
+    // 400 kbit/s are sent: a burst of them, and a path that carries less.
+    assert_eq!(over_used(20, 30), 1_400_000);
+    assert!(over_used(20, 60) < 400_000);
+    // 1.3 Mbit/s.
+    assert!(over_used(6, 30) < 1_200_000);
+}
