@@ -55,7 +55,8 @@
 //! Spatial layers rise in two streams at once and four in the time of [`SelectorConfig::settle`] at most: each
 //! rise costs a refresh, and those of many streams at once would be a queue on a path that carries the layers well.
 //!
-//! A stream makes at most [`SelectorConfig::max_switches`] spatial switches a minute. It rises, to any layer,
+//! A stream makes at most [`SelectorConfig::max_switches`] spatial switches a minute, where falls within 2 s of each other
+//! are one, as a drop of the path becomes known step by step. It rises, to any layer,
 //! only if that leaves a switch to fall with, and with the last switch it falls to the lowest layer. The
 //! spatial layer in use counts for more than others by [`SelectorConfig::switch_cost`], so that a short dip
 //! costs only frame rate. A queue costs only frame rate, too: the spatial layers in use stay as long as the

@@ -221,7 +221,7 @@ impl Selector {
             fell |= forced;
             rose += u32::from(risen);
             if (forced || risen) && before.max(after) > 1 {
-                stream.switched(now);
+                stream.switched(now, forced);
             }
             stream.held = target;
             let paused = matches!(reason, Reason::Hidden | Reason::NotOnOffer | Reason::Cap);

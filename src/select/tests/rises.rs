@@ -148,3 +148,20 @@ fn the_queue_of_a_refresh_is_no_failure_of_the_rise() {
     let rise = ticks.find(|now| at(&mut s, ms(*now), 700).target == layer(2, 2)).unwrap();
     assert_eq!(at(&mut s, ms(rise + 300), 300).target, layer(1, 2));
 }
+
+#[test]
+fn the_steps_of_one_fall_are_one_switch() {
+    for (pause, is_back) in [(500, true), (2500, false)] {
+        let config = SelectorConfig { max_switches: 3, ..SelectorConfig::default() };
+        let mut s = selector_with(config);
+        assert_eq!(at(&mut s, ms(0), 1000).target, layer(2, 2));
+        assert_eq!(at(&mut s, ms(1000), 300).target, layer(1, 2));
+        for now in (1100..1000 + pause).step_by(100) {
+            at(&mut s, ms(now), 300);
+        }
+        assert_eq!(at(&mut s, ms(1000 + pause), 100).target, layer(0, 2));
+        let mut ticks = (1100 + pause..20_000).step_by(100);
+        let back = ticks.any(|now| at(&mut s, ms(now), 1000).target == layer(2, 2));
+        assert_eq!(back, is_back, "{pause} ms");
+    }
+}
