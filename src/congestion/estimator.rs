@@ -19,24 +19,34 @@
 //! - After over-use the arriving bits are counted over 200 ms in place of 500 ms if that is less, so that a drop of the
 //!   capacity is found with the first reduction. The longer the queue, the lower the estimate goes. If the path has
 //!   stopped, they are counted from its return on: a stop says nothing of what the path carries after it.
+//! - If less is sent than the estimate, a queue below 50 ms holds the estimate and does not lower it: it is that of a burst, and
+//!   what arrives is what was sent.
 //! - A burst after a calm while, such as a key picture, is measured by those of its packets that waited: before them little
 //!   was sent, which says nothing of what the path carries.
 //! - Packets that come out of a queue arrive as fast as the path carries them. If that is more than the estimate, as after
 //!   a fade that has passed, the estimate rises to it at once.
 //! - If the streams want more than the estimate, a short probe looks for more every 3.5 s, and every second after a large
-//!   drop, since a path that has just become much worse is likely to change again. The queue that a probe makes itself is
+//!   drop, since a path that has just become much worse is likely to change again. The longer the drop has lasted, the longer
+//!   it may last: from 20 s on, the time between probes is a twentieth of that, until it is 3.5 s. The queue that a probe makes itself is
 //!   not taken for congestion. It waits until that queue and the one before it are short enough together, which matters
 //!   below 500 kbit/s, where a probe needs more time.
+//! - If packets wait less than they did though as much is sent, the path may have become faster: it is probed at once.
+//! - A probe that fills the path and finds less than the estimate lowers it: the estimate grows to half above what is sent,
+//!   and nothing else tells that the path does not carry that.
+//! - The probes of the start are made again if the first report has later packets and none of theirs: the other end was not
+//!   there yet when they came, as while DTLS connects.
 //! - A path that was silent may carry what it did before: it is probed for that with the first report that comes after the
 //!   silence.
 //! - Losses of 2 to 10 % hold the estimate where it is, but up to 5 % they do not keep it from being probed: packets that
-//!   get lost by chance say nothing of what the path carries.
+//!   get lost by chance say nothing of what the path carries. Three of twenty may be chance as well: such a share counts once
+//!   five packets are lost.
 //! - At such bitrates 200 ms hold a few packets, so that it matters whether the first of them counts. Their rate is taken
 //!   between the first arrival and the last.
 
 use std::time::Duration;
 
 use super::arrivals::{Arrivals, BEGINS, QUEUED};
+use super::relief::Relief;
 use super::trend::{Trend, Usage, seconds};
 use super::types::{PacketReport, PathState, Probe};
 use crate::Time;
@@ -53,6 +63,9 @@ const MOST_DRAINED: f64 = 0.2;
 const MOST_LOSS: f64 = 0.1;
 /// Up to this share a probe may show that they are not ours.
 const PROBED_LOSS: f64 = 0.05;
+/// Fewer lost packets than this may be chance, however large a share of a few packets they are: packets are counted on until
+/// as many are lost, or no more than [`PROBED_LOSS`].
+const FEW_LOST: u64 = 5;
 /// Losses are counted over this.
 const LOSS_WINDOW: Duration = Duration::from_millis(500);
 /// Silence for this long, with packets under way, is congestion.
@@ -85,6 +98,8 @@ const LOWEST: f64 = 30_000.0;
 /// twice as much as long as this share arrives, which is known after the longest time.
 const START_PROBES: [f64; 2] = [3.0, 6.0];
 const START_PROBE_FOR: Duration = Duration::from_millis(40);
+/// Both of them have been sent by then.
+const START_PROBED: Duration = Duration::from_millis(100);
 const START_PROBE_ARRIVED: f64 = 0.7;
 const START_PROBE_WAIT: Duration = Duration::from_secs(1);
 const MOST_PROBED: f64 = 10_000_000.0;
@@ -108,10 +123,15 @@ const RETURN_GROWTH: f64 = 6.0;
 /// over-used a while before, and again at once if the probe has raised the estimate.
 const GROWTH: f64 = 2.0;
 const PROBE_EVERY: Duration = Duration::from_millis(3500);
+/// If packets wait less than before, such a probe comes at once, for so many times the estimate, but no earlier than this after
+/// another, and than [`PROBE_EVERY`] after another of its kind.
+const RELIEF_GROWTH: f64 = 3.0;
+const RELIEF_AFTER: Duration = Duration::from_millis(500);
 const GROWTH_PROBE_FOR: Duration = Duration::from_millis(30);
-/// For so long after a large drop, it probes so often.
-const ROUGH_FOR: Duration = Duration::from_secs(10);
+/// After a large drop it probes so often, and after a longer while less often: the time until a rise is found is at most this
+/// share of the time that the drop has lasted.
 const ROUGH_PROBE_EVERY: Duration = Duration::from_secs(1);
+const FOUND_IN: u32 = 20;
 /// A probe of twice what the path carries makes a queue as long as it takes, on top of the one that is there. It is not
 /// begun if both are longer than this.
 const LONGEST_PROBED_QUEUE: Duration = Duration::from_millis(100);
@@ -149,6 +169,7 @@ pub struct Estimator {
     /// Mean and variance of the arrival rate at over-use, in kbit/s.
     capacity: Option<(f64, f64)>,
     arrivals: Arrivals,
+    relief: Relief,
     /// Packets and lost ones since the loss-based estimate was last changed.
     counted: (u64, u64),
     counted_since: Time,
@@ -185,6 +206,8 @@ pub struct Estimator {
     /// Bit/s that the streams would use, and when the last probe was asked for.
     wanted: f64,
     probed: Option<Time>,
+    /// When the last probe was asked for because packets waited less.
+    relieved: Option<Time>,
 }
 
 /// The packets of a probe that were sent and arrived.
@@ -211,6 +234,7 @@ impl Estimator {
             updated: None,
             capacity: None,
             arrivals: Arrivals::default(),
+            relief: Relief::default(),
             counted: (0, 0),
             counted_since: Time::ZERO,
             loss: 0.0,
@@ -237,6 +261,7 @@ impl Estimator {
             returned_at: Time::ZERO,
             wanted: 0.0,
             probed: None,
+            relieved: None,
         }
     }
 
@@ -289,6 +314,15 @@ impl Estimator {
         self.start.map(|(_, next)| next)
     }
 
+    /// The first report has come. If the probes of the start got lost before it, they told nothing.
+    fn start_anew(&mut self, packets: &[PacketReport]) {
+        let asked = self.probed.is_some();
+        let later = |packet: &PacketReport| packet.sent > self.start_asked + START_PROBED;
+        if asked && packets.iter().all(|packet| packet.probe.is_none()) && packets.iter().any(later) {
+            self.start = Some((0, 0.0));
+        }
+    }
+
     fn recovery_probe(&mut self, now: Time) -> Option<f64> {
         if let Some(from) = self.returned.take().filter(|from| self.delay_based < AFTER_DROP * from) {
             (self.dropped, self.recovered) = (None, Some(now));
@@ -306,22 +340,34 @@ impl Estimator {
     }
 
     fn growth_probe(&mut self, now: Time) -> Option<Probe> {
-        let rough = self.rough.is_some_and(|at| now < at + ROUGH_FOR);
-        let every = if rough { ROUGH_PROBE_EVERY } else { PROBE_EVERY };
-        let due = self.probed.is_none_or(|at| now >= at + every);
+        let every = self
+            .rough
+            .map_or(PROBE_EVERY, |at| ((now - at) / FOUND_IN).clamp(ROUGH_PROBE_EVERY, PROBE_EVERY));
+        let relieved = self.is_relieved(now);
+        let due = relieved || self.probed.is_none_or(|at| now >= at + every);
         let calm = self.over_used.is_none_or(|at| now >= at + GROWTH_CALM);
         let (estimate, limited) = (self.estimate(), self.loss > PROBED_LOSS);
         if self.start.is_some() || estimate >= self.wanted || limited || !due || !calm {
             return None;
         }
-        let bitrate = GROWTH * estimate;
+        let bitrate = if relieved { RELIEF_GROWTH } else { GROWTH } * estimate;
         let enough = Duration::from_secs_f64(PROBE_BITS / bitrate.max(LOWEST));
         let duration = enough.clamp(GROWTH_PROBE_FOR, LONGEST_GROWTH_PROBE);
         if self.queueing + duration > LONGEST_PROBED_QUEUE {
             return None;
         }
         self.probed = Some(now);
+        if relieved {
+            self.relieved = Some(now);
+        }
         Some(Probe { bitrate: bitrate as u64, duration })
+    }
+
+    /// Whether packets wait less than before, and it is time to probe for the reason.
+    fn is_relieved(&self, now: Time) -> bool {
+        let due = self.relieved.is_none_or(|at| now >= at + PROBE_EVERY)
+            && self.probed.is_none_or(|at| now >= at + RELIEF_AFTER);
+        due && self.lowest_delay.is_some_and(|(_, lowest, before)| self.relief.is_there(lowest.min(before)))
     }
 
     /// Lowers the estimate, and remembers the one before a large drop.
@@ -341,6 +387,9 @@ impl Estimator {
     /// Takes a report, which came at `now`, of packets in the order that they were sent.
     pub fn report(&mut self, now: Time, packets: &[PacketReport]) {
         self.heard = now;
+        if self.reported == Time::ZERO {
+            self.start_anew(packets);
+        }
         self.reported = now;
         let mut usage = Usage::Normal;
         let (mut least_waited, mut most_waited): (Option<Duration>, Option<Duration>) = (None, None);
@@ -492,6 +541,9 @@ impl Estimator {
     fn arrived(&mut self, now: Time, packet: &PacketReport, arrived: Time) -> Duration {
         let waited = self.waited(packet.sent, arrived);
         self.arrivals.push(arrived, packet.bytes, waited);
+        if packet.sent >= self.shadow_until && packet.probe.is_none() {
+            self.relief.push(arrived, packet.bytes, micros(arrived) - micros(packet.sent));
+        }
         self.queueing = self.queueing.mul_f64(0.9) + waited.mul_f64(0.1);
         if let Some(number) = packet.probe {
             let new = ProbeCount {
@@ -561,6 +613,11 @@ impl Estimator {
         let since = self.updated.map_or(Duration::ZERO, |updated| now - updated);
         self.updated = Some(now);
         match usage {
+            // What arrives is all that was sent, and says nothing of what the path carries. If that is less, the queue gets long.
+            Usage::Over if queue < LONG_QUEUE && rate < BETA * self.delay_based => {
+                self.over_used = Some(now);
+                self.state = State::Hold;
+            }
             Usage::Over => {
                 let kbps = rate / 1000.0;
                 let (mean, variance) = self.capacity.unwrap_or((kbps, 0.4 * kbps));
@@ -607,6 +664,9 @@ impl Estimator {
         let (packets, lost) = self.counted;
         if now - self.counted_since >= LOSS_WINDOW && packets >= 20 {
             let share = lost as f64 / packets as f64;
+            if share > PROBED_LOSS && lost < FEW_LOST {
+                return;
+            }
             self.loss = share;
             self.counted = (0, 0);
             self.counted_since = now;
@@ -647,7 +707,8 @@ impl Estimator {
         }
         // If less arrives than was sent, the queue has grown: the path carries a little less than what
         // arrives.
-        let result = if arrived < 0.9 * sent { 0.95 * arrived } else { arrived.min(sent) };
+        let fills = arrived < 0.9 * sent;
+        let result = if fills { 0.95 * arrived } else { arrived.min(sent) };
         let congested = self.over_used.is_some_and(|at| now - at < Duration::from_millis(300));
         if result > PROBE_GAIN * self.estimate() && !congested {
             // The next one comes at once, for what the path may carry besides.
@@ -659,6 +720,9 @@ impl Estimator {
             if self.loss <= PROBED_LOSS {
                 self.loss_based = result;
             }
+        } else if fills && PROBE_GAIN * result < self.estimate() {
+            // More was sent than the path carries, so that it was full.
+            self.delay_based = result.max(LOWEST);
         }
     }
 }

@@ -34,6 +34,7 @@ pub mod feedback;
 pub mod pacer;
 pub mod path;
 pub mod receive_path;
+mod relief;
 pub mod send_path;
 pub mod sent;
 mod trend;

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::cache::{Packet, PacketCache};
 use super::forwarder::ForwarderConfig;
 use super::frames::RelayFrame;
+use super::rates::OtherRate;
 use super::subscription::{Forwarded, Subscription};
 use super::variants::{Variant, Variants, write_rtx};
 use crate::Time;
@@ -142,6 +143,8 @@ pub(super) struct Downlink {
     path: PacedPath<Outgoing>,
     slots: Vec<Option<Slot>>,
     has_send_time: bool,
+    /// Of the streams that go on as they are.
+    whole: OtherRate,
     pub sent: Sent,
 }
 
@@ -162,6 +165,7 @@ impl Downlink {
             path: PacedPath::new(config, Some(transport_id)),
             slots: Vec::new(),
             has_send_time,
+            whole: OtherRate::default(),
             sent: Sent::default(),
         }
     }
@@ -249,6 +253,9 @@ impl Downlink {
         let variant = variants.get(packet, active_decode_targets).clone();
         let bytes = variant.bytes.len();
         slot.again.budget.grow(bytes);
+        if matches!(slot.share, Share::Whole) {
+            self.whole.handle_packet(now, bytes + self.path.overhead());
+        }
         let layer = frame.map(|frame| frame.dependencies.layer);
         let class = class.unwrap_or(match layer {
             Some(LayerId { spatial_id: 0, temporal_id: 0 }) => PacketClass::Base,
@@ -442,6 +449,11 @@ impl Downlink {
             Share::Whole => None,
         });
         timeouts.min()
+    }
+
+    /// Bit/s of the streams of which no layers are chosen.
+    pub fn whole_bitrate(&mut self, now: Time) -> u64 {
+        self.whole.bitrate(now)
     }
 
     pub fn set_wanted(&mut self, bitrate: u64) {

@@ -37,6 +37,32 @@ struct Layer {
     is_partial: bool,
 }
 
+/// Measures the bitrate of what is sent besides the layers that a selector chooses.
+#[derive(Debug, Default)]
+pub(super) struct OtherRate {
+    bits: u64,
+    since: Option<Time>,
+    rate: f64,
+}
+
+impl OtherRate {
+    /// Counts a packet with its bytes on the wire.
+    pub fn handle_packet(&mut self, now: Time, bytes: usize) {
+        self.since.get_or_insert(now);
+        self.bits += bytes as u64 * 8;
+    }
+
+    /// Bit/s of late.
+    pub fn bitrate(&mut self, now: Time) -> u64 {
+        if let Some(passed) = self.since.map(|since| now - since).filter(|passed| *passed >= WINDOW) {
+            let new = self.bits as f64 / passed.as_secs_f64();
+            self.rate = if self.rate == 0.0 { new } else { self.rate * KEPT + new * (1.0 - KEPT) };
+            (self.since, self.bits) = (Some(now), 0);
+        }
+        self.rate as u64
+    }
+}
+
 /// Measures the bitrate of each layer.
 ///
 /// A layer that is not coded now keeps its last rate: it would cost that much again. If it looked free, a selector would

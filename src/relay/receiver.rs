@@ -36,6 +36,8 @@ pub(super) struct Receiver {
     total: u64,
     shown: Vec<Shown>,
     interval: Duration,
+    /// Share of the path that the selector leaves free.
+    headroom: f64,
     decide_at: Option<Time>,
     estimate: u64,
 }
@@ -52,6 +54,7 @@ impl Receiver {
             total: 0,
             shown: Vec::new(),
             interval: config.decide_interval,
+            headroom: f64::from(config.selector.headroom.clamp(0.0, 0.9)),
             decide_at: None,
             estimate: config.path.start,
         }
@@ -154,9 +157,6 @@ impl Receiver {
         let shown = &mut self.shown[at];
         shown.wanted = fills(&shown.window, offer);
         self.selector.set_offer(now, shown.stream, offer);
-        let wanted: u64 =
-            self.shown.iter().filter(|shown| shown.window.visible).map(|shown| shown.wanted).sum();
-        self.downlink.set_wanted(wanted.min(MOST_WANTED));
     }
 
     /// Takes the layers of a stream as they were measured. `true` if the report named the stream before there was anything
@@ -213,13 +213,22 @@ impl Receiver {
     }
 
     pub fn decide(&mut self, now: Time) {
-        self.selector.set_network(now, network(self.downlink.state(now)));
+        // Sound and messages have their share of the path first.
+        let whole = self.downlink.whole_bitrate(now);
+        let path = self.downlink.state(now);
+        self.selector
+            .set_network(now, network(PathState { bitrate: path.bitrate.saturating_sub(whole), ..path }));
+        let wanted: u64 =
+            self.shown.iter().filter(|shown| shown.window.visible).map(|shown| shown.wanted).sum();
+        let wanted = (wanted as f64 / (1.0 - self.headroom)) as u64;
+        self.downlink.set_wanted(wanted.saturating_add(whole).min(MOST_WANTED));
         let Decision { total_bitrate, probe, .. } = self.selector.decide(now);
         if self.share == 1.0 {
             self.total = *total_bitrate;
         }
         if let Some(probe) = *probe {
-            self.downlink.start_probe(now, Probe { bitrate: probe.bitrate, duration: probe.duration });
+            let bitrate = probe.bitrate.saturating_add(whole);
+            self.downlink.start_probe(now, Probe { bitrate, duration: probe.duration });
         }
         // Nobody waits for a decision while there is nothing to decide on.
         self.decide_at = (!self.shown.is_empty()).then_some(now + self.interval);

@@ -15,7 +15,7 @@ pub struct SelectorConfig {
     /// How long the path has to carry more before the selector uses it; at most 15 s.
     pub settle: Duration,
     /// How long the path has to carry more before a spatial layer rises; at most 15 s. If it is twice as much as in the last
-    /// congestion, 1.5 s are enough.
+    /// congestion, 1.5 s are enough, and three quarters of [`Self::settle`] if it is three times as much.
     pub up_hold: Duration,
     /// The longest wait after congestion. A failed rise or probe doubles the wait, which starts at
     /// [`Self::up_hold`].
@@ -27,8 +27,8 @@ pub struct SelectorConfig {
     /// For so long after the first decision every stream gets its minimum service, even above the budget. An estimate of
     /// that time is a guess, and what is sent shows what the path carries.
     pub start: Duration,
-    /// The most spatial switches a minute that path and processor may cause in a stream. A stream rises only
-    /// if that leaves a switch to fall with; with the last one it falls to the lowest layer.
+    /// The most spatial switches a minute that path and processor may cause in a stream. Falls within 2 s of each other are
+    /// one. A stream rises only if that leaves a switch to fall with; with the last one it falls to the lowest layer.
     pub max_switches: u8,
     /// The shortest time from one refresh of a stream that the decisions ask for to the next.
     pub refresh_interval: Duration,

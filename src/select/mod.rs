@@ -46,13 +46,17 @@
 //! A dip of the estimate counts at once. A rise counts once it has lasted: for [`SelectorConfig::settle`]
 //! before the frame rate rises, for [`SelectorConfig::up_hold`] before the spatial layer does (for `settle`,
 //! too, on a path that was never congested). After congestion no spatial layer rises for as long, unless the path has
-//! carried twice as much as in its congestion for 1.5 s. Each rise that ends in a fall within 10 s makes that time twice as
-//! long, without exception.
+//! carried twice as much as in its congestion for 1.5 s, or three times as much for three quarters of `settle`. Each rise
+//! that ends in a fall within 10 s makes that time twice as long for rises beyond what was in use before it, until the path
+//! carries twice what was in use at the fall. A path that falls below half of what was in use before the rise has become
+//! worse by itself, so that the rise has not failed. For a second after a rise its queue is that of the refresh, and takes
+//! nothing from the budget.
 //!
-//! Spatial layers rise in one stream after the other, four in the time of [`SelectorConfig::settle`] at most: each
+//! Spatial layers rise in two streams at once and four in the time of [`SelectorConfig::settle`] at most: each
 //! rise costs a refresh, and those of many streams at once would be a queue on a path that carries the layers well.
 //!
-//! A stream makes at most [`SelectorConfig::max_switches`] spatial switches a minute. It rises, to any layer,
+//! A stream makes at most [`SelectorConfig::max_switches`] spatial switches a minute, where falls within 2 s of each other
+//! are one, as a drop of the path becomes known step by step. It rises, to any layer,
 //! only if that leaves a switch to fall with, and with the last switch it falls to the lowest layer. The
 //! spatial layer in use counts for more than others by [`SelectorConfig::switch_cost`], so that a short dip
 //! costs only frame rate. A queue costs only frame rate, too: the spatial layers in use stay as long as the

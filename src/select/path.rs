@@ -19,10 +19,18 @@ const CALM_QUEUE: Duration = Duration::from_millis(100);
 const DRAIN: f64 = 0.25;
 /// A fall within this time after a rise makes the rise a failure.
 const TRIAL: Duration = Duration::from_secs(10);
+/// For so long after a rise its refresh may fill the path.
+const REFRESHES: Duration = Duration::from_secs(1);
 /// A path that carries so many times as much as when it was last congested is another path by now: after this time streams
-/// rise, without waiting for [`SelectorConfig::up_hold`].
+/// rise, without waiting for [`SelectorConfig::up_hold`]. The same goes for what was in use when a rise failed.
 const RECOVERED: u64 = 2;
 const RECOVERED_FOR: Duration = Duration::from_millis(1500);
+/// A path that carries less than one part in so many of what was in use before a rise has become worse by itself: an estimator
+/// takes a third off at most of what such a path lets through.
+const WORSE: u64 = 2;
+/// An estimate that grows by itself stays below this multiple. Beyond it a probe has shown what the path carries, and three
+/// quarters of [`SelectorConfig::settle`] are enough.
+const SHOWN: u64 = 3;
 /// Streams rise one after the other, so many of them in [`SelectorConfig::settle`].
 const NEXT_RISE: u32 = 4;
 /// A probe succeeds if the estimate reaches this share of its bitrate.
@@ -83,6 +91,21 @@ struct Asked {
     until: Time,
 }
 
+/// A rise of a spatial layer that is on trial, and the bit/s that were in use before it.
+#[derive(Debug, Clone, Copy)]
+struct Trial {
+    at: Time,
+    before: u64,
+}
+
+/// A rise that has failed: the bit/s that were in use before it and at its end, and until when that counts.
+#[derive(Debug, Clone, Copy)]
+struct Failed {
+    until: Time,
+    before: u64,
+    took: u64,
+}
+
 /// The bits that there are to share out.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Budget {
@@ -111,8 +134,11 @@ pub(super) struct Path {
     held_until: Time,
     /// Bit/s that it carried when it was last congested.
     carried: u64,
+    /// A rise has failed: until a time, none goes beyond the use before it, unless the path carries much more than the bit/s
+    /// that were in use when it failed.
+    failed: Option<Failed>,
     /// The last rise, until it has lasted or failed.
-    trial: Option<Time>,
+    trial: Option<Trial>,
     /// Number of rises that failed one after the other.
     failures: u32,
     /// Bit/s that a probe has met since the last congestion.
@@ -136,6 +162,7 @@ impl Path {
             ready_at: Time::ZERO,
             held_until: Time::ZERO,
             carried: 0,
+            failed: None,
             trial: None,
             failures: 0,
             probed: 0,
@@ -179,6 +206,11 @@ impl Path {
         Duration::try_from_secs_f64(delay * self.symptoms(now)).unwrap_or(Duration::MAX)
     }
 
+    /// Whether the refresh of a rise may still fill the path.
+    fn refreshes(&self, now: Time) -> bool {
+        self.trial.is_some_and(|rise| now - rise.at < REFRESHES)
+    }
+
     /// Bit/s that streams and redundancy may use by the latest estimate; and the part of it that lets the
     /// queue drain.
     fn usable(&self, now: Time, config: &SelectorConfig) -> Option<(u64, u64)> {
@@ -186,7 +218,7 @@ impl Path {
         let available = available * (1.0 - f64::from(config.headroom.clamp(0.0, 1.0)));
         // The longer the queue the more is left to drain it, at most half of the bits.
         let queue = self.queue(now).saturating_sub(CALM_QUEUE).as_secs_f64();
-        let drain = (queue / DRAIN).min(0.5);
+        let drain = if self.refreshes(now) { 0.0 } else { (queue / DRAIN).min(0.5) };
         Some((available as u64, (available * (1.0 - drain)) as u64))
     }
 
@@ -200,50 +232,73 @@ impl Path {
     /// The bits to share out at `now`; `None` if the path is unknown.
     pub fn budget(&mut self, now: Time, config: &SelectorConfig) -> Option<Budget> {
         let (keep, unprotected) = self.observe(now, config)?;
-        let lowest = self.minima.lowest(config.settle);
+        let sooner = (config.settle / 4).saturating_mul(3);
+        let shown = self.was_congested && self.minima.lowest(sooner) >= self.carried.saturating_mul(SHOWN);
+        let settle = if shown { sooner } else { config.settle };
+        let lowest = self.minima.lowest(settle);
         self.judge_probe(now, config);
         let fresh = now - self.estimate_at <= ESTIMATE_FRESH;
         // As careful as the settings, and no more.
-        let lasts = RECOVERED_FOR.min(config.up_hold).max(config.settle);
-        let recovered = self.minima.lowest(lasts) >= self.carried.saturating_mul(RECOVERED);
-        let ready = now >= self.ready_at && (now >= self.held_until || recovered);
+        let lasts = if shown { settle } else { RECOVERED_FOR.min(config.up_hold).max(settle) };
+        let grown = |from: u64| self.minima.lowest(lasts) >= from.saturating_mul(RECOVERED);
+        let recovered = grown(self.carried);
+        let held = now < self.held_until && !recovered;
+        let failed = self.failed.filter(|failed| now < failed.until && !grown(failed.took));
+        let most = failed.map_or(u64::MAX, |failed| failed.before);
+        let ready = now >= self.ready_at && !held;
         let proven = (fresh && ready).then(|| {
             let span = match (self.was_congested, recovered) {
                 (false, _) => config.settle,
                 (true, true) => lasts,
                 (true, false) => config.up_hold,
             };
-            self.minima.lowest(span).max(self.probed.min(lowest))
+            self.minima.lowest(span).max(self.probed.min(lowest)).min(most)
         });
         Some(Budget { now: lowest, proven, keep, unprotected })
     }
 
     /// Takes the result of a decision: whether the path carried less than was in use, whether a spatial layer
     /// fell because of that, and whether one rose.
-    pub fn decided(&mut self, now: Time, congested: bool, fell: bool, rose: bool, config: &SelectorConfig) {
-        let failed = congested && fell && self.trial.is_some();
-        if let Some(rise) = self.trial {
-            if failed {
-                self.failures = (self.failures + 1).min(16);
-                self.trial = None;
-            } else if now - rise > TRIAL {
-                self.failures = self.failures.saturating_sub(1);
-                self.trial = None;
-            }
+    pub fn decided(
+        &mut self,
+        now: Time,
+        in_use: u64,
+        congested: bool,
+        fell: bool,
+        rose: u32,
+        config: &SelectorConfig,
+    ) {
+        let failed = congested && fell;
+        if !failed && self.trial.take_if(|rise| now - rise.at > TRIAL).is_some() {
+            self.failures = self.failures.saturating_sub(1);
         }
-        if congested {
-            self.was_congested = true;
+        // The refresh makes a queue, and the estimate is lower until that has drained. If the path does not carry the rise, a
+        // layer falls.
+        if congested && (fell || !self.refreshes(now)) {
             self.probed = 0;
-            self.carried = self.minima.lowest(config.settle);
+            // A queue that drains takes its share for a while, which says nothing of the path. Nor does an estimate that has
+            // risen while the lowest one of `settle` still counts.
+            let usable = self.usable(now, config).map_or(0, |(usable, _)| usable);
+            let goes_on = self.was_congested && now + config.up_hold <= self.held_until + config.settle;
+            self.carried = if goes_on { self.carried.min(usable) } else { usable };
+            self.was_congested = true;
             self.held_until = now + config.up_hold;
-            if failed {
-                self.ready_at = self.ready_at.max(now + backed_off(self.failures, config));
+            if let Some(rise) = self.trial.take_if(|_| failed) {
+                self.failures = (self.failures + 1).min(16);
+                let until = now + backed_off(self.failures, config);
+                self.failed = Some(Failed { until, before: rise.before, took: in_use });
             }
-            self.next_probe_at = self.next_probe_at.max(self.held_until).max(self.ready_at);
+            // Not even what was in use before the rise would have lasted: it is the path that has become worse.
+            if self.failed.is_some_and(|it| self.carried.saturating_mul(WORSE) < it.before) {
+                self.failed = None;
+                self.failures = self.failures.saturating_sub(1);
+            }
+            let barred_until = self.failed.map_or(Time::ZERO, |failed| failed.until);
+            self.next_probe_at = self.next_probe_at.max(self.held_until).max(barred_until);
         }
-        if rose {
-            self.trial = Some(now);
-            self.ready_at = self.ready_at.max(now + config.settle / NEXT_RISE);
+        if rose > 0 {
+            self.trial = Some(Trial { at: now, before: in_use });
+            self.ready_at = self.ready_at.max(now + (config.settle / NEXT_RISE).saturating_mul(rose));
         }
     }
 

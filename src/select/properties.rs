@@ -407,6 +407,7 @@ fn spatial_switches_are_bounded_whatever_the_path_does() {
         let noise = random.within(1..1500);
         let mut before: Vec<Option<u8>> = vec![None; situation.streams.len()];
         let mut switches: Vec<Vec<u64>> = vec![Vec::new(); situation.streams.len()];
+        let mut fallen: Vec<Option<u64>> = vec![None; situation.streams.len()];
         for tick in 0..1800 {
             let now = Time::from_millis(tick * 100);
             let kilobits = if tick / period % 2 == 0 { low } else { high } + random.within(0..noise);
@@ -426,9 +427,14 @@ fn spatial_switches_are_bounded_whatever_the_path_does() {
             for (i, stream) in decision.streams.iter().enumerate() {
                 let Some(target) = stream.target else { continue };
                 let last = before[i].replace(target.spatial_id);
-                if last.is_some_and(|last| last != target.spatial_id) {
-                    switches[i].push(tick);
+                let Some(last) = last.filter(|last| *last != target.spatial_id) else { continue };
+                let fell = target.spatial_id < last;
+                // Falls within 2 s are one.
+                if fell && fallen[i].is_some_and(|at| tick - at < 20) {
+                    switches[i].pop();
                 }
+                fallen[i] = fell.then_some(tick);
+                switches[i].push(tick);
             }
         }
         for switches in &switches {

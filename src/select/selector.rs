@@ -13,6 +13,9 @@ use super::stream::{Candidate, Limits, Mask, Resource, Stream, Worth};
 use crate::Time;
 use crate::structure::{DecodeTarget, Refresh};
 
+/// Streams whose spatial layer rises by one decision, at most.
+const AT_ONCE: usize = 2;
+
 /// Decides which decode target of each stream one receiver gets; the [module](super) says how.
 #[derive(Debug, Clone)]
 pub struct Selector {
@@ -185,7 +188,7 @@ impl Selector {
             kept_back: if self.path.reserve(now, &config) > 0.0 { kept_back } else { 0 },
         };
         let unlimited = budget.is_none() && self.cap.max_bitrate.is_none();
-        let (mut fell, mut rose) = (false, false);
+        let (mut fell, mut rose) = (false, 0);
         let decision = &mut self.decision;
         decision.streams.clear();
         (decision.fits, decision.utility) = (fits && cpu_fits, 0);
@@ -216,9 +219,9 @@ impl Selector {
             let forced = after < before && stream.held_in(stream.within_window).is_some();
             let risen = after > before && after > 1 && !stream.fresh;
             fell |= forced;
-            rose |= risen;
+            rose += u32::from(risen);
             if (forced || risen) && before.max(after) > 1 {
-                stream.switched(now);
+                stream.switched(now, forced);
             }
             stream.held = target;
             let paused = matches!(reason, Reason::Hidden | Reason::NotOnOffer | Reason::Cap);
@@ -227,7 +230,7 @@ impl Selector {
         // At the start there is no proof that the path carries less than the lowest layers.
         let guessed = starts && in_use <= self.minimum(true);
         let congested = !guessed && budget.is_some_and(|budget| budget.now < in_use);
-        self.path.decided(now, congested, fell, rose, &config);
+        self.path.decided(now, in_use, congested, fell, rose, &config);
         let wanted = self.next_step(&worth).map(|step| total + step).filter(|wanted| *wanted <= cap);
         let decision = &mut self.decision;
         decision.probe = wanted.and_then(|wanted| self.path.probe(now, wanted, !fits, &config));
@@ -315,9 +318,9 @@ impl Selector {
         }
         let Some(Some(proven)) = proven.filter(|_| higher) else { return };
         self.share_bits(proven, worth);
-        // The stream whose rise is worth most. The others wait: each rise costs a refresh, and those of many streams at
-        // once would fill the path.
-        let mut first: Option<(u32, usize, u8)> = None;
+        // The two streams whose rises are worth most. The others wait: each rise costs a refresh, and those of many streams
+        // at once would fill the path.
+        let mut first = [None::<(u32, usize, u8)>; AT_ONCE];
         for (i, stream) in self.streams.iter_mut().enumerate().filter(|(_, stream)| !stream.fresh) {
             let level = stream.held.map_or(0, |held| held.spatial_id + 1).max(1);
             stream.ceiling = level;
@@ -325,12 +328,15 @@ impl Selector {
             if let Some(chosen) = chosen.filter(|chosen| chosen.level() > level) {
                 let held = stream.held_in(stream.within_cpu).map_or(0, |held| worth.of(held));
                 let gain = worth.of(&chosen).saturating_sub(held);
-                if first.is_none_or(|(most, ..)| gain > most) {
-                    first = Some((gain, i, chosen.level()));
+                let mut next = Some((gain, i, chosen.level()));
+                for place in &mut first {
+                    if place.map(|(gain, ..)| gain) < next.map(|(gain, ..)| gain) {
+                        std::mem::swap(place, &mut next);
+                    }
                 }
             }
         }
-        if let Some((_, i, level)) = first {
+        for (_, i, level) in first.into_iter().flatten() {
             self.streams[i].ceiling = level;
         }
     }

@@ -14,6 +14,8 @@ use crate::structure::{DecodeTarget, Refresh};
 
 /// Switches are counted over this time.
 const MINUTE: Duration = Duration::from_secs(60);
+/// Falls within this time of each other are steps of one: a drop of the path is not known at once.
+const ONE_FALL: Duration = Duration::from_secs(2);
 
 /// A decode target of an offer, and its value in the stream's window.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +64,8 @@ pub(super) struct Stream {
     pub one_fall: bool,
     /// The latest switches for want of bits or time, oldest first.
     pub switches: ArrayVec<Time, 8>,
+    /// When it fell, if the last of them was a fall.
+    fell: Option<Time>,
     /// The refresh that the receiver needs and that was not asked for yet.
     owed: Refresh,
     /// When a refresh was last asked for.
@@ -95,6 +99,7 @@ impl Stream {
             ceiling: 0,
             one_fall: false,
             switches: ArrayVec::new(),
+            fell: None,
             owed: Refresh::NONE,
             asked: None,
             named: (false, false),
@@ -236,8 +241,13 @@ impl Stream {
         config.max_switches.saturating_sub(self.switches.len() as u8)
     }
 
-    pub fn switched(&mut self, now: Time) {
-        if self.switches.is_full() {
+    /// Counts a switch, a fall or a rise.
+    pub fn switched(&mut self, now: Time, fell: bool) {
+        let goes_on = fell && self.fell.is_some_and(|at| now - at < ONE_FALL);
+        self.fell = fell.then_some(now);
+        if goes_on {
+            self.switches.pop();
+        } else if self.switches.is_full() {
             self.switches.remove(0);
         }
         self.switches.push(now);

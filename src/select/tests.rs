@@ -6,6 +6,8 @@ use super::*;
 use crate::structure::{DecodeTarget, LayerId, PictureRequest, Planner, Refresh, ScalabilityMode};
 use crate::{Size, Time};
 
+mod rises;
+
 const STREAM: StreamId = StreamId(7);
 
 fn ms(since_start: u64) -> Time {
@@ -121,7 +123,7 @@ fn the_reason_is_the_input_that_binds() {
 }
 
 #[test]
-fn at_the_start_every_window_gets_its_lowest_layer_and_layers_rise_one_stream_after_the_other() {
+fn at_the_start_every_window_gets_its_lowest_layer_and_layers_rise_in_two_streams_at_a_time() {
     let mut s = selector();
     for id in 0..9 {
         s.set_offer(ms(0), StreamId(id), &offer(ScalabilityMode::L3T3));
@@ -136,7 +138,7 @@ fn at_the_start_every_window_gets_its_lowest_layer_and_layers_rise_one_stream_af
         s.set_network(ms(now), path(4000));
         let streams = &s.decide(ms(now)).streams;
         let risen = streams.iter().filter(|stream| stream.target.is_some_and(|t| t.spatial_id > 0)).count();
-        assert!(risen <= before + 1, "{risen} after {before} at {now} ms");
+        assert!(risen <= before + 2, "{risen} after {before} at {now} ms");
         before = risen;
     }
     let all = s.known_streams().len();
@@ -195,24 +197,6 @@ fn down_at_once_and_up_when_the_path_has_proven_itself() {
     assert_eq!(at(&mut s, ms(first + 2500), 640).reason, Reason::Proving);
     let (second, _) = back(&mut s, first + 2600);
     assert!(second - first > 2 * (first - 100) - 1500, "{first} ms, then {second} ms");
-}
-
-#[test]
-fn a_path_that_carries_twice_as_much_as_in_its_congestion_is_believed_soon() {
-    let config = SelectorConfig { max_switches: 8, ..SelectorConfig::default() };
-    let back = |s: &mut Selector, from: u64| {
-        let mut ticks = (from..from + 90_000).step_by(100);
-        ticks.find(|now| at(s, ms(*now), 1000).target == layer(2, 2)).expect("it comes back")
-    };
-    let mut s = selector_with(config);
-    assert_eq!(at(&mut s, ms(0), 1000).target, layer(2, 2));
-    assert_eq!(at(&mut s, ms(100), 300).target, layer(1, 2));
-    let first = back(&mut s, 200);
-    assert!((1500..2500).contains(&first), "after {first} ms");
-    // It was believed too soon: the next wait is that of a rise that failed.
-    assert_eq!(at(&mut s, ms(first + 500), 300).target, layer(1, 2));
-    let second = back(&mut s, first + 600);
-    assert!((20_000..23_000).contains(&(second - first)), "{first} ms, then {second} ms");
 }
 
 #[test]

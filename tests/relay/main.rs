@@ -472,6 +472,31 @@ fn sound_goes_to_all_others_as_it_comes() {
     assert_eq!(send(&mut room, 9).len(), 2);
 }
 
+/// Layers are chosen from what sound leaves: otherwise a path that is full of both never drains.
+#[test]
+fn sound_has_its_share_of_the_path_before_layers() {
+    let mut world = pair(11, L3T3, Link::new(20), Link::slow(20, 400_000));
+    let stream = StreamConfig { id: StreamId(5), ssrc: 55, kind: StreamKind::Audio };
+    world.room.publish(world.now, ParticipantId(1), stream).unwrap();
+    for number in 0..1000 {
+        let mut packet = vec![];
+        let header =
+            RtpHeader { ssrc: 55, sequence_number: number, payload_type: 111, ..RtpHeader::default() };
+        header.write(&[(3, &[0; 2])], &mut packet).unwrap();
+        // 108 kbit/s on the wire.
+        packet.extend([9; 212]);
+        world.inject(0, &packet);
+        world.run(Duration::from_millis(20));
+        if number > 250 {
+            let path = world.room.path(world.now, ParticipantId(2)).unwrap();
+            let chosen = world.room.decision(ParticipantId(2)).unwrap().total_bitrate;
+            assert!(chosen == 0 || chosen + 100_000 < path.bitrate, "{chosen} of {}", path.bitrate);
+        }
+    }
+    let (screen, half) = (&world.people[1].screens[0], Time::from_secs(10));
+    assert!(screen.gap(half, world.now) <= 500, "{}", screen.gap(half, world.now));
+}
+
 /// The processor of the relay can do no more: everybody gets less, and the pinned stream goes last.
 #[test]
 fn an_overloaded_relay_lowers_what_is_worth_least() {

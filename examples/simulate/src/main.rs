@@ -1,5 +1,7 @@
 //! Simulates a call over a recorded or drawn link, under every policy that decides which layers a receiver gets.
 
+mod rise;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -67,6 +69,9 @@ enum Scenario {
     /// One sender that uses all that the link carries, to judge congestion control: over the trace, or over links that
     /// stay as they are, halve and double.
     Flow,
+    /// A gallery over 1.5 Mbit/s that drop to 400 kbit/s and rise again, 40 ms each way: how soon the streams are back. `--seed`
+    /// is the number of calls in each row.
+    Rise,
     /// Calls of 12, 49 and 500 people, in a gallery and with a speaker: what senders and the relay are spared by layers on
     /// demand. It is computed from decisions, and not simulated packet by packet.
     Scale,
@@ -87,6 +92,9 @@ fn run(args: &Args) -> Result<()> {
     if args.scenario == Some(Scenario::Flow) {
         flows(args, recorded);
         return Ok(());
+    }
+    if args.scenario == Some(Scenario::Rise) {
+        return rise::print(args.seed.clamp(1, 1000));
     }
     if args.scenario == Some(Scenario::Scale) {
         return scale(args);

@@ -119,10 +119,45 @@ fn it_grows_no_further_than_half_above_what_is_sent_until_a_probe_proves_more() 
 }
 
 #[test]
+fn a_probe_that_finds_less_lowers_it() {
+    // 400 kbit/s are sent, so that the estimate grows to half above that; 500 are carried.
+    let estimates = drive(|_| 500_000, 0, 400_000, 30, Some(25));
+    let (before, after) = (estimates[24], estimates[26]);
+    assert!(before > 575_000 && (400_000..550_000).contains(&after), "{estimates:?}");
+}
+
+#[test]
 fn heavy_loss_lowers_it_and_light_loss_does_not() {
     let lossy = |lost| drive(|_| 5_000_000, lost, 2_000_000, 40, None)[39];
     assert!(lossy(100) > 1_500_000, "{}", lossy(100));
     assert!(lossy(4) < 300_000, "{}", lossy(4));
+}
+
+/// At 2 % of random loss three of twenty packets are lost now and then.
+#[test]
+fn a_few_packets_lost_by_chance_are_no_congestion() {
+    let mut estimator = Estimator::new(300_000);
+    let mut report = |from: u64, lost: &[u64]| {
+        let sent = |n: u64| Time::from_millis(25 * n);
+        let packets = (from..from + 20).map(|n| PacketReport {
+            sent: sent(n),
+            arrived: (!lost.contains(&n)).then(|| sent(n) + Duration::from_millis(30)),
+            bytes: 800,
+            probe: None,
+        });
+        let packets: Vec<_> = packets.collect();
+        estimator.report(sent(from + 20) + Duration::from_millis(60), &packets);
+        (estimator.bitrate(), estimator.over_used())
+    };
+    report(0, &[]);
+    let (before, _) = report(20, &[]);
+    assert!(report(40, &[41, 47, 55]).0 >= before);
+    assert!(report(60, &[]).0 >= before);
+    assert_eq!(report(80, &[]).1, None);
+    // Six of forty are more than chance.
+    let (before, _) = report(100, &[101, 107, 115]);
+    let (after, over_used) = report(120, &[121, 127, 135]);
+    assert!(after < before && over_used.is_some(), "{before} {after}");
 }
 
 #[test]
@@ -223,4 +258,74 @@ fn a_path_that_returns_is_probed_at_once() {
     assert!((AFTER_DROP * 790_000.0..=AFTER_DROP * 810_000.0).contains(&(probe.bitrate as f64)), "{probe:?}");
     assert!(probe.duration <= PROBE_FOR);
     assert_eq!(estimator.probe(Time::from_millis(6500)), None, "once");
+}
+
+/// A relay probes a path as soon as there is something to send; the other end may still be at its handshake.
+#[test]
+fn probes_of_the_start_are_made_again_if_they_came_before_the_other_end() {
+    for probes_arrive in [false, true] {
+        let ms = Time::from_millis;
+        let mut estimator = Estimator::new(300_000);
+        for at in [0, 50] {
+            assert!(estimator.probe(ms(at)).is_some());
+        }
+        let packet = |sent: u64, probe| PacketReport {
+            sent: ms(sent),
+            arrived: Some(ms(sent + 40)),
+            bytes: 1000,
+            probe,
+        };
+        let mut packets = vec![];
+        if probes_arrive {
+            packets.extend((0..5).map(|n| packet(9 * n, Some(0))));
+            packets.extend((0..9).map(|n| packet(50 + 5 * n, Some(1))));
+        }
+        packets.extend((0..10).map(|n| packet(400 + 30 * n, None)));
+        estimator.report(ms(760), &packets);
+        let again = estimator.probe(ms(770)).map(|probe| probe.bitrate);
+        assert_eq!(again == Some(900_000), !probes_arrive, "{again:?}");
+        // Once only: the next reports have packets without probes too.
+        if !probes_arrive {
+            assert!(estimator.probe(ms(780)).is_some_and(|probe| probe.bitrate == 1_800_000));
+            estimator.report(ms(1100), &[packet(1000, None)]);
+            assert_eq!(estimator.probe(ms(1110)), None);
+        }
+    }
+}
+
+#[test]
+fn after_a_drop_a_path_is_probed_within_a_twentieth_of_the_time_that_it_has_lasted() {
+    let mut estimator = Estimator::new(2_000_000);
+    estimator.start = None;
+    estimator.set_wanted(5_000_000);
+    estimator.lower(Time::from_secs(1), 400_000.0);
+    estimator.dropped = None;
+    let ticks = (0..120_000).step_by(100).map(Time::from_millis);
+    let probed: Vec<_> = ticks.filter(|now| estimator.probe(*now).is_some()).collect();
+    for pair in probed.windows(2) {
+        let lasted = (pair[1] - Time::from_secs(1)).as_secs_f64();
+        let most = (lasted / 20.0).clamp(1.0, 3.5);
+        assert!((pair[1] - pair[0]).as_secs_f64() <= most + 0.1, "{pair:?}");
+    }
+    assert!((40..60).contains(&probed.len()), "{}", probed.len());
+}
+
+#[test]
+fn a_short_queue_lowers_the_estimate_only_if_as_much_is_sent() {
+    // Packets of 1000 bytes each so many ms, a queue, and the estimate after it.
+    let over_used = |step: usize, queue: u64| {
+        let mut estimator = Estimator::new(1_400_000);
+        for at in (0..1000).step_by(step) {
+            estimator.arrivals.push(Time::from_millis(at), 1000, Duration::from_millis(queue));
+        }
+        estimator.updated = Some(Time::from_millis(950));
+        estimator.control(Time::from_millis(1000), Usage::Over, Duration::from_millis(queue));
+        assert!(estimator.over_used().is_some());
+        estimator.bitrate()
+    };
+    // 400 kbit/s are sent: a burst of them, and a path that carries less.
+    assert_eq!(over_used(20, 30), 1_400_000);
+    assert!(over_used(20, 60) < 400_000);
+    // 1.3 Mbit/s.
+    assert!(over_used(6, 30) < 1_200_000);
 }
