@@ -15,7 +15,7 @@ pub struct SelectorConfig {
     /// How long the path has to carry more before the selector uses it; at most 15 s.
     pub settle: Duration,
     /// How long the path has to carry more before a spatial layer rises; at most 15 s. If it is twice as much as in the last
-    /// congestion, 1.5 s are enough, and three quarters of [`Self::settle`] if it is three times as much.
+    /// congestion, 1.5 s are enough.
     pub up_hold: Duration,
     /// The longest wait after congestion. A failed rise or probe doubles the wait, which starts at
     /// [`Self::up_hold`].

@@ -46,9 +46,8 @@
 //! A dip of the estimate counts at once. A rise counts once it has lasted: for [`SelectorConfig::settle`]
 //! before the frame rate rises, for [`SelectorConfig::up_hold`] before the spatial layer does (for `settle`,
 //! too, on a path that was never congested). After congestion no spatial layer rises for as long, unless the path has
-//! carried twice as much as in its congestion for 1.5 s, or three times as much for three quarters of `settle`. Each rise
-//! that ends in a fall within 10 s makes that time twice as long for rises beyond what was in use before it, until the path
-//! carries twice what was in use at the fall. A path that falls below half of what was in use before the rise has become
+//! carried twice as much as in its congestion for 1.5 s. Each rise that ends in a fall within 10 s makes that time twice as
+//! long for rises beyond what was in use before it, until the path carries twice what was in use at the fall. A path that falls below half of what was in use before the rise has become
 //! worse by itself, so that the rise has not failed. For a second after a rise its queue is that of the refresh, and takes
 //! nothing from the budget.
 //!

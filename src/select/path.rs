@@ -28,9 +28,6 @@ const RECOVERED_FOR: Duration = Duration::from_millis(1500);
 /// A path that carries less than one part in so many of what was in use before a rise has become worse by itself: an estimator
 /// takes a third off at most of what such a path lets through.
 const WORSE: u64 = 2;
-/// An estimate that grows by itself stays below this multiple. Beyond it a probe has shown what the path carries, and three
-/// quarters of [`SelectorConfig::settle`] are enough.
-const SHOWN: u64 = 3;
 /// Streams rise one after the other, so many of them in [`SelectorConfig::settle`].
 const NEXT_RISE: u32 = 4;
 /// A probe succeeds if the estimate reaches this share of its bitrate.
@@ -232,14 +229,11 @@ impl Path {
     /// The bits to share out at `now`; `None` if the path is unknown.
     pub fn budget(&mut self, now: Time, config: &SelectorConfig) -> Option<Budget> {
         let (keep, unprotected) = self.observe(now, config)?;
-        let sooner = (config.settle / 4).saturating_mul(3);
-        let shown = self.was_congested && self.minima.lowest(sooner) >= self.carried.saturating_mul(SHOWN);
-        let settle = if shown { sooner } else { config.settle };
-        let lowest = self.minima.lowest(settle);
+        let lowest = self.minima.lowest(config.settle);
         self.judge_probe(now, config);
         let fresh = now - self.estimate_at <= ESTIMATE_FRESH;
         // As careful as the settings, and no more.
-        let lasts = if shown { settle } else { RECOVERED_FOR.min(config.up_hold).max(settle) };
+        let lasts = RECOVERED_FOR.min(config.up_hold).max(config.settle);
         let grown = |from: u64| self.minima.lowest(lasts) >= from.saturating_mul(RECOVERED);
         let recovered = grown(self.carried);
         let held = now < self.held_until && !recovered;

