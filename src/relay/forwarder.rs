@@ -56,8 +56,9 @@ pub enum Forward {
 /// The decision on a frame is made with the first of its packets, and holds for the others and for retransmissions.
 ///
 /// A picture's last frame is told by its layer, so that a picture in which the receiver goes up ends twice: with the layer
-/// that it had, and with the one that it enters. Receivers that wait for the end of a picture, such as Chromium, show both;
-/// they would never decode a picture without an end, nor what refers to it.
+/// that it had, and with the one that it enters; and with each layer that goes on for the sake of the latter alone. Receivers
+/// that wait for the end of a picture, such as Chromium, show all; they would never decode a picture without an end, nor what
+/// refers to it.
 #[derive(Debug, Clone)]
 pub struct Forwarder {
     config: ForwarderConfig,
@@ -339,7 +340,10 @@ impl Forwarder {
         };
         // On the way down, a frame of the lower target may be followed by none of the higher one.
         let enters = |wanted: usize| frame.is_needed(wanted) && is_highest_of(wanted);
-        self.current.is_some_and(is_highest_of) || self.wanted.is_some_and(enters)
+        // A frame that goes on for the sake of the wanted target alone may be the last of its picture.
+        let alone = |current: usize| !frame.is_needed(current);
+        self.current.is_none_or(|current| is_highest_of(current) || alone(current))
+            || self.wanted.is_some_and(enters)
     }
 }
 

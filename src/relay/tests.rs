@@ -433,6 +433,48 @@ fn a_lower_layer_that_the_sender_left_out_is_entered_when_it_is_back() {
     assert_eq!(forwarded[6..], ["S0T0."; 4]);
 }
 
+#[test]
+fn a_picture_has_an_end_though_its_highest_layer_cannot_be_entered() {
+    let (layer, none) = (|s, t| Some(LayerId::new(s, t)), Refresh::NONE);
+    for (mode, spells, last) in [
+        // Nothing went on, and in the last picture S1 is coded anew, but S2 is not.
+        (
+            ScalabilityMode::L3T2,
+            vec![
+                (None, 1, Refresh::layer(0)),
+                (layer(0, 0), 3, Refresh::layer(0)),
+                (None, 1, none),
+                (layer(2, 0), 1, Refresh::layer(1)),
+            ],
+            vec!["S0T0.", "S1T0."],
+        ),
+        // S1T0 went on, which has no part in the last picture.
+        (
+            ScalabilityMode::L2T3,
+            vec![
+                (layer(0, 0), 5, Refresh::layer(0)),
+                (layer(1, 0), 4, Refresh::layer(1)),
+                (layer(0, 1), 2, Refresh::layer(1)),
+                (layer(1, 2), 1, Refresh::layer(1)),
+            ],
+            vec!["S0T2."],
+        ),
+    ] {
+        let mut sender = Sender::new(mode);
+        let (mut reader, mut receiver) = (FrameReader::new(), Receiver::new(None));
+        let mut forwarded = vec![];
+        for (target, pictures, asked) in spells {
+            receiver.forwarder.set_target(sender.now, target);
+            for n in 0..pictures {
+                let needed = receiver.forwarder.poll(sender.now).unwrap_or_default();
+                let (plan, sent) = sender.picture(if n == 0 { needed.union(asked) } else { needed });
+                forwarded = receiver.picture(sender.now, &frames(&mut reader, &plan, &sent));
+            }
+        }
+        assert_eq!(forwarded, last, "{mode}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
