@@ -125,10 +125,14 @@ impl RoundTrips {
     }
 }
 
-/// A packet that was sent for the first time goes out again at the earliest after this share of a round trip: no request
-/// because of its loss comes sooner. The rest is for round trips that have become shorter since they were measured.
+/// A round trip may have become so much shorter since it was measured, or a quarter of it if that is less.
+const SHORTER: Duration = Duration::from_millis(10);
+
+/// A packet that was sent for the first time goes out again at the earliest after about a round trip: no request because of its
+/// loss comes sooner. What is sent again sooner than that is what others overtook, as base layers do a refresh that waits in
+/// the pacer: on a full path it made the wait longer, so that more was asked for.
 fn first_wait(round_trip: Option<Duration>) -> Duration {
-    round_trip.map_or(Duration::ZERO, |round_trip| round_trip * 3 / 4)
+    round_trip.map_or(Duration::ZERO, |round_trip| round_trip - SHORTER.min(round_trip / 4))
 }
 
 /// The time from one answer to the next: a round trip, or half of one if there is `plenty` to answer with. If part of the round
@@ -224,18 +228,18 @@ mod tests {
         let ms = Time::from_millis;
         let mut sent = history(0..8, 100);
         sent.set_round_trip(ms(0), Duration::from_millis(160));
-        assert_eq!(sent.resend(ms(120), 5).next(), Some(&packet(5, 100)));
-        assert_eq!(sent.resend(ms(199), 5).next(), None);
-        assert_eq!(sent.resend(ms(199), 6).next(), Some(&packet(6, 100)));
-        assert_eq!(sent.resend(ms(200), 5).next(), Some(&packet(5, 100)));
+        assert_eq!(sent.resend(ms(150), 5).next(), Some(&packet(5, 100)));
+        assert_eq!(sent.resend(ms(229), 5).next(), None);
+        assert_eq!(sent.resend(ms(229), 6).next(), Some(&packet(6, 100)));
+        assert_eq!(sent.resend(ms(230), 5).next(), Some(&packet(5, 100)));
         // Another packet in its place has not gone out again.
         sent.insert(ms(80), packet(13, 100));
-        assert_eq!(sent.resend(ms(200), 5).next(), None);
-        assert_eq!(sent.resend(ms(200), 13).next(), Some(&packet(13, 100)));
+        assert_eq!(sent.resend(ms(229), 5).next(), None);
+        assert_eq!(sent.resend(ms(230), 13).next(), Some(&packet(13, 100)));
         // Half of the 160 ms without a queue, and the 100 ms of the queue.
         sent.set_round_trip(ms(300), Duration::from_millis(260));
-        assert_eq!(sent.resend(ms(379), 13).next(), None);
-        assert_eq!(sent.resend(ms(380), 13).next(), Some(&packet(13, 100)));
+        assert_eq!(sent.resend(ms(409), 13).next(), None);
+        assert_eq!(sent.resend(ms(410), 13).next(), Some(&packet(13, 100)));
         // It stays so for 20 s: the path has become longer.
         for now in [10_000, 20_000] {
             sent.set_round_trip(ms(now), Duration::from_millis(260));
@@ -253,8 +257,8 @@ mod tests {
         // As long as the round trip is not known, whoever asks gets it.
         assert_eq!(sent.resend(ms(1), 4).next(), Some(&packet(4, 100)));
         sent.set_round_trip(ms(1), Duration::from_millis(160));
-        assert_eq!(sent.resend(ms(119), 5).next(), None);
-        assert_eq!(sent.resend(ms(120), 5).next(), Some(&packet(5, 100)));
+        assert_eq!(sent.resend(ms(149), 5).next(), None);
+        assert_eq!(sent.resend(ms(150), 5).next(), Some(&packet(5, 100)));
     }
 
     /// Two answers were lost, the second of which may only be half a round trip behind the first.

@@ -243,7 +243,7 @@ impl BitrateController {
             let q = Quantizer::new(self.bounded(qindex), lambda);
             // What a screen takes that stands still says nothing of what moves.
             self.learns.push(refine.is_none() || !still);
-            planned.push(FrameBudget { q, lambda, tried: false, most, largest, still, refine });
+            planned.push(FrameBudget { q, lambda, tried: begins(frame), most, largest, still, refine });
         }
         planned
     }

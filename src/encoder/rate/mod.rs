@@ -31,6 +31,9 @@ use crate::structure::{DecodeTargets, FramePlan, PicturePlan};
 
 /// A frame of a still picture is coded again with a step that is at most so many times as large.
 const MOST_STILL: f64 = 1.5;
+/// A frame that took fewer times its most bits than this took a little too much, and aims at this share of them then.
+const LITTLE: f64 = 1.5;
+const AIM: f64 = 0.8;
 
 /// Chooses the quantizers of each picture before it is coded, and learns its size afterwards.
 pub(super) enum Controller {
@@ -46,7 +49,7 @@ pub(super) struct FrameBudget {
     pub(super) q: Quantizer,
     /// The value of a bit at it (see [`Quantizer::new`]).
     lambda: f32,
-    /// Whether it was coded again already.
+    /// Whether it was coded again already, or its layer begins with it, so that all that follow pay for it.
     tried: bool,
     /// Above so many bits the frame is coded again.
     most: f64,
@@ -149,9 +152,14 @@ impl FrameBudget {
         if bits <= self.most || self.q.qindex >= self.largest {
             return false;
         }
-        // A frame is coded again at most a few times: from the second time on the step is larger by a quarter at least.
-        let least = if self.tried { 1.25 } else { 1.06 };
-        let larger = layer::step_for(0.8 * self.most / bits).max(least);
+        // A frame is coded again at most a few times: the step is larger by a quarter at least. Only if it took a little too much,
+        // it is first tried with the step that fits: far coarser, it would leave more to the next picture.
+        let little = !self.tried && bits < LITTLE * self.most;
+        let larger = if little {
+            layer::step_for(AIM * self.most / bits)
+        } else {
+            (bits / (0.7 * self.most)).max(1.25)
+        };
         // Of a still picture a step that is too large codes nothing at all.
         let larger = if self.still { larger.min(MOST_STILL) } else { larger };
         let step = quantizer::step(self.q.qindex) * larger;
