@@ -6,6 +6,7 @@ use crate::rtp::payload::PayloadFormat;
 
 /// A request for packets is sent once more after this time, in case it was lost: that costs a few bytes, and where it was
 /// not lost the sender does not send a packet again that soon.
+#[cfg(feature = "relay")]
 pub(crate) const REPEAT: Duration = Duration::from_millis(10);
 
 /// When a reassembler asks for missing packets, and when it gives them up.

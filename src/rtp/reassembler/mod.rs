@@ -26,6 +26,7 @@ mod event;
 mod machine;
 mod strays;
 
+#[cfg(feature = "relay")]
 pub(crate) use config::REPEAT;
 pub use config::{NackConfig, ReassemblerConfig};
 pub use event::{Abandoned, Accepted, ReassemblerEvent, ReassemblerStatistics, Rejected};
