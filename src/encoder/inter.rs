@@ -52,10 +52,7 @@ impl TileCoder<'_, '_> {
         };
         if let Some(reference) = frame.temporal {
             let reference = &reference.planes[0];
-            let mut stack = ArrayVec::<CandidateMV, 9>::new();
-            let refs = [TEMPORAL, RefType::NONE_FRAME];
-            let context = cw.find_mvrefs(bo, refs, &mut stack, bsize, frame.fi, false);
-            let found = Candidates::new(context, &stack);
+            let (found, stack) = Candidates::find(cw, frame.fi, TEMPORAL, bo, bsize);
             candidates = Some(found);
             let predicted = found.predicted;
             let zero = MotionVector::default();

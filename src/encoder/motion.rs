@@ -1,6 +1,8 @@
 //! Motion search, first of whole samples by absolute difference, then of halves and quarters by the
 //! transformed difference of the interpolated block; and the vectors of earlier frames, where searches start.
 
+use arrayvec::ArrayVec;
+
 use super::kernels::*;
 
 /// Vectors are in 1/8 sample, as the bitstream has them; only quarters are used.
@@ -46,8 +48,21 @@ pub(crate) struct Candidates {
 }
 
 impl Candidates {
+    /// Finds them for a block that is predicted from one reference, and the list that they come from.
+    pub(crate) fn find(
+        cw: &ContextWriter<'_>,
+        fi: &FrameInvariants<u8>,
+        ref_frame: RefType,
+        bo: TileBlockOffset,
+        bsize: BlockSize,
+    ) -> (Self, ArrayVec<CandidateMV, 9>) {
+        let mut all = ArrayVec::new();
+        let context = cw.find_mvrefs(bo, [ref_frame, RefType::NONE_FRAME], &mut all, bsize, fi, false);
+        (Self::new(context, &all), all)
+    }
+
     /// Of a list of candidates, which come with the `context` of the mode.
-    pub(crate) fn new(context: usize, all: &[CandidateMV]) -> Self {
+    fn new(context: usize, all: &[CandidateMV]) -> Self {
         let far = |i: usize| u8::from(all[i].weight < REF_CAT_LEVEL);
         let later = |i: usize| (all.len() > i + 1).then(|| far(i) + far(i + 1));
         let predicted = all.first().map_or(MotionVector::default(), |c| c.this_mv);

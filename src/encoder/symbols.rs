@@ -1,8 +1,6 @@
 //! The symbols of a superblock's blocks, written once they are decided (AV1 specification, sections 5.11.4 to
 //! 5.11.39).
 
-use arrayvec::ArrayVec;
-
 use super::kernels::*;
 use super::motion::Candidates;
 use super::palette;
@@ -107,12 +105,9 @@ impl TileCoder<'_, '_> {
         let Leaf { bo, bsize, mode, .. } = *leaf;
         cw.fill_neighbours_ref_counts(bo);
         cw.write_ref_frames(w, self.frame.fi, bo);
-        let candidates = leaf.candidates.unwrap_or_else(|| {
-            let mut all = ArrayVec::<CandidateMV, 9>::new();
-            let refs = [leaf.ref_frame, RefType::NONE_FRAME];
-            let context = cw.find_mvrefs(bo, refs, &mut all, bsize, self.frame.fi, false);
-            Candidates::new(context, &all)
-        });
+        let candidates = leaf
+            .candidates
+            .unwrap_or_else(|| Candidates::find(cw, self.frame.fi, leaf.ref_frame, bo, bsize).0);
         cw.write_inter_mode(w, mode, candidates.context);
         // NEWMV may take the first candidate, NEARMV the second (section 5.11.24).
         let later = match mode {

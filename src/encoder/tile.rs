@@ -1,8 +1,6 @@
 //! One tile of a layer frame: the coder first decides and reconstructs each superblock, then writes its
 //! symbols.
 
-use arrayvec::ArrayVec;
-
 use super::displaced::Displacements;
 use super::effort::Effort;
 use super::interlayer::Upsampled;
@@ -376,10 +374,7 @@ impl TileCoder<'_, '_> {
         let mut mode = PredictionMode::GLOBALMV;
         let (mut candidates, mut bits) = (None, 1.0);
         if mv != MotionVector::default() {
-            let mut stack = ArrayVec::<CandidateMV, 9>::new();
-            let refs = [TEMPORAL, RefType::NONE_FRAME];
-            let context = cw.find_mvrefs(bo, refs, &mut stack, bsize, self.frame.fi, false);
-            let found = Candidates::new(context, &stack);
+            let (found, stack) = Candidates::find(cw, self.frame.fi, TEMPORAL, bo, bsize);
             candidates = Some(found);
             (mode, bits) = match stack.iter().take(2).position(|candidate| candidate.this_mv == mv) {
                 Some(0) => (PredictionMode::NEARESTMV, 2.0),
