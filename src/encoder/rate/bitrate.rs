@@ -81,10 +81,8 @@ pub(in crate::encoder) struct BitrateController {
     /// The index that the frames of each spatial layer were derived from.
     base: [u8; LAYERS],
     refinement: Refinement,
-    /// The novelty of each frame of the picture planned last.
-    novelty: ArrayVec<f64, LAYERS>,
-    /// Whether its bits say what others will take.
-    learns: ArrayVec<bool, LAYERS>,
+    /// What there is to code in each frame of the picture planned last.
+    sources: ArrayVec<Source, LAYERS>,
     /// Whether a frame had the largest quantizer when it was coded last.
     at_largest: bool,
 }
@@ -125,8 +123,7 @@ impl BitrateController {
             coded: ArrayVec::new(),
             base: [0; LAYERS],
             refinement: Refinement::default(),
-            novelty: ArrayVec::new(),
-            learns: ArrayVec::new(),
+            sources: ArrayVec::new(),
             at_largest: false,
         }
     }
@@ -202,18 +199,16 @@ impl BitrateController {
             Source { novelty: novelty + NOISE, coarsest }
         };
         let sources: ArrayVec<Source, LAYERS> = picture.frames.iter().map(look).collect();
-        self.novelty = sources.iter().map(|source| source.novelty).collect();
         self.refinement.note(picture, &sources, *self.config.quantizers.start());
-        for (frame, novelty) in picture.frames.iter().zip(self.novelty.clone()) {
-            self.assume(frame, novelty);
+        for (frame, source) in picture.frames.iter().zip(&sources) {
+            self.assume(frame, source.novelty);
         }
         self.share(elapsed);
         let budgets = self.budgets(picture);
         let pulse = Pulse::of(picture);
-        self.learns.clear();
         let mut planned = Vec::with_capacity(picture.frames.len());
         for (i, frame) in picture.frames.iter().enumerate() {
-            let (novelty, budget) = (self.novelty[i], budgets[i]);
+            let (Source { novelty, coarsest }, budget) = (sources[i], budgets[i]);
             let largest = *self.config.quantizers.end();
             let lambda = pulse.lambda(self.place(frame.layer, begins(frame)).lambda());
             let still = !begins(frame) && is_still(novelty);
@@ -227,7 +222,7 @@ impl BitrateController {
                 let fits = self.layer(frame.layer).cost(pulse).step(room * ROOM_AIM, novelty);
                 (self.inter_index(frame.layer, pulse, fits), (budget * MOST).min(room * ROOM))
             };
-            let (qindex, refine) = match sources[i].coarsest {
+            let (qindex, refine) = match coarsest {
                 None => (qindex, None),
                 Some(coarsest) => {
                     let reserve = RESERVE * self.config.buffer.as_secs_f64();
@@ -241,10 +236,9 @@ impl BitrateController {
                 }
             };
             let q = Quantizer::new(self.bounded(qindex), lambda);
-            // What a screen takes that stands still says nothing of what moves.
-            self.learns.push(refine.is_none() || !still);
             planned.push(FrameBudget { q, lambda, tried: begins(frame), most, largest, still, refine });
         }
+        self.sources = sources;
         planned
     }
 
@@ -253,10 +247,8 @@ impl BitrateController {
         let most = self.config.buffer.as_secs_f64();
         let pulse = Pulse::of(picture);
         self.at_largest = false;
-        let learns = self.learns.take();
-        for (((frame, coded), novelty), learns) in
-            picture.frames.iter().zip(frames).zip(self.novelty.take()).zip(learns)
-        {
+        for ((frame, coded), source) in picture.frames.iter().zip(frames).zip(self.sources.take()) {
+            let Source { novelty, coarsest } = source;
             let bits = coded.bits as f64;
             // Where a still picture gets sharper, its bits say nothing of those at a larger step.
             let (tried, tried_at) = match is_still(novelty) {
@@ -269,7 +261,8 @@ impl BitrateController {
             if begins(frame) {
                 // What the last such frame took says more than all before.
                 layer.first.learn(tried, step, novelty, f64::INFINITY);
-            } else if learns {
+            } else if coarsest.is_none() || !is_still(novelty) {
+                // What a screen takes that stands still says nothing of what moves.
                 layer.cost_mut(pulse).learn(tried, step, novelty, interval);
             }
             layer.coded(now, bits, interval, most);

@@ -47,8 +47,8 @@ impl Refinement {
     /// those of higher temporal layers.
     pub(super) fn give(&self, structure: &Structure, bitrates: &mut LayerBitrates) {
         for spatial_id in 0..structure.spatial_layers {
-            let (refines, moves) = (self.refines, self.moves);
-            if !refines[usize::from(spatial_id)] || moves[usize::from(spatial_id)] {
+            let at = usize::from(spatial_id);
+            if !self.refines[at] || self.moves[at] {
                 continue;
             }
             let lowest = LayerId::new(spatial_id, 0);
