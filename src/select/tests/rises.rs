@@ -2,13 +2,24 @@
 
 use super::*;
 
+/// The first of these times, in ms, at which the stream has a target on a path of so many kbit/s, looked at each 100 ms.
+fn reaches(s: &mut Selector, times: std::ops::Range<u64>, kilobits: u64, target: Option<LayerId>) -> u64 {
+    times.step_by(100).find(|now| at(s, ms(*now), kilobits).target == target).expect("it is reached")
+}
+
+/// A selector that fell once, and when it rose again on a path of 600 kbit/s.
+fn risen() -> (Selector, u64) {
+    let mut s = selector_with(SelectorConfig { max_switches: 8, ..SelectorConfig::default() });
+    assert_eq!(at(&mut s, ms(0), 600).target, layer(2, 2));
+    assert_eq!(at(&mut s, ms(100), 300).target, layer(1, 2));
+    let rise = reaches(&mut s, 200..20_000, 600, layer(2, 2));
+    (s, rise)
+}
+
 #[test]
 fn a_path_that_carries_twice_as_much_as_in_its_congestion_is_believed_soon() {
     let config = SelectorConfig { max_switches: 8, ..SelectorConfig::default() };
-    let back = |s: &mut Selector, from: u64| {
-        let mut ticks = (from..from + 90_000).step_by(100);
-        ticks.find(|now| at(s, ms(*now), 700).target == layer(2, 2)).expect("it comes back")
-    };
+    let back = |s: &mut Selector, from: u64| reaches(s, from..from + 90_000, 700, layer(2, 2));
     let mut s = selector_with(config);
     assert_eq!(at(&mut s, ms(0), 1000).target, layer(2, 2));
     assert_eq!(at(&mut s, ms(100), 300).target, layer(1, 2));
@@ -23,16 +34,10 @@ fn a_path_that_carries_twice_as_much_as_in_its_congestion_is_believed_soon() {
 #[test]
 fn a_rise_that_failed_is_no_reason_to_wait_on_a_path_that_carries_twice_what_it_took() {
     for (kilobits, wait) in [(1200, 500..3000), (900, 19_000..23_000)] {
-        let config = SelectorConfig { max_switches: 8, ..SelectorConfig::default() };
-        let mut s = selector_with(config);
-        assert_eq!(at(&mut s, ms(0), 600).target, layer(2, 2));
-        assert_eq!(at(&mut s, ms(100), 300).target, layer(1, 2));
-        let mut ticks = (200..20_000).step_by(100);
-        let rise = ticks.find(|now| at(&mut s, ms(*now), 600).target == layer(2, 2)).unwrap();
+        let (mut s, rise) = risen();
         // 507 kbit/s were in use.
         assert_eq!(at(&mut s, ms(rise + 500), 300).target, layer(1, 2));
-        let mut ticks = (rise + 600..rise + 60_000).step_by(100);
-        let back = ticks.find(|now| at(&mut s, ms(*now), kilobits).target == layer(2, 2)).unwrap();
+        let back = reaches(&mut s, rise + 600..rise + 60_000, kilobits, layer(2, 2));
         assert!(wait.contains(&(back - rise)), "{kilobits}: {rise} ms, then {back} ms");
     }
 }
@@ -78,14 +83,12 @@ fn a_rise_that_failed_bars_no_rise_to_what_was_in_use_before_it() {
     let config = SelectorConfig { max_switches: 8, ..SelectorConfig::default() };
     let mut s = selector_with(config);
     assert_eq!(at(&mut s, ms(0), 340).target, layer(1, 2));
-    let mut ticks = (100..5000).step_by(100);
-    let rise = ticks.find(|now| at(&mut s, ms(*now), 600).target == layer(2, 2)).unwrap();
+    let rise = reaches(&mut s, 100..5000, 600, layer(2, 2));
     assert_eq!(at(&mut s, ms(rise + 500), 340).target, layer(1, 2));
     assert_eq!(at(&mut s, ms(rise + 700), 125).target, layer(0, 2));
-    let mut ticks = (rise + 800..rise + 60_000).step_by(100);
-    let back = ticks.by_ref().find(|now| at(&mut s, ms(*now), 340).target == layer(1, 2)).unwrap();
+    let back = reaches(&mut s, rise + 800..rise + 60_000, 340, layer(1, 2));
     assert!((1500..3000).contains(&(back - rise)), "{back} after {rise}");
-    let higher = ticks.find(|now| at(&mut s, ms(*now), 600).target == layer(2, 2)).unwrap();
+    let higher = reaches(&mut s, back + 100..rise + 60_000, 600, layer(2, 2));
     assert!((19_000..23_000).contains(&(higher - rise)), "{higher} after {rise}");
 }
 
@@ -93,17 +96,11 @@ fn a_rise_that_failed_bars_no_rise_to_what_was_in_use_before_it() {
 fn a_path_that_has_become_much_worse_makes_no_failure_of_a_rise() {
     // 225 kbit/s were in use before the rise. The path falls to more than half of that, and to less.
     for (kilobits, wait) in [(150, 19_000..23_000), (100, 1500..3000)] {
-        let config = SelectorConfig { max_switches: 8, ..SelectorConfig::default() };
-        let mut s = selector_with(config);
-        assert_eq!(at(&mut s, ms(0), 600).target, layer(2, 2));
-        assert_eq!(at(&mut s, ms(100), 300).target, layer(1, 2));
-        let mut ticks = (200..20_000).step_by(100);
-        let rise = ticks.find(|now| at(&mut s, ms(*now), 600).target == layer(2, 2)).unwrap();
+        let (mut s, rise) = risen();
         for now in (rise + 100..rise + 1000).step_by(100) {
             at(&mut s, ms(now), kilobits);
         }
-        let mut ticks = (rise + 1000..rise + 60_000).step_by(100);
-        let back = ticks.find(|now| at(&mut s, ms(*now), 600).target == layer(2, 2)).unwrap();
+        let back = reaches(&mut s, rise + 1000..rise + 60_000, 600, layer(2, 2));
         assert!(wait.contains(&(back - rise)), "{kilobits}: {rise} ms, then {back} ms");
     }
 }
@@ -114,8 +111,7 @@ fn the_queue_of_a_refresh_is_no_failure_of_the_rise() {
     let mut s = selector();
     s.set_network(ms(0), path(300));
     assert_eq!(s.decide(ms(0)).streams[0].target, layer(1, 2));
-    let mut ticks = (100..5000).step_by(100);
-    let rise = ticks.find(|now| at(&mut s, ms(*now), 700).target == layer(2, 2)).unwrap();
+    let rise = reaches(&mut s, 100..5000, 700, layer(2, 2));
     // Of 665 kbit/s 333 are left to drain such a queue, where the layers need 507.
     for now in (rise + 100..rise + 900).step_by(100) {
         s.set_network(ms(now), queue(250));
@@ -131,8 +127,7 @@ fn the_queue_of_a_refresh_is_no_failure_of_the_rise() {
     let mut s = selector();
     s.set_network(ms(0), path(300));
     s.decide(ms(0));
-    let mut ticks = (100..5000).step_by(100);
-    let rise = ticks.find(|now| at(&mut s, ms(*now), 700).target == layer(2, 2)).unwrap();
+    let rise = reaches(&mut s, 100..5000, 700, layer(2, 2));
     assert_eq!(at(&mut s, ms(rise + 300), 300).target, layer(1, 2));
 }
 
