@@ -5,14 +5,12 @@ use std::time::Duration;
 
 use crate::Time;
 use crate::rtp::overtaken::Overtaken;
-use crate::rtp::reassembler::{NackConfig, REPEAT};
+use crate::rtp::reassembler::{NackConfig, REPEAT, retry_after};
 use crate::rtp::round_trip::RoundTrip;
 use crate::rtp::rtcp::Lost;
 
 /// Packets that are missing at most. A longer gap is another stream.
 const MAX_MISSING: usize = 256;
-/// From one request for a packet to the next at least.
-const MIN_RETRY: Duration = Duration::from_millis(25);
 
 /// What a packet is to the relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +113,7 @@ impl Missing {
 
     fn adapt(&mut self) {
         if let Some(timeout) = self.round_trip.timeout() {
-            self.config.retry_after = (timeout / 2).max(MIN_RETRY);
+            self.config.retry_after = retry_after(timeout);
         }
     }
 
@@ -183,8 +181,8 @@ mod tests {
         for now in 111..5000 {
             asked += numbers(missing.poll(ms(now))).len();
         }
-        // Eight times, and each time but the last one once more.
-        assert_eq!((asked, missing.len()), (15, 0));
+        // Ten times within the second, and each time but the last one once more.
+        assert_eq!((asked, missing.len()), (19, 0));
         assert_eq!(missing.next_timeout(), None);
         assert_eq!(missing.handle_packet(ms(5000), 1), Arrival::Old);
     }

@@ -18,10 +18,11 @@ const SHARE: usize = 2;
 /// A request of 1200 bytes can name 5049 packets, so whoever asks must not get all that they ask for: all packets together
 /// stay within a budget of bytes. It grows by half of what is sent for the first time, up to what may be sent again at once;
 /// so it needs no rate, and follows the stream's own. A packet goes out again at most once in a round trip. While more than
-/// half of the budget is left, half of one is enough, and the time of a queue on the way, since the answer may be lost too; and
-/// what is asked for a third time goes out twice. So where little is lost packets come
-/// soon, and where much is lost, or somebody asks for everything, what is left goes to those that did not come. Each receiver
-/// should have a history of its own, or one can use up what others need.
+/// half of the budget is left, half of one is enough, since the answer may be lost too, and half of the time of a queue on the
+/// way; while nearly all of it is left and there is no queue, a quarter is enough for the second and the third answer, and later
+/// ones go out twice.
+/// So where little is lost packets come soon, and where much is lost, or somebody asks for everything, what is left goes to
+/// those that did not come. Each receiver should have a history of its own, or one can use up what others need.
 #[derive(Debug)]
 pub struct SentPackets {
     /// The packet of sequence number n is at n modulo the length, which is a power of two.
@@ -51,15 +52,17 @@ impl ResendBudget {
 
     /// How often a packet of so many bytes goes out that is asked for at `now`: 0 to 2 times.
     pub(crate) fn answer(&mut self, now: Time, last: &mut LastSent, bytes: usize, path: Trip) -> usize {
-        let plenty = self.left > self.most / 2;
+        let quick = self.left > self.most / 8 * 7 && path.queue <= NO_QUEUE;
         let wait = match last.again {
             0 => first_wait(path.round_trip),
-            _ => next_wait(path, plenty),
+            1..IN_VAIN if quick => next_wait(path, 4),
+            _ if self.left > self.most / 2 => next_wait(path, 2),
+            _ => next_wait(path, 1),
         };
         if now - last.at < wait || self.left < bytes {
             return 0;
         }
-        let copies = if plenty && last.again >= IN_VAIN && self.left >= 2 * bytes { 2 } else { 1 };
+        let copies = if quick && last.again >= IN_VAIN && self.left >= 2 * bytes { 2 } else { 1 };
         self.left -= copies * bytes;
         *last = LastSent { at: now, again: last.again.saturating_add(1) };
         copies
@@ -86,9 +89,12 @@ struct Sent {
     last: LastSent,
 }
 
-/// Of a packet that is asked for once more after it went out again so often, the answers were lost: the second one may only be
-/// half a round trip behind the first.
-const IN_VAIN: u8 = 2;
+/// Of a packet that is asked for once more after it went out again so often, the answers were lost: they go out within half a
+/// round trip, and the next one not before a whole round trip.
+const IN_VAIN: u8 = 3;
+
+/// Round trips differ by so much without a queue.
+const NO_QUEUE: Duration = Duration::from_millis(10);
 
 /// Round trips are shorter than this, as far as it matters here.
 const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(1);
@@ -135,12 +141,12 @@ fn first_wait(round_trip: Option<Duration>) -> Duration {
     round_trip.map_or(Duration::ZERO, |round_trip| round_trip - SHORTER.min(round_trip / 4))
 }
 
-/// The time from one answer to the next: a round trip, or half of one if there is `plenty` to answer with. If part of the round
-/// trip is a queue, as long as that more, since a second answer would make it longer.
-fn next_wait(Trip { round_trip, queue }: Trip, plenty: bool) -> Duration {
-    let wait = round_trip.map(|round_trip| match plenty {
-        true => (round_trip + queue.min(round_trip)) / 2,
-        false => round_trip,
+/// The time from one answer to the next, if there may be so many of them in a round trip. If part of the round trip is a queue,
+/// it is half of that longer, since each answer makes the queue longer.
+fn next_wait(Trip { round_trip, queue }: Trip, answers: u32) -> Duration {
+    let wait = round_trip.map(|round_trip| match answers {
+        1 => round_trip,
+        _ => round_trip / answers + queue.min(round_trip) / 2,
     });
     wait.map_or(SentPackets::INTERVAL, |wait| wait.max(LEAST_WAIT))
 }
@@ -224,29 +230,33 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_goes_out_again_once_in_half_a_round_trip() {
+    fn a_packet_goes_out_again_twice_after_a_quarter_of_a_round_trip() {
         let ms = Time::from_millis;
         let mut sent = history(0..8, 100);
         sent.set_round_trip(ms(0), Duration::from_millis(160));
         assert_eq!(sent.resend(ms(150), 5).next(), Some(&packet(5, 100)));
-        assert_eq!(sent.resend(ms(229), 5).next(), None);
-        assert_eq!(sent.resend(ms(229), 6).next(), Some(&packet(6, 100)));
+        assert_eq!(sent.resend(ms(189), 5).next(), None);
+        assert_eq!(sent.resend(ms(189), 6).next(), Some(&packet(6, 100)));
+        assert_eq!(sent.resend(ms(190), 5).next(), Some(&packet(5, 100)));
         assert_eq!(sent.resend(ms(230), 5).next(), Some(&packet(5, 100)));
+        assert_eq!(sent.resend(ms(309), 5).next(), None);
+        assert_eq!(sent.resend(ms(310), 5).next(), Some(&packet(5, 100)));
         // Another packet in its place has not gone out again.
-        sent.insert(ms(80), packet(13, 100));
-        assert_eq!(sent.resend(ms(229), 5).next(), None);
-        assert_eq!(sent.resend(ms(230), 13).next(), Some(&packet(13, 100)));
-        // Half of the 160 ms without a queue, and the 100 ms of the queue.
-        sent.set_round_trip(ms(300), Duration::from_millis(260));
-        assert_eq!(sent.resend(ms(409), 13).next(), None);
-        assert_eq!(sent.resend(ms(410), 13).next(), Some(&packet(13, 100)));
+        sent.insert(ms(160), packet(13, 100));
+        assert_eq!(sent.resend(ms(310), 5).next(), None);
+        assert_eq!(sent.resend(ms(310), 13).next(), Some(&packet(13, 100)));
+        // Half of the 160 ms without a queue, and of the 100 ms of the queue.
+        sent.set_round_trip(ms(320), Duration::from_millis(260));
+        assert_eq!(sent.resend(ms(489), 13).next(), None);
+        assert_eq!(sent.resend(ms(490), 13).next(), Some(&packet(13, 100)));
         // It stays so for 20 s: the path has become longer.
         for now in [10_000, 20_000] {
             sent.set_round_trip(ms(now), Duration::from_millis(260));
         }
-        assert_eq!(sent.resend(ms(20_100), 13).next(), Some(&packet(13, 100)));
-        assert_eq!(sent.resend(ms(20_229), 13).next(), None);
-        assert_eq!(sent.resend(ms(20_230), 13).next(), Some(&packet(13, 100)));
+        sent.insert(ms(20_000), packet(5, 100));
+        assert_eq!(sent.resend(ms(20_250), 5).next(), Some(&packet(5, 100)));
+        assert_eq!(sent.resend(ms(20_314), 5).next(), None);
+        assert_eq!(sent.resend(ms(20_315), 5).next(), Some(&packet(5, 100)));
     }
 
     /// Its receiver asks for it because others overtook it, and it is on its way.
@@ -261,19 +271,23 @@ mod tests {
         assert_eq!(sent.resend(ms(150), 5).next(), Some(&packet(5, 100)));
     }
 
-    /// Two answers were lost, the second of which may only be half a round trip behind the first.
+    /// Three answers went out within half a round trip, and were lost.
     #[test]
-    fn what_is_asked_for_a_third_time_goes_out_twice_while_there_is_plenty() {
+    fn what_is_asked_for_a_fourth_time_goes_out_twice_while_nearly_all_of_the_budget_is_left() {
         let ms = Time::from_millis;
         let mut sent = history(0..256, 1000);
         sent.set_round_trip(ms(0), Duration::from_millis(100));
-        let counts = [100, 150, 200, 250].map(|now| sent.resend(ms(now), 5).count());
-        assert_eq!(counts, [1, 1, 2, 2]);
-        // Half of the budget is gone: what is left is for what is known not to have come.
-        let half = (0..140).map(|number| sent.resend(ms(300), number).count()).sum::<usize>();
-        assert!(half > 120, "{half}");
-        let counts = [400, 450, 500, 600].map(|now| sent.resend(ms(now), 0).count());
-        assert_eq!(counts, [1, 0, 1, 1]);
+        let counts = [100, 125, 150, 175, 200, 250].map(|now| sent.resend(ms(now), 5).count());
+        assert_eq!(counts, [1, 1, 1, 0, 2, 2]);
+        // An eighth of the budget is gone.
+        assert_eq!((10..40).map(|number| sent.resend(ms(300), number).count()).sum::<usize>(), 30);
+        let counts = [325, 350, 375, 400, 450].map(|now| sent.resend(ms(now), 10).count());
+        assert_eq!(counts, [0, 1, 0, 1, 1]);
+        // Half of it is gone: what is left is for what is known not to have come.
+        let half = (100..220).map(|number| sent.resend(ms(500), number).count()).sum::<usize>();
+        assert!(half > 100, "{half}");
+        let counts = [550, 600, 650, 700].map(|now| sent.resend(ms(now), 100).count());
+        assert_eq!(counts, [0, 1, 0, 1]);
     }
 
     /// Finding 10: a million requests get what one may.

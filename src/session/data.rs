@@ -18,13 +18,13 @@ use bytes::{Bytes, BytesMut};
 use super::DATA_PAYLOAD_TYPE;
 use super::incoming::{Incoming, IncomingStatistics, Opened};
 use super::outgoing::{Outgoing, OutgoingStatistics};
-use super::receiver::{MIN_RETRY, Refused};
+use super::receiver::Refused;
 use super::sender::{SendError, SenderOutput};
 use super::sequence::{MAX_NUMBERS, Sequence, Slot};
 use crate::Time;
 use crate::e2ee::{Context, KeyRing, OpenError, Opener, Sealer, SenderKeyError, SenderKeys};
 use crate::rtp::payload::sframe::PayloadHeader;
-use crate::rtp::reassembler::NackConfig;
+use crate::rtp::reassembler::{NackConfig, retry_after};
 use crate::rtp::round_trip::RoundTrip;
 use crate::rtp::rtcp::{self, Lost, RtcpMessage};
 use crate::rtp::{PacketizeError, ReassemblerStatistics, RtpPacket, SentPackets};
@@ -438,8 +438,7 @@ impl DataReceiver {
 
     fn adapt(&mut self) {
         if let Some(timeout) = self.round_trip.timeout() {
-            // Twice in the time that an answer takes, as with video.
-            self.sequence.set_retry_after((timeout / 2).max(MIN_RETRY));
+            self.sequence.set_retry_after(retry_after(timeout));
         }
     }
 

@@ -18,7 +18,7 @@ use crate::picture::{Colours, Picture};
 use crate::rtp::fec::{FecError, Recoverer};
 use crate::rtp::frame_buffer::DropReason;
 use crate::rtp::payload::opaque;
-use crate::rtp::reassembler::{Abandoned, Accepted, NackConfig, REPEAT, Rejected};
+use crate::rtp::reassembler::{Abandoned, Accepted, NackConfig, REPEAT, Rejected, retry_after};
 use crate::rtp::reporter::ReceiverReports;
 use crate::rtp::round_trip::RoundTrip;
 use crate::rtp::rtcp::{self, Lost, RtcpMessage};
@@ -29,8 +29,6 @@ use crate::rtp::{
 };
 use crate::structure::{DecodeTarget, Refresh};
 
-/// From one request for a packet to the next at least.
-pub(super) const MIN_RETRY: Duration = Duration::from_millis(25);
 /// A frame is waited for as long as this at least: a sender may be busy with a picture when it is asked.
 const MIN_WAIT: Duration = Duration::from_millis(100);
 /// One of the lowest layer's chain is waited for as long as this at least.
@@ -414,13 +412,12 @@ impl VideoReceiver {
         }
     }
 
-    /// A retransmission takes this long if nothing is lost. A packet is asked for twice in that time, so that the loss of
-    /// a request or of the answer costs half a round trip. A frame is waited for until two retransmissions have failed;
+    /// A retransmission takes this long if nothing is lost. A packet is asked for four times in that time. A frame is waited for until two retransmissions have failed;
     /// the lowest layer's chain, without which nothing can be shown, as long again.
     fn set_waiting(&mut self, retransmission: Duration) {
         let give_up = (retransmission * 5).max(MIN_GIVE_UP).min(self.config.give_up);
-        let retry_after = (retransmission / 2).max(MIN_RETRY);
-        self.reassembler.set_nack(NackConfig { retry_after, give_up, ..NackConfig::default() });
+        let nack = NackConfig { retry_after: retry_after(retransmission), give_up, ..NackConfig::default() };
+        self.reassembler.set_nack(nack);
         let wait = (retransmission * 5 / 2).max(MIN_WAIT).min(give_up);
         self.buffer.set_config(FrameBufferConfig {
             give_up,

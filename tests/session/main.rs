@@ -35,7 +35,7 @@ fn lossy(loss: u64, redundancy: Redundancy, check: impl Fn(&Call, &str)) {
 }
 
 /// Retransmissions alone. Before a packet was asked for twice in a round trip: 2998 pictures, p99 322 ms, a gap of 514 ms; before
-/// each request was made once more, and at once where packets do not overtake each other: 2983 of full size, p99 216 ms, 337 ms.
+/// it was asked for four times in one: p99 208 ms, 354 ms.
 #[test]
 fn five_percent_of_loss_cost_no_picture() {
     lossy(5, Redundancy::None, |call, summary| {
@@ -43,9 +43,9 @@ fn five_percent_of_loss_cost_no_picture() {
         assert_eq!(call.sender.statistics().key_pictures, 1, "{summary}");
         // A picture with a packet that was overtaken is shown after 65 ms; of half of the pictures none was, and none is missing
         // before them, if retransmissions take no longer than a round trip.
-        assert!(call.delay(0.5) <= 65.1 && call.delay(0.99) <= 215.0 && call.gap() <= 275.0, "{summary}");
+        assert!(call.delay(0.5) <= 65.1 && call.delay(0.99) <= 185.0 && call.gap() <= 250.0, "{summary}");
         let statistics = call.sender.statistics();
-        assert!(statistics.retransmitted_bytes * 100 <= statistics.bytes * 18, "{summary}");
+        assert!(statistics.retransmitted_bytes * 100 <= statistics.bytes * 22, "{summary}");
     });
 }
 

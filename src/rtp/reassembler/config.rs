@@ -9,6 +9,17 @@ use crate::rtp::payload::PayloadFormat;
 #[cfg(feature = "relay")]
 pub(crate) const REPEAT: Duration = Duration::from_millis(10);
 
+/// From one request for a packet to the next at least.
+#[cfg(feature = "relay")]
+const MIN_RETRY: Duration = Duration::from_millis(25);
+
+/// From one request for a packet to the next, if an answer comes within `timeout`: a quarter of that, so that the loss of a
+/// request or of the answer costs no more.
+#[cfg(feature = "relay")]
+pub(crate) fn retry_after(timeout: Duration) -> Duration {
+    (timeout / 4).max(MIN_RETRY)
+}
+
 /// When a reassembler asks for missing packets, and when it gives them up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "callers build it")]
@@ -16,7 +27,7 @@ pub struct NackConfig {
     /// From the first packet after a gap to the first request, as packets overtake each other. If fewer than a quarter of the
     /// missing ones come by themselves in this time, it is 2 ms.
     pub first_after: Duration,
-    /// From one request for a packet to the next: half a round trip, if the loss of a request or of the answer is to
+    /// From one request for a packet to the next: a quarter of a round trip, if the loss of a request or of the answer is to
     /// cost no more than that.
     pub retry_after: Duration,
     /// From the first packet after a gap until it is given up.
@@ -26,13 +37,13 @@ pub struct NackConfig {
 }
 
 impl Default for NackConfig {
-    /// 10 ms, 100 ms, and 8 requests within 1 s.
+    /// 10 ms, 100 ms, and 20 requests within 1 s.
     fn default() -> Self {
         Self {
             first_after: Duration::from_millis(10),
             retry_after: Duration::from_millis(100),
             give_up: Duration::from_secs(1),
-            max_requests: 8,
+            max_requests: 20,
         }
     }
 }

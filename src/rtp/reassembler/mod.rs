@@ -26,8 +26,8 @@ mod event;
 mod machine;
 mod strays;
 
-#[cfg(feature = "relay")]
-pub(crate) use config::REPEAT;
 pub use config::{NackConfig, ReassemblerConfig};
+#[cfg(feature = "relay")]
+pub(crate) use config::{REPEAT, retry_after};
 pub use event::{Abandoned, Accepted, ReassemblerEvent, ReassemblerStatistics, Rejected};
 pub use machine::{MAX_PACKET, Reassembler};
