@@ -52,15 +52,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! `README.md` goes on from here with encryption, packets and a relay, and `examples/` has whole programs.
+//! A call needs more than a coder: `session` has senders and receivers with encryption, packets and retransmissions in them,
+//! and `relay::Room` is what stands between. `README.md` has a whole call of these in one loop, and `examples/` has programs.
 //!
 //! # Time and errors
 //!
 //! The crate opens no socket and reads no clock, except that MLS checks by the system's clock whether key packages have
 //! expired. A caller tells the [`Time`] as the first argument, `now`,
 //! of every call that depends on it. Machines that have something to say later follow one habit: the caller hands them
-//! something, calls `poll` until it returns `None`, and comes back at `next_timeout` at the latest. Those of `session`
-//! and the pacer return `Timeout`, with that time, in place of `None`.
+//! something, calls `poll` until it returns `Timeout`, and comes back at that time at the latest. Small machines that
+//! `session` and `relay::Room` are made of return `None` in its place, and tell the time by `next_timeout`.
 //!
 //! No input from the network makes the crate panic; each module has error types of its own.
 //!
@@ -70,8 +71,10 @@
 //! the program's own `Cargo.toml` optimizes its dependencies:
 //!
 //! ```toml
-//! [profile.dev.package."*"]
-//! opt-level = 3
+//! [profile.dev.package]
+//! "*" = { opt-level = 3 }
+//! # Its assertions check each access to each picture, and capture a backtrace each time if RUST_BACKTRACE is set.
+//! re_rav1d = { opt-level = 3, debug-assertions = false }
 //! ```
 //!
 //! # Further reading

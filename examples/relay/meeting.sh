@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 . examples/relay/start.sh
 
 time=${SECONDS_LONG:-60}
-programs=${PROGRAMS:-$(pwd)/${CARGO_TARGET_DIR:-target}/release}
+programs=$(realpath "${PROGRAMS:-${CARGO_TARGET_DIR:-target}/release}")
 out=$(pwd)/target/meeting
 rm -rf "$out"
 mkdir -p "$out"
@@ -45,11 +45,13 @@ for second in $(seq "$time"); do
   printf '\r%s of %s s' "$second" "$time" >&2
   sleep 1
   if [ "$second" = $((time / 3)) ]; then
+    printf '\rAfter %s s Grace makes her window small: 160x90. The others need not code large pictures for her any more.\n' "$second" >&2
     echo "window 160x90" >&4
   fi
   if [ "$second" = $((time * 2 / 3)) ]; then
     # Linus' number is the one that his admission says.
     linus=$(sed -nE 's/^ *[0-9.]+ participant ([0-9]+) of .*/\1/p' linus.txt | head -1)
+    printf '\rAfter %s s Ada, the organizer, removes Linus. He gets no packet and no key from now on.\n' "$second" >&2
     echo "remove $linus" >&3
   fi
 done
@@ -61,8 +63,12 @@ done
 kill -TERM "$relay"
 wait "$relay" || true
 
-for name in ada grace linus; do
+printf '\nEach began at a time of its own, 0 s in its list. "others watch" says which layers of a stream somebody wants.\n'
+for name in Ada Grace Linus; do
   printf '\n%s\n' "$name"
-  grep -E 'in all|the end|removed|no longer|nothing else is coded' "$name.txt"
+  grep -E '^ .*(in all|the end|removed|no longer|nothing else is coded)' "${name,,}.txt"
 done
+if [ "$(awk '/model name/ { cores++ } END { print cores + 0 }' /proc/cpuinfo)" -lt 4 ]; then
+  printf '\nThree coders and seven decoders share the cores of this machine. Where they are too few, less is coded, and pictures pause.\n'
+fi
 printf '\nAll that was printed, and what Linus recorded, is in %s.\n' "$out"

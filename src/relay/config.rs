@@ -45,6 +45,14 @@ pub struct StreamConfig {
     pub kind: StreamKind,
 }
 
+impl StreamConfig {
+    /// Video in any mode: the relay takes its layers from the Dependency Descriptor and measures their bitrates. Its sender
+    /// understands LRR, as `session::VideoSender` does.
+    pub fn video(id: StreamId, ssrc: u32) -> Self {
+        Self { id, ssrc, kind: StreamKind::Video { offer: None, layer_refresh: true } }
+    }
+}
+
 /// The properties of a [`Room`](super::Room). [`RoomConfig::default`] makes one whose fields can then be changed.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -63,7 +71,8 @@ pub struct RoomConfig {
     pub demand: DemandConfig,
     /// How forwarders ask for refreshes.
     pub forwarder: ForwarderConfig,
-    /// The path to a receiver, as it begins.
+    /// The path to a receiver, as it begins: 300 kbit/s by default. A receiver whose path carries less loses packets until
+    /// that is found out, within a second or two; one whose path carries more gets higher layers as probes succeed.
     pub path: SendPathConfig,
     /// From one request for a refresh of a stream to the next at least; 1 s by default.
     pub refresh_interval: Duration,

@@ -5,7 +5,7 @@
 //! RTP specification, Appendix A).
 //!
 //! A [`Room`] is the whole of it: participants, the streams that they send, and what each of them gets. A program gives it
-//! what comes from each participant, and sends what comes out; the README has it in twenty lines.
+//! what comes from each participant, and sends what comes out; README.md has a whole call through one.
 //!
 //! # The parts
 //!

@@ -54,7 +54,8 @@ pub struct VideoReceiverConfig {
     pub opaque: bool,
     /// The receiver's own synchronization source, for its feedback.
     pub own_ssrc: u32,
-    /// The layers to be shown.
+    /// The most that is shown: layers above it are dropped if they come. Behind a relay that chooses layers by the window, it is
+    /// the highest decode target of the stream, and need not follow the window.
     pub target: DecodeTarget,
     /// How long a picture is held back at most, so that pictures follow each other as they were captured although some
     /// come late; 0 to show each as soon as it can be decoded.
