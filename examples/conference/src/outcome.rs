@@ -326,9 +326,9 @@ pub fn explain(reason: Reason) -> &'static str {
     match reason {
         Reason::Full => "the best there is",
         Reason::Window => "fills the window",
-        Reason::Cap => "capped",
+        Reason::Cap => "no more may be had: keys or a rule",
         Reason::Cpu => "all that the processor decodes",
-        Reason::Network => "all that the link carries",
+        Reason::Network => "all that the link is known to carry",
         Reason::Loss => "bits kept back against loss",
         Reason::Proving => "the link has still to prove more",
         Reason::Hidden => "hidden",

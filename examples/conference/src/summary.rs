@@ -9,9 +9,9 @@ pub const HEADINGS: [&str; 9] = [
     "pictures",
     "wrong",
     "kbit/s",
-    "of link's",
+    "link's kbit/s",
     "freezes",
-    "longest ms",
+    "longest freeze ms",
     "delay ms, half / 95 %",
 ];
 

@@ -65,10 +65,10 @@ pub fn page(outcome: &Outcome) -> Result<String> {
                 }
                 main {
                     section { h2 { "What became of it" } (table(outcome)) }
-                    section { h2 { "What each saw, and why" } (timeline::legend()) (axis.script(outcome)) @for (at, _) in outcome.people.iter().enumerate().filter(|(_, person)| !person.windows.is_empty()) { (axis.person(outcome, at)) } }
                     section { h2 { "The same moment on each display" }
-                        p { "All pictures are drawn equally wide, so that it shows how much detail each has." }
+                        p { "All pictures are drawn equally wide, to be compared. A click on one enlarges it: then it shows how much detail it has." }
                         @for moment in moments { (moment) } }
+                    section { h2 { "What each saw, and why" } (timeline::legend()) (axis.script(outcome)) @for (at, _) in outcome.people.iter().enumerate().filter(|(_, person)| !person.windows.is_empty()) { (axis.person(outcome, at)) } }
                     section { h2 { "What the senders did not code" } (demand(outcome, &axis)) }
                     section { h2 { "What could be read of all that reached the relay" } (taps(outcome)) }
                     section { h2 { "What the relay knew" } (relay(outcome)) }
@@ -117,7 +117,7 @@ fn verdict(outcome: &Outcome, failures: &[String]) -> Markup {
             }
             @if failures.is_empty() {
                 @for person in outcome.people.iter().filter(|person| person.removed.is_some()) {
-                    li.good { (person.name) " was removed and could read no picture captured later" }
+                    li.good { (person.name) " was removed and could read nothing that was captured after the senders had new keys" }
                 }
                 @for person in outcome.people.iter().filter(|person| person.observer) {
                     li.good { (person.name) " could read the base layers alone" }
@@ -174,7 +174,8 @@ fn demand(outcome: &Outcome, axis: &Axis) -> Markup {
     let kilobytes = |bytes: u64| summary::grouped(bytes / 1000);
     html! {
         p { "A sender codes the layers that somebody shows, and no others. Beside it stands a sender that was given the \
-             same pictures and the same bitrate, and coded all layers always"
+             same pictures and the same bitrate, and coded all layers always. A layer is coded for some seconds after the last \
+             viewer has left it, in case somebody comes back"
              @if outcome.behind.is_some() { "; in real time the machine has no time for it" } "." }
         div.scroll {
             table {
@@ -201,7 +202,7 @@ fn taps(outcome: &Outcome) -> Markup {
              open it with the keys that they had." }
         div.scroll {
             table {
-                thead { tr { th { "who" } th { "stream" } th { "opened S0 only" } th { "S0 and S1" } th { "S0, S1 and S2" } th { "the last one was captured" } } }
+                thead { tr { th { "who" } th { "stream" } th { "pictures opened: S0 only" } th { "S0 and S1" } th { "S0, S1 and S2" } th { "the last one was captured" } } }
                 tbody {
                     @for tap in &outcome.taps {
                         @let person = &outcome.people[tap.person];

@@ -16,6 +16,9 @@ function tell({ output, facts }, time) {
   if (sample && time - sample[0] < 0.2) parts.push(`${sample[1]} of ${sample[2]} kbit/s, estimate ${sample[3]}`);
   output.textContent = parts.join(" · ");
 }
+document.addEventListener("click", ({ target }) => {
+  if (target.matches(".pictures img")) target.closest("figure").classList.toggle("large");
+});
 document.addEventListener("pointermove", ({ target, clientX }) => {
   const track = target.closest && target.closest(".track");
   document.body.classList.toggle("pointed", Boolean(track));

@@ -40,7 +40,7 @@ struct Run {
 pub fn legend() -> Markup {
     html! {
         div.legend {
-            span { i.layer.s0 {} "smallest layer" } span { i.layer.s1 {} "middle" } span { i.layer.s2 {} "largest" }
+            span { i.layer.s2 {} "the stream's largest layer" } span { i.layer.s1 {} "half as wide" } span { i.layer.s0 {} "a quarter as wide" }
             span { i.layer.s2.t0 {} "lower frame rate: lower bar" } span { i.freeze {} { "no new picture for more than " (FREEZE.as_millis()) " ms" } }
         }
         div.legend {
@@ -141,7 +141,7 @@ impl Axis {
                 div.track.lane {
                     @for (from, to) in window.spans(end) { i.visible style=(self.span(from, to)) {} }
                     @for run in runs(&window.shown) {
-                        i.layer.(format!("s{}", run.layer.spatial_id.min(2))).(height(stream, run.layer)) style=(self.span(run.from, run.to))
+                        i.layer.(width(stream, run.layer)).(height(stream, run.layer)) style=(self.span(run.from, run.to))
                             title={ (layer(stream, run.layer)) ", " (seconds(run.from)) " to " (seconds(run.to)) } {}
                     }
                     @for freeze in &window.freezes {
@@ -225,7 +225,7 @@ impl Axis {
                 div.track.lane {
                     @for ((from, target), to) in wanted.iter().zip(ends) {
                         @if let Some(target) = target {
-                            i.layer.(format!("s{}", target.spatial_id.min(2))).(height(stream, *target)) style=(self.span(*from, to)) title={ "up to " (layer(stream, *target)) } {}
+                            i.layer.(width(stream, *target)).(height(stream, *target)) style=(self.span(*from, to)) title={ "up to " (layer(stream, *target)) } {}
                         }
                     }
                     (self.marks())
@@ -299,6 +299,15 @@ fn reasons(window: &WindowOutcome, end: Time) -> Vec<(Time, Time, Reason)> {
 
 fn class(reason: Reason) -> &'static str {
     REASONS.iter().find(|(known, _)| *known == reason).map_or("other", |(_, class)| class)
+}
+
+/// The share of the stream's width.
+fn width(stream: &StreamOutcome, layer: LayerId) -> &'static str {
+    match stream.mode.structure().spatial_layers.saturating_sub(1 + layer.spatial_id) {
+        0 => "s2",
+        1 => "s1",
+        _ => "s0",
+    }
 }
 
 /// The share of the frame rate.
