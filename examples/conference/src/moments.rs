@@ -18,7 +18,11 @@ pub fn views(now: Time, stream: &Stream, people: &[Person], stream_at: usize) ->
     };
     let source = stream.pictures.at(now);
     let mut views = vec![
-        shown(&people[stream.owner].name, format!("what the camera or the screen gives: {}", stream.size), &source),
+        shown(
+            &people[stream.owner].name,
+            format!("what the camera or the screen gives: {}", stream.size),
+            &source,
+        ),
         sealed("The relay", "the last 14 kB of it that came, a byte a pixel".into()),
     ];
     for person in people {
