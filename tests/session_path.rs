@@ -2,7 +2,7 @@
 //! as the program that links the crate drives it. Frames are sealed, and stand for coded pictures by their sizes, which
 //! follow the sender's estimate as those of a rate control would.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -85,6 +85,9 @@ struct Call {
     shown: Vec<(u64, Time)>,
     /// Transport-wide numbers in the order that they were sent.
     numbers: Vec<u16>,
+    /// Sequence numbers of the video, each once, and how many of them came without payload.
+    video: BTreeSet<u16>,
+    empty: usize,
     audio: u16,
 }
 
@@ -117,6 +120,8 @@ impl Call {
             told: vec![],
             shown: vec![],
             numbers: vec![],
+            video: BTreeSet::new(),
+            empty: 0,
             audio: 0,
         }
     }
@@ -163,6 +168,10 @@ impl Call {
             let rtp = RtpPacket::read(&packet).unwrap();
             let number = rtp.extension(TRANSPORT_ID).unwrap().unwrap();
             self.numbers.push(u16::from_be_bytes(number.try_into().unwrap()));
+            if rtp.header.ssrc == SSRC {
+                self.video.insert(rtp.header.sequence_number);
+                self.empty += usize::from(rtp.payload.is_empty());
+            }
             let bytes = packet.len() + OVERHEAD;
             let Some(left) = self.link.send(now, bytes) else {
                 self.lost += 1;
@@ -327,6 +336,10 @@ fn a_link_that_breaks_down_for_two_seconds_freezes_nobody_for_long() {
         assert!(gaps[0] <= Duration::from_millis(gap) && gaps[1] <= Duration::from_millis(300), "{summary}");
         let statistics = call.sender.statistics();
         assert!(statistics.dropped > 0 || to > 100_000, "{summary}");
+        // Their numbers leave no gap that a receiver would ask and wait for.
+        assert!(call.empty > 0 || statistics.dropped == 0, "{summary}");
+        let numbers: Vec<u16> = call.video.iter().copied().collect();
+        assert!(numbers.windows(2).filter(|pair| pair[1] - pair[0] > 1).count() <= 1, "{summary}");
         assert!(statistics.key_pictures <= 3, "{summary}");
         // It was the sender that knew: receivers had to ask for next to nothing.
         assert!(call.receiver.statistics().refreshes <= 2, "{summary}");
@@ -375,8 +388,8 @@ fn a_second_camera_shares_the_path_and_hears_of_what_was_dropped() {
                 }
                 SenderOutput::Dropped(frame) => {
                     dropped += 1;
-                    first.handle_dropped(frame);
-                    second.handle_dropped(frame);
+                    first.handle_dropped(now, frame);
+                    second.handle_dropped(now, frame);
                 }
                 SenderOutput::Timeout(_) => break,
                 _ => {}

@@ -193,6 +193,11 @@ impl SentPackets {
         }
     }
 
+    /// Whether the packet of a sequence number was sent and is still kept.
+    pub fn contains(&self, number: u16) -> bool {
+        sequence_number(&self.packets[usize::from(number) % self.packets.len()].packet) == Some(number)
+    }
+
     /// The packet of a sequence number that is asked for at `now`, as often as it is to be sent again: once, or twice if it was
     /// in vain before. Not at all if it is not kept any more, was sent too short a time ago, or is more than the budget has left.
     pub fn resend(&mut self, now: Time, number: u16) -> impl Iterator<Item = &Bytes> {

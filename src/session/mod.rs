@@ -94,6 +94,7 @@ mod receiver;
 mod redundancy;
 mod sender;
 mod sequence;
+mod unsent;
 
 pub use audio::{
     AudioLevel, AudioOutput, AudioReceiver, AudioReceiverConfig, AudioSender, AudioSenderConfig,

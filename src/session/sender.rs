@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 #[cfg(feature = "encoder")]
 use super::follow::Follow;
 use super::redundancy::Redundancy;
+use super::unsent::Unsent;
 use super::{DESCRIPTOR_ID, FEC_PAYLOAD_TYPE, PAYLOAD_TYPE, TRANSPORT_ID, payload_format};
 use crate::Time;
 use crate::congestion::{
@@ -217,6 +218,7 @@ pub struct VideoSender {
     sealer: Option<VideoSealer>,
     packetizer: Packetizer,
     history: SentPackets,
+    unsent: Unsent,
     redundancy: Redundancy,
     /// Of all packets, as last told and smoothed.
     loss: f64,
@@ -283,6 +285,7 @@ impl VideoSender {
             sealer,
             packetizer: Packetizer::new(packetizer),
             history: SentPackets::new(config.history),
+            unsent: Unsent::new(transport_id),
             redundancy: config.redundancy,
             loss: 0.0,
             protector: Protector::new(fec, RandomState::new().hash_one(ssrc) as u16 >> 1),
@@ -402,13 +405,22 @@ impl VideoSender {
     }
 
     /// Takes the number of a frame that another sender's path has dropped ([`SenderOutput::Dropped`]). What is broken
-    /// without it is coded anew. Numbers of other streams are passed over.
-    pub fn handle_dropped(&mut self, frame: u64) {
+    /// without it is coded anew, and packets without payload take the place of those that are never sent. Numbers of other
+    /// streams are passed over.
+    pub fn handle_dropped(&mut self, now: Time, frame: u64) {
         if frame >> 32 == u64::from(self.ssrc) && frame & (AGAIN | PARITY) == 0 {
             self.statistics.dropped += 1;
             let broken = (0..4u8).filter(|spatial_id| frame >> spatial_id & 1 != 0);
             let refresh = if frame & KEY != 0 { Refresh::KEY } else { Refresh::layers(broken) };
             self.requests.handle_request(refresh);
+            for (number, packet) in self.unsent.take(frame) {
+                if let Some(path) = self.path.as_mut().filter(|_| !self.history.contains(number)) {
+                    // Whoever loses it asks for it, as for any other.
+                    self.history.insert(now, packet.clone());
+                    let class = PacketClass::Retransmission;
+                    path.handle_packet(now, PathPacket { class, frame: frame | AGAIN, packet });
+                }
+            }
         }
     }
 
@@ -512,7 +524,10 @@ impl VideoSender {
             let class = if is_base { PacketClass::Base } else { PacketClass::Media };
             let packet = PathPacket { class, frame: path_frame(self.ssrc, plan.key, frame), packet };
             match &mut self.path {
-                Some(path) => path.handle_packet(now, packet),
+                Some(path) => {
+                    self.unsent.insert(packet.frame, &packet.packet);
+                    path.handle_packet(now, packet);
+                }
                 None => {
                     self.history.insert(now, packet.packet.clone());
                     count(now, &packet, &mut self.reports, &mut self.statistics);
@@ -642,7 +657,7 @@ impl VideoSender {
                 SendPathOutput::Transmit(packet) => return self.transmit(now, packet),
                 SendPathOutput::Dropped { frame, class } if frame >> 32 == u64::from(self.ssrc) => {
                     if class != PacketClass::Retransmission {
-                        self.handle_dropped(frame);
+                        self.handle_dropped(now, frame);
                     }
                 }
                 SendPathOutput::Dropped { frame, .. } => return SenderOutput::Dropped(frame),

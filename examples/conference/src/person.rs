@@ -297,7 +297,7 @@ impl Person {
                 match first.poll(now) {
                     SenderOutput::Transmit(packet) => packets.push(packet),
                     SenderOutput::Dropped(frame) => {
-                        others.iter_mut().for_each(|(_, sender)| sender.handle_dropped(frame));
+                        others.iter_mut().for_each(|(_, sender)| sender.handle_dropped(now, frame));
                     }
                     SenderOutput::Timeout(at) => break sleep(at),
                     _ => {}

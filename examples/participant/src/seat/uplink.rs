@@ -249,7 +249,7 @@ impl Uplink {
         }
         for source in &mut self.sources {
             if let Some(Sender::Video(sender)) = &mut source.sender {
-                dropped.iter().for_each(|frame| sender.handle_dropped(*frame));
+                dropped.iter().for_each(|frame| sender.handle_dropped(now, *frame));
             }
         }
         packets[from..].iter().for_each(|packet| self.count(packet));
