@@ -18,6 +18,7 @@ use layercast::e2ee::mls::Identity;
 use layercast::picture::PictureView;
 use layercast::rtp::DecodableUnit;
 use layercast::rtp::rtcp::is_rtcp;
+use layercast::scene::FRAME_RATE;
 use layercast::session::{ReceivedAudio, SendError};
 use layercast::structure::LayerId;
 use layercast::{Size, Time};
@@ -52,7 +53,8 @@ pub struct SeatConfig {
     pub audio: bool,
     /// The windows in which others are shown, in pixels; 0x0 if nobody is.
     pub window: Size,
-    /// Of each second, the time for decoding; as much as it takes if there is none.
+    /// From one picture of the camera to the next, the time for coding it; and every 1/30 s, the time for decoding those of the
+    /// others. If there is none, coding may take what a machine with nothing else to do has, and decoding all that it takes.
     pub cpu_budget: Option<Duration>,
     /// Whether the organizer lets everybody in who knocks.
     pub admit_all: bool,
@@ -111,11 +113,11 @@ impl Seat {
             identity: config.identity,
             guest_limit: config.guest_limit,
             window: config.window,
-            cpu_budget: config.cpu_budget,
+            cpu_budget: config.cpu_budget.map(|budget| budget.saturating_mul(FRAME_RATE)),
             admit_all: config.admit_all,
             unix: config.unix,
         };
-        let mut attendee = Attendee::new(attends, Streams::new(config.unix));
+        let mut attendee = Attendee::new(attends, Streams::new(config.unix, config.cpu_budget));
         let mut add = |kind, video: Option<VideoSource>| {
             let place = attendee.add_source(kind, video.as_ref().map(|video| video.size.height), true);
             let added = attendee.media.uplink.add(video);

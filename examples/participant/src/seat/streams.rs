@@ -22,9 +22,9 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Nothing yet.
-    pub(super) fn new(unix: u64) -> Self {
-        Self { uplink: Uplink::default(), downlink: Downlink::default(), unix }
+    /// Nothing yet. Coding a picture may take so long.
+    pub(super) fn new(unix: u64, coding: Option<Duration>) -> Self {
+        Self { uplink: Uplink::new(coding), downlink: Downlink::default(), unix }
     }
 }
 

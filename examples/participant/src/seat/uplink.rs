@@ -29,12 +29,18 @@ const MAX_PACKET: usize = 1180;
 const OPUS_CLOCK: u32 = 48_000;
 
 /// All sources, by their places.
-#[derive(Default)]
 pub struct Uplink {
     sources: Vec<Sending>,
+    /// What coding may take, from one picture of a source to the next.
+    budget: Option<Duration>,
 }
 
 impl Uplink {
+    /// No sources yet, and the time for coding from one picture of a source to the next.
+    pub fn new(budget: Option<Duration>) -> Self {
+        Self { sources: Vec::new(), budget }
+    }
+
     /// Adds a source, and returns its place: a camera or a screen, or sound.
     pub fn add(&mut self, video: Option<VideoSource>) -> usize {
         self.sources.push(Sending { video, ..Sending::default() });
@@ -67,6 +73,9 @@ impl Uplink {
                     path
                 });
                 config.max_bitrate = Some(video.max_bitrate);
+                if let Some(budget) = self.budget {
+                    config.coding_share = budget.div_duration_f64(video.interval());
+                }
                 let mut sender = VideoSender::new(config, video.encoder(), Some(keys.video(track)?))?;
                 // The path goes on, with its numbers and what is known of it.
                 if let Some(Sender::Video(before)) = &mut source.sender

@@ -73,8 +73,10 @@ pub struct Args {
     /// The windows that the others are shown in, in pixels; 0x0 if nobody looks.
     #[arg(long, default_value = "640x360", value_parser = size)]
     pub window: Size,
-    /// Of each second, the milliseconds that there are for decoding.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    /// The milliseconds that a picture may take this machine: each of one's own to be coded, from one to the next; and all
+    /// that others show in 1/30 s to be decoded. What takes more is coded with less effort or fewer layers, and not asked of
+    /// others.
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..))]
     pub cpu_budget: Option<u32>,
     /// What the link carries each way, in kbit/s, with a queue of 300 ms: for tests. There is no limit otherwise.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]

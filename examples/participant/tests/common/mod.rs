@@ -58,6 +58,9 @@ pub struct Guest {
     /// RTP packets as they came.
     pub captured: Vec<(Time, Bytes)>,
     pub ended: bool,
+    /// How long its machine codes and decodes a picture, if it measures that.
+    pub coding: Option<Duration>,
+    pub decoding: Option<Duration>,
     wake: Option<Time>,
     connected: bool,
     captures: u64,
@@ -140,6 +143,8 @@ impl World {
             heard: BTreeMap::new(),
             captured: Vec::new(),
             ended: false,
+            coding: None,
+            decoding: None,
             wake: None,
             connected: false,
             captures: 0,
@@ -292,7 +297,10 @@ impl World {
         guest.captures += 1;
         if let Some(camera) = guest.seat.place_of(Kind::Camera) {
             let picture = &self.pictures[guest.captures as usize % self.pictures.len()];
-            guest.seat.handle_picture(now, camera, &picture.view()).expect("a picture of the camera's size");
+            let coded = guest.seat.handle_picture(now, camera, &picture.view());
+            if let (true, Some(took)) = (coded.expect("a picture of the camera's size"), guest.coding) {
+                guest.seat.handle_encode_time(camera, took);
+            }
         }
         // Sound comes in as many frames as the camera has pictures, to be quick.
         guest.seat.handle_audio(now, b"a frame of sound", guest.captures as u32 * 960).expect("a frame");
@@ -342,7 +350,7 @@ impl World {
                     let layer = unit.frames.iter().last().expect("a unit has a frame").layer;
                     let size = unit.structure.resolutions[usize::from(layer.spatial_id)];
                     guest.shown.entry(stream).or_default().push((now, size));
-                    guest.seat.handle_decoded(now, stream, unit.timestamp, (layer, size), None);
+                    guest.seat.handle_decoded(now, stream, unit.timestamp, (layer, size), guest.decoding);
                 }
                 SeatOutput::Audio(stream, frame) => {
                     assert_eq!(frame.payload, b"a frame of sound"[..]);
