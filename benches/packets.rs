@@ -199,7 +199,7 @@ fn attestations(c: &mut Criterion) {
         let mut measured = c.benchmark_group(format!("attest a picture at {kbits} kbit/s"));
         measured.bench_function("send", |b| {
             b.iter_custom(|rounds| {
-                let (mut attester, mut taken) = (group.attester(INTERVAL), Duration::ZERO);
+                let (attester, mut taken) = (group.attester(INTERVAL), Duration::ZERO);
                 for (now, frames) in pictures().take(rounds as usize) {
                     let start = Instant::now();
                     for frame in &frames {
@@ -213,8 +213,8 @@ fn attestations(c: &mut Criterion) {
         });
         measured.bench_function("receive", |b| {
             b.iter_custom(|rounds| {
-                let (mut attester, mut taken) = (group.attester(INTERVAL), Duration::ZERO);
-                let mut checker = AttestationChecker::new(DELAY);
+                let (attester, mut taken) = (group.attester(INTERVAL), Duration::ZERO);
+                let checker = AttestationChecker::new(DELAY);
                 checker.enter(group.sender(0).unwrap());
                 for (now, frames) in pictures().take(rounds as usize) {
                     for frame in &frames {

@@ -17,7 +17,7 @@ const FRAMES: u8 = 200;
 static SENT: LazyLock<(SenderIdentity, Vec<Vec<u8>>)> = LazyLock::new(|| {
     let login = Login::new(b"alice", Duration::from_secs(3600)).unwrap();
     let group = login.create(Agreement::default()).unwrap();
-    let mut attester = group.attester(INTERVAL);
+    let attester = group.attester(INTERVAL);
     (0..FRAMES).for_each(|number| attester.add(group.epoch(), frame(number, true)));
     let mut messages = Vec::new();
     for now in [Time::ZERO, Time::ZERO + INTERVAL] {
@@ -34,10 +34,10 @@ fn frame(number: u8, genuine: bool) -> SframeDigest {
 
 fuzz_target!(|data: &[u8]| {
     let (sender, messages) = &*SENT;
-    let mut checker = AttestationChecker::new(DELAY);
+    let checker = AttestationChecker::new(DELAY);
     checker.enter(sender.clone());
     let (mut now, mut inserted, mut checked) = (Time::ZERO, [[0_u32; 2]; 256], 0);
-    let mut verdicts = |checker: &mut AttestationChecker, now, inserted: &[[u32; 2]; 256]| {
+    let mut verdicts = |checker: &AttestationChecker, now, inserted: &[[u32; 2]; 256]| {
         while let Some(it) = checker.poll(now) {
             checked += 1;
             let [forged, genuine] = inserted[usize::from(it.frame_number)];
@@ -68,8 +68,8 @@ fuzz_target!(|data: &[u8]| {
             }
             _ => now += Duration::from_millis(4 * u64::from(value)),
         }
-        verdicts(&mut checker, now, &inserted);
+        verdicts(&checker, now, &inserted);
     }
-    verdicts(&mut checker, now + DELAY, &inserted);
+    verdicts(&checker, now + DELAY, &inserted);
     assert_eq!(checked, inserted.as_flattened().iter().sum::<u32>());
 });

@@ -38,8 +38,8 @@
 //! The signature is that of SignWithLabel (RFC 9420, section 5.1.2) with the label `layercast 1.0 Attestation`, so it
 //! is no signature of anything else in MLS. Its content is the length of the group id in 8 bytes, the group id, the
 //! sender's index in 4 bytes, and the message up to the signature. So a message holds for one group, epoch and sender,
-//! and the key ids in it for one stream. It has no number: a sender uses no counter of a key twice, so a message that
-//! comes again says the same again.
+//! and the key ids in it each for one stream. It has no number: a sender uses no counter of a key twice, so a message
+//! that comes again says the same again.
 //!
 //! A frame is attested by its own hash alone. So frames may be lost, layers dropped, and messages may come in any
 //! order, again, or before their frames. If a message is lost, its frames stay unattested: messages should travel
@@ -54,28 +54,30 @@
 //! ```
 //! use bytes::BytesMut;
 //! use layercast::Time;
-//! use layercast::e2ee::attest::{AttestationChecker, DELAY, INTERVAL, SframeDigest, Verdict};
+//! use layercast::e2ee::attest::{AttestationChecker, DELAY, INTERVAL, Verdict};
 //! use layercast::e2ee::mls::Login;
-//! use layercast::e2ee::{Agreement, Context};
+//! use layercast::e2ee::{Agreement, Context, KeyRing, Opener};
 //! use std::time::Duration;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let mut group = Login::new(b"alice", Duration::from_secs(3600))?.create(Agreement::default())?;
-//! // The sender. `VideoSealer::attest` does this for each frame of a video stream.
-//! let mut attester = group.attester(INTERVAL);
-//! let mut sealer = group.sender_keys()?.sealer(Context::audio(0))?;
+//! // The sender. All that is sealed with these keys is attested.
+//! let attester = group.attester(INTERVAL);
+//! let mut keys = group.sender_keys()?;
+//! keys.attest(attester.clone());
 //! let mut sframe = BytesMut::new();
-//! sealer.seal(b"", b"a frame of audio", &mut sframe)?;
-//! attester.add(group.epoch(), SframeDigest::new(b"", &sframe).unwrap());
+//! keys.sealer(Context::audio(0))?.seal(b"", b"a frame of audio", &mut sframe)?;
 //! assert_eq!(attester.poll(Time::ZERO)?, None);
 //! let message = attester.poll(Time::ZERO + INTERVAL)?.unwrap();
 //!
-//! // The receiver. `VideoOpener::check_attestations` does this for each frame of a video stream.
-//! let mut checker = AttestationChecker::new(DELAY);
+//! // The receiver. One checker serves all streams of a sender.
+//! let checker = AttestationChecker::new(DELAY);
 //! checker.enter(group.sender(0).unwrap());
-//! let digest = SframeDigest::new(b"", &sframe).unwrap();
-//! // ... the frame is opened ...
-//! checker.insert(Time::ZERO, group.epoch(), digest, 0);
+//! let mut ring = KeyRing::new(Agreement::default(), Duration::from_secs(5));
+//! group.enter(Time::ZERO, &mut ring)?;
+//! let mut opener = Opener::new(Agreement::default(), 0, Context::audio(0));
+//! opener.check_attestations(checker.clone());
+//! opener.open(Time::ZERO, &ring, b"", &mut sframe)?;
 //! checker.handle(Time::ZERO, &message)?;
 //! assert_eq!(checker.poll(Time::ZERO).unwrap().verdict, Verdict::Attested);
 //! # Ok(())
@@ -84,7 +86,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::header::{Header, MAX_HEADER};
@@ -179,8 +181,13 @@ pub(super) trait Sign: Send + Sync {
 pub struct SigningFailed;
 
 /// Signs what a sender sealed: see the [module](self). [`Group::attester`](super::mls::Group::attester) makes it, and
-/// [`VideoSealer::attest`](super::VideoSealer::attest) keeps it beside the sealer.
-pub struct Attester {
+/// [`SenderKeys::attest`](super::SenderKeys::attest) has all sealers tell it what they sealed.
+///
+/// Its clones are the same attester: sealers have some, and the program polls another.
+#[derive(Clone)]
+pub struct Attester(Arc<Mutex<Signing>>);
+
+struct Signing {
     signer: Arc<dyn Sign>,
     group_id: Vec<u8>,
     member: u32,
@@ -191,17 +198,23 @@ pub struct Attester {
     since: Option<Time>,
 }
 
+/// What stands behind a lock is whole between two calls, also if one of them panicked.
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Attester {
     pub(super) fn new(signer: Arc<dyn Sign>, group_id: Vec<u8>, member: u32, interval: Duration) -> Self {
         let unsigned = Vec::with_capacity(MAX_IN_MESSAGE);
-        Self { signer, group_id, member, interval, unsigned, since: None }
+        Self(Arc::new(Mutex::new(Signing { signer, group_id, member, interval, unsigned, since: None })))
     }
 
-    /// Notes an SFrame that was sealed with the keys of an epoch. A [`VideoSealer`](super::VideoSealer) does so for each
-    /// frame. An attester that is not polled keeps 800 frames; those that come after them are not attested.
-    pub fn add(&mut self, epoch: u64, frame: SframeDigest) {
-        if self.unsigned.len() < MAX_UNSIGNED {
-            self.unsigned.push((epoch, frame));
+    /// Notes an SFrame that was sealed with the keys of an epoch, as sealers do for each. An attester that is not polled
+    /// keeps 800 frames; those that come after them are not attested.
+    pub fn add(&self, epoch: u64, frame: SframeDigest) {
+        let unsigned = &mut lock(&self.0).unsigned;
+        if unsigned.len() < MAX_UNSIGNED {
+            unsigned.push((epoch, frame));
         }
     }
 
@@ -211,7 +224,19 @@ impl Attester {
     ///
     /// # Errors
     /// [`SigningFailed`]. The frames are kept.
-    pub fn poll(&mut self, now: Time) -> Result<Option<Vec<u8>>, SigningFailed> {
+    pub fn poll(&self, now: Time) -> Result<Option<Vec<u8>>, SigningFailed> {
+        lock(&self.0).poll(now)
+    }
+
+    /// When [`poll`](Self::poll) has a message at the latest; `None` if nothing waits, or nothing was polled since.
+    pub fn next_timeout(&self) -> Option<Time> {
+        let signing = lock(&self.0);
+        signing.since.map(|since| since + signing.interval)
+    }
+}
+
+impl Signing {
+    fn poll(&mut self, now: Time) -> Result<Option<Vec<u8>>, SigningFailed> {
         let Some(&(epoch, _)) = self.unsigned.first() else { return Ok(None) };
         let since = *self.since.get_or_insert(now);
         let of_epoch = self.unsigned.iter().take_while(|(of, _)| *of == epoch).count();
@@ -225,11 +250,6 @@ impl Attester {
         self.unsigned.drain(..count);
         self.since = (!self.unsigned.is_empty()).then_some(now);
         Ok(Some(message))
-    }
-
-    /// When [`poll`](Self::poll) has a message at the latest; `None` if nothing waits, or nothing was polled since.
-    pub fn next_timeout(&self) -> Option<Time> {
-        self.since.map(|since| since + self.interval)
     }
 
     /// Writes and signs a message about the first frames.
@@ -259,9 +279,10 @@ impl Attester {
 
 impl fmt::Debug for Attester {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let signing = lock(&self.0);
         f.debug_struct("Attester")
-            .field("member", &self.member)
-            .field("unsigned", &self.unsigned.len())
+            .field("member", &signing.member)
+            .field("unsigned", &signing.unsigned.len())
             .finish_non_exhaustive()
     }
 }
@@ -346,7 +367,8 @@ pub struct CheckedFrame {
     pub key_id: u64,
     /// CTR of its header.
     pub counter: u64,
-    /// As its descriptor has it, or what else was given to [`AttestationChecker::insert`].
+    /// As its descriptor has it, or what else was given to [`AttestationChecker::insert`]; 0 by an
+    /// [`Opener`](super::Opener).
     pub frame_number: u16,
     /// The verdict.
     pub verdict: Verdict,
@@ -355,9 +377,15 @@ pub struct CheckedFrame {
 /// Says of the frames of one sender whether the sender attested them: see the [module](self).
 ///
 /// It holds at most 1024 frames that wait and 16 messages, whatever a peer sends. A frame more, and the oldest gets its
-/// verdict early. [`VideoOpener::check_attestations`](super::VideoOpener::check_attestations) keeps it beside the opener.
+/// verdict early. [`VideoOpener::check_attestations`](super::VideoOpener::check_attestations) and
+/// [`Opener::check_attestations`](super::Opener::check_attestations) have openers tell it what they opened.
+///
+/// Its clones are the same checker: openers have some, and the program asks another.
+#[derive(Debug, Clone)]
+pub struct AttestationChecker(Arc<Mutex<Checking>>);
+
 #[derive(Debug)]
-pub struct AttestationChecker {
+struct Checking {
     delay: Duration,
     /// By epoch, the oldest first.
     senders: Vec<SenderIdentity>,
@@ -400,28 +428,57 @@ impl AttestationChecker {
     /// A checker that waits for attestations for `delay`, say [`DELAY`]: longer than the interval of the
     /// [`Attester`] and the way of a message together. It takes none before [`enter`](Self::enter).
     pub fn new(delay: Duration) -> Self {
-        Self {
+        Self(Arc::new(Mutex::new(Checking {
             delay,
             senders: Vec::new(),
             waiting: VecDeque::new(),
             verdicts: VecDeque::new(),
             held: VecDeque::new(),
-        }
+        })))
     }
 
     /// Takes the signatures of a sender for one epoch more. The four latest epochs are kept.
-    pub fn enter(&mut self, sender: SenderIdentity) {
-        self.senders.retain(|held| held.epoch != sender.epoch);
-        let at = self.senders.partition_point(|held| held.epoch < sender.epoch);
-        self.senders.insert(at, sender);
-        if self.senders.len() > MAX_EPOCHS {
-            self.senders.remove(0);
+    pub fn enter(&self, sender: SenderIdentity) {
+        let senders = &mut lock(&self.0).senders;
+        senders.retain(|held| held.epoch != sender.epoch);
+        let at = senders.partition_point(|held| held.epoch < sender.epoch);
+        senders.insert(at, sender);
+        if senders.len() > MAX_EPOCHS {
+            senders.remove(0);
         }
     }
 
-    /// Notes a frame at the time `now`. It must have been opened with the key of `epoch`; its digest has to be taken
-    /// before. `frame_number` comes back with the verdict. A [`VideoOpener`](super::VideoOpener) does so for each frame.
-    pub fn insert(&mut self, now: Time, epoch: u64, frame: SframeDigest, frame_number: u16) {
+    /// Notes a frame at the time `now`, as openers do for each. It must have been opened with the key of `epoch`; its
+    /// digest has to be taken before. `frame_number` comes back with the verdict.
+    pub fn insert(&self, now: Time, epoch: u64, frame: SframeDigest, frame_number: u16) {
+        lock(&self.0).insert(now, epoch, frame, frame_number);
+    }
+
+    /// Takes a message of untrusted origin at the time `now`.
+    ///
+    /// # Errors
+    /// [`AttestationError`], if it does not come from the sender. It then changes nothing.
+    pub fn handle(&self, now: Time, message: &[u8]) -> Result<(), AttestationError> {
+        lock(&self.0).handle(now, message)
+    }
+
+    /// The next verdict at the time `now`. To be called until it returns `None`, after each frame and message. Each
+    /// frame gets one verdict, which is final. Of more than 1024 verdicts that nobody asks for the oldest are lost.
+    pub fn poll(&self, now: Time) -> Option<CheckedFrame> {
+        let mut checking = lock(&self.0);
+        checking.expire(now);
+        checking.verdicts.pop_front()
+    }
+
+    /// When [`poll`](Self::poll) has a verdict at the latest.
+    pub fn next_timeout(&self) -> Option<Time> {
+        let checking = lock(&self.0);
+        checking.waiting.front().map(|waiting| waiting.since + checking.delay)
+    }
+}
+
+impl Checking {
+    fn insert(&mut self, now: Time, epoch: u64, frame: SframeDigest, frame_number: u16) {
         self.expire(now);
         let waiting = Waiting { epoch, frame, frame_number, since: now };
         if let Some(checked) = self.held.iter().find_map(|held| waiting.checked_by(&held.batch)) {
@@ -435,11 +492,7 @@ impl AttestationChecker {
         self.waiting.push_back(waiting);
     }
 
-    /// Takes a message of untrusted origin at the time `now`.
-    ///
-    /// # Errors
-    /// [`AttestationError`], if it does not come from the sender. It then changes nothing.
-    pub fn handle(&mut self, now: Time, message: &[u8]) -> Result<(), AttestationError> {
+    fn handle(&mut self, now: Time, message: &[u8]) -> Result<(), AttestationError> {
         self.expire(now);
         if self.held.iter().any(|held| held.batch.message == message) {
             return Ok(());
@@ -462,18 +515,6 @@ impl AttestationChecker {
         }
         self.held.push_back(Held { batch, since: now });
         Ok(())
-    }
-
-    /// The next verdict at the time `now`. To be called until it returns `None`, after each frame and message. Each
-    /// frame gets one verdict, which is final. Of more than 1024 verdicts that nobody asks for the oldest are lost.
-    pub fn poll(&mut self, now: Time) -> Option<CheckedFrame> {
-        self.expire(now);
-        self.verdicts.pop_front()
-    }
-
-    /// When [`poll`](Self::poll) has a verdict at the latest.
-    pub fn next_timeout(&self) -> Option<Time> {
-        self.waiting.front().map(|waiting| waiting.since + self.delay)
     }
 
     fn expire(&mut self, now: Time) {

@@ -108,6 +108,11 @@ impl Context {
         Self((stream as u64) << 3 | 6)
     }
 
+    /// Whether it is that of attestations, which nobody attests.
+    pub(super) fn is_attestation(self) -> bool {
+        self.0 & 7 == 6
+    }
+
     /// Its spatial layer, if it is one of video stream `stream`.
     pub(super) fn spatial_id_of(self, stream: u16) -> Option<u8> {
         let (found, spatial_id) = self.spatial_layer()?;

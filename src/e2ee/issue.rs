@@ -1,6 +1,7 @@
 //! The sender's side: keys that are new, and each of them handed out once.
 
 use super::agreement::Agreement;
+use super::attest::Attester;
 use super::header::{Context, KeyIdError};
 use super::seal::{Sealer, VideoSealer};
 use super::secret::{BaseKey, Grant, NoRandomness, Scope};
@@ -17,6 +18,7 @@ pub struct SenderKeys {
     sender: u32,
     grant: Grant,
     upper: Option<UpperLayers>,
+    attester: Option<Attester>,
     issued: Vec<(Context, Option<u32>)>,
 }
 
@@ -50,7 +52,13 @@ impl SenderKeys {
 
     /// The keys by a grant that no other SenderKeys of this sender come from.
     pub(super) fn new(agreement: Agreement, sender: u32, grant: Grant, upper: Option<UpperLayers>) -> Self {
-        Self { agreement, sender, grant, upper, issued: Vec::new() }
+        Self { agreement, sender, grant, upper, attester: None, issued: Vec::new() }
+    }
+
+    /// Attests all that is sealed with these keys by sealers made from now on, but for attestations. The attester's
+    /// messages have to be sent, so the program keeps a clone. The keys of the next epoch need to be told too.
+    pub fn attest(&mut self, attester: Attester) {
+        self.attester = Some(attester);
     }
 
     /// What receivers need, but for layers above a [`GuestCap`](super::GuestCap).
@@ -68,7 +76,7 @@ impl SenderKeys {
     /// # Errors
     /// If the stream has a sealer already, or does not fit into the key id.
     pub fn video(&mut self, stream: u16) -> Result<VideoSealer, SenderKeyError> {
-        Ok(VideoSealer::new(self.agreement, self.grant.epoch, self.layers(stream)?))
+        Ok(VideoSealer::new(self.agreement, self.layers(stream)?))
     }
 
     /// The sealer of a context: of audio frames, data messages or other bytes.
@@ -107,7 +115,11 @@ impl SenderKeys {
         };
         let base_key = ssrc.map_or(base_key.clone(), |ssrc| base_key.for_ssrc(agreement.suite, ssrc));
         self.issued.push((context, ssrc));
-        Ok(Sealer::new(agreement.suite, key_id, &base_key))
+        let mut sealer = Sealer::new(agreement.suite, key_id, &base_key);
+        if let Some(attester) = self.attester.as_ref().filter(|_| !context.is_attestation()) {
+            sealer.attest(attester.clone(), epoch);
+        }
+        Ok(sealer)
     }
 }
 
@@ -117,7 +129,7 @@ impl VideoSealer {
     /// # Errors
     /// As [`SenderKeys::video`]; the keys are then the old ones.
     pub fn rekey(&mut self, keys: &mut SenderKeys, stream: u16) -> Result<(), SenderKeyError> {
-        self.set_layers(keys.grant.epoch, keys.layers(stream)?);
+        self.set_layers(keys.layers(stream)?);
         Ok(())
     }
 }

@@ -98,6 +98,7 @@
 //! # }
 //! ```
 
+mod attests;
 mod error;
 mod insiders;
 mod login;
@@ -387,7 +388,9 @@ impl Group {
     /// # Errors
     /// [`MlsError::TooManyCaps`], or if a commit of ours waits for `merge`.
     pub fn set_guest_caps(&mut self, caps: &[GuestCap]) -> Result<Commit, MlsError> {
-        let extensions = insiders::stating(caps)?;
+        let mut extensions =
+            self.group.own_leaf().map_or_else(Extensions::empty, |leaf| leaf.extensions().clone());
+        insiders::state(&mut extensions, caps)?;
         self.stage(|builder| {
             let leaf = LeafNodeParameters::builder().with_extensions(extensions.clone()).build();
             Ok(builder.leaf_node_parameters(leaf))
@@ -703,11 +706,18 @@ impl Group {
     }
 
     /// Signs what we seal in this group, every `interval` at the latest, say
-    /// [`attest::INTERVAL`](super::attest::INTERVAL). It holds a share of our signature key and serves all
-    /// epochs; each stream needs one of its own.
+    /// [`attest::INTERVAL`](super::attest::INTERVAL). It holds a share of our signature key, and serves all streams in all
+    /// epochs.
     pub fn attester(&self, interval: Duration) -> Attester {
         let group_id = self.group.group_id().to_vec();
         Attester::new(Arc::clone(&self.login.signer) as _, group_id, self.member(), interval)
+    }
+
+    /// Whether a member says that it attests all that it seals: [`Login::with_attestations`]. Of one that does not,
+    /// frames without an attestation prove nothing.
+    pub fn attests(&self, member: u32) -> bool {
+        let mut leaves = self.group.treesync().full_leaves();
+        leaves.any(|(index, leaf)| index.u32() == member && attests::is_stated_by(leaf))
     }
 
     /// Whose attestations count as those of a member in this epoch. `None` if there is no such member.

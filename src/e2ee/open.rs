@@ -160,6 +160,12 @@ impl Opener {
         Self { held: HeldKeys::new(agreement, sender), context }
     }
 
+    /// Has the attestations of the frames checked that are opened from now on. The program keeps a clone of the checker,
+    /// hands it the sender's messages, and asks it for verdicts.
+    pub fn check_attestations(&mut self, checker: AttestationChecker) {
+        self.held.checker = Some(checker);
+    }
+
     /// Opens `frame`, an SFrame, in place, at the time `now`. `metadata` has to be that of the sender.
     ///
     /// # Errors
@@ -189,7 +195,7 @@ impl Opener {
         }
         let opened = self.held.decrypt(now, keys, header, metadata, frame)?;
         let epoch = self.held.keys[opened.key].epoch;
-        self.held.record(now, opened);
+        self.held.record(now, opened, 0);
         Ok((epoch, header.counter))
     }
 }
@@ -202,7 +208,6 @@ pub struct VideoOpener {
     stream: u16,
     described: Option<Described>,
     newest: Option<Newest>,
-    checker: Option<AttestationChecker>,
     /// Kept so that frames do not allocate.
     label: Vec<u8>,
 }
@@ -248,20 +253,14 @@ impl VideoOpener {
             stream,
             described: None,
             newest: None,
-            checker: None,
             label: Vec::new(),
         }
     }
 
-    /// Checks the attestations of the frames that are opened from now on. The messages that come for this stream have to
-    /// be handed to the checker: see [`attestations`](Self::attestations).
+    /// Has the attestations of the frames checked that are opened from now on. The program keeps a clone of the checker,
+    /// hands it the sender's messages, and asks it for verdicts.
     pub fn check_attestations(&mut self, checker: AttestationChecker) {
-        self.checker = Some(checker);
-    }
-
-    /// The checker of the frames, which has the verdicts on them.
-    pub fn attestations(&mut self) -> Option<&mut AttestationChecker> {
-        self.checker.as_mut()
+        self.held.checker = Some(checker);
     }
 
     /// The structure by which descriptors are read: the last that an opened frame brought along.
@@ -350,7 +349,6 @@ impl VideoOpener {
         let binding = self.held.agreement.binding;
         let label = &self.label[..];
         let metadata = if matches!(binding, Binding::Metadata | Binding::Page) { label } else { &[] };
-        let digest = self.checker.is_some().then(|| SframeDigest::with_header(header, metadata, frame));
         let opened = self.held.decrypt(now, keys, header, metadata, frame)?;
         let mut number = None;
         if binding != Binding::None {
@@ -386,10 +384,7 @@ impl VideoOpener {
                 }
             }
         }
-        self.held.record(now, opened);
-        if let (Some(checker), Some(digest)) = (&mut self.checker, digest) {
-            checker.insert(now, epoch, digest, frame_number);
-        }
+        self.held.record(now, opened, frame_number);
         Ok(number.map(|number| SealedOrder { epoch, number: number.value() }))
     }
 
@@ -446,6 +441,7 @@ struct HeldKeys {
     keys: Vec<HeldKey>,
     /// Epochs before this one are over and do not come back: their replay windows are gone.
     first_epoch: u64,
+    checker: Option<AttestationChecker>,
     /// Kept so that frames do not allocate.
     aad: Vec<u8>,
 }
@@ -483,11 +479,13 @@ struct Opened {
     key: usize,
     token: ReplayToken,
     counter: u64,
+    /// If attestations are checked.
+    digest: Option<SframeDigest>,
 }
 
 impl HeldKeys {
     fn new(agreement: Agreement, sender: u32) -> Self {
-        Self { agreement, sender, keys: Vec::new(), first_epoch: 0, aad: Vec::new() }
+        Self { agreement, sender, keys: Vec::new(), first_epoch: 0, checker: None, aad: Vec::new() }
     }
 
     /// The context that a frame was sealed for, if it is this sender's.
@@ -523,6 +521,7 @@ impl HeldKeys {
             ReplayAttackProtectionError::CounterTooOld { counter, .. } => OpenError::TooOld { counter },
             ReplayAttackProtectionError::KeyIdMismatch { key_id, .. } => OpenError::UnknownKey { key_id },
         })?;
+        let digest = self.checker.is_some().then(|| SframeDigest::with_header(header, metadata, frame));
         self.aad.clear();
         self.aad.extend_from_slice(&frame[..header.size]);
         self.aad.extend_from_slice(metadata);
@@ -532,11 +531,15 @@ impl HeldKeys {
             return Err(OpenError::NotAuthentic);
         }
         frame.truncate(plaintext);
-        Ok(Opened { key: index, token, counter: header.counter })
+        Ok(Opened { key: index, token, counter: header.counter, digest })
     }
 
-    fn record(&mut self, now: Time, opened: Opened) {
-        self.keys[opened.key].record(now, opened.token, opened.counter);
+    fn record(&mut self, now: Time, opened: Opened, frame_number: u16) {
+        let key = &mut self.keys[opened.key];
+        key.record(now, opened.token, opened.counter);
+        if let (Some(checker), Some(digest)) = (&self.checker, opened.digest) {
+            checker.insert(now, key.epoch, digest, frame_number);
+        }
     }
 
     /// The place of a key, which is derived if it is new.

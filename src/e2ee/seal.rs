@@ -47,6 +47,8 @@ pub struct Sealer {
     key_id: u64,
     counter: MonotonicCounter,
     tag_size: usize,
+    /// Who is told what was sealed, and of which epoch the key is.
+    attester: Option<(Attester, u64)>,
     /// Kept so that frames do not allocate.
     aad: Vec<u8>,
 }
@@ -58,7 +60,19 @@ impl Sealer {
             key_id,
             counter: MonotonicCounter::new(MAX_FRAMES - 1),
             tag_size: suite.tag_len(),
+            attester: None,
             aad: Vec::new(),
+        }
+    }
+
+    /// Tells an attester what is sealed with this key, which is of `epoch`.
+    pub(super) fn attest(&mut self, attester: Attester, epoch: u64) {
+        self.attester = Some((attester, epoch));
+    }
+
+    fn note(&self, metadata: &[u8], sframe: &[u8]) {
+        if let Some((attester, epoch)) = &self.attester {
+            attester.add(*epoch, SframeDigest::new(metadata, sframe).expect("a sealed frame has a header"));
         }
     }
 
@@ -100,10 +114,12 @@ impl Sealer {
         let counter = self.counter.try_next().map_err(|_| SealError::Exhausted)?;
         let header = Header::encode(self.key_id, counter);
         out.reserve(header.len() + message.len() + label.len() + self.tag_size);
+        let begin = out.len();
         out.extend_from_slice(&header);
         let at = out.len();
         out.extend_from_slice(message);
         self.encrypt(counter, &header, metadata, label, out, at);
+        self.note(metadata, &out[begin..]);
         Ok(())
     }
 
@@ -117,6 +133,7 @@ impl Sealer {
         frame[unused..MAX_HEADER].copy_from_slice(&header);
         self.encrypt(counter, &header, metadata, label, frame, MAX_HEADER);
         frame.advance(unused);
+        self.note(metadata, frame);
         Ok(())
     }
 
@@ -152,10 +169,7 @@ impl Sealer {
 #[derive(Debug)]
 pub struct VideoSealer {
     layers: [Sealer; 4],
-    /// Of the keys of all layers.
-    epoch: u64,
     binding: Binding,
-    attester: Option<Attester>,
     described: Option<Described>,
     /// The newest frame.
     newest: Option<Unwrapped>,
@@ -164,32 +178,12 @@ pub struct VideoSealer {
 }
 
 impl VideoSealer {
-    pub(super) fn new(agreement: Agreement, epoch: u64, layers: [Sealer; 4]) -> Self {
-        Self {
-            layers,
-            epoch,
-            binding: agreement.binding,
-            attester: None,
-            described: None,
-            newest: None,
-            label: Vec::new(),
-        }
+    pub(super) fn new(agreement: Agreement, layers: [Sealer; 4]) -> Self {
+        Self { layers, binding: agreement.binding, described: None, newest: None, label: Vec::new() }
     }
 
-    pub(super) fn set_layers(&mut self, epoch: u64, layers: [Sealer; 4]) {
-        self.epoch = epoch;
+    pub(super) fn set_layers(&mut self, layers: [Sealer; 4]) {
         self.layers = layers;
-    }
-
-    /// Attests the frames that are sealed from now on, in this epoch and those to come. The attester's messages have to
-    /// be sent: see [`attester`](Self::attester).
-    pub fn attest(&mut self, attester: Attester) {
-        self.attester = Some(attester);
-    }
-
-    /// The attester of the frames, to be polled after each picture.
-    pub fn attester(&mut self) -> Option<&mut Attester> {
-        self.attester.as_mut()
     }
 
     /// The structure by which descriptors are read: the last that a frame brought along.
@@ -226,9 +220,7 @@ impl VideoSealer {
     ) -> Result<(), SealError> {
         let (spatial_id, brought) = self.prepare(descriptor, unit)?;
         let (metadata, label) = self.binding.place(&self.label);
-        let at = out.len();
         self.layers[spatial_id].append(metadata, frame, label, out)?;
-        note(self.attester.as_mut(), self.epoch, metadata, &out[at..]);
         self.keep(descriptor, brought);
         Ok(())
     }
@@ -246,7 +238,6 @@ impl VideoSealer {
         let (spatial_id, brought) = self.prepare(descriptor, unit)?;
         let (metadata, label) = self.binding.place(&self.label);
         self.layers[spatial_id].turn(metadata, label, frame)?;
-        note(self.attester.as_mut(), self.epoch, metadata, frame);
         self.keep(descriptor, brought);
         Ok(())
     }
@@ -270,9 +261,7 @@ impl VideoSealer {
         page.label(&mut self.label)?;
         self.label.push(Unwrapped::next(self.newest, page.frame_number).round());
         let (metadata, label) = self.binding.place(&self.label);
-        let at = out.len();
         self.layers[usize::from(page.layer.spatial_id)].append(metadata, frame, label, out)?;
-        note(self.attester.as_mut(), self.epoch, metadata, &out[at..]);
         self.count(page.frame_number);
         Ok(())
     }
@@ -312,12 +301,5 @@ impl VideoSealer {
         if self.newest.is_none_or(|newest| number.behind(newest).is_none()) {
             self.newest = Some(number);
         }
-    }
-}
-
-/// Hands an SFrame that was sealed to the attester, if there is one.
-fn note(attester: Option<&mut Attester>, epoch: u64, metadata: &[u8], sframe: &[u8]) {
-    if let Some(attester) = attester {
-        attester.add(epoch, SframeDigest::new(metadata, sframe).expect("a sealed frame has a header"));
     }
 }

@@ -11,8 +11,10 @@ use layercast::Time;
 use layercast::e2ee::mls::{
     Change, Commit, Fingerprint, Group, Identity, Login, Member, MlsError, Outcome, Processed,
 };
-use layercast::e2ee::{Agreement, Binding, GuestCap, KeyRing, SenderKeys};
+use layercast::e2ee::{Agreement, Binding, Context, GuestCap, KeyRing, Opener, SenderKeys, VideoOpener};
 use layercast_meeting::{Asked, Bytes, Group as Which, ParticipantId, Request, Role};
+
+use crate::attested::Attested;
 
 /// How long keys of an epoch hold after the next one has begun.
 const OVERLAP: Duration = Duration::from_secs(5);
@@ -109,6 +111,7 @@ pub struct Circle {
     /// Whether somebody may be among the insiders who is not in the meeting's group.
     has_strays: bool,
     keys: Option<SenderKeys>,
+    attested: Attested,
     wishes: VecDeque<Wish>,
     /// A commit that the relay has not answered.
     sent: Option<Sent>,
@@ -132,6 +135,7 @@ impl Circle {
             is_insider: false,
             has_strays: false,
             keys: None,
+            attested: Attested::default(),
             wishes: VecDeque::new(),
             sent: None,
             waits_until: None,
@@ -167,7 +171,7 @@ impl Circle {
             Some(identity) => identity.clone(),
             None => self.identity.insert(Identity::new()?).clone(),
         };
-        let login = || Login::with_identity(&self.name, LIFETIME, &identity);
+        let login = || Login::with_identity(&self.name, LIFETIME, &identity).with_attestations();
         let meeting = if self.caps.is_empty() { login() } else { login().with_guest_caps(&self.caps)? };
         Ok((meeting, login()))
     }
@@ -195,7 +199,7 @@ impl Circle {
         self.forget();
         self.insiders = Some(insiders.create_as_organizer(agreement())?);
         self.group = Some(meeting.create_as_organizer(agreement())?);
-        self.take_insiders();
+        self.begin_epoch();
         Ok(())
     }
 
@@ -212,7 +216,7 @@ impl Circle {
             return Err(MlsError::Unexpected);
         }
         self.group = Some(group);
-        self.take_insiders();
+        self.begin_epoch();
         Ok(true)
     }
 
@@ -250,11 +254,13 @@ impl Circle {
         Ok(true)
     }
 
-    /// Takes the insiders' secret for an epoch of the meeting's group that has just begun. A group of insiders that is not
-    /// the organizer's could be anybody's, such as a guest's.
-    fn take_insiders(&mut self) {
+    /// Takes the insiders' secret for an epoch of the meeting's group that has just begun, and has what we seal in it signed.
+    /// A group of insiders that is not the organizer's could be anybody's, such as a guest's.
+    fn begin_epoch(&mut self) {
         self.is_insider = false;
-        let (Some(group), Some(insiders)) = (&mut self.group, &self.insiders) else { return };
+        let Some(group) = &mut self.group else { return };
+        self.attested.enter(group);
+        let Some(insiders) = &self.insiders else { return };
         let organizer = |group: &Group| group.organizer().map(|organizer| organizer.fingerprint);
         if organizer(group).is_some_and(|meetings| organizer(insiders) == Some(meetings)) {
             self.is_insider = group.set_insiders(insiders).is_ok();
@@ -269,6 +275,7 @@ impl Circle {
 
     fn forget_meeting(&mut self) {
         (self.group, self.keys, self.sent, self.waits_until) = (None, None, None, None);
+        self.attested = Attested::default();
         (self.is_insider, self.has_strays, self.stale) = (false, false, 0);
         self.wishes.clear();
     }
@@ -289,6 +296,34 @@ impl Circle {
         self.group.as_ref()?.members().find(|member| member.index == index)
     }
 
+    /// Whether there is such a member.
+    pub fn has_member(&self, index: u32) -> bool {
+        self.group.as_ref().is_some_and(|group| group.sender(index).is_some())
+    }
+
+    /// Opens what a member seals for a context, and has it checked that the member did, if it signs what it seals.
+    pub fn opener(&self, member: u32, context: Context) -> Opener {
+        let mut opener = Opener::new(agreement(), member, context);
+        self.attested.checker(member).into_iter().for_each(|checker| opener.check_attestations(checker));
+        opener
+    }
+
+    /// The same for a camera or a screen.
+    pub fn video_opener(&self, member: u32, track: u16) -> VideoOpener {
+        let mut opener = VideoOpener::new(agreement(), member, track);
+        self.attested.checker(member).into_iter().for_each(|checker| opener.check_attestations(checker));
+        opener
+    }
+
+    /// What we sign, and what is known of who sealed what comes.
+    pub fn attested(&self) -> &Attested {
+        &self.attested
+    }
+
+    pub(crate) fn attested_mut(&mut self) -> &mut Attested {
+        &mut self.attested
+    }
+
     /// A ring with the keys of the epoch.
     pub fn ring(&self, now: Time) -> Option<KeyRing> {
         let mut ring = KeyRing::new(agreement(), OVERLAP);
@@ -304,7 +339,8 @@ impl Circle {
         let group = self.group.as_mut().ok_or(MlsError::Unexpected)?;
         let epoch = group.epoch();
         if self.keys.as_ref().is_none_or(|keys| keys.grant().epoch != epoch) {
-            self.keys = Some(group.sender_keys()?);
+            let keys = self.keys.insert(group.sender_keys()?);
+            self.attested.attester().into_iter().for_each(|attester| keys.attest(attester.clone()));
         }
         self.keys.as_mut().ok_or(MlsError::Unexpected)
     }
@@ -486,7 +522,7 @@ impl Circle {
         group.merge()?;
         (self.has_strays, self.stale) = (true, 0);
         if which == Which::Meeting {
-            self.take_insiders();
+            self.begin_epoch();
         }
         Ok(Some((sent.wish, sent.commit.change)))
     }
@@ -543,7 +579,7 @@ impl Circle {
                 if which == Which::Insiders {
                     return News::Insiders(change);
                 }
-                self.take_insiders();
+                self.begin_epoch();
                 // The next organizer has wishes of its own.
                 if !self.is_organizer() {
                     self.wishes.clear();

@@ -104,6 +104,7 @@ impl<M: Media> Attendee<M> {
         for member in change.iter().flat_map(|change| &change.removed) {
             self.notice(Notice::Gone { name: show_name(&member.name) });
         }
+        self.tell_who_does_not_attest(change.as_ref());
         if let Some(organizer) = organizer {
             let own = self.circle.is_organizer();
             self.notice(Notice::Organizer { name: show_name(&organizer.name), own });

@@ -1,6 +1,7 @@
 //! What the relay says.
 
 use layercast::Time;
+use layercast::e2ee::attest::INTERVAL;
 use layercast::select::DemandMessage;
 use layercast::structure::LayerId;
 use layercast_meeting::{
@@ -13,6 +14,7 @@ use crate::media::Failure;
 use crate::notice::Notice;
 use crate::people::{rights_name, role_name};
 use crate::requests::Purpose;
+use crate::seen::place;
 use crate::{Attendee, Entry, KNOCK_AGAIN, Media, Output};
 
 impl<M: Media> Attendee<M> {
@@ -209,6 +211,7 @@ impl<M: Media> Attendee<M> {
                 self.settle(now);
                 self.outputs.push_back(Output::MakeLink);
                 (self.next_report, self.next_link) = (Some(now), None);
+                self.next_attestation = Some(now + INTERVAL);
             }
             Event::Arrived(arrival) => {
                 let name = Some(arrival.name);
@@ -309,6 +312,7 @@ impl<M: Media> Attendee<M> {
                 if let Err(error) = self.media.receive(now, stream, &self.circle) {
                     return self.refused(&format!("stream {}", stream.stream), error.to_string());
                 }
+                self.begin_checking(now, &stream);
                 let (who, kind) = (self.name_of(stream.participant), kind_name(stream.kind).into());
                 self.notice(Notice::Published { stream: stream.stream, who, kind, ssrc: stream.ssrc });
                 self.windows_changed(now);
@@ -317,6 +321,9 @@ impl<M: Media> Attendee<M> {
                 if let Some(place) = self.sources.place_of_stream(stream) {
                     self.media.stop(place);
                     self.sources.get_mut(place).into_iter().for_each(|source| source.live = None);
+                }
+                if let Some(ended) = self.media.streams().find(|it| it.stream == stream).map(place) {
+                    self.circle.attested_mut().end(ended);
                 }
                 self.media.end(now, stream);
                 self.notice(Notice::Unpublished { stream });

@@ -8,6 +8,7 @@
 //! What the relay says about people is shown, and believed only as far as the group of MLS says so too: names and keys are
 //! those of the group, and the organizer is whom the group's state names.
 
+pub mod attested;
 pub mod circle;
 pub mod commands;
 mod connection;
@@ -147,6 +148,7 @@ pub struct Attendee<M> {
     last_report: Option<Time>,
     next_state: Option<Time>,
     last_state: Option<Time>,
+    next_attestation: Option<Time>,
     hand: bool,
     /// Whom the relay named the organizer, and when.
     organizer: Option<(ParticipantId, Time)>,
@@ -193,6 +195,7 @@ impl<M: Media> Attendee<M> {
             last_report: None,
             next_state: None,
             last_state: None,
+            next_attestation: None,
             hand: false,
             organizer: None,
             trusted_organizer: None,
@@ -329,6 +332,7 @@ impl<M: Media> Attendee<M> {
             self.next_link.filter(|_| self.admitted),
             self.next_report.filter(|_| self.admitted),
             self.next_state.filter(|_| self.admitted),
+            self.next_attestation.filter(|_| self.admitted),
             self.next_update.filter(|_| self.admitted),
             self.circle.next_timeout(),
         ];

@@ -78,6 +78,9 @@ pub trait Media {
     /// Takes the clock of a stream of somebody else: an RTP timestamp, and the microseconds since 1970 that it is of.
     fn set_clock(&mut self, _stream: u32, _timestamp: u32, _at: u64) {}
 
+    /// Shows nothing of a stream of somebody else from now on, or shows it again. It is opened all the time.
+    fn withhold(&mut self, now: Time, stream: u32, withheld: bool);
+
     /// Whether a stream of somebody else is shown from now on.
     fn set_watched(&mut self, _stream: u32, _watched: bool) {}
 }

@@ -66,6 +66,14 @@ pub enum Notice {
     Refused { what: String, why: String },
     /// Somebody's packets do not open.
     Forked { who: String, why: String },
+    /// Somebody else in the group seals frames in a member's name: proven by what that signs.
+    Forged { who: String, what: String },
+    /// Most of what comes in a member's name was not signed by it.
+    Unproven { who: String, what: String },
+    /// It was again.
+    Proven { who: String, what: String },
+    /// A member does not sign what it sends.
+    NotAttested { name: String },
     /// A large camera is shown to guests.
     Reflections { rows: u32 },
     /// An invitation was made.
@@ -207,6 +215,20 @@ impl fmt::Display for Notice {
             Self::CommitRefused { why } => write!(f, "a change of the group was refused: {why}"),
             Self::Refused { what, why } => write!(f, "{what}: {why}"),
             Self::Forked { who, why } => write!(f, "the group may be forked: {who}: {why}. Compare the code"),
+            Self::Forged { who, what } => write!(
+                f,
+                "SOMEBODY ELSE in the meeting sends in the name of {who}: {what}. It is not shown any more. {who} can mute and unmute \
+                 to send it anew"
+            ),
+            Self::Unproven { who, what } => write!(
+                f,
+                "nothing proves that {who} sends this: {what}. It is not shown until {who} signs for it again"
+            ),
+            Self::Proven { who, what } => write!(f, "{who} signs for this again: {what}. It is shown"),
+            Self::NotAttested { name } => write!(
+                f,
+                "{name}'s program does not sign what it sends: others in the meeting could send in this name, unnoticed"
+            ),
             Self::Reflections { rows } => write!(
                 f,
                 "guests see a camera of {rows} rows: glasses may reflect what is on the screen, legibly. `limit guests 1` helps"

@@ -11,6 +11,7 @@ use crate::circle::{Wish, show_name};
 use crate::events::wish_name;
 use crate::notice::Notice;
 use crate::requests::Purpose;
+use crate::sayings::{Sayings, What};
 use crate::sources::LAST_TRACKS;
 use crate::state::State;
 use crate::{Attendee, Media};
@@ -45,6 +46,9 @@ impl<M: Media> Attendee<M> {
         if self.next_state.is_some_and(|at| at <= now) {
             self.send_state(now);
             self.watch(now);
+        }
+        if self.next_attestation.is_some_and(|at| at <= now) {
+            self.attest(now);
         }
     }
 
@@ -149,7 +153,7 @@ impl<M: Media> Attendee<M> {
             clocks: clocks.collect(),
             hand: self.hand,
         };
-        match self.sayings.seal(&state.write()) {
+        match self.sayings.seal(What::State, &state.write()) {
             Ok(message) => self.ask(Purpose::Say, Request::Say { message }),
             Err(error) => self.refused("state", error.to_string()),
         }
@@ -160,17 +164,28 @@ impl<M: Media> Attendee<M> {
         if self.circle.group().is_none() || self.is_me(who) {
             return;
         }
-        let opened = self.sayings.open(now, message, &self.circle);
+        let Some(member) = Sayings::member(message, &self.circle) else { return };
+        let other = "it says that it is another participant than the relay does";
+        // What is looked up among all members is known of those who have spoken.
+        let is_known = self.people.get_mut(who).is_some_and(|person| person.told == Some(member));
+        if !is_known && !self.is_attributed(who, member) {
+            return self.warn(now, who, other.into());
+        }
+        let opened = self.sayings.open(now, member, message, &self.circle);
         let Some(person) = self.people.get_mut(who) else { return };
-        let (member, message) = match opened {
+        let (what, message) = match opened {
             Ok(opened) => opened,
             Err(error) => return person.sayings.handle_closed(now, error),
         };
         person.sayings.handle_opened();
+        if what == What::Attestation {
+            // One that the member did not sign says nothing, and one of an epoch before ours is about what we did not open.
+            let _ = self.circle.attested().handle(now, member, &message);
+            return self.judge(now);
+        }
         let Some(state) = State::read(&message) else { return };
-        if state.participant != who.0 || !self.is_attributed(who, member) {
-            let why = "it says that it is another participant than the relay does";
-            return self.warn(now, who, why.into());
+        if state.participant != who.0 {
+            return self.warn(now, who, other.into());
         }
         if let Some(person) = self.people.get_mut(who) {
             (person.told, person.hand) = (Some(member), state.hand);

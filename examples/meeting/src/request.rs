@@ -201,7 +201,7 @@ pub enum Request {
         report: Bytes,
     },
     /// Says something to all who are in, as [`Event::Said`](crate::Event): of at most [`MAX_SAID`](crate::MAX_SAID) bytes,
-    /// sealed end to end. It is passed on and not kept. One every second, and a few at once.
+    /// sealed end to end. It is passed on and not kept. Five every second, and 20 at once.
     Say {
         /// What, sealed.
         message: Bytes,

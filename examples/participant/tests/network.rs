@@ -163,6 +163,14 @@ impl Person {
         Some(got["target"].as_str().unwrap_or_default().to_owned())
     }
 
+    /// Frames of somebody's camera that it signed for, as the last line about it says.
+    fn attested(&self, who: &str) -> u64 {
+        let lines = self.lines.lock().unwrap();
+        let is_it = |line: &&Value| line["who"].as_str().is_some_and(|name| name.starts_with(who));
+        let mut last = lines.iter().rev().filter(is_it).filter(|line| line["kind"] == "camera");
+        last.next().and_then(|line| line["attested"].as_u64()).unwrap_or(0)
+    }
+
     /// Waits until everybody else is seen and heard, as lines after this time say.
     fn meets(&self, others: &[&str], since: f64) -> Result<()> {
         for other in others {
@@ -234,6 +242,9 @@ fn a_meeting_a_removal_and_a_crash() -> Result<()> {
     let code = |it: &Person| it.epoch();
     assert_eq!([code(&grace), code(&linus)], [code(&ada); 2], "all are in one epoch");
     assert_eq!(ada.epoch().1, 3);
+    for (it, other) in [(&ada, "Grace"), (&grace, "Ada")] {
+        it.wait(&format!("what {other} signs for"), |it| (it.attested(other) > 100).then_some(()))?;
+    }
 
     // Nobody looks at Linus' camera in more than the smallest size, so nothing else of it is coded.
     let above = |layers: &[String]| layers.iter().any(|layer| !layer.starts_with("S0"));
@@ -297,6 +308,9 @@ fn a_meeting_a_removal_and_a_crash() -> Result<()> {
     assert!(refused["why"].as_str().is_some_and(|why| why.contains("removed")), "{refused}");
     assert!(said.iter().all(|line| line["notice"] != "admitted"));
 
+    for name in ["forged", "not_attested"] {
+        assert!(ada.notices(name).is_empty() && grace.notices(name).is_empty(), "all are who they say");
+    }
     ada.say("end")?;
     ada.ends()?;
     grace.ends()?;

@@ -13,13 +13,13 @@ const TYPE: u16 = 0xf4c1;
 /// As openmls names it.
 pub(super) const EXTENSION: ExtensionType = ExtensionType::Unknown(TYPE);
 
-/// The extensions of a leaf that states these caps.
-pub(super) fn stating(caps: &[GuestCap]) -> Result<Extensions<LeafNode>, MlsError> {
+/// Has a leaf state these caps.
+pub(super) fn state(extensions: &mut Extensions<LeafNode>, caps: &[GuestCap]) -> Result<(), MlsError> {
     if caps.len() > MAX_GUEST_CAPS {
         return Err(MlsError::TooManyCaps);
     }
     let stated = Extension::Unknown(TYPE, UnknownExtension(GuestCap::write(caps)));
-    Extensions::single(stated).map_err(refused("stating caps"))
+    extensions.add_or_replace(stated).map(drop).map_err(refused("stating caps"))
 }
 
 /// The caps that a leaf states.

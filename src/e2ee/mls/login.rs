@@ -9,6 +9,7 @@ use openmls::prelude::*;
 use openmls_basic_credential::SignatureKeyPair;
 use openmls_rust_crypto::OpenMlsRustCrypto;
 
+use super::attests;
 use super::error::{MlsError, refused};
 use super::insiders;
 use super::organizer::EXTENSION;
@@ -23,9 +24,11 @@ pub(super) const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM
 /// The longest lifetime of a [`Login`], and of a key package that [`Group::add`](super::Group::add) takes: 84 days.
 pub const MAX_LIFETIME: Duration = Duration::from_secs(84 * 24 * 60 * 60);
 
-/// What every leaf states about itself, so that every group may have an organizer, and every member caps for guests.
+/// What every leaf states about itself, so that every group may have an organizer, and every member caps for guests and
+/// attestations.
 pub(super) fn capabilities() -> Capabilities {
-    Capabilities::new(None, Some(&[SUITE]), Some(&[EXTENSION, insiders::EXTENSION]), None, None)
+    let extensions = [EXTENSION, insiders::EXTENSION, attests::EXTENSION];
+    Capabilities::new(None, Some(&[SUITE]), Some(&extensions), None, None)
 }
 
 /// A person about to take part in one call: a name, and a key pair, made for the call or kept by the app.
@@ -75,8 +78,15 @@ impl Login {
     /// # Errors
     /// [`MlsError::TooManyCaps`].
     pub fn with_guest_caps(mut self, caps: &[GuestCap]) -> Result<Self, MlsError> {
-        self.extensions = insiders::stating(caps)?;
+        insiders::state(&mut self.extensions, caps)?;
         Ok(self)
+    }
+
+    /// With the word that we attest all that we seal ([`SenderKeys::attest`](crate::e2ee::SenderKeys::attest)), before a group
+    /// is created or a key package made. The others have it from [`Group::attests`](super::Group::attests), signed.
+    pub fn with_attestations(mut self) -> Self {
+        attests::state(&mut self.extensions);
+        self
     }
 
     /// The digits of this login, which the others see as [`Member::fingerprint`](super::Member::fingerprint).

@@ -10,7 +10,7 @@ use super::mls::follow;
 use super::*;
 use crate::e2ee::attest::*;
 use crate::e2ee::cipher::Cipher;
-use crate::e2ee::mls::Group;
+use crate::e2ee::mls::{Group, Login};
 
 /// The camera of the sender, who is the first in its group.
 const CAMERA: (u32, u16) = (0, 0);
@@ -37,36 +37,40 @@ struct Message {
     frames: Range<usize>,
 }
 
-fn attested(group: &mut Group) -> VideoSealer {
-    let mut sealer = group.sender_keys().unwrap().video(CAMERA.1).unwrap();
-    sealer.attest(group.attester(INTERVAL));
-    sealer
+fn attested(group: &mut Group) -> (VideoSealer, Attester) {
+    let (mut keys, attester) = (group.sender_keys().unwrap(), group.attester(INTERVAL));
+    keys.attest(attester.clone());
+    (keys.video(CAMERA.1).unwrap(), attester)
 }
 
 /// What a sender of L3T3 sends, and then nothing for a while.
-fn send(sealer: &mut VideoSealer, descriptors: &[DependencyDescriptor]) -> (Vec<Sent>, Vec<Message>) {
+fn send(
+    (mut sealer, attester): (VideoSealer, Attester),
+    descriptors: &[DependencyDescriptor],
+) -> (Vec<Sent>, Vec<Message>) {
     let (mut frames, mut messages) = (Vec::new(), Vec::new());
-    let mut sign = |sealer: &mut VideoSealer, at, sent: usize| {
-        while let Some(bytes) = sealer.attester().unwrap().poll(at).unwrap() {
+    let mut sign = |at, sent: usize| {
+        while let Some(bytes) = attester.poll(at).unwrap() {
             let from = messages.last().map_or(0, |message: &Message| message.frames.end);
             messages.push(Message { at, bytes, frames: from..sent });
         }
     };
     for (picture, layers) in descriptors.chunks(3).enumerate() {
         for descriptor in layers {
-            let sframe = seal(sealer, descriptor, format!("the truth of picture {picture}").as_bytes());
+            let sframe = seal(&mut sealer, descriptor, format!("the truth of picture {picture}").as_bytes());
             frames.push(Sent { at: time_of(picture), descriptor: descriptor.clone(), sframe });
         }
-        sign(sealer, time_of(picture), frames.len());
+        sign(time_of(picture), frames.len());
     }
-    if let Some(at) = sealer.attester().unwrap().next_timeout() {
-        sign(sealer, at, frames.len());
+    if let Some(at) = attester.next_timeout() {
+        sign(at, frames.len());
     }
     (frames, messages)
 }
 
 struct Receiver {
     opener: VideoOpener,
+    checker: AttestationChecker,
     ring: KeyRing,
 }
 
@@ -79,14 +83,10 @@ impl Receiver {
 
     fn with(agreed: Agreement, sender: SenderIdentity) -> Self {
         let mut opener = VideoOpener::new(agreed, CAMERA.0, CAMERA.1);
-        let mut checker = AttestationChecker::new(DELAY);
+        let checker = AttestationChecker::new(DELAY);
         checker.enter(sender);
-        opener.check_attestations(checker);
-        Self { opener, ring: KeyRing::new(agreed, OVERLAP) }
-    }
-
-    fn checker(&mut self) -> &mut AttestationChecker {
-        self.opener.attestations().unwrap()
+        opener.check_attestations(checker.clone());
+        Self { opener, checker, ring: KeyRing::new(agreed, OVERLAP) }
     }
 
     fn open(&mut self, now: Time, frame: &Sent) -> Result<BytesMut, OpenError> {
@@ -95,8 +95,8 @@ impl Receiver {
         Ok(opened)
     }
 
-    fn verdicts(&mut self, now: Time) -> Vec<CheckedFrame> {
-        std::iter::from_fn(|| self.checker().poll(now)).collect()
+    fn verdicts(&self, now: Time) -> Vec<CheckedFrame> {
+        std::iter::from_fn(|| self.checker.poll(now)).collect()
     }
 }
 
@@ -110,14 +110,14 @@ fn count(verdicts: &[CheckedFrame]) -> [usize; 3] {
 fn frames_are_attested_within_a_second() {
     let [mut alice, bob] = group(["alice", "bob"]);
     let (_, descriptors) = call(ScalabilityMode::L3T3, 40);
-    let (frames, messages) = send(&mut attested(&mut alice), &descriptors);
+    let (frames, messages) = send(attested(&mut alice), &descriptors);
     assert_eq!(messages.iter().map(|message| message.frames.len()).sum::<usize>(), frames.len());
     let mut receiver = Receiver::new(&bob);
     let (mut messages, mut checked) = (messages.iter().peekable(), Vec::new());
     for frame in &frames {
         receiver.open(frame.at, frame).unwrap();
         while let Some(message) = messages.next_if(|message| message.at <= frame.at) {
-            receiver.checker().handle(message.at, &message.bytes).unwrap();
+            receiver.checker.handle(message.at, &message.bytes).unwrap();
         }
         for verdict in receiver.verdicts(frame.at) {
             let sent = &frames[checked.len()];
@@ -131,10 +131,10 @@ fn frames_are_attested_within_a_second() {
     }
     let last = messages.next().unwrap();
     assert!(messages.next().is_none());
-    receiver.checker().handle(last.at, &last.bytes).unwrap();
+    receiver.checker.handle(last.at, &last.bytes).unwrap();
     checked.extend(receiver.verdicts(last.at));
     assert_eq!(count(&checked), [frames.len(), 0, 0]);
-    assert_eq!(receiver.checker().next_timeout(), None);
+    assert_eq!(receiver.checker.next_timeout(), None);
 }
 
 /// The metadata, which is not part of the SFrame, is attested too, and so are frames sealed packet by packet.
@@ -143,8 +143,10 @@ fn metadata_and_packets_are_attested() {
     let [alice, bob] = group(["alice", "bob"]);
     let agreed = Agreement { binding: Binding::Metadata, ..Agreement::default() };
     let (_, descriptors) = call(ScalabilityMode::L1T1, 1);
-    let mut sealer = SenderKeys::new(agreed, CAMERA.0, alice.grant().unwrap(), None).video(CAMERA.1).unwrap();
-    sealer.attest(alice.attester(INTERVAL));
+    let mut keys = SenderKeys::new(agreed, CAMERA.0, alice.grant().unwrap(), None);
+    let attester = alice.attester(INTERVAL);
+    keys.attest(attester.clone());
+    let mut sealer = keys.video(CAMERA.1).unwrap();
     let mut receiver = Receiver::with(agreed, bob.sender(CAMERA.0).unwrap());
     bob.enter(NOW, &mut receiver.ring).unwrap();
     for index in 0..4 {
@@ -153,10 +155,9 @@ fn metadata_and_packets_are_attested() {
         sealer.seal_in_place(&descriptors[0], unit, &mut sframe).unwrap();
         receiver.opener.open(NOW, &receiver.ring, &descriptors[0], unit, &mut sframe).unwrap();
     }
-    let attester = sealer.attester().unwrap();
     assert_eq!(attester.poll(NOW), Ok(None));
     let message = attester.poll(attester.next_timeout().unwrap()).unwrap().unwrap();
-    receiver.checker().handle(NOW, &message).unwrap();
+    receiver.checker.handle(NOW, &message).unwrap();
     assert_eq!(count(&receiver.verdicts(NOW)), [4, 0, 0]);
 
     let sframe = b"\x00 whatever is sealed";
@@ -173,16 +174,18 @@ fn a_member_who_forges_is_caught() {
     let [mut alice, bob, mallory] = group(["alice", "bob", "mallory"]);
     let (_, descriptors) = call(ScalabilityMode::L3T3, 30);
     let (before, ahead) = descriptors.split_at(60);
-    let (frames, messages) = send(&mut attested(&mut alice), before);
+    let (frames, messages) = send(attested(&mut alice), before);
     let grant = mallory.grant().unwrap();
-    let mut forger = SenderKeys::new(Agreement::default(), CAMERA.0, grant, None).video(CAMERA.1).unwrap();
-    forger.attest(mallory.attester(INTERVAL));
+    let mut keys = SenderKeys::new(Agreement::default(), CAMERA.0, grant, None);
+    let attester = mallory.attester(INTERVAL);
+    keys.attest(attester.clone());
+    let mut forger = keys.video(CAMERA.1).unwrap();
     let (mut forged, mut own) = (Vec::new(), Vec::new());
     for (place, descriptor) in descriptors.iter().enumerate() {
         let at = time_of(place / 3);
         let sframe = seal(&mut forger, descriptor, b"a lie");
         forged.push(Sent { at, descriptor: descriptor.clone(), sframe });
-        own.extend(forger.attester().unwrap().poll(at).unwrap());
+        own.extend(attester.poll(at).unwrap());
     }
 
     let mut receiver = Receiver::new(&bob);
@@ -196,18 +199,18 @@ fn a_member_who_forges_is_caught() {
             assert_eq!(matches!(opened, Err(OpenError::Replayed { .. })), theirs(place), "{opened:?}");
         }
         for message in own.iter().filter(|_| place % 10 == 0) {
-            assert_eq!(receiver.checker().handle(NOW, message), Err(AttestationError::NotSigned));
+            assert_eq!(receiver.checker.handle(NOW, message), Err(AttestationError::NotSigned));
         }
     }
     let now = frames[59].at;
-    messages.iter().for_each(|message| receiver.checker().handle(now, &message.bytes).unwrap());
+    messages.iter().for_each(|message| receiver.checker.handle(now, &message.bytes).unwrap());
     let verdicts = receiver.verdicts(now);
     assert_eq!(count(&verdicts), [45, 15, 0]);
     for checked in verdicts {
         let place = before.iter().position(|it| it.frame_number == checked.frame_number).unwrap();
         assert_eq!(checked.verdict == Verdict::Forged, theirs(place));
     }
-    let end = receiver.checker().next_timeout().unwrap();
+    let end = receiver.checker.next_timeout().unwrap();
     assert_eq!(end, forged[60].at + DELAY);
     assert_eq!(receiver.verdicts(end - milliseconds(1)), []);
     assert_eq!(count(&receiver.verdicts(end + DELAY)), [0, 0, ahead.len()]);
@@ -219,7 +222,7 @@ fn an_observer_who_forges_is_caught() {
     let [mut alice, bob] = group(["alice", "bob"]);
     let agreed = Agreement::default();
     let (_, descriptors) = call(ScalabilityMode::L3T3, 10);
-    let (frames, messages) = send(&mut attested(&mut alice), &descriptors);
+    let (frames, messages) = send(attested(&mut alice), &descriptors);
     let layer = Context::video(CAMERA.1, 0);
     let part = bob.grant().unwrap().part(&agreed, CAMERA.0, layer).unwrap().unwrap();
     let mut forger = SenderKeys::fresh(agreed, CAMERA.0, bob.epoch()).unwrap().video(CAMERA.1).unwrap();
@@ -234,7 +237,7 @@ fn an_observer_who_forges_is_caught() {
         assert_eq!(receiver.open(frame.at, &forged).is_ok(), is_of_layer);
         assert_eq!(receiver.open(frame.at, frame).is_ok(), !is_of_layer);
     }
-    receiver.checker().handle(frames[29].at, &messages[0].bytes).unwrap();
+    receiver.checker.handle(frames[29].at, &messages[0].bytes).unwrap();
     assert_eq!(count(&receiver.verdicts(frames[29].at)), [20, 10, 0]);
 }
 
@@ -254,11 +257,11 @@ fn a_tag_stands_for_nothing_among_key_holders() {
     let [mut alice, bob, mallory] = group(["alice", "bob", "mallory"]);
     let agreed = Agreement::default();
     let (_, descriptors) = call(ScalabilityMode::L1T1, 1);
-    let mut sealer = attested(&mut alice);
+    let (mut sealer, attester) = attested(&mut alice);
     let truth = b"I pay nothing.  (some of the picture can change) the rest cannot";
     let sframe = seal(&mut sealer, &descriptors[0], truth);
-    let message = sealer.attester().unwrap().poll(NOW).unwrap();
-    let message = message.or_else(|| sealer.attester().unwrap().poll(NOW + INTERVAL).unwrap()).unwrap();
+    let message = attester.poll(NOW).unwrap();
+    let message = message.or_else(|| attester.poll(NOW + INTERVAL).unwrap()).unwrap();
 
     let header = Header::read(&sframe).unwrap();
     let base_key = mallory.grant().unwrap().base_key(&agreed, header.key_id).unwrap();
@@ -284,8 +287,55 @@ fn a_tag_stands_for_nothing_among_key_holders() {
     let frame = Sent { at: NOW, descriptor: descriptors[0].clone(), sframe: forged };
     let opened = receiver.open(NOW, &frame).unwrap();
     assert_eq!((&opened[..16], &opened[48..]), (&lie[..], &truth[48..]));
-    receiver.checker().handle(NOW, &message).unwrap();
+    receiver.checker.handle(NOW, &message).unwrap();
     assert_eq!(count(&receiver.verdicts(NOW)), [0, 1, 0]);
+}
+
+/// One attester and one checker serve all streams of a sender, but attestations themselves are not attested.
+#[test]
+fn all_streams_of_a_sender_are_attested_together() {
+    let [mut alice, bob] = group(["alice", "bob"]);
+    let (mut keys, attester) = (alice.sender_keys().unwrap(), alice.attester(INTERVAL));
+    keys.attest(attester.clone());
+    let mut receiver = Receiver::new(&bob);
+    let contexts = [Context::audio(0), Context::data(7), Context::attestation(0)];
+    for context in contexts {
+        let mut sealer = keys.sealer(context).unwrap();
+        let mut opener = Opener::new(Agreement::default(), CAMERA.0, context);
+        if context != contexts[2] {
+            opener.check_attestations(receiver.checker.clone());
+        }
+        for _ in 0..3 {
+            let mut sframe = BytesMut::new();
+            sealer.seal(b"metadata", b"a frame", &mut sframe).unwrap();
+            opener.open(NOW, &receiver.ring, b"metadata", &mut sframe).unwrap();
+        }
+    }
+    let (_, descriptors) = call(ScalabilityMode::L1T1, 1);
+    let sframe = seal(&mut keys.video(CAMERA.1).unwrap(), &descriptors[0], b"a picture");
+    receiver.open(NOW, &Sent { at: NOW, descriptor: descriptors[0].clone(), sframe }).unwrap();
+    assert_eq!(attester.poll(NOW), Ok(None));
+    let message = attester.poll(NOW + INTERVAL).unwrap().unwrap();
+    assert_eq!(attester.poll(NOW + INTERVAL), Ok(None));
+    receiver.checker.handle(NOW, &message).unwrap();
+    assert_eq!(count(&receiver.verdicts(NOW)), [7, 0, 0]);
+}
+
+/// Whether a member attests is in its leaf, and stays there.
+#[test]
+fn members_say_whether_they_attest() {
+    let login = |name: &[u8]| Login::new(name, Duration::from_secs(3600)).unwrap();
+    let (agreed, bob) = (Agreement::default(), login(b"bob"));
+    let mut alice = login(b"alice").with_attestations().create(agreed).unwrap();
+    let welcome = alice.add(&[&bob.key_package().unwrap()]).unwrap().welcome;
+    alice.merge().unwrap();
+    let mut bob = bob.join(agreed, &welcome).unwrap();
+    let cap = GuestCap { stream: 0, spatial_id: 1 };
+    let commit = alice.set_guest_caps(&[cap]).unwrap();
+    alice.merge().unwrap();
+    follow(&mut bob, &commit.commit);
+    assert_eq!(bob.guest_cap(0, 0), Some(1));
+    assert_eq!([0, 1, 2].map(|member| bob.attests(member)), [true, false, false]);
 }
 
 /// Whatever a network and a relay do, each frame that was opened gets one verdict: attested if its message came, and
@@ -294,7 +344,7 @@ fn a_tag_stands_for_nothing_among_key_holders() {
 fn losses_dropped_layers_and_reordering_do_no_harm() {
     let [mut alice, bob] = group(["alice", "bob"]);
     let (_, descriptors) = call(ScalabilityMode::L3T3, 40);
-    let (frames, messages) = send(&mut attested(&mut alice), &descriptors);
+    let (frames, messages) = send(attested(&mut alice), &descriptors);
     // The first frame brings the structure.
     let others: Vec<usize> = (1..frames.len() + messages.len()).collect();
     let lost = prop::collection::vec(prop::bool::weighted(0.3), frames.len() + messages.len());
@@ -309,9 +359,9 @@ fn losses_dropped_layers_and_reordering_do_no_harm() {
                 continue;
             }
             if let Some(message) = place.checked_sub(frames.len()).map(|number| &messages[number]) {
-                receiver.checker().handle(now, &message.bytes).unwrap();
+                receiver.checker.handle(now, &message.bytes).unwrap();
                 if again {
-                    receiver.checker().handle(now, &message.bytes).unwrap();
+                    receiver.checker.handle(now, &message.bytes).unwrap();
                 }
                 came.push(message.frames.clone());
             } else if place % 3 < layers {
@@ -338,7 +388,7 @@ fn losses_dropped_layers_and_reordering_do_no_harm() {
 fn an_attestation_holds_for_one_epoch_group_and_sender() {
     let [mut alice, mut bob] = group(["alice", "bob"]);
     let (_, descriptors) = call(ScalabilityMode::L1T1, 2);
-    let mut sealer = attested(&mut alice);
+    let (mut sealer, attester) = attested(&mut alice);
     let mut receiver = Receiver::new(&bob);
     let before = bob.sender(CAMERA.0).unwrap();
     let frame = |sealer: &mut VideoSealer, place: usize| {
@@ -346,33 +396,35 @@ fn an_attestation_holds_for_one_epoch_group_and_sender() {
         Sent { at: NOW, descriptor: descriptors[place].clone(), sframe }
     };
     let first = frame(&mut sealer, 0);
-    assert_eq!(sealer.attester().unwrap().poll(NOW), Ok(None));
+    assert_eq!(attester.poll(NOW), Ok(None));
     let commit = alice.update().unwrap();
     alice.merge().unwrap();
     follow(&mut bob, &commit.commit);
-    sealer.rekey(&mut alice.sender_keys().unwrap(), CAMERA.1).unwrap();
+    let mut keys = alice.sender_keys().unwrap();
+    keys.attest(attester.clone());
+    sealer.rekey(&mut keys, CAMERA.1).unwrap();
     let second = frame(&mut sealer, 1);
     // The message of the epoch that is over is due at once.
-    let first_message = sealer.attester().unwrap().poll(NOW).unwrap().unwrap();
-    assert_eq!(sealer.attester().unwrap().poll(NOW), Ok(None));
-    let second_message = sealer.attester().unwrap().poll(NOW + INTERVAL).unwrap().unwrap();
+    let first_message = attester.poll(NOW).unwrap().unwrap();
+    assert_eq!(attester.poll(NOW), Ok(None));
+    let second_message = attester.poll(NOW + INTERVAL).unwrap().unwrap();
 
     bob.enter(NOW, &mut receiver.ring).unwrap();
     receiver.open(NOW, &first).unwrap();
     receiver.open(NOW, &second).unwrap();
     let epoch = bob.epoch();
     let unknown = AttestationError::UnknownEpoch { epoch };
-    assert_eq!(receiver.checker().handle(NOW, &second_message), Err(unknown));
-    receiver.checker().handle(NOW, &first_message).unwrap();
+    assert_eq!(receiver.checker.handle(NOW, &second_message), Err(unknown));
+    receiver.checker.handle(NOW, &first_message).unwrap();
     assert_eq!(count(&receiver.verdicts(NOW)), [1, 0, 0]);
-    receiver.checker().enter(bob.sender(CAMERA.0).unwrap());
-    receiver.checker().handle(NOW, &second_message).unwrap();
+    receiver.checker.enter(bob.sender(CAMERA.0).unwrap());
+    receiver.checker.handle(NOW, &second_message).unwrap();
     assert_eq!(count(&receiver.verdicts(NOW)), [1, 0, 0]);
 
     let mut other_epoch = first_message.clone();
     other_epoch[8] += 1;
     let of = |sender: SenderIdentity, message: &[u8]| {
-        let mut checker = AttestationChecker::new(DELAY);
+        let checker = AttestationChecker::new(DELAY);
         checker.enter(sender);
         checker.handle(NOW, message)
     };
@@ -391,11 +443,11 @@ fn an_attestation_holds_for_one_epoch_group_and_sender() {
 
     // Four epochs are kept, the latest.
     for epoch in [7, 3, 9, 8, before.epoch, 4] {
-        receiver.checker().enter(SenderIdentity { epoch, ..before.clone() });
+        receiver.checker.enter(SenderIdentity { epoch, ..before.clone() });
     }
     let over = AttestationError::UnknownEpoch { epoch: before.epoch };
     let later = NOW + 2 * DELAY;
-    assert_eq!(receiver.checker().handle(later, &first_message), Err(over));
+    assert_eq!(receiver.checker.handle(later, &first_message), Err(over));
 }
 
 /// A message with any one bit changed, or cut short, is refused, and so are other bytes.
@@ -403,22 +455,22 @@ fn an_attestation_holds_for_one_epoch_group_and_sender() {
 fn what_is_not_signed_is_refused() {
     let [mut alice, bob] = group(["alice", "bob"]);
     let (_, descriptors) = call(ScalabilityMode::L3T3, 5);
-    let (frames, messages) = send(&mut attested(&mut alice), &descriptors);
+    let (frames, messages) = send(attested(&mut alice), &descriptors);
     let mut receiver = Receiver::new(&bob);
     frames.iter().for_each(|frame| assert!(receiver.open(NOW, frame).is_ok()));
     let genuine = &messages[0].bytes;
     for at in 0..genuine.len() {
         let mut changed = genuine.clone();
         changed[at] ^= 1 << (at % 8);
-        assert!(receiver.checker().handle(NOW, &changed).is_err(), "byte {at}");
-        assert!(receiver.checker().handle(NOW, &genuine[..at]).is_err(), "{at} bytes");
+        assert!(receiver.checker.handle(NOW, &changed).is_err(), "byte {at}");
+        assert!(receiver.checker.handle(NOW, &genuine[..at]).is_err(), "{at} bytes");
     }
     assert_eq!(receiver.verdicts(NOW), []);
     proptest!(|(noise in prop::collection::vec(any::<u8>(), 0..200), start in 0_usize..100)| {
         let noise = [&genuine[..start], &noise].concat();
-        prop_assert!(Receiver::new(&bob).checker().handle(NOW, &noise).is_err());
+        prop_assert!(Receiver::new(&bob).checker.handle(NOW, &noise).is_err());
     });
-    receiver.checker().handle(NOW, genuine).unwrap();
+    receiver.checker.handle(NOW, genuine).unwrap();
     assert_eq!(count(&receiver.verdicts(NOW)), [15, 0, 0]);
 }
 
@@ -432,18 +484,18 @@ fn scattered(number: u64) -> SframeDigest {
 fn checkers_and_attesters_have_limits() {
     let [alice, bob] = group(["alice", "bob"]);
     let epoch = alice.epoch();
-    let mut attester = alice.attester(INTERVAL);
+    let attester = alice.attester(INTERVAL);
     (0..2000).for_each(|number| attester.add(epoch, scattered(number)));
     let messages: Vec<_> = std::iter::from_fn(|| attester.poll(NOW).unwrap()).collect();
     assert_eq!(messages.len(), 800 / MAX_IN_MESSAGE);
     assert!(messages.iter().all(|message| message.len() <= 2481));
 
-    let mut checker = AttestationChecker::new(DELAY);
+    let checker = AttestationChecker::new(DELAY);
     checker.enter(bob.sender(CAMERA.0).unwrap());
-    let fill = |checker: &mut AttestationChecker| {
+    let fill = |checker: &AttestationChecker| {
         (0..1024).for_each(|number| checker.insert(NOW, epoch, scattered(number), number as u16));
     };
-    fill(&mut checker);
+    fill(&checker);
     assert_eq!(checker.poll(NOW), None);
     checker.insert(NOW, epoch, scattered(5000), 5000);
     let early = checker.poll(NOW).unwrap();
@@ -453,9 +505,9 @@ fn checkers_and_attesters_have_limits() {
     // The dearest messages: with a wrong signature; and the sender's own, each frame a run of its own.
     let cost = |message: &[u8], expected: Result<(), AttestationError>| {
         let once = |_| {
-            let mut checker = AttestationChecker::new(DELAY);
+            let checker = AttestationChecker::new(DELAY);
             checker.enter(bob.sender(CAMERA.0).unwrap());
-            fill(&mut checker);
+            fill(&checker);
             let start = Instant::now();
             assert_eq!(checker.handle(NOW, message), expected);
             start.elapsed()
@@ -469,7 +521,7 @@ fn checkers_and_attesters_have_limits() {
     assert!(hostile < milliseconds(1) && genuine < milliseconds(1), "{hostile:?}, {genuine:?}");
 
     // Messages are held for frames that come later, the last 16 of them.
-    let mut checker = AttestationChecker::new(DELAY);
+    let checker = AttestationChecker::new(DELAY);
     checker.enter(bob.sender(CAMERA.0).unwrap());
     for number in 0..17 {
         attester.add(epoch, scattered(number));
@@ -491,11 +543,11 @@ fn attestations_take_less_than_two_percent() {
     let [mut alice, _] = group(["alice", "bob"]);
     let seconds = 20;
     let (_, descriptors) = call(ScalabilityMode::L3T3, 30 * seconds);
-    let mut keys = alice.sender_keys().unwrap();
-    let mut sealer = keys.video(CAMERA.1).unwrap();
-    sealer.attest(alice.attester(INTERVAL));
+    let (mut keys, attester) = (alice.sender_keys().unwrap(), alice.attester(INTERVAL));
+    keys.attest(attester.clone());
+    let sealer = keys.video(CAMERA.1).unwrap();
     let mut messages_sealer = keys.sealer(Context::attestation(CAMERA.1)).unwrap();
-    let (_, messages) = send(&mut sealer, &descriptors);
+    let (_, messages) = send((sealer, attester), &descriptors);
     let per_cent = |bytes: usize| (8 * bytes) as f64 / (600_000 * seconds) as f64 * 100.0;
     let bare: usize = messages.iter().map(|message| message.bytes.len()).sum();
     let mut sealed = BytesMut::new();

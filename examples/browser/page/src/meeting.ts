@@ -16,7 +16,8 @@ const SPEAKS = 0.02;
 const SILENT = new Set(["epoch", "joined", "admitted", "arrived", "sending", "published", "unpublished", "demand", "connected", "link_up",
   "code", "person", "layers", "enforced", "waiting", "invitation", "ended", "disconnected", "newcomer"]);
 /** They stay until they are put away. */
-const GRAVE = new Set(["forked", "organizers_differ", "other_organizer", "held_back", "not_added", "commit_refused", "expelled", "group_lost"]);
+const GRAVE = new Set(["forked", "organizers_differ", "other_organizer", "held_back", "not_added", "commit_refused", "expelled", "group_lost",
+  "forged", "unproven", "not_attested"]);
 
 type Panel = "people" | "layers" | "code";
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 use bytes::BytesMut;
 use layercast::Time;
 use layercast::e2ee::{
-    Context, KeyRing, OpenError, Opener, PageFrame, SealError, SenderKeys, VideoOpener, VideoSealer,
+    Context, KeyRing, OpenError, PageFrame, SealError, SenderKeys, VideoOpener, VideoSealer,
 };
 use layercast::select::DemandMessage;
 use layercast::session::{AudioLevel, PageAudioOpener, PageAudioSealer};
 use layercast_attend::Media;
-use layercast_attend::circle::{Circle, agreement};
+use layercast_attend::circle::Circle;
 use layercast_attend::media::Failure;
 use layercast_attend::openings::{Openings, kind};
 use layercast_attend::seen::{AnyOpener, Repeated, Seen, place};
@@ -39,18 +39,17 @@ enum Opening {
 
 impl Opening {
     /// It goes on with the opener of one before, if there was one in this epoch.
-    fn new(stream: &Stream, opener: Option<AnyOpener>) -> Self {
+    fn new(stream: &Stream, circle: &Circle, opener: Option<AnyOpener>) -> Self {
         let Stream { member, track, .. } = *stream;
         match (stream.kind, opener) {
             (Kind::Audio, Some(AnyOpener::Packets(opener))) => {
                 Self::Audio(PageAudioOpener::new(opener, true))
             }
             (Kind::Audio, _) => {
-                let opener = Opener::new(agreement(), member, Context::audio(track));
-                Self::Audio(PageAudioOpener::new(opener, true))
+                Self::Audio(PageAudioOpener::new(circle.opener(member, Context::audio(track)), true))
             }
             (_, Some(AnyOpener::Video(opener))) => Self::Video(*opener),
-            _ => Self::Video(VideoOpener::new(agreement(), member, track)),
+            _ => Self::Video(circle.video_opener(member, track)),
         }
     }
 
@@ -67,6 +66,8 @@ struct Receiving {
     /// With the keys of the epochs that it has been open in. `None` until its sender is in the group.
     opening: Option<(Opening, KeyRing)>,
     openings: Openings,
+    /// What is opened goes no further: it may be somebody else's.
+    withheld: bool,
 }
 
 /// Seals what the page sends, and opens what it gets.
@@ -89,6 +90,8 @@ pub type Refused = &'static str;
 const NO_STREAM: Refused = "no_stream";
 /// We are not in the group, or the stream's sender is not.
 const NO_KEYS: Refused = "no_keys";
+/// Its sender does not stand for it.
+const WITHHELD: Refused = "withheld";
 const MALFORMED: Refused = "malformed";
 
 fn unsealed(error: SealError) -> Refused {
@@ -188,7 +191,7 @@ impl PageMedia {
         match opened {
             Ok(()) => {
                 receiving.openings.handle_opened();
-                Ok(&self.frame)
+                if receiving.withheld { Err(WITHHELD) } else { Ok(&self.frame) }
             }
             Err(error) => {
                 receiving.openings.handle_closed(now, error);
@@ -212,7 +215,7 @@ impl PageMedia {
     fn opening(&mut self, now: Time, stream: &Stream, circle: &Circle) -> Option<(Opening, KeyRing)> {
         circle.member(stream.member)?;
         let ring = circle.ring(now)?;
-        Some((Opening::new(stream, self.seen.take(place(stream))), ring))
+        Some((Opening::new(stream, circle, self.seen.take(place(stream))), ring))
     }
 
     /// What others watch of our own sources, where it has come since this was last asked, by their places.
@@ -283,8 +286,8 @@ impl Media for PageMedia {
         }
         if self.receiving.len() < MAX_STREAMS {
             let opening = self.opening(now, &stream, circle);
-            self.receiving
-                .insert(stream.stream, Receiving { stream, opening, openings: Openings::default() });
+            let receiving = Receiving { stream, opening, openings: Openings::default(), withheld: false };
+            self.receiving.insert(stream.stream, receiving);
         }
         Ok(())
     }
@@ -321,6 +324,10 @@ impl Media for PageMedia {
     fn forget(&mut self, now: Time) {
         self.end_all(now);
         self.seen.clear();
+    }
+
+    fn withhold(&mut self, _now: Time, stream: u32, withheld: bool) {
+        self.receiving.get_mut(&stream).into_iter().for_each(|it| it.withheld = withheld);
     }
 
     fn closed(&self, _now: Time) -> Vec<(Stream, Duration, OpenError)> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use layercast::congestion::{FeedbackConfig, ReceivePath};
-use layercast::e2ee::{Context, KeyRing, Opener, VideoOpener};
+use layercast::e2ee::{Context, KeyRing};
 use layercast::rtp::rtcp::is_rtcp;
 use layercast::rtp::{DecodableUnit, RtpPacket};
 use layercast::session::{
@@ -14,7 +14,7 @@ use layercast::session::{
 };
 use layercast::structure::LayerId;
 use layercast::{Size, Time};
-use layercast_attend::circle::{Circle, agreement};
+use layercast_attend::circle::Circle;
 use layercast_attend::seen::{AnyOpener, Repeated, Seen, place};
 use layercast_meeting::wire::FEEDBACK_SSRC;
 use layercast_meeting::{Kind, Stream};
@@ -52,6 +52,8 @@ pub struct Feed {
     /// As it was announced.
     pub stream: Stream,
     receiver: Receiver,
+    /// What is opened goes no further: it may be somebody else's.
+    withheld: bool,
     /// What came of it.
     pub account: Account,
 }
@@ -132,7 +134,10 @@ impl Downlink {
         }
         if self.feeds.len() < MAX_FEEDS {
             let receiver = self.receiver(now, &stream, circle);
-            self.feeds.insert(stream.stream, Feed { stream, receiver, account: Account::new(now) });
+            self.feeds.insert(
+                stream.stream,
+                Feed { stream, receiver, withheld: false, account: Account::new(now) },
+            );
         }
         Ok(())
     }
@@ -155,7 +160,7 @@ impl Downlink {
 
     /// The link is gone, and with it all streams. The relay names those that go on.
     pub fn reset(&mut self, now: Time) {
-        for (_, Feed { stream, receiver, account }) in std::mem::take(&mut self.feeds) {
+        for (_, Feed { stream, receiver, account, .. }) in std::mem::take(&mut self.feeds) {
             if let Some(opener) = receiver.into_opener() {
                 self.seen.put_aside(place(&stream), opener);
             }
@@ -190,6 +195,16 @@ impl Downlink {
         }
     }
 
+    /// Gives nothing out of a stream from now on, or gives it out again: pictures from the next key picture on.
+    pub fn withhold(&mut self, now: Time, stream: u32, withheld: bool) {
+        let Some(feed) = self.feeds.get_mut(&stream) else { return };
+        if let (Receiver::Video(receiver), false) = (&mut feed.receiver, withheld) {
+            receiver.handle_decode_error(now);
+        }
+        feed.withheld = withheld;
+        feed.account.set_watched(!withheld);
+    }
+
     /// We are no longer in the group. In another one members have other indices, and all streams are announced anew.
     pub fn forget(&mut self, now: Time) {
         self.reset(now);
@@ -204,7 +219,7 @@ impl Downlink {
         }
         let Some(ring) = circle.ring(now) else { return Receiver::None };
         let opener = self.seen.take(place(stream));
-        open_with(stream, ring, target(stream, circle), opener)
+        open_with(stream, ring, circle, opener)
     }
 
     /// Takes a packet as it came, and when it did. Returns the number of the stream that it is of.
@@ -254,14 +269,16 @@ impl Downlink {
     ) -> Option<Time> {
         let mut wake = None;
         let mut sleep = |at: Option<Time>| wake = [wake, at].into_iter().flatten().min();
-        for (stream, Feed { receiver, account, .. }) in &mut self.feeds {
+        for (stream, Feed { receiver, account, withheld, .. }) in &mut self.feeds {
             let mut take = |what| {
                 match &what {
                     Received::Refused(Refused::Frame(error)) => account.handle_closed(now, *error),
                     Received::Refused(_) => account.refused += 1,
                     _ => account.handle_opened(),
                 }
-                received.push((*stream, what));
+                if !*withheld {
+                    received.push((*stream, what));
+                }
             };
             loop {
                 match receiver {
@@ -296,20 +313,20 @@ impl Downlink {
 }
 
 /// A receiver of a stream. It goes on with the opener of one before, if there was one in this epoch.
-fn open_with(stream: &Stream, ring: KeyRing, target: LayerId, opener: Option<AnyOpener>) -> Receiver {
-    let (agreement, Stream { ssrc, member, track, .. }) = (agreement(), *stream);
+fn open_with(stream: &Stream, ring: KeyRing, circle: &Circle, opener: Option<AnyOpener>) -> Receiver {
+    let Stream { ssrc, member, track, .. } = *stream;
     let packets = |opener: Option<AnyOpener>, context| match opener {
         Some(AnyOpener::Packets(opener)) => opener,
-        _ => Opener::new(agreement, member, context),
+        _ => circle.opener(member, context),
     };
     match stream.kind {
         Kind::Camera | Kind::Screen => {
-            let mut config = VideoReceiverConfig::new(ssrc, target);
+            let mut config = VideoReceiverConfig::new(ssrc, target(stream, circle));
             (config.transport_id, config.own_ssrc, config.key_wait) = (None, FEEDBACK_SSRC, KEY_WAIT);
             config.opaque = true;
             let opener = match opener {
                 Some(AnyOpener::Video(opener)) => *opener,
-                _ => VideoOpener::new(agreement, member, track),
+                _ => circle.video_opener(member, track),
             };
             Receiver::Video(Box::new(VideoReceiver::without_decoder(config, Some((opener, ring)))))
         }

@@ -99,6 +99,10 @@ impl Media for Streams {
         }
     }
 
+    fn withhold(&mut self, now: Time, stream: u32, withheld: bool) {
+        self.downlink.withhold(now, stream, withheld);
+    }
+
     fn set_watched(&mut self, stream: u32, watched: bool) {
         if let Some(feed) = self.downlink.feed_mut(stream) {
             feed.account.set_watched(watched);

@@ -27,6 +27,9 @@ pub struct StreamLine {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     closed: BTreeMap<String, u64>,
     undecoded: u64,
+    /// Frames that the sender signed for, and those that it did not, since the stream began.
+    attested: u64,
+    unattested: u64,
 }
 
 /// A line about a stream of one's own.
@@ -213,6 +216,7 @@ fn stream_line(
     account: &Account,
     figures: Figures,
 ) -> StreamLine {
+    let signed = seat.circle().attested().counts(stream);
     StreamLine {
         stream: stream.stream,
         who: seat.name_of(stream.participant),
@@ -222,6 +226,8 @@ fn stream_line(
         figures,
         closed: account.closed.clone(),
         undecoded: account.undecoded,
+        attested: signed.attested,
+        unattested: signed.unattested + signed.forged,
     }
 }
 
@@ -241,6 +247,9 @@ impl StreamLine {
         }
         for (why, count) in &self.closed {
             text += &format!("; {count} not opened: {why}");
+        }
+        if self.unattested > 0 {
+            text += &format!("; {} not signed for, and {} were", self.unattested, self.attested);
         }
         text
     }

@@ -50,6 +50,8 @@ pub struct Desk {
     pub brought: Option<layercast_meeting::Bytes>,
     /// A relay that adds somebody else to the insiders.
     pub insiders_key_package: Option<layercast_meeting::Bytes>,
+    /// A relay that does not pass on what somebody says.
+    pub silences: Option<ParticipantId>,
     /// The answers to commits get lost.
     pub loses_answers: bool,
 }
@@ -266,6 +268,7 @@ impl Desk {
                 let event = Event::CameraLimited { participant: who, audience, max_spatial_id };
                 self.tell_others(ParticipantId(0), &event);
             }
+            Request::Say { .. } if self.silences == Some(who) => {}
             Request::Say { message } => self.tell_others(who, &Event::Said { participant: who, message }),
             Request::Lock { locked } => {
                 organizes()?;

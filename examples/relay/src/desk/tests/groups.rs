@@ -246,7 +246,7 @@ fn little_is_said_and_not_often() {
     let mut call = Call::new();
     let say = |size| Request::Say { message: Bytes(vec![0; size]) };
     assert_eq!(call.rig.ask(call.guest.at, say(MAX_SAID + 1)), Err(Refusal::Malformed));
-    for _ in 0..8 {
+    for _ in 0..20 {
         assert_eq!(call.rig.ask(call.guest.at, say(MAX_SAID)), Ok(Answer::Done));
     }
     assert_eq!(call.rig.ask(call.guest.at, say(1)), Err(Refusal::TooMany));
