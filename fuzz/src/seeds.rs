@@ -7,6 +7,10 @@ use layercast::rtp::rtcp::{IntraRequest, LayerRequest, Lost, RtcpMessage, write}
 use layercast::select::{Cap, Cpu, Demand, DemandMessage, LayerDemand, Priority, ReceiverReport};
 use layercast::select::{StreamId, Window};
 use layercast::structure::LayerId;
+use layercast_meeting::{
+    Arrival, Asked, Audience, Credential, Event, FromRelay, Group, Kind, MeetingId, MlsMessage, Numbered,
+    ParticipantId, Refusal, Request, Rights, Role, Secret, Stream, Text,
+};
 
 use crate::{Sender, Video, videos};
 
@@ -74,7 +78,97 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("transport_feedback", vec![transport_feedback()]),
         ("sender_feedback", vec![sender_feedback(0), sender_feedback(1)]),
         ("fec", vec![parity()]),
+        ("attend", attend()),
+        ("meeting_messages", meeting_messages()),
     ]
+}
+
+/// What a relay says to an organizer, from its admission on.
+fn relay_says() -> Vec<FromRelay> {
+    let (who, name) = (ParticipantId(2), Text::new("Bob").unwrap());
+    let (rights, bytes) = (Rights::of(Role::Member), layercast_meeting::Bytes(vec![7; 40]));
+    let stream = Stream { participant: who, stream: 9, ssrc: 900, kind: Kind::Camera, member: 1, track: 0 };
+    let asked = Asked {
+        participant: who,
+        role: Role::Member,
+        name: name.clone(),
+        key_package: bytes.clone(),
+        insiders_key_package: Some(bytes.clone()),
+        outsider: false,
+        known: false,
+    };
+    let events = [
+        Event::Admitted { rights, messages: 0, begins: true },
+        Event::Waiting(asked),
+        Event::Arrived(Arrival { participant: who, role: Role::Member, name, rights }),
+        Event::Published(stream),
+        Event::Demand { demand: layercast_meeting::Bytes(demand()) },
+        Event::Said { participant: who, message: bytes.clone() },
+        Event::Mls(MlsMessage { group: Group::Meeting, number: 1, from: who, message: bytes.clone() }),
+        Event::Welcome { group: Group::Insiders, number: 2, message: bytes },
+        Event::Rights { participant: ParticipantId(1), rights: Rights::of(Role::Guest) },
+        Event::Organizer { participant: who },
+        Event::CameraLimited { participant: who, audience: Audience::Guests, max_spatial_id: Some(1) },
+        Event::Unpublished { stream: 9 },
+        Event::Away { participant: who },
+        Event::Removed { participant: who },
+        Event::GroupLost,
+    ];
+    let mut messages: Vec<_> = events.into_iter().map(FromRelay::Event).collect();
+    let result = Err(Refusal::StaleEpoch);
+    messages.push(FromRelay::Answer { id: 5, result });
+    messages
+}
+
+/// An organizer is let in, and hears all of it; and one who comes back.
+fn attend() -> Vec<Vec<u8>> {
+    let said: Vec<_> = relay_says().iter().map(FromRelay::to_text).collect();
+    let all = [
+        ".\n.\n",
+        &said.join("\n.\n+600\n"),
+        "\nwho\ncode\nadmit 2\nremove 2\nhand up\nlimit guests 0\nquit",
+    ]
+    .concat();
+    let back = [
+        ".\n.\n",
+        &said[0],
+        "\n.\n.\n.\n.\n+2500\n!\n.\n.\n",
+        &said[0],
+        "\n.\n.\n+700\nmute\nunmute camera\n.",
+    ]
+    .concat();
+    vec![all.into(), back.into()]
+}
+
+fn meeting_messages() -> Vec<Vec<u8>> {
+    let name = Text::new("Ann").unwrap();
+    let bytes = || layercast_meeting::Bytes(vec![7; 40]);
+    let requests = [
+        Request::Login { account: name.clone(), password: Secret::new("p".into()) },
+        Request::Join {
+            meeting: MeetingId(name.clone()),
+            credential: Credential::Invitation(Secret::new("code".into())),
+            name,
+            key_package: Some(bytes()),
+            insiders_key_package: None,
+            seen: 3,
+        },
+        Request::Publish { kind: Kind::Camera, member: 1, track: 2, layer_refresh: true },
+        Request::Commit {
+            group: Group::Meeting,
+            epoch: 4,
+            message: bytes(),
+            welcome: Some(bytes()),
+            added: vec![ParticipantId(3)],
+            removed: Vec::new(),
+        },
+        Request::Say { message: bytes() },
+    ];
+    let requests = requests.into_iter().map(|request| Numbered { id: 1, request }.to_text());
+    let state = br#"{"participant":2,"epoch":3,"code":"01234","members":2,"clocks":[[9,1,2]],"hand":true}"#;
+    let said = relay_says();
+    let said = said.iter().map(FromRelay::to_text);
+    requests.chain(said).map(String::into_bytes).chain([state.to_vec()]).collect()
 }
 
 /// One message that is damaged, in a group with an organizer or without.
