@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use layercast::relay::RoomConfig;
 use layercast_meeting::{Secret, Text};
 use layercast_participant::shell::record::read_records;
+use layercast_participant::shell::sound;
 use layercast_relay::desk::DeskConfig;
 use layercast_relay::media::Media;
 use layercast_relay::media_api::MediaConfig;
@@ -282,6 +283,14 @@ fn a_meeting_a_removal_and_a_crash() -> Result<()> {
         let after = last(file)?;
         println!("{file}: the last record is of {:.0} ms after the removal", after * 1000.0);
         assert!(after < 1.0, "{file} ends {after} s after the removal");
+    }
+
+    let files = std::fs::read_dir(&recorded)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    let voices: Vec<_> =
+        files.iter().filter(|path| path.extension().is_some_and(|it| it == "opus")).collect();
+    assert_eq!(voices.len(), 2, "of Ada and Grace: {files:?}");
+    for path in voices {
+        assert!(sound::read(path)?.len() > 50);
     }
 
     // The relay crashes, and comes back: everybody is in the same epoch, and sees and hears again.

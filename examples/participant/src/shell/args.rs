@@ -90,7 +90,7 @@ pub struct Args {
     /// Milliseconds from one line about each stream to the next.
     #[arg(long, value_name = "MS", default_value_t = 2000, value_parser = clap::value_parser!(u64).range(50..))]
     pub lines: u64,
-    /// A directory for what came: opened temporal units as IVF, sound, and packets as they came, still sealed.
+    /// A directory for what came: opened temporal units as IVF, sound as Ogg Opus, and packets as they came, still sealed.
     #[arg(long)]
     pub record: Option<PathBuf>,
     /// Leaves after so many seconds.

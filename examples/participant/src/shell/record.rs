@@ -1,5 +1,5 @@
-//! What came, in files: the opened temporal units of each stream as IVF, the frames of sound, and the packets as they came,
-//! still sealed.
+//! What came, in files: the opened temporal units of each stream as IVF, the frames of sound as Ogg Opus and with the times at
+//! which they came, and the packets as they came, still sealed.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -8,9 +8,13 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::Bytes;
 use layercast::bitstream::{IvfHeader, IvfWriter};
 use layercast::rtp::DecodableUnit;
 use layercast_examples::{Result, at};
+use ogg::{PacketWriteEndInfo, PacketWriter};
+
+use super::sound::samples;
 
 /// Temporal units of each stream: `stream-N.ivf`, in ticks of 90 kHz.
 pub struct Units {
@@ -56,6 +60,99 @@ impl Units {
             file.finish()?;
         }
         Ok(())
+    }
+}
+
+/// Sound of each stream: `sound-N.opus`, in Ogg (RFC 7845). Where frames are missing, the decoder is asked to conceal them.
+pub struct Sounds {
+    directory: PathBuf,
+    files: HashMap<u32, OpusFile>,
+}
+
+struct OpusFile {
+    path: PathBuf,
+    writer: PacketWriter<'static, BufWriter<File>>,
+    /// Of the next frame, by the clock of 48 kHz.
+    timestamp: u32,
+    /// Samples before the frame that waits, and that frame: the last of a file is marked.
+    position: u64,
+    waiting: Option<Bytes>,
+}
+
+/// Samples that are not played at the beginning, by which a decoder finds its way into a stream (RFC 7845, section 4.2).
+const PRE_SKIP: u16 = 3840;
+/// Samples that are filled in at most where some are missing: 10 s. Who was mute for longer goes on where it was.
+const MAX_MISSING: u32 = 480_000;
+
+impl Sounds {
+    /// Files in this directory.
+    pub fn new(directory: &Path) -> Self {
+        Self { directory: directory.into(), files: HashMap::new() }
+    }
+
+    /// Writes a frame of a stream, with its RTP timestamp. What is no frame of Opus is left out.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn write(&mut self, stream: u32, timestamp: u32, frame: &Bytes) -> Result<()> {
+        let Some(length) = samples(frame) else { return Ok(()) };
+        let file = match self.files.entry(stream) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(place) => {
+                let path = self.directory.join(format!("sound-{stream}.opus"));
+                place.insert(OpusFile::new(path, stream, timestamp)?)
+            }
+        };
+        let missing = timestamp.wrapping_sub(file.timestamp);
+        if missing <= MAX_MISSING {
+            // One frame of the same kind without a byte of sound (section 4.1).
+            let concealed = Bytes::copy_from_slice(&[frame[0] & !3]);
+            for _ in 0..missing / samples(&concealed).unwrap_or(length) {
+                file.put(stream, concealed.clone())?;
+            }
+        }
+        file.timestamp = timestamp.wrapping_add(length);
+        file.put(stream, frame.clone())
+    }
+
+    /// Writes what is still to be written.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn finish(self) -> Result<()> {
+        for (stream, mut file) in self.files {
+            file.write_waiting(stream, PacketWriteEndInfo::EndStream)?;
+            at(&file.path, file.writer.into_inner().flush())?;
+        }
+        Ok(())
+    }
+}
+
+impl OpusFile {
+    /// Writes the headers (RFC 7845, section 5): two channels, whatever frames have, and no gain.
+    fn new(path: PathBuf, stream: u32, timestamp: u32) -> Result<Self> {
+        let mut writer = PacketWriter::new(BufWriter::new(at(&path, File::create(&path))?));
+        let [low, high] = PRE_SKIP.to_le_bytes();
+        let [a, b, c, d] = 48_000_u32.to_le_bytes();
+        let head = [&b"OpusHead"[..], &[1, 2, low, high, a, b, c, d, 0, 0, 0]].concat();
+        let vendor = b"layercast";
+        let tags = [b"OpusTags", &(vendor.len() as u32).to_le_bytes()[..], vendor, &[0; 4]].concat();
+        for header in [head, tags] {
+            at(&path, writer.write_packet(header, stream, PacketWriteEndInfo::EndPage, 0))?;
+        }
+        Ok(Self { path, writer, timestamp, position: 0, waiting: None })
+    }
+
+    fn put(&mut self, stream: u32, packet: Bytes) -> Result<()> {
+        self.write_waiting(stream, PacketWriteEndInfo::NormalPacket)?;
+        self.waiting = Some(packet);
+        Ok(())
+    }
+
+    fn write_waiting(&mut self, stream: u32, end: PacketWriteEndInfo) -> Result<()> {
+        let Some(packet) = self.waiting.take() else { return Ok(()) };
+        self.position += u64::from(samples(&packet).unwrap_or_default());
+        at(&self.path, self.writer.write_packet(packet.to_vec(), stream, end, self.position))
     }
 }
 
@@ -118,5 +215,66 @@ pub fn read_records(path: &Path) -> Result<Vec<(Duration, u32, Vec<u8>)>> {
     match rest.is_empty() {
         true => Ok(records),
         false => at(path, Err("it ends within a record")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ogg::PacketReader;
+
+    use super::super::sound::{read, silence};
+    use super::*;
+
+    #[test]
+    fn sound_is_written_as_it_is_played() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut sounds = Sounds::new(directory.path());
+        let frame = silence();
+        // The clock comes around. Two frames are lost after the third, and then its sender was mute for a minute.
+        let times = [0_u32, 960, 1920, 4800, 2_884_800].map(|at| at.wrapping_sub(1000));
+        for timestamp in times {
+            sounds.write(7, timestamp, &frame).unwrap();
+            sounds.write(7, timestamp, &Bytes::from_static(b"\xff\x3f no Opus")).unwrap();
+        }
+        sounds.finish().unwrap();
+        let path = directory.path().join("sound-7.opus");
+        let lengths: Vec<_> = read(&path).unwrap().iter().map(Bytes::len).collect();
+        assert_eq!(lengths, [80, 80, 80, 1, 1, 80, 80]);
+        let mut reader = PacketReader::new(File::open(&path).unwrap());
+        let packets: Vec<_> = std::iter::from_fn(|| reader.read_packet().unwrap()).collect();
+        let last = packets.last().unwrap();
+        assert_eq!((last.absgp_page(), last.last_in_stream()), (7 * 960, true));
+    }
+
+    #[test]
+    fn a_file_that_is_damaged_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut sounds = Sounds::new(directory.path());
+        (0..50).for_each(|n| sounds.write(1, 960 * n, &silence()).unwrap());
+        sounds.finish().unwrap();
+        let path = directory.path().join("sound-1.opus");
+        let whole = std::fs::read(&path).unwrap();
+        let mut flipped = whole.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        let sixty: Vec<u8> = {
+            let mut sounds = Sounds::new(directory.path());
+            sounds.write(2, 0, &Bytes::from_static(&[3 << 3, 1])).unwrap();
+            sounds.finish().unwrap();
+            std::fs::read(directory.path().join("sound-2.opus")).unwrap()
+        };
+        let files = [
+            ("damaged", flipped, ""),
+            ("other", b"RIFF, a file of another kind".to_vec(), ""),
+            ("empty", Vec::new(), ""),
+            ("long", sixty, "not of 20 ms"),
+            ("headers", whole[..60].to_vec(), ""),
+        ];
+        for (name, bytes, why) in files {
+            let path = directory.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            let error = read(&path).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains(why), "{error}");
+        }
+        assert_eq!(read(&path).unwrap().len(), 50);
     }
 }

@@ -13,7 +13,7 @@ use super::args::{Args, unix_now};
 use super::link::{Event, Wire};
 use super::plan::plan;
 use super::print::Printer;
-use super::record::Records;
+use super::record::{Records, Sounds};
 use super::show::{self, Shown, Work};
 use super::socket::FromSocket;
 use super::threads::{self, Input};
@@ -41,7 +41,7 @@ struct Participant {
     decoder: Sender<Work>,
     decoded: BTreeSet<u32>,
     packets: Option<Records>,
-    sound: Option<Records>,
+    sound: Option<(Records, Sounds)>,
     streams_changed: bool,
     ended: bool,
     relink: Option<Instant>,
@@ -95,7 +95,7 @@ pub fn run(args: &Args) -> Result<()> {
         decoder,
         decoded: BTreeSet::new(),
         packets: record("packets.bin")?,
-        sound: record("sound.bin")?,
+        sound: record("sound.bin")?.zip(args.record.as_deref().map(Sounds::new)),
         streams_changed: false,
         ended: false,
         relink: None,
@@ -120,7 +120,8 @@ pub fn run(args: &Args) -> Result<()> {
     drop(outgoing);
     drop((decoder, received));
     std::thread::sleep(LAST_WORDS);
-    [packets, sound].into_iter().flatten().try_for_each(Records::finish)?;
+    packets.map_or(Ok(()), Records::finish)?;
+    sound.map_or(Ok(()), |(records, sounds)| records.finish().and_then(|()| sounds.finish()))?;
     decoding.join().map_err(|_| "the decoder's thread panicked")??;
     Ok(outcome?)
 }
@@ -315,8 +316,9 @@ impl Participant {
                 }
             }
             SeatOutput::Audio(stream, frame) => {
-                if let Some(sound) = &mut self.sound {
-                    sound.write(time.since_start(), stream, &frame.payload)?;
+                if let Some((records, sounds)) = &mut self.sound {
+                    records.write(time.since_start(), stream, &frame.payload)?;
+                    sounds.write(stream, frame.timestamp, &frame.payload)?;
                 }
             }
             SeatOutput::Invitation(code) => {

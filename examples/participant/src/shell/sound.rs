@@ -12,6 +12,8 @@ use ogg::PacketReader;
 /// Length of a packet's sound, and in ticks of the RTP clock (RFC 7587, section 4.1).
 const FRAME: Duration = Duration::from_millis(20);
 const TICKS: u32 = 960;
+/// The most that a packet may have: 120 ms (RFC 6716, section 3.2.5).
+const MAX_SAMPLES: u32 = 5760;
 /// Bytes of a packet of the tone: 32 kbit/s, whatever there is to hear, which gives nothing away (RFC 6562).
 const TONE: usize = 80;
 
@@ -54,6 +56,12 @@ pub fn read(path: &Path) -> Result<Vec<Bytes>> {
         true => at(path, Err("no sound")),
         false => Ok(packets),
     }
+}
+
+/// How many samples of 48 kHz the sound of a packet has. `None` if it is no packet of Opus.
+pub(super) fn samples(packet: &[u8]) -> Option<u32> {
+    let micros = duration(packet)?.as_micros();
+    u32::try_from(micros * 48 / 1000).ok().filter(|samples| (1..=MAX_SAMPLES).contains(samples))
 }
 
 /// How long the sound of a packet is (RFC 6716, section 3.1).
@@ -119,5 +127,8 @@ mod tests {
         assert_eq!(packet.len() - 3 - usize::from(packet[2]), 2);
         assert_eq!(duration(&[0x78, 0]), Some(FRAME), "hybrid, as many coders have it");
         assert_eq!(duration(&[]), None);
+        assert_eq!(samples(&packet), Some(TICKS));
+        assert_eq!(samples(&[31 << 3 | 3, 63, 0]), None, "longer than 120 ms");
+        assert_eq!(samples(&[31 << 3 | 3, 0]), None, "no frame at all");
     }
 }
