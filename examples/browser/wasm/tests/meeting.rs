@@ -3,9 +3,13 @@
 mod common;
 
 use common::{Frame, World};
+use layercast::e2ee::{Header, KeySource};
 use layercast_meeting::Kind;
 use layercast_page::output::PageOutput;
 use layercast_page::seat::Metadata;
+use sframe::CipherSuite;
+use sframe::frame::{MediaFrameView, MonotonicCounter};
+use sframe::key::EncryptionKey;
 
 #[test]
 fn a_guest_waits_until_the_organizer_lets_it_in() {
@@ -55,6 +59,54 @@ fn what_one_page_seals_the_others_open() {
         let sealed = world.pages[0].seat.seal_audio(stream, &[n; 80]).unwrap().to_vec();
         assert_eq!(world.pages[2].seat.open_audio(now, stream, None, &sealed), Ok(&[n; 80][..]));
     }
+}
+
+/// Pages sign what they seal, over the relay's own desk. Cleo has all keys, and seals a frame of sound in Ann's name.
+#[test]
+fn what_somebody_else_seals_is_found_out_and_withheld() {
+    let mut world = World::three("");
+    let (camera, voice) = (world.own(0, Kind::Camera).stream, world.own(0, Kind::Audio).stream);
+    let send = |world: &mut World, n: u64| {
+        for frame in Frame::picture(n) {
+            let obu = frame.sealed(world, 0);
+            assert!(frame.opened(world, 0, 1, &obu).is_ok());
+        }
+        let sealed = world.pages[0].seat.seal_audio(voice, &[7; 80]).unwrap().to_vec();
+        let opened = world.pages[1].seat.open_audio(world.now, voice, None, &sealed).map(<[u8]>::to_vec);
+        world.run(40);
+        (sealed, opened)
+    };
+    let counts = |world: &World, stream: u32| {
+        let attendee = world.pages[1].seat.attendee();
+        let stream = *attendee.media.shown().find(|it| it.stream == stream).unwrap();
+        (attendee.circle().attested().counts(&stream), stream)
+    };
+    let (sealed, _) = (0..50).map(|n| send(&mut world, n)).last().unwrap();
+    world.run(1100);
+    let (of_camera, (of_voice, stream)) = (counts(&world, camera).0, counts(&world, voice));
+    assert_eq!((of_camera.attested, of_camera.unattested), (150, 0));
+    assert_eq!((of_voice.attested, of_voice.unattested), (50, 0));
+
+    let circle = world.pages[2].seat.attendee().circle();
+    let Header { key_id, counter, .. } = Header::read(&sealed[1..]).unwrap();
+    let epoch = circle.group().unwrap().epoch();
+    let base_key = circle.ring(world.now).unwrap().base_key(key_id, epoch).unwrap();
+    let key = EncryptionKey::derive_from(CipherSuite::AesGcm256Sha512, key_id, base_key.expose()).unwrap();
+    let mut next = MonotonicCounter::with_start_value(counter + 1, u64::MAX);
+    // A frame, how loud it is, and its number.
+    let frame = MediaFrameView::try_new(&mut next, b"a lie\x01\x00\x32").unwrap().encrypt(&key).unwrap();
+    let forged = [&sealed[..1], frame.as_ref()].concat();
+    assert_eq!(world.pages[1].seat.open_audio(world.now, voice, None, &forged), Ok(&b"a lie"[..]));
+    assert_eq!(send(&mut world, 50).1, Err("replayed"));
+    world.run(600);
+    assert_eq!(counts(&world, voice).0.forged, 1);
+    let told = world.told(1, "forged");
+    assert!(
+        told.len() == 1 && told[0].contains(&format!("Ann: stream {} (voice)", stream.stream)),
+        "{told:?}"
+    );
+    assert_eq!(send(&mut world, 51).1, Err("withheld"));
+    assert!(world.told(0, "forged").is_empty() && world.told(1, "unproven").is_empty());
 }
 
 #[test]
