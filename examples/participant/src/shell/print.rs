@@ -241,7 +241,12 @@ impl StreamLine {
             if let (Some(half), Some(most)) = (figures.delay_p50_ms, figures.delay_p95_ms) {
                 text += &format!(", delay {half} ms (95 %: {most})");
             }
-            text += &format!(", longest pause {longest_ms} ms, {freezes} freezes");
+            let freezes = match freezes {
+                0 => String::new(),
+                1 => ", 1 freeze".into(),
+                freezes => format!(", {freezes} freezes"),
+            };
+            text += &format!(", longest pause {longest_ms} ms{freezes}");
         } else {
             text += &format!("{count} came, {rate:.1}/s, {kbps:.0} kbit/s");
         }
