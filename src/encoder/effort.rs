@@ -221,8 +221,8 @@ static EFFORTS: [[Effort; 2]; MAX_SPEED as usize + 1] = [
         Effort { stop: [3.5, 11.0, 30.0], hopeless: [0.35, 0.6], good: 0.06, rival: 1.6, fractions: 1.8, ..MOST },
     ],
     [
-        Effort { stop: [4.0, 9.5, 29.0], hopeless: [0.21, 0.29], good: 0.12, rival: 1.2, fractions: 1.2, ..ALL },
-        Effort { stop: [6.0, 17.0, 45.0], hopeless: [0.21, 0.29], good: 0.12, rival: 1.2, fractions: 1.2, ..ALL },
+        Effort { stop: [4.0, 9.5, 29.0], hopeless: [0.28, 0.45], good: 0.12, rival: 1.6, fractions: 1.8, ..ALL },
+        Effort { stop: [6.0, 17.0, 45.0], hopeless: [0.28, 0.45], good: 0.12, rival: 1.6, fractions: 1.8, ..ALL },
     ],
     [
         Effort { stop: [4.0, 12.0, 32.0], hopeless: [0.2, 0.35], good: 0.2, rival: 1.0, fractions: 0.8, ..SOME },
