@@ -413,14 +413,14 @@ fn pad(frame: &mut Frame<u8>, (width, height): (usize, usize)) {
 /// Deblocking levels from the quantizer, as measured on real clips.
 fn filter_levels(q: &Quantizer, intra: bool) -> Levels {
     let ac = q.ac as f32;
-    let level = if intra { ac * 0.067 - 1.6 } else { ac * 0.05 + 2.5 };
+    let level = if intra { ac * 0.1 - 2.4 } else { ac * 0.055 + 3.5 };
     [level.round().clamp(0.0, 63.0) as u8; 4]
 }
 
 /// CDEF strengths from the quantizer, as measured on real clips.
 fn cdef_strengths(q: &Quantizer, intra: bool) -> Cdef {
     let ac = q.ac as f32;
-    let (primary, secondary) = if intra { (ac * 0.0105, ac * 0.0028) } else { (ac * 0.025, ac * 0.0014) };
+    let (primary, secondary) = if intra { (ac * 0.0105, ac * 0.0056) } else { (ac * 0.025, ac * 0.0042) };
     let (primary, secondary) = ((primary.round() as u8).min(15), (secondary.round() as u8).min(3));
     let chroma = ((ac * 0.0035).round() as u8).min(15);
     Cdef {

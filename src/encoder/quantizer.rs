@@ -23,7 +23,7 @@ impl Quantizer {
     pub(crate) fn new(qindex: u8, lambda: f32) -> Self {
         let (dc, ac) = (DC_STEP[usize::from(qindex)], AC_STEP[usize::from(qindex)]);
         let step = f32::from(ac) / 8.0;
-        let lambda = lambda * 0.072 * step * step;
+        let lambda = lambda * 0.065 * step * step;
         Self { qindex, dc: dc.into(), ac: ac.into(), lambda, lambda_satd: lambda.sqrt() }
     }
 
