@@ -45,7 +45,7 @@ fn five_percent_of_loss_cost_no_picture() {
         // before them, if retransmissions take no longer than a round trip.
         assert!(call.delay(0.5) <= 65.1 && call.delay(0.99) <= 185.0 && call.gap() <= 250.0, "{summary}");
         let statistics = call.sender.statistics();
-        assert!(statistics.retransmitted_bytes * 100 <= statistics.bytes * 22, "{summary}");
+        assert!(statistics.retransmitted_bytes * 100 <= statistics.bytes * 24, "{summary}");
     });
 }
 
@@ -54,7 +54,7 @@ fn parity_for_every_fourth_picture_has_most_pictures_in_time() {
     lossy(5, Redundancy::LowestTemporalLayer, |call, summary| {
         assert!(call.shown.len() >= 2985 && call.full() >= 2940, "{summary}");
         assert_eq!(call.sender.statistics().key_pictures, 1, "{summary}");
-        assert!(call.delay(0.5) <= 60.0 && call.delay(0.99) <= 210.0 && call.gap() <= 250.0, "{summary}");
+        assert!(call.delay(0.5) <= 60.0 && call.delay(0.99) <= 190.0 && call.gap() <= 275.0, "{summary}");
         let statistics = call.sender.statistics();
         assert!(statistics.parity_bytes * 100 <= statistics.bytes * 15, "{summary}");
     });
@@ -92,10 +92,10 @@ fn the_loss_that_is_told_decides_what_is_protected() {
         call.run(100);
         call.sender.statistics().parity
     };
-    // Receiver reports tell of it too: near a bound, by chance, a picture less. Every fourth one is of the lowest layer.
-    // Packets that came again count as received.
+    // Every fourth one is of the lowest layer. Receiver reports tell of the loss too, and of less than there is: packets that came
+    // again count as received (RFC 3550, section 6.4.1).
     assert_eq!((parity(1), parity(15)), (0, 100));
-    assert!((20..=25).contains(&parity(5)), "{}", parity(5));
+    assert!((12..=25).contains(&parity(5)), "{}", parity(5));
 }
 
 #[test]
@@ -198,7 +198,8 @@ fn a_request_is_made_once_more() {
             }
         }
     }
-    assert_eq!(requests, [(10, true), (20, true)]);
+    // And anew after a quarter of the 150 ms in which an answer is expected at first.
+    assert_eq!(requests, [(10, true), (20, true), (48, true)]);
 }
 
 /// Clocks that drift apart, while each picture is held back until it is due.
