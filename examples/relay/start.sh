@@ -8,7 +8,7 @@ start_relay() { # COMMAND...
   "$@" > relay.txt 2> relay.log &
   relay=$!
   for _ in $(seq 100); do
-    grep -q certificate relay.txt && break
+    grep -qs certificate relay.txt && break
     kill -0 "$relay" 2> /dev/null || { cat relay.log >&2; exit 1; }
     sleep 0.1
   done
