@@ -54,7 +54,7 @@ impl ResendBudget {
     pub(crate) fn answer(&mut self, now: Time, last: &mut LastSent, bytes: usize, path: Trip) -> usize {
         let quick = self.left > self.most / 8 * 7 && path.queue <= NO_QUEUE;
         let wait = match last.again {
-            0 => first_wait(path.round_trip),
+            0 => first_wait(path),
             1..IN_VAIN if quick => next_wait(path, 4),
             _ if self.left > self.most / 2 => next_wait(path, 2),
             _ => next_wait(path, 1),
@@ -136,9 +136,13 @@ const SHORTER: Duration = Duration::from_millis(10);
 
 /// A packet that was sent for the first time goes out again at the earliest after about a round trip: no request because of its
 /// loss comes sooner. What is sent again sooner than that is what others overtook, as base layers do a refresh that waits in
-/// the pacer: on a full path it made the wait longer, so that more was asked for.
-fn first_wait(round_trip: Option<Duration>) -> Duration {
-    round_trip.map_or(Duration::ZERO, |round_trip| round_trip - SHORTER.min(round_trip / 4))
+/// the pacer: on a full path it made the wait longer, so that more was asked for. If part of the round trip is a queue, the
+/// packet may find a longer one than was measured, while requests for it go on: it has half as long as that more.
+fn first_wait(Trip { round_trip, queue }: Trip) -> Duration {
+    round_trip.map_or(Duration::ZERO, |round_trip| match queue <= NO_QUEUE {
+        true => round_trip - SHORTER.min(round_trip / 4),
+        false => round_trip + queue.min(round_trip) / 2,
+    })
 }
 
 /// The time from one answer to the next, if there may be so many of them in a round trip. If part of the round trip is a queue,
@@ -274,6 +278,22 @@ mod tests {
         sent.set_round_trip(ms(1), Duration::from_millis(160));
         assert_eq!(sent.resend(ms(149), 5).next(), None);
         assert_eq!(sent.resend(ms(150), 5).next(), Some(&packet(5, 100)));
+    }
+
+    /// It was overtaken while it waited, so that it is asked for all the time, and it waits in the queue of the path for longer
+    /// than others did.
+    #[test]
+    fn a_packet_in_a_queue_is_waited_for_half_of_that_longer() {
+        let ms = Time::from_millis;
+        let mut sent = history(0..8, 100);
+        sent.set_round_trip(ms(0), Duration::from_millis(80));
+        assert_eq!(sent.resend(ms(70), 4).next(), Some(&packet(4, 100)));
+        sent.insert(ms(1000), packet(5, 100));
+        sent.set_round_trip(ms(1100), Duration::from_millis(200));
+        for now in 1100..1260 {
+            assert_eq!(sent.resend(ms(now), 5).next(), None, "{now}");
+        }
+        assert_eq!(sent.resend(ms(1260), 5).next(), Some(&packet(5, 100)));
     }
 
     /// Three answers went out within half a round trip, and were lost.

@@ -105,9 +105,6 @@ impl Downlink {
             match message {
                 RtcpMessage::Nack { media_ssrc, lost, .. } => {
                     let Some(w) = at(media_ssrc, &self.streams) else { continue };
-                    if let Some(round_trip) = self.path.state(now).round_trip {
-                        self.streams[w].history.set_round_trip(now, round_trip);
-                    }
                     for number in lost.iter().flat_map(|lost| lost.sequence_numbers()) {
                         for packet in self.streams[w].history.resend(now, number) {
                             let (class, packet) = (PacketClass::Retransmission, packet.clone());
@@ -135,6 +132,12 @@ impl Downlink {
                 message => {
                     // What is no transport-wide feedback is not for the path.
                     let _ = self.path.handle_feedback(now, &message);
+                    // Also while nothing is asked for: the shortest one tells what of the others is a queue.
+                    if let Some(round_trip) = self.path.state(now).round_trip {
+                        for stream in &mut self.streams {
+                            stream.history.set_round_trip(now, round_trip);
+                        }
+                    }
                 }
             }
         }
