@@ -321,7 +321,8 @@ impl Path {
         let estimate = self.network.available_bitrate?;
         let ready = self.next_probe_at.max(self.ready_at);
         let at = if short { self.asked_at + SHORT_PROBE } else { ready };
-        let ready = now >= at && self.asked.is_none();
+        // The queue of a probe beside that of a refresh would make the rise fail.
+        let ready = now >= at && self.asked.is_none() && !self.refreshes(now);
         let fresh = now - self.estimate_at <= ESTIMATE_FRESH;
         let calm = self.queue(now) <= CALM_QUEUE && self.loss(now) <= f64::from(config.loss_threshold);
         let share = 1.0 - f64::from(config.headroom.clamp(0.0, 0.9));
@@ -342,4 +343,26 @@ impl Path {
 /// The time to wait after a number of failures in a row.
 fn backed_off(failures: u32, config: &SelectorConfig) -> Duration {
     config.up_hold.saturating_mul(1 << failures.min(16)).min(config.max_hold)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_not_probed_while_a_rise_fills_it_with_its_refresh() {
+        let (ms, config) = (Time::from_millis, SelectorConfig::default());
+        let mut path = Path::new();
+        let mut probe = |now: u64, rose: u32| {
+            let network = Network { available_bitrate: Some(1_000_000), ..Network::default() };
+            path.set(ms(now), network, &config);
+            path.decided(ms(now), 500_000, false, false, rose, &config);
+            path.probe(ms(now), 2_000_000, false, &config).is_some()
+        };
+        assert!(!probe(5000, 1));
+        for now in (5100..6000).step_by(100) {
+            assert!(!probe(now, 0), "{now}");
+        }
+        assert!(probe(6000, 0));
+    }
 }
