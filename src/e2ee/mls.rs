@@ -716,8 +716,8 @@ impl Group {
     /// Whether a member says that it attests all that it seals: [`Login::with_attestations`]. Of one that does not,
     /// frames without an attestation prove nothing.
     pub fn attests(&self, member: u32) -> bool {
-        let mut leaves = self.group.treesync().full_leaves();
-        leaves.any(|(index, leaf)| index.u32() == member && attests::is_stated_by(leaf))
+        let leaf = self.group.public_group().leaf(LeafNodeIndex::new(member));
+        leaf.is_some_and(attests::is_stated_by)
     }
 
     /// Whose attestations count as those of a member in this epoch. `None` if there is no such member.
