@@ -43,10 +43,9 @@ pub enum Origin {
 #[derive(Debug, Default)]
 struct Verdicts {
     origin: Origin,
-    since: Option<Time>,
-    attested: u32,
-    unattested: u32,
     counts: Counts,
+    /// When the period began that is judged next, and what was counted before it.
+    period: Option<(Time, Counts)>,
 }
 
 /// Frames of a stream since it began.
@@ -62,24 +61,19 @@ pub struct Counts {
 
 impl Verdicts {
     fn take(&mut self, now: Time, verdict: Verdict) {
+        let (since, before) = *self.period.get_or_insert((now, self.counts));
         match verdict {
-            Verdict::Attested => {
-                self.attested += 1;
-                self.counts.attested += 1;
-            }
+            Verdict::Attested => self.counts.attested += 1,
             Verdict::Forged => {
                 self.origin = Origin::Other;
                 self.counts.forged += 1;
             }
-            _ => {
-                self.unattested += 1;
-                self.counts.unattested += 1;
-            }
+            _ => self.counts.unattested += 1,
         }
-        let since = *self.since.get_or_insert(now);
         if now - since >= PERIOD {
-            let is_unknown = self.unattested > self.attested;
-            (self.since, self.attested, self.unattested) = (None, 0, 0);
+            self.period = None;
+            let Counts { attested, unattested, .. } = self.counts;
+            let is_unknown = unattested - before.unattested > attested - before.attested;
             if self.origin != Origin::Other {
                 self.origin = if is_unknown { Origin::Unknown } else { Origin::Sender };
             }
