@@ -68,6 +68,18 @@ fn forge(world: &World, by: usize, stream: &Stream, header: RtpHeader, counter: 
     packet.freeze()
 }
 
+/// The same for frame `n` of a stream of whoever forges it.
+fn forge_frame(world: &World, by: usize, stream: &Stream, n: u16) -> Bytes {
+    let header = RtpHeader {
+        payload_type: 111,
+        ssrc: stream.ssrc,
+        sequence_number: n,
+        timestamp: 960 * u32::from(n),
+        ..RtpHeader::default()
+    };
+    forge(world, by, stream, header, n.into(), n)
+}
+
 #[test]
 fn honest_people_are_proven() {
     let mut world = three(2000);
@@ -116,17 +128,10 @@ fn one_who_does_not_sign_is_told_of_and_shown() {
     };
     world.say(1, Event::Published(voice));
     world.run(5100);
-    for n in 0..50_u64 {
-        let header = RtpHeader {
-            payload_type: 111,
-            ssrc: voice.ssrc,
-            sequence_number: n as u16,
-            timestamp: 960 * n as u32,
-            ..RtpHeader::default()
-        };
-        let packet = forge(&world, 2, &voice, header, n, n as u16);
+    for n in 0..50 {
+        let packet = forge_frame(&world, 2, &voice, n);
         world.replay(1, &[packet]);
-        world.run(5200 + 100 * n);
+        world.run(5200 + 100 * u64::from(n));
     }
     assert_eq!(heard(&world, 1, &voice), 50);
     for place in [0, 1, 2] {
@@ -187,15 +192,8 @@ fn a_stream_that_nobody_signs_for_is_not_heard_for_long() {
     let voice = Stream { stream: 99, ssrc: 0x9999, track: 9, ..stream_of(&world, ANN, Kind::Audio) };
     world.say(1, Event::Published(voice));
     world.run(4100);
-    for n in 0..400_u16 {
-        let header = RtpHeader {
-            payload_type: 111,
-            ssrc: voice.ssrc,
-            sequence_number: n,
-            timestamp: 960 * u32::from(n),
-            ..RtpHeader::default()
-        };
-        let packet = forge(&world, 2, &voice, header, n.into(), n);
+    for n in 0..400 {
+        let packet = forge_frame(&world, 2, &voice, n);
         world.replay(1, &[packet]);
         let now = world.now + Duration::from_millis(20);
         world.run(now.since_start().as_millis() as u64);
