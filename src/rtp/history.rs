@@ -20,9 +20,8 @@ const SHARE: usize = 2;
 /// so it needs no rate, and follows the stream's own. A packet goes out again at most once in a round trip. While more than
 /// half of the budget is left, half of one is enough, since the answer may be lost too, and half of the time of a queue on the
 /// way; while nearly all of it is left and there is no queue, a quarter is enough for the second and the third answer, and later
-/// ones go out twice.
-/// So where little is lost packets come soon, and where much is lost, or somebody asks for everything, what is left goes to
-/// those that did not come. Each receiver should have a history of its own, or one can use up what others need.
+/// ones go out twice. So where little is lost packets come soon, and where much is lost, or somebody asks for everything, what
+/// is left goes to those that did not come. Each receiver should have a history of its own, or one can use up what others need.
 #[derive(Debug)]
 pub struct SentPackets {
     /// The packet of sequence number n is at n modulo the length, which is a power of two.
@@ -52,7 +51,7 @@ impl ResendBudget {
 
     /// How often a packet of so many bytes goes out that is asked for at `now`: 0 to 2 times.
     pub(crate) fn answer(&mut self, now: Time, last: &mut LastSent, bytes: usize, path: Trip) -> usize {
-        let quick = self.left > self.most / 8 * 7 && path.queue <= NO_QUEUE;
+        let quick = self.left > self.most / 8 * 7 && !path.has_queue();
         let wait = match last.again {
             0 => first_wait(path),
             1..IN_VAIN if quick => next_wait(path, 4),
@@ -81,6 +80,13 @@ pub(crate) struct LastSent {
 pub(crate) struct Trip {
     pub round_trip: Option<Duration>,
     pub queue: Duration,
+}
+
+impl Trip {
+    /// Whether packets wait on the way.
+    fn has_queue(self) -> bool {
+        self.queue > NO_QUEUE
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -138,10 +144,10 @@ const SHORTER: Duration = Duration::from_millis(10);
 /// loss comes sooner. What is sent again sooner than that is what others overtook, as base layers do a refresh that waits in
 /// the pacer: on a full path it made the wait longer, so that more was asked for. If part of the round trip is a queue, the
 /// packet may find a longer one than was measured, while requests for it go on: it has half as long as that more.
-fn first_wait(Trip { round_trip, queue }: Trip) -> Duration {
-    round_trip.map_or(Duration::ZERO, |round_trip| match queue <= NO_QUEUE {
-        true => round_trip - SHORTER.min(round_trip / 4),
-        false => round_trip + queue.min(round_trip) / 2,
+fn first_wait(path: Trip) -> Duration {
+    path.round_trip.map_or(Duration::ZERO, |round_trip| match path.has_queue() {
+        true => round_trip + path.queue.min(round_trip) / 2,
+        false => round_trip - SHORTER.min(round_trip / 4),
     })
 }
 

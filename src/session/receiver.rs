@@ -413,8 +413,8 @@ impl VideoReceiver {
         }
     }
 
-    /// A retransmission takes this long if nothing is lost. A packet is asked for four times in that time. A frame is waited for until two retransmissions have failed;
-    /// the lowest layer's chain, without which nothing can be shown, as long again.
+    /// A retransmission takes this long if nothing is lost. A packet is asked for four times in that time. A frame is waited
+    /// for until two retransmissions have failed; the lowest layer's chain, without which nothing can be shown, as long again.
     fn set_waiting(&mut self, retransmission: Duration) {
         let give_up = (retransmission * 5).max(MIN_GIVE_UP).min(self.config.give_up);
         let nack = NackConfig { retry_after: retry_after(retransmission), give_up, ..NackConfig::default() };

@@ -405,21 +405,23 @@ impl VideoSender {
     }
 
     /// Takes the number of a frame that another sender's path has dropped ([`SenderOutput::Dropped`]). What is broken
-    /// without it is coded anew, and packets without payload take the place of those that are never sent. Numbers of other
-    /// streams are passed over.
+    /// without it is coded anew, and on a path of its own packets without payload take the place of those that are never sent.
+    /// Numbers of other streams are passed over.
     pub fn handle_dropped(&mut self, now: Time, frame: u64) {
         if frame >> 32 == u64::from(self.ssrc) && frame & (AGAIN | PARITY) == 0 {
             self.statistics.dropped += 1;
             let broken = (0..4u8).filter(|spatial_id| frame >> spatial_id & 1 != 0);
             let refresh = if frame & KEY != 0 { Refresh::KEY } else { Refresh::layers(broken) };
             self.requests.handle_request(refresh);
+            let Some(path) = &mut self.path else { return };
             for (number, packet) in self.unsent.take(frame) {
-                if let Some(path) = self.path.as_mut().filter(|_| !self.history.contains(number)) {
-                    // Whoever loses it asks for it, as for any other.
-                    self.history.insert(now, packet.clone());
-                    let class = PacketClass::Retransmission;
-                    path.handle_packet(now, PathPacket { class, frame: frame | AGAIN, packet });
+                if self.history.contains(number) {
+                    continue;
                 }
+                // Whoever loses it asks for it, as for any other.
+                self.history.insert(now, packet.clone());
+                let class = PacketClass::Retransmission;
+                path.handle_packet(now, PathPacket { class, frame: frame | AGAIN, packet });
             }
         }
     }

@@ -64,7 +64,6 @@ impl Unsent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rtp::{RtpHeader, RtpPacket};
 
     fn packet(sequence_number: u16) -> Bytes {
         let header = RtpHeader {
@@ -73,7 +72,7 @@ mod tests {
             sequence_number,
             timestamp: 7,
             ssrc: 9,
-            csrcs: Default::default(),
+            ..RtpHeader::default()
         };
         let mut packet = BytesMut::new();
         header.write(&[(3, &[0, 0])], &mut packet).unwrap();
