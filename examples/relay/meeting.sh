@@ -68,7 +68,7 @@ for name in Ada Grace Linus; do
   printf '\n%s\n' "$name"
   grep -E '^ .*(in all|the end|removed|no longer|nothing else is coded)' "${name,,}.txt"
 done
-if [ "$(awk '/model name/ { cores++ } END { print cores + 0 }' /proc/cpuinfo)" -lt 4 ]; then
+if [ "$(nproc)" -lt 4 ]; then
   printf '\nThree coders and seven decoders share the cores of this machine. Where they are too few, less is coded, and pictures pause.\n'
 fi
 printf '\nAll that was printed, and what Linus recorded, is in %s.\n' "$out"
