@@ -100,6 +100,8 @@ fuzz_target!(|data: &[u8]| {
                 match input.byte() {
                     0 => link.close(ends.now),
                     byte if byte & 1 == 0 => link.forget_ssrc(u32::from(byte >> 1)),
+                    // As a stream of its own, 2 would come as what it is, and not as what it carries.
+                    5 => link.expect_rtx(2, Rtx { ssrc: 1, payload_type: 45 }).unwrap(),
                     byte => link.expect_ssrc(u32::from(byte >> 1)).unwrap(),
                 }
                 ends.poll();
