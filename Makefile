@@ -16,7 +16,7 @@ COMPARE ?=
 LOAD ?=
 
 # The packages that are tested.
-TESTED := -p layercast -p layercast-compare -p layercast-conference -p layercast-link \
+TESTED := -p layercast -p layercast-compare -p layercast-conference -p layercast-link -p layercast-batch \
 	-p layercast-meeting -p layercast-attend -p layercast-page -p layercast-participant -p layercast-relay
 
 FEATURES := encoder decoder rtp congestion relay e2ee select session simulate

@@ -1,5 +1,9 @@
 //! UDP in batches: `sendmmsg` and `recvmmsg`, which cost the system less a packet than a call for each.
 
+mod spread;
+
+pub use spread::{Helpers, Spread};
+
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
@@ -44,13 +48,38 @@ pub fn wait(descriptors: &[&dyn AsFd], longest: Duration) {
 }
 
 /// Packets that go out together.
+#[derive(Debug, Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    ends: ArrayVec<usize, SENT>,
+    to: ArrayVec<Option<SockaddrStorage>, SENT>,
+}
+
+impl Batch {
+    /// Takes what was appended to `bytes` as one packet. `true` if no other one has room.
+    fn push(&mut self, to: SockaddrStorage) -> bool {
+        self.ends.push(self.bytes.len());
+        self.to.push(Some(to));
+        self.to.is_full()
+    }
+
+    /// What was appended to `bytes`, and is no packet yet.
+    fn last(&self) -> &[u8] {
+        &self.bytes[self.ends.last().copied().unwrap_or(0)..]
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+        self.to.clear();
+    }
+}
+
+/// Sends packets that go out together.
 #[derive(Debug)]
 pub struct Outbox {
     headers: MultiHeaders<SockaddrStorage>,
-    /// The packets, one behind the other. Whoever sends one appends it here, and then calls [`push`](Self::push).
-    pub bytes: Vec<u8>,
-    ends: ArrayVec<usize, SENT>,
-    to: ArrayVec<Option<SockaddrStorage>, SENT>,
+    batch: Batch,
     /// Packets that the system refused.
     pub refused: u64,
 }
@@ -64,47 +93,37 @@ impl Default for Outbox {
 impl Outbox {
     /// One without packets.
     pub fn new() -> Self {
-        Self {
-            headers: MultiHeaders::preallocate(SENT, None),
-            bytes: Vec::with_capacity(SENT * PACKET),
-            ends: ArrayVec::new(),
-            to: ArrayVec::new(),
-            refused: 0,
-        }
+        Self { headers: MultiHeaders::preallocate(SENT, None), batch: Batch::default(), refused: 0 }
     }
 
-    /// Packets that wait.
-    pub fn len(&self) -> usize {
-        self.to.len()
+    /// The packets, one behind the other. Whoever sends one appends it here, and then calls [`push`](Self::push).
+    pub fn bytes(&mut self) -> &mut Vec<u8> {
+        &mut self.batch.bytes
     }
 
-    /// Whether none waits.
+    /// Whether no packet waits.
     pub fn is_empty(&self) -> bool {
-        self.to.is_empty()
+        self.batch.to.is_empty()
     }
 
-    /// Takes the packet that was appended to `bytes`. `true` if no other one has room: it is to be
+    /// Takes the packet that was appended to [`bytes`](Self::bytes). `true` if no other one has room: it is to be
     /// [flushed](Self::flush) then.
     pub fn push(&mut self, to: impl Into<SockaddrStorage>) -> bool {
-        self.ends.push(self.bytes.len());
-        self.to.push(Some(to.into()));
-        self.to.is_full()
+        self.batch.push(to.into())
     }
 
     /// Sends all. What the system refuses is counted and lost, as packets are.
     pub fn flush(&mut self, socket: &UdpSocket) {
-        let Self { headers, bytes, ends, to, refused } = self;
+        let Self { headers, batch, refused } = self;
         let mut slices = ArrayVec::<[IoSlice<'_>; 1], SENT>::new();
         let mut start = 0;
-        for &end in ends.iter() {
-            slices.push([IoSlice::new(&bytes[start..end])]);
+        for &end in &batch.ends {
+            slices.push([IoSlice::new(&batch.bytes[start..end])]);
             start = end;
         }
-        send(socket, headers, &slices, to, refused);
+        send(socket, headers, &slices, &batch.to, refused);
         drop(slices);
-        bytes.clear();
-        ends.clear();
-        to.clear();
+        batch.clear();
     }
 
     /// Sends packets of these lengths, whatever is in them, to these addresses: nothing but the system's own work.
@@ -112,12 +131,12 @@ impl Outbox {
         for packets in packets.chunks(SENT) {
             let mut slices = ArrayVec::<[IoSlice<'_>; 1], SENT>::new();
             for (to, length) in packets {
-                self.to.push(Some(*to));
+                self.batch.to.push(Some(*to));
                 slices.push([IoSlice::new(&content[..usize::from(*length)])]);
             }
-            send(socket, &mut self.headers, &slices, &self.to, &mut self.refused);
+            send(socket, &mut self.headers, &slices, &self.batch.to, &mut self.refused);
             drop(slices);
-            self.to.clear();
+            self.batch.clear();
         }
     }
 }

@@ -56,8 +56,8 @@ struct Args {
     /// Cameras code what is wanted alone. If all have large windows, that is one spatial layer, in half as many packets.
     #[arg(long, requires = "rooms")]
     on_demand: bool,
-    /// Measures the media side of the relay of `examples/relay` instead, with ICE, DTLS and SRTP. The other ends of the links
-    /// are in this process; a few of them open what they get, for its delay.
+    /// Measures the media side of the relay of `examples/relay` instead, with ICE, DTLS and SRTP, and one camera a room. The
+    /// other ends of the links are in this process; a few of them open what they get, for its delay.
     #[arg(long)]
     srtp: bool,
     /// What each path carries at the start, in kbit/s. Below some ten times a stream's bitrate the pacer spreads pictures
@@ -116,7 +116,8 @@ fn run(args: &Args) -> Result<()> {
         |receivers: u32| Load { rooms: 1, people: receivers + 1, senders: 1, window: 1280, on_demand: false };
     if args.srtp {
         let small = |rooms| Load { rooms, people: 13, senders: 1, window: 1280, on_demand: false };
-        let mut rows = vec![sealed::measure(args, args.rooms.map_or(to(100), small))?];
+        let asked = args.rooms.map(|rooms| Load { people: args.people, ..small(rooms) });
+        let mut rows = vec![sealed::measure(args, asked.unwrap_or(to(100)))?];
         if args.rooms.is_none() {
             let row = sealed::measure(args, small(20))?;
             let share = row.share() / args.threads as f64;

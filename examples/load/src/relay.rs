@@ -128,7 +128,7 @@ impl Relay {
                 let wake = hall.wake.filter(|wake| *wake <= now);
                 let Some(since) = hall.came.take().into_iter().chain(wake).min() else { continue };
                 loop {
-                    match hall.room.poll(now, &mut outbox.bytes) {
+                    match hall.room.poll(now, outbox.bytes()) {
                         RoomOutput::Transmit { to, length } => {
                             let to = hall.addresses[to.0 as usize];
                             if let Some(log) = &mut log {

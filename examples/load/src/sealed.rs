@@ -312,13 +312,14 @@ fn send(socket: &UdpSocket, datagram: &[u8], to: SocketAddr) {
     let _ = socket.send_to(datagram, to);
 }
 
-/// The processor time of the relay's threads.
+/// The processor time of the relay's threads, those that help it to send among them.
 fn processor_time(threads: usize) -> Result<Duration> {
     let mut sum = Duration::ZERO;
     for task in std::fs::read_dir("/proc/self/task")? {
         let task = task?.path();
         let name = std::fs::read_to_string(task.join("comm")).unwrap_or_default();
-        if (0..threads).any(|number| name.trim_end() == format!("media-{number}")) {
+        let is_relay = |kind: &str| (0..threads).any(|number| name.trim_end() == format!("{kind}-{number}"));
+        if is_relay("media") || is_relay("send") {
             let fields = std::fs::read_to_string(task.join("schedstat"))?;
             let nanos = fields.split_whitespace().next().and_then(|field| field.parse().ok());
             sum += Duration::from_nanos(nanos.ok_or("no schedstat")?);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use layercast::relay::RoomConfig;
-use layercast_batch::{Inbox, Outbox, RECEIVED, prepare, wait};
+use layercast_batch::{Helpers, Inbox, RECEIVED, Spread, prepare, wait};
 use layercast_link::{Certificate, ufrag_of};
 use nix::net::if_::InterfaceFlags;
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -133,13 +133,16 @@ impl Media {
             ends.push((message_end, datagram_end));
         }
         let (totals, start) = (Totals::default(), Instant::now());
+        // A big room's packets are sent by as many threads as there are, though the room stays on one of them.
+        let helpers = Helpers::start(sockets.len() - 1).map_err(failed(address))?;
         let mut threads = Vec::new();
         for (number, ((messages, datagrams), socket)) in (0..).zip(ends.into_iter().zip(sockets)) {
             let board = Switchboard::new(number, start, certificate.clone(), public.clone(), room.clone());
             let thread = Thread {
                 number,
                 board,
-                socket,
+                socket: Arc::new(socket),
+                helpers: helpers.clone(),
                 messages,
                 datagrams,
                 doors: doors.clone(),
@@ -308,7 +311,8 @@ impl Totals {
 struct Thread {
     number: u8,
     board: Switchboard,
-    socket: UdpSocket,
+    socket: Arc<UdpSocket>,
+    helpers: Helpers,
     messages: Receiver<Message>,
     datagrams: Receiver<(SocketAddr, Vec<u8>)>,
     doors: Vec<Door>,
@@ -321,7 +325,7 @@ struct Thread {
 
 impl Thread {
     fn run(mut self) {
-        let (mut inbox, mut outbox) = (Inbox::new(), Outbox::new());
+        let (mut inbox, mut outbox) = (Inbox::new(), Spread::new(self.socket.clone(), &self.helpers));
         let bell = Arc::clone(&self.doors[usize::from(self.number)].bell);
         let mut measured = (Instant::now(), processor_time());
         loop {
@@ -367,7 +371,7 @@ impl Thread {
             }
             if read == 0 {
                 let longest = wake.map_or(MEASURED, |wake| wake.saturating_duration_since(now));
-                wait(&[&self.socket, &*bell], longest.min(MEASURED));
+                wait(&[&*self.socket, &*bell], longest.min(MEASURED));
                 // The count says nothing that the channels do not.
                 let _ = bell.read();
             }
@@ -375,13 +379,12 @@ impl Thread {
     }
 
     /// Sends what there is to send. Returns when to come back.
-    fn serve(&mut self, outbox: &mut Outbox) -> Option<Instant> {
+    fn serve(&mut self, outbox: &mut Spread) -> Option<Instant> {
         let mut now = Instant::now();
         loop {
-            match self.board.poll(now, &mut outbox.bytes) {
+            match self.board.poll(now, outbox.bytes()) {
                 Output::Transmit { to, .. } => {
                     if outbox.push(to) {
-                        outbox.flush(&self.socket);
                         now = Instant::now();
                     }
                 }
@@ -393,9 +396,7 @@ impl Thread {
                 }
                 Output::Release(address) => self.tell_others(|number| Message::Release(address, number)),
                 Output::Timeout(wake) => {
-                    if !outbox.is_empty() {
-                        outbox.flush(&self.socket);
-                    }
+                    outbox.flush();
                     return wake;
                 }
             }
