@@ -30,7 +30,8 @@ const MOST_LATE: Duration = Duration::from_millis(100);
 /// duration.
 const PROBE_PACKETS: u32 = 5;
 const PROBE_STRETCH: u32 = 4;
-/// Packets of the base layer are dropped after this multiple of [`PacerConfig::longest_wait`].
+/// Packets of the base layer are dropped after this multiple of [`PacerConfig::longest_wait`]: all others need them, so that
+/// another one would have to be sent in their place.
 const BASE_WAITS: u32 = 2;
 /// Bytes of a padding packet at most, and at least.
 const PADDING: usize = 1200;
@@ -134,6 +135,8 @@ struct Probing {
 pub struct Pacer<T> {
     config: PacerConfig,
     bitrate: u64,
+    /// By class.
+    longest_waits: [Duration; 4],
     /// What is sent in a second of each byte that waits, so that all go within half of the longest wait.
     drains: f64,
     /// By class.
@@ -159,6 +162,7 @@ impl<T> Pacer<T> {
         Self {
             config,
             bitrate,
+            longest_waits: [1, 1, BASE_WAITS, 1].map(|waits| config.longest_wait.saturating_mul(waits)),
             drains: 2.0 / config.longest_wait.as_secs_f64().max(1e-3),
             queues: [const { VecDeque::new() }; 4],
             queued: 0,
@@ -343,9 +347,7 @@ impl<T> Pacer<T> {
             return;
         }
         for class in 1..4 {
-            // All others need it, so that another one would have to be sent in its place.
-            let is_base = class == PacketClass::Base as usize;
-            let longest_wait = self.config.longest_wait * if is_base { BASE_WAITS } else { 1 };
+            let longest_wait = self.longest_waits[class];
             while self.queues[class].front().is_some_and(|first| first.since + longest_wait < now) {
                 self.drop_first(class);
             }
