@@ -388,9 +388,9 @@ impl Room {
             return;
         };
         let Some(stream) = &mut self.streams[place] else { return };
-        let before = stream.next_timeout();
         let incoming = stream.handle_packet(now, &rtp, packet);
-        if stream.next_timeout() != before {
+        let wakes = stream.next_timeout();
+        if std::mem::replace(&mut stream.wakes, wakes) != wakes {
             self.mark_ready(at);
         }
         match incoming {
@@ -612,8 +612,11 @@ impl Room {
                 self.outputs.push_back(Output::Packet(at, packet));
             }
         }
-        let streams =
-            participant.streams.iter().filter_map(|&(_, place)| self.streams[place].as_ref()?.next_timeout());
+        let streams = participant.streams.iter().filter_map(|&(_, place)| {
+            let stream = self.streams[place].as_mut()?;
+            stream.wakes = stream.next_timeout();
+            stream.wakes
+        });
         let uplink = participant.uplink.as_ref().and_then(ReceivePath::next_timeout);
         let timeouts = [path_timeout, uplink, participant.receiver.next_timeout()];
         let next = timeouts.into_iter().flatten().chain(streams).min();
