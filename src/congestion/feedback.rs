@@ -139,8 +139,10 @@ impl FeedbackGenerator {
             // Came before.
             return;
         }
-        self.arrivals[(number % WINDOW) as usize] =
-            Some((now.since_start().as_micros() / TICK as u128).min(1 << 50) as i64);
+        let since = now.since_start();
+        let seconds = since.as_secs().min(1 << 38) as i64;
+        let tick = seconds * (1_000_000 / TICK) + i64::from(since.subsec_micros()) / TICK;
+        self.arrivals[(number % WINDOW) as usize] = Some(tick);
         self.from = self.from.min(number);
         self.bytes = self.bytes.saturating_add(bytes);
         self.waiting.get_or_insert(now);

@@ -93,11 +93,14 @@ impl Chains {
     /// Notes the frames that the chains of a frame need, and that are not whole.
     fn look_back(&mut self, until: Time, frame: &RelayFrame, began: u64) {
         let structure = frame.structure();
-        let active = structure.active_chains(frame.active_decode_targets);
         for (chain, &diff) in (0u8..).zip(&frame.dependencies.chain_diffs) {
             let needed = frame.number.saturating_sub(diff.into());
-            let is_active = active.checked_shr(chain.into()).is_some_and(|chains| chains & 1 != 0);
-            if diff == 0 || !is_active || needed < began || self.is_whole(needed) || self.suspects.is_full() {
+            if diff == 0 || needed < began || self.is_whole(needed) || self.suspects.is_full() {
+                continue;
+            }
+            // Seldom does anything come so far.
+            let active = structure.active_chains(frame.active_decode_targets);
+            if active.checked_shr(chain.into()).is_none_or(|chains| chains & 1 == 0) {
                 continue;
             }
             let protected = structure.protected_by.iter().zip(&frame.sequence.targets);

@@ -57,18 +57,18 @@ impl Misconduct {
 struct Bucket {
     rate: f64,
     level: f64,
-    at: Time,
 }
 
 impl Bucket {
     fn new(rate: f64) -> Self {
-        Self { rate, level: rate, at: Time::ZERO }
+        Self { rate, level: rate }
     }
 
-    fn take(&mut self, now: Time, amount: f64) -> bool {
-        let passed = (now - self.at).as_secs_f64();
-        self.at = self.at.max(now);
-        self.level = (self.level + passed * self.rate).min(self.rate);
+    fn fill(&mut self, seconds: f64) {
+        self.level = (self.level + seconds * self.rate).min(self.rate);
+    }
+
+    fn take(&mut self, amount: f64) -> bool {
         let is_enough = self.level >= amount;
         if is_enough {
             self.level -= amount;
@@ -83,6 +83,8 @@ pub(super) struct Conduct {
     bits: Bucket,
     packets: Bucket,
     reports: Bucket,
+    /// When they were last filled.
+    filled: Time,
     strikes: f64,
     struck: Time,
     /// What was refused.
@@ -95,6 +97,7 @@ impl Conduct {
             bits: Bucket::new(allowance.bitrate as f64),
             packets: Bucket::new(allowance.packets.into()),
             reports: Bucket::new(allowance.reports.into()),
+            filled: Time::ZERO,
             strikes: 0.0,
             struck: Time::ZERO,
             refused: 0,
@@ -103,12 +106,20 @@ impl Conduct {
 
     /// Whether a packet of so many bytes is within the allowance.
     pub fn admits(&mut self, now: Time, bytes: usize, is_report: bool) -> Result<(), Misconduct> {
-        if !self.bits.take(now, bytes as f64 * 8.0) {
+        // Packets that come at once cost no more than they must.
+        if now > self.filled {
+            let passed = (now - self.filled).as_secs_f64();
+            self.filled = now;
+            for bucket in [&mut self.bits, &mut self.packets, &mut self.reports] {
+                bucket.fill(passed);
+            }
+        }
+        if !self.bits.take(bytes as f64 * 8.0) {
             return Err(Misconduct::Flood);
         }
         match is_report {
-            true if !self.reports.take(now, 1.0) => Err(Misconduct::Reports),
-            false if !self.packets.take(now, 1.0) => Err(Misconduct::Flood),
+            true if !self.reports.take(1.0) => Err(Misconduct::Reports),
+            false if !self.packets.take(1.0) => Err(Misconduct::Flood),
             _ => Ok(()),
         }
     }

@@ -365,58 +365,66 @@ impl Decision {
     }
 }
 
-const WORDS: usize = (MAX_FRAME_DIFF / 64) as usize;
+/// Frames in a word, two bits each.
+const FRAMES: u64 = 32;
+const WORDS: usize = (MAX_FRAME_DIFF / FRAMES) as usize;
 
 /// The decisions on the last [`MAX_FRAME_DIFF`] frames. Older ones count as dropped.
 #[derive(Debug, Clone)]
 struct Decided {
-    /// Whether a frame is decided on, whether it was forwarded, and whether it ends its picture.
-    bits: Box<[[u64; 3]; WORDS]>,
+    /// Frame n is at n modulo the number of frames.
+    words: Box<[u64; WORDS]>,
     /// The number after the highest that was decided on; 0 if there is none.
     end: u64,
 }
 
 impl Default for Decided {
     fn default() -> Self {
-        Self { bits: Box::new([[0; 3]; WORDS]), end: 0 }
+        Self { words: Box::new([0; WORDS]), end: 0 }
     }
 }
 
 impl Decided {
+    /// The word of a frame, and how far its bits are from the lowest.
     fn place(number: u64) -> (usize, u64) {
-        ((number % MAX_FRAME_DIFF / 64) as usize, 1 << (number % 64))
+        ((number % MAX_FRAME_DIFF / FRAMES) as usize, number % FRAMES * 2)
     }
 
     fn get(&self, number: u64) -> Decision {
-        let (word, bit) = Self::place(number);
-        let [known, forwarded, ends] = self.bits[word];
         if number >= self.end {
-            Decision::Unknown
-        } else if self.end - number > MAX_FRAME_DIFF {
-            Decision::Dropped
-        } else if known & bit == 0 {
-            Decision::Unknown
-        } else if forwarded & bit == 0 {
-            Decision::Dropped
-        } else {
-            Decision::Forwarded { ends_picture: ends & bit != 0 }
+            return Decision::Unknown;
+        }
+        if self.end - number > MAX_FRAME_DIFF {
+            return Decision::Dropped;
+        }
+        let (word, shift) = Self::place(number);
+        match self.words[word] >> shift & 3 {
+            0 => Decision::Unknown,
+            1 => Decision::Dropped,
+            2 => Decision::Forwarded { ends_picture: false },
+            _ => Decision::Forwarded { ends_picture: true },
         }
     }
 
     fn insert(&mut self, number: u64, decision: Decision) {
         // A jump of the numbers clears no more than there is.
-        let from = self.end.max(number.saturating_sub(MAX_FRAME_DIFF));
-        for passed in from..=number {
-            let (word, bit) = Self::place(passed);
-            self.bits[word].iter_mut().for_each(|bits| *bits &= !bit);
+        for passed in self.end.max(number.saturating_sub(MAX_FRAME_DIFF))..number {
+            self.set(passed, Decision::Unknown);
         }
         self.end = self.end.max(number + 1);
         if self.end - number <= MAX_FRAME_DIFF {
-            let (word, bit) = Self::place(number);
-            let is = [true, decision.is_forwarded(), decision == Decision::Forwarded { ends_picture: true }];
-            for (bits, is) in self.bits[word].iter_mut().zip(is) {
-                *bits = *bits & !bit | if is { bit } else { 0 };
-            }
+            self.set(number, decision);
         }
+    }
+
+    fn set(&mut self, number: u64, decision: Decision) {
+        let (word, shift) = Self::place(number);
+        let code = match decision {
+            Decision::Unknown => 0,
+            Decision::Dropped => 1,
+            Decision::Forwarded { ends_picture: false } => 2,
+            Decision::Forwarded { ends_picture: true } => 3,
+        };
+        self.words[word] = self.words[word] & !(3 << shift) | code << shift;
     }
 }

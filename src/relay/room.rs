@@ -41,8 +41,8 @@ struct Participant {
     receiver: Receiver,
     /// Answers what it sends; made with its first packet.
     uplink: Option<ReceivePath>,
-    /// Places of the streams that it sends.
-    streams: Vec<usize>,
+    /// SSRCs and places of the streams that it sends.
+    streams: Vec<(u32, usize)>,
     conduct: Conduct,
     /// Whether it waits to be served, with packets alone or with anything else, and the earliest timer that it has.
     is_ready: bool,
@@ -160,7 +160,7 @@ impl Room {
         let Some(at) = self.places.remove(&participant) else { return };
         let Some(gone) = self.participants[at].take() else { return };
         self.statistics.participants -= 1;
-        for place in gone.streams {
+        for (_, place) in gone.streams {
             self.remove_stream(now, place);
         }
         for stream in self.streams.iter_mut().flatten() {
@@ -201,7 +201,7 @@ impl Room {
             self.streams.push(None);
             self.streams.len() - 1
         });
-        participant.streams.push(place);
+        participant.streams.push((stream.ssrc, place));
         self.ssrcs.insert(stream.ssrc, place);
         self.stream_places.insert(stream.id, place);
         let id = stream.id;
@@ -243,7 +243,7 @@ impl Room {
         self.stream_places.remove(&stream.config.id);
         self.statistics.streams -= 1;
         if let Some(owner) = &mut self.participants[stream.owner] {
-            owner.streams.retain(|streams| *streams != place);
+            owner.streams.retain(|(_, streams)| *streams != place);
         }
         for at in 0..self.participants.len() {
             let Some(participant) = &mut self.participants[at] else { continue };
@@ -368,27 +368,29 @@ impl Room {
             return self.handle_rtcp(now, at, packet);
         }
         let Ok(rtp) = RtpPacket::read(packet) else { return self.strike(now, at, Misconduct::Malformed) };
+        let ssrc = rtp.header.ssrc;
+        let place = participant.streams.iter().find(|(own, _)| *own == ssrc).map(|(_, place)| *place);
         let RoomConfig { transport_id, ssrc: own_ssrc, .. } = self.config;
-        let uplink = participant.uplink.get_or_insert_with(|| {
-            ReceivePath::new(transport_id, FeedbackConfig::new(own_ssrc, rtp.header.ssrc))
-        });
+        let uplink = participant
+            .uplink
+            .get_or_insert_with(|| ReceivePath::new(transport_id, FeedbackConfig::new(own_ssrc, ssrc)));
         let had_timeout = uplink.next_timeout().is_some();
-        uplink.handle_packet(now, packet);
-        if !had_timeout {
+        uplink.handle_rtp(now, &rtp, packet.len());
+        if !had_timeout && uplink.next_timeout().is_some() {
             self.mark_ready(at);
         }
-        // Padding has an SSRC that is no stream's.
-        let Some(&place) = self.ssrcs.get(&rtp.header.ssrc) else {
-            self.statistics.unknown += 1;
+        let Some(place) = place else {
+            // Padding has an SSRC that is no stream's.
+            match self.ssrcs.contains_key(&ssrc) {
+                true => self.strike(now, at, Misconduct::ForgedSsrc),
+                false => self.statistics.unknown += 1,
+            }
             return;
         };
         let Some(stream) = &mut self.streams[place] else { return };
-        if stream.owner != at {
-            return self.strike(now, at, Misconduct::ForgedSsrc);
-        }
-        let before = stream.next_timeout();
         let incoming = stream.handle_packet(now, &rtp, packet);
-        if stream.next_timeout() != before {
+        let wakes = stream.next_timeout();
+        if std::mem::replace(&mut stream.wakes, wakes) != wakes {
             self.mark_ready(at);
         }
         match incoming {
@@ -581,12 +583,23 @@ impl Room {
         Some(self.participants[at].as_ref()?.id)
     }
 
-    /// Does what is due for a participant: gives its next packet, or does all else and sets its timer.
+    /// Does what is due for the first participant that is ready: gives its next packet, or does all else and sets its timer.
     fn serve(&mut self, now: Time, at: usize, out: &mut Vec<u8>) -> Option<(ParticipantId, usize)> {
         let participant = self.participants[at].as_mut()?;
         let path_timeout = loop {
             match participant.receiver.downlink.poll(now, out) {
-                DownlinkOutput::Packet(length) => return Some((participant.id, length)),
+                DownlinkOutput::Packet(length) => {
+                    let id = participant.id;
+                    // Mostly it is the only one, and need not be asked for another.
+                    if !participant.is_due
+                        && let Some(next) = participant.receiver.downlink.idle_until(now)
+                    {
+                        participant.is_ready = false;
+                        self.ready.pop_front();
+                        self.set_timer(now, at, Some(next));
+                    }
+                    return Some((id, length));
+                }
                 DownlinkOutput::Bitrate => {
                     participant.receiver.handle_bitrate(now);
                     participant.is_due = true;
@@ -610,8 +623,11 @@ impl Room {
                 self.outputs.push_back(Output::Packet(at, packet));
             }
         }
-        let streams =
-            participant.streams.iter().filter_map(|&place| self.streams[place].as_ref()?.next_timeout());
+        let streams = participant.streams.iter().filter_map(|&(_, place)| {
+            let stream = self.streams[place].as_mut()?;
+            stream.wakes = stream.next_timeout();
+            stream.wakes
+        });
         let uplink = participant.uplink.as_ref().and_then(ReceivePath::next_timeout);
         let timeouts = [path_timeout, uplink, participant.receiver.next_timeout()];
         let next = timeouts.into_iter().flatten().chain(streams).min();
@@ -685,7 +701,7 @@ impl Room {
         let mut messages = std::mem::take(&mut self.messages);
         for index in 0..count {
             let Some(participant) = &self.participants[at] else { break };
-            let Some(&place) = participant.streams.get(index) else { break };
+            let Some(&(_, place)) = participant.streams.get(index) else { break };
             let Some(stream) = &mut self.streams[place] else { continue };
             stream.poll_requests(now, &mut messages);
             if stream.poll_offer(now) {

@@ -68,6 +68,8 @@ pub(super) struct Upstream {
     pub watchers: Vec<(usize, usize)>,
     /// Whether the relay forwards nothing of it.
     pub muted: bool,
+    /// When it is to be looked after next, as far as the room knows.
+    pub wakes: Option<Time>,
     pub offer: Option<Offer>,
     pub requests: RefreshRequests,
     askers: Askers,
@@ -101,6 +103,7 @@ impl Upstream {
             owner,
             watchers: Vec::new(),
             muted: false,
+            wakes: None,
             offer,
             requests: RefreshRequests::new(room.refresh_interval),
             askers: Askers::new(room.refresh_interval),

@@ -80,20 +80,33 @@ impl Variants {
     }
 
     fn make(&mut self, packet: &Packet, mask: Option<u32>) -> Variant {
-        let bytes = self.rewrite(packet, mask).unwrap_or_else(|| packet.bytes.clone());
-        let at = |id: Option<u8>, len: usize| {
-            let range = RtpPacket::read(&bytes).ok()?.extension_range(id?).ok()??;
+        let as_is = || packet.bytes.clone();
+        let Ok(rtp) = RtpPacket::read(&packet.bytes) else {
+            return Variant { bytes: as_is(), number_at: 0, send_time_at: 0 };
+        };
+        match self.rewrite(packet, &rtp, mask) {
+            None => self.variant(as_is(), &rtp),
+            Some(bytes) => match RtpPacket::read(&bytes) {
+                Ok(rewritten) => self.variant(bytes.clone(), &rewritten),
+                Err(_) => self.variant(as_is(), &rtp),
+            },
+        }
+    }
+
+    /// Notes where in a packet is what is written later.
+    fn variant(&self, bytes: Bytes, rtp: &RtpPacket<'_>) -> Variant {
+        let at = |id: u8, len: usize| {
+            let range = rtp.extension_range(id).ok()??;
             u16::try_from(range.start).ok().filter(|_| range.len() == len)
         };
-        let number_at = at(Some(self.ids.transport), 2).unwrap_or(0);
-        let send_time_at = at(self.ids.send_time, 3).unwrap_or(0);
+        let number_at = at(self.ids.transport, 2).unwrap_or(0);
+        let send_time_at = self.ids.send_time.and_then(|id| at(id, 3)).unwrap_or(0);
         Variant { bytes, number_at, send_time_at }
     }
 
     /// The packet with another descriptor and with room for what is written later; `None` if it can stay as it is.
-    fn rewrite(&mut self, packet: &Packet, mask: Option<u32>) -> Option<Bytes> {
+    fn rewrite(&mut self, packet: &Packet, rtp: &RtpPacket<'_>, mask: Option<u32>) -> Option<Bytes> {
         let ExtensionIds { descriptor: descriptor_id, transport, send_time } = self.ids;
-        let rtp = RtpPacket::read(&packet.bytes).ok()?;
         let has = |id: u8| rtp.extension(id).ok().flatten().is_some();
         let mask = mask.zip(packet.frame.as_ref());
         if mask.is_none() && has(transport) && send_time.is_none_or(has) {

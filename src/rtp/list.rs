@@ -42,6 +42,17 @@ impl<T, const N: usize> List<T, N> {
         self.0.try_push(item).map_err(|error| error.element())
     }
 
+    /// The same list: quicker than a clone.
+    pub(crate) fn copied(&self) -> Self
+    where
+        T: Copy,
+    {
+        let mut copy = Self::new();
+        // It has as much room.
+        let _ = copy.0.try_extend_from_slice(&self.0);
+        copy
+    }
+
     /// Removes all items.
     pub fn clear(&mut self) {
         self.0.clear();

@@ -17,7 +17,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const MAX_DROPOUT: u64 = 3000;
 const MAX_MISORDER: u64 = 100;
 /// Ticks of the RTP clock in a second.
-const CLOCK: u128 = 90_000;
+const CLOCK: u64 = 90_000;
 /// Of a longer round trip nothing is believed.
 const MAX_ROUND_TRIP: Duration = Duration::from_secs(10);
 
@@ -131,7 +131,9 @@ impl ReceiverReports {
     /// A packet of the stream came.
     pub(crate) fn handle_packet(&mut self, now: Time, header: &RtpHeader) {
         let &RtpHeader { sequence_number, timestamp, .. } = header;
-        let arrived = (now.since_start().as_micros() * CLOCK / 1_000_000) as u32;
+        let since = now.since_start();
+        let ticks = u64::from(since.subsec_micros()) * CLOCK / 1_000_000;
+        let arrived = since.as_secs().wrapping_mul(CLOCK).wrapping_add(ticks) as u32;
         let transit = arrived.wrapping_sub(timestamp);
         let number = self.counts.as_ref().map(|counts| unwrap(sequence_number, counts.highest));
         let is_far = |counts: &Counts, number: u64| {

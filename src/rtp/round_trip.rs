@@ -21,6 +21,8 @@ const RANGE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_s
 #[derive(Debug)]
 pub(crate) struct RoundTrip {
     measured: VecDeque<Duration>,
+    /// The lower quartile of them and the median; `None` before the first.
+    quartiles: Option<(Duration, Duration)>,
     asked: VecDeque<Asked>,
 }
 
@@ -37,7 +39,11 @@ struct Asked {
 
 impl RoundTrip {
     pub(crate) fn new() -> Self {
-        Self { measured: VecDeque::with_capacity(MAX_MEASURED), asked: VecDeque::with_capacity(MAX_ASKED) }
+        Self {
+            measured: VecDeque::with_capacity(MAX_MEASURED),
+            quartiles: None,
+            asked: VecDeque::with_capacity(MAX_ASKED),
+        }
     }
 
     /// Packets are asked for.
@@ -96,25 +102,21 @@ impl RoundTrip {
             self.measured.pop_front();
         }
         self.measured.push_back(sample);
-    }
-
-    /// The lower quartile of the measurements and the median; `None` before the first.
-    fn quartiles(&self) -> Option<(Duration, Duration)> {
         let mut sorted = [Duration::MAX; MAX_MEASURED];
         sorted.iter_mut().zip(&self.measured).for_each(|(sorted, measured)| *sorted = *measured);
         sorted.sort_unstable();
-        let last = self.measured.len().checked_sub(1)?;
-        Some((sorted[last / 4], sorted[last / 2]))
+        let last = self.measured.len() - 1;
+        self.quartiles = Some((sorted[last / 4], sorted[last / 2]));
     }
 
     /// The round-trip time; `None` before the first measurement.
     pub(crate) fn smoothed(&self) -> Option<Duration> {
-        self.quartiles().map(|(quartile, _)| quartile)
+        self.quartiles.map(|(quartile, _)| quartile)
     }
 
     /// The time in which an answer comes, if it comes.
     pub(crate) fn timeout(&self) -> Option<Duration> {
-        let (quartile, median) = self.quartiles()?;
+        let (quartile, median) = self.quartiles?;
         // A fast path is not asked twice in the time in which packets overtake each other.
         let variation = ((median - quartile) * 4).clamp(quartile / 8, quartile / 2);
         Some((quartile + variation).clamp(RANGE.0, RANGE.1))

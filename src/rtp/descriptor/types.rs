@@ -222,9 +222,9 @@ impl DependencyDescriptor {
         let custom = self.custom_indications.as_ref();
         Ok(FrameDependencies {
             layer: template.layer,
-            decode_target_indications: custom.unwrap_or(&template.decode_target_indications).clone(),
-            frame_diffs: self.custom_frame_diffs.as_ref().unwrap_or(&template.frame_diffs).clone(),
-            chain_diffs: self.custom_chain_diffs.as_ref().unwrap_or(&template.chain_diffs).clone(),
+            decode_target_indications: custom.unwrap_or(&template.decode_target_indications).copied(),
+            frame_diffs: self.custom_frame_diffs.as_ref().unwrap_or(&template.frame_diffs).copied(),
+            chain_diffs: self.custom_chain_diffs.as_ref().unwrap_or(&template.chain_diffs).copied(),
             resolution: structure.resolutions.get(usize::from(template.layer.spatial_id)).copied(),
         })
     }
