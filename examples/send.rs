@@ -41,9 +41,6 @@ struct Args {
     /// Scalability mode, as W3C webrtc-svc names it; of an IVF file, the one it was coded in.
     #[arg(long, default_value = "L3T3")]
     mode: ScalabilityMode,
-    /// Quantizer index (base_q_idx), 1 (best) to 255.
-    #[arg(long, default_value_t = 100)]
-    qp: u8,
     /// Pictures to send: all of a file and 300 of the drawn call, if not given.
     #[arg(long)]
     frames: Option<u64>,
@@ -92,8 +89,7 @@ impl Source {
             return Ok((source, sender, Duration::from_secs_f64(num as f64 / den as f64)));
         }
         let source = video::Source::open(path)?;
-        let mut encoder = SvcConfig::new(source.size, args.mode);
-        encoder.quantizer = args.qp;
+        let encoder = SvcConfig::new(source.size, args.mode);
         let sender = VideoSender::new(config, encoder, Some(sealer))?;
         let rate = source.frame_rate;
         let interval = Duration::from_secs_f64(rate.den as f64 / rate.num as f64);

@@ -38,7 +38,8 @@ pub struct SvcConfig {
     /// `base_q_idx` (AV1 specification, section 6.8.11) of the lowest temporal layer, 1 (best) to 255, if there is no
     /// bitrate to keep.
     pub quantizer: u8,
-    /// The bitrate to keep; none to code at a constant quantizer.
+    /// The bitrate to keep; none to code at a constant quantizer. A `session::VideoSender` that follows a path sets it by what the
+    /// path carries, and takes from here the proportions of the layers at most.
     pub rate: Option<RateConfig>,
     /// log2 of the number of tile columns of the highest spatial layer, 0 to 6: 0 takes the fewest bits, n
     /// lets up to 2^n threads share a frame. Lower layers, and pictures that are too narrow, get as many

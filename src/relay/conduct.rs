@@ -28,16 +28,20 @@ impl Default for Allowance {
 }
 
 /// Why a participant was put out of a room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Misconduct {
     /// More packets or bytes than [`Allowance`] has.
+    #[error("more packets or bytes than are allowed")]
     Flood,
     /// More RTCP packets or reports than it has.
+    #[error("more reports than are allowed")]
     Reports,
     /// Packets of somebody else's SSRC.
+    #[error("packets of somebody else's SSRC")]
     ForgedSsrc,
     /// Packets that are no RTP and no RTCP, or whose descriptor cannot be read.
+    #[error("packets that cannot be read")]
     Malformed,
 }
 

@@ -51,6 +51,11 @@ impl StreamConfig {
     pub fn video(id: StreamId, ssrc: u32) -> Self {
         Self { id, ssrc, kind: StreamKind::Video { offer: None, layer_refresh: true } }
     }
+
+    /// Audio, which goes to all others.
+    pub fn audio(id: StreamId, ssrc: u32) -> Self {
+        Self { id, ssrc, kind: StreamKind::Audio }
+    }
 }
 
 /// The properties of a [`Room`](super::Room). [`RoomConfig::default`] makes one whose fields can then be changed.

@@ -517,7 +517,7 @@ fn path_frame(slot: usize, frame: Option<&RelayFrame>, sequence_number: u16) -> 
 /// abs-send-time: seconds in 24 bits, of which 18 are a fraction.
 fn send_time(now: Time) -> [u8; 3] {
     let since = now.since_start();
-    let units = since.as_secs() << 18 | (u64::from(since.subsec_micros()) << 18) / 1_000_000;
+    let units = (since.as_secs() << 18) | ((u64::from(since.subsec_micros()) << 18) / 1_000_000);
     let [.., high, middle, low] = (units as u32).to_be_bytes();
     [high, middle, low]
 }

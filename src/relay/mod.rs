@@ -5,7 +5,56 @@
 //! RTP specification, Appendix A).
 //!
 //! A [`Room`] is the whole of it: participants, the streams that they send, and what each of them gets. A program gives it
-//! what comes from each participant, and sends what comes out; README.md has a whole call through one.
+//! what comes from each participant, and sends what comes out. Here one speaks to two; the project's README has a call
+//! with pictures.
+//!
+//! ```
+//! # use layercast::{Size, Time};
+//! use layercast::relay::*;
+//! use layercast::select::{Priority, ReceiverReport, StreamId, Window};
+//!
+//! let [ann, bob, eve] = [1, 2, 3].map(ParticipantId);
+//! let mut room = Room::new(RoomConfig::default());
+//! for participant in [ann, bob, eve] {
+//!     room.join(Time::ZERO, participant)?;
+//! }
+//! room.publish(Time::ZERO, ann, StreamConfig::audio(StreamId(1), 0xa0d10))?;
+//! room.publish(Time::ZERO, ann, StreamConfig::video(StreamId(2), 0x71de0))?;
+//! // Sound goes to everybody, and pictures to whoever has a window for them, by the signalling of the app.
+//! let windows = vec![(StreamId(2), Window::new(Size::new(640, 360), Priority::Pinned))];
+//! room.handle_report(Time::ZERO, bob, &ReceiverReport { windows, ..Default::default() });
+//!
+//! # let mut sent = vec![];
+//! for n in 0..50u16 { // A program waits for packets, or until a `Timeout`.
+//!     let now = Time::from_millis(20 * u64::from(n));
+//!     let [high, low] = n.to_be_bytes();
+//!     let packet = [0x80, 111, high, low, 0, 0, high, low, 0, 0x0a, 0x0d, 0x10, 7]; // Ann's sound, sealed.
+//!     room.handle_packet(now, ann, &packet);
+//!     if n == 25 {
+//!         room.leave(now, eve);
+//!     }
+//!     let mut out = Vec::new();
+//!     loop {
+//!         out.clear();
+//!         match room.poll(now, &mut out) {
+//!             RoomOutput::Transmit { to, .. } => { // `out` goes to them: sound, or feedback to its sender.
+//! #               sent.extend((out[1] == 111).then_some(to));
+//!             }
+//!             RoomOutput::Demand { to, message } => { // `to` is told by `message.write`, and codes no more than that.
+//! #               let _ = (to, message);
+//!             }
+//!             RoomOutput::Expelled { participant, reason } => {
+//!                 eprintln!("{participant:?} was put out: {reason}"); // Its connection is closed.
+//!             }
+//!             RoomOutput::Timeout(_) => break,
+//!             _ => {}
+//!         }
+//!     }
+//! }
+//! # let count = |id| sent.iter().filter(|to| **to == id).count();
+//! # assert_eq!((count(ann), count(bob), count(eve)), (0, 50, 25));
+//! # Ok::<(), RoomError>(())
+//! ```
 //!
 //! # The parts
 //!

@@ -31,21 +31,24 @@ pub enum RoomError {
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant, reason = "one at a time is given out, and none is kept")]
 pub enum RoomOutput {
-    /// A packet to be sent now: RTP or RTCP.
+    /// A packet to be sent now: RTP or RTCP, which the app protects by SRTP, if the link has that.
     Transmit {
         /// Whom to.
         to: ParticipantId,
         /// It is the last so many bytes of the buffer that was handed in.
         length: usize,
     },
-    /// What a sender is to code of one of its streams. The app brings it by a channel that keeps the order.
+    /// What a sender is to code of one of its streams. The app brings it by a channel that keeps the order
+    /// ([`DemandMessage::write`]).
     Demand {
         /// The sender.
         to: ParticipantId,
         /// What it is to code.
         message: DemandMessage,
     },
-    /// A participant was put out. Nothing is forwarded to it or from it any more.
+    /// A participant was put out: it has left, with its streams, and need not be told to
+    /// [`leave`](super::Room::leave). The app closes its connection. Whoever joins under this number later begins anew, so that
+    /// to refuse it is up to the app.
     Expelled {
         /// Who.
         participant: ParticipantId,

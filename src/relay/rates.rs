@@ -20,7 +20,8 @@ const WHOLE: f64 = 0.6;
 /// Of a structure without resolutions: the size of its highest spatial layer, and pictures a second before any came.
 const GUESSED_SIZE: Size = Size::new(1280, 720);
 const GUESSED_RATE: f32 = 30.0;
-/// Bits for each sample of a layer that was never coded, if nothing else is known.
+/// Bits for each sample of a layer that was never coded, at the guessed rate, if nothing else is known. Pictures that are
+/// closer to each other are more alike: a layer that doubles the rate adds less than half.
 const GUESSED_BITS: f64 = 0.06;
 
 const SPATIAL: usize = 4;
@@ -132,16 +133,16 @@ impl LayerRates {
         Some(total as u64)
     }
 
-    /// Pictures a second of all temporal layers up to one, by the spatial layer that has most.
+    /// Pictures a second of all temporal layers up to one, each by the spatial layer that has most of it. A layer that was never
+    /// coded counts as much as all below it, as in all modes of the standard: with no pictures nobody would ask for it.
     fn frame_rate(&self, temporal_id: u8) -> Option<f32> {
-        let of_layer = |layers: &[Layer; TEMPORAL]| -> f64 {
-            layers[..=usize::from(temporal_id) % TEMPORAL]
-                .iter()
-                .filter_map(|layer| layer.rate.map(|(_, frames)| frames))
-                .sum()
+        let of_layer = |temporal_id: usize| {
+            let frames = self.layers.iter().filter_map(|layers| Some(layers[temporal_id].rate?.1));
+            frames.reduce(f64::max)
         };
-        let most = self.layers.iter().map(of_layer).fold(0.0, f64::max);
-        (most > 0.0).then_some(most as f32)
+        let above = 1..=usize::from(temporal_id) % TEMPORAL;
+        let all = above.fold(of_layer(0)?, |sum, temporal_id| sum + of_layer(temporal_id).unwrap_or(sum));
+        Some(all as f32)
     }
 
     /// Writes what was measured into an offer, whose figures are taken to be true in proportion otherwise.
@@ -197,7 +198,7 @@ impl LayerRates {
                 .sum();
             LayerOffer {
                 target,
-                bitrate: (samples as f64 * GUESSED_BITS) as u64,
+                bitrate: (samples as f64 * GUESSED_BITS * f64::from(GUESSED_RATE / frame_rate).sqrt()) as u64,
                 size: size(spatial_id),
                 frame_rate,
                 luma_samples: samples,
@@ -305,6 +306,26 @@ mod tests {
         let measured = bitrates(&rates);
         assert!(measured[0].abs_diff(100_000) < 5_000, "{measured:?}");
         assert!(measured[1] > 240_000, "{measured:?}");
+    }
+
+    #[test]
+    fn a_temporal_layer_that_was_never_coded_doubles_the_frame_rate() {
+        let sequence = sequence(ScalabilityMode::L1T3);
+        let mut rates = LayerRates::new();
+        for n in 0..40 {
+            let now = Time::from_millis(100 * n);
+            rates.handle_packet(now, LayerId::new(0, n as u8 % 2), 500, true);
+            rates.poll(now);
+        }
+        let offer = rates.offer(&sequence);
+        let [t0, t1, t2] = [0, 1, 2].map(|at| &offer.layers()[at]);
+        assert!(
+            (5.0..6.0).contains(&t0.frame_rate) && (10.0..12.0).contains(&t1.frame_rate),
+            "{t0:?} {t1:?}"
+        );
+        assert!((t2.frame_rate - 2.0 * t1.frame_rate).abs() < 0.01, "{t1:?} {t2:?}");
+        let more = t2.bitrate as f64 / t1.bitrate as f64;
+        assert!((1.3..1.5).contains(&more), "{t1:?} {t2:?}");
     }
 
     #[test]

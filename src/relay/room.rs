@@ -1,5 +1,7 @@
 //! A room: participants, the streams that they send, and what each of them gets.
 
+mod figures;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
@@ -11,15 +13,15 @@ use super::config::{ParticipantId, RoomConfig, StreamConfig, StreamKind};
 use super::downlink::{DownlinkOutput, Rtx};
 use super::outputs::{RoomError, RoomOutput};
 use super::receiver::Receiver;
-use super::statistics::{ParticipantStatistics, RoomStatistics};
-use super::upstream::{Incoming, StreamStatistics, Unfit, Upstream};
+use super::statistics::RoomStatistics;
+use super::upstream::{Incoming, Unfit, Upstream};
 use super::variants::{ExtensionIds, Variants};
 use crate::Time;
-use crate::congestion::{FeedbackConfig, PacketClass, PathState, ReceivePath};
+use crate::congestion::{FeedbackConfig, PacketClass, ReceivePath};
 use crate::rtp::RtpPacket;
 use crate::rtp::rtcp::{self, RtcpMessage};
-use crate::select::{Cap, Decision, DemandMessage, Offer, ReceiverReport, StreamId};
-use crate::structure::{DecodeTarget, Refresh};
+use crate::select::{Cap, DemandMessage, ReceiverReport, StreamId};
+use crate::structure::Refresh;
 
 /// Load of the processor above which everybody gets less, and below which everybody gets more again.
 const OVERLOADED: f32 = 0.85;
@@ -66,7 +68,11 @@ struct Participant {
 /// - What all receivers want of a stream is told to its sender, who codes nothing else.
 /// - Whoever floods the room, forges an SSRC or sends what cannot be read is put out ([`RoomOutput::Expelled`]).
 ///
-/// A room belongs to one thread, and rooms share nothing. All calls cost little and none waits.
+/// Streams of audio and of data go to all others. The room chooses no loudest speakers: their packets do not say how loud they are.
+///
+/// A room belongs to one thread, and rooms share nothing. All calls cost little and none waits. What a room keeps is bounded by
+/// [`RoomConfig`]: by `max_participants`, `max_streams` and `max_windows`, for each stream by `cache_bytes`, and for each receiver
+/// by `path.pacer.most_bytes` beside some 20 kB for each stream that it gets.
 #[derive(Debug)]
 pub struct Room {
     config: RoomConfig,
@@ -277,7 +283,8 @@ impl Room {
         }
     }
 
-    /// Has a receiver get retransmissions of a stream as RFC 4588 has it; `None` as they were.
+    /// Has a receiver get retransmissions of a stream as RFC 4588 has it, with an SSRC of their own. With `None`, as at first, the
+    /// packet comes once more as it was.
     pub fn set_rtx(&mut self, participant: ParticipantId, stream: StreamId, rtx: Option<Rtx>) {
         let places = self.places.get(&participant).zip(self.stream_places.get(&stream));
         if let Some((&at, &place)) = places
@@ -356,7 +363,8 @@ impl Room {
         self.mark_ready(at);
     }
 
-    /// Takes a packet that came from a participant: RTP or RTCP (RFC 5761 tells them apart).
+    /// Takes a packet that came from a participant: RTP or RTCP (RFC 5761 tells them apart), as it was before SRTP, if the link has
+    /// that. Retransmissions come as the packets that they carry: a link that negotiated RFC 4588 unwraps them.
     pub fn handle_packet(&mut self, now: Time, from: ParticipantId, packet: &[u8]) {
         let Some(&at) = self.places.get(&from) else { return };
         let Some(participant) = &mut self.participants[at] else { return };
@@ -388,15 +396,36 @@ impl Room {
             return;
         };
         let Some(stream) = &mut self.streams[place] else { return };
+        let is_unknown = stream.is_unknown();
         let incoming = stream.handle_packet(now, &rtp, packet);
         let wakes = stream.next_timeout();
         if std::mem::replace(&mut stream.wakes, wakes) != wakes {
             self.mark_ready(at);
         }
         match incoming {
-            Ok(incoming) => self.forward(now, place, &incoming),
+            Ok(incoming) => {
+                if is_unknown {
+                    self.introduce(now, place);
+                }
+                self.forward(now, place, &incoming);
+            }
             Err(Unfit::Malformed) => self.strike(now, at, Misconduct::Malformed),
             Err(Unfit::Old | Unfit::Early) => {}
+        }
+    }
+
+    /// The first packet of a stream tells what layers there are. Its receivers are decided about before it is forwarded, as it
+    /// belongs to a key picture, which would have to be coded again.
+    fn introduce(&mut self, now: Time, place: usize) {
+        let Some(stream) = &mut self.streams[place] else { return };
+        if !stream.poll_offer(now) {
+            return;
+        }
+        self.spread_offer(now, place);
+        for at in 0..self.participants.len() {
+            if self.participants[at].as_ref().is_some_and(|participant| participant.receiver.is_due(now)) {
+                self.decide(now, at);
+            }
         }
     }
 
@@ -732,61 +761,5 @@ impl Room {
         while let Some(other) = self.touched.pop() {
             self.apply_report(now, other);
         }
-    }
-
-    /// The counts of the room.
-    pub fn statistics(&self) -> RoomStatistics {
-        self.statistics
-    }
-
-    /// What goes to a participant, and how its path is at `now`.
-    pub fn participant_statistics(
-        &mut self,
-        now: Time,
-        participant: ParticipantId,
-    ) -> Option<ParticipantStatistics> {
-        let at = *self.places.get(&participant)?;
-        let participant = self.participants[at].as_mut()?;
-        let downlink = &mut participant.receiver.downlink;
-        let sent = downlink.sent;
-        Some(ParticipantStatistics {
-            packets: sent.packets,
-            bytes: sent.bytes,
-            retransmissions: sent.again,
-            padding: sent.padding,
-            frames_dropped: sent.frames_dropped,
-            queued: downlink.queued_bytes(),
-            refused: participant.conduct.refused,
-            path: downlink.state(now),
-        })
-    }
-
-    /// What came of a stream.
-    pub fn stream_statistics(&self, stream: StreamId) -> Option<StreamStatistics> {
-        Some(self.streams[*self.stream_places.get(&stream)?].as_ref()?.statistics)
-    }
-
-    /// The layers of a stream, with their bitrates as they pass.
-    pub fn offer(&self, stream: StreamId) -> Option<&Offer> {
-        self.streams[*self.stream_places.get(&stream)?].as_ref()?.offer.as_ref()
-    }
-
-    /// The last decision about a participant.
-    pub fn decision(&self, participant: ParticipantId) -> Option<&Decision> {
-        let at = *self.places.get(&participant)?;
-        Some(self.participants[at].as_ref()?.receiver.decision())
-    }
-
-    /// What a participant gets of a stream now: another target than the decision's until that can be entered.
-    pub fn current(&self, participant: ParticipantId, stream: StreamId) -> Option<DecodeTarget> {
-        let (at, place) = (*self.places.get(&participant)?, *self.stream_places.get(&stream)?);
-        let downlink = &self.participants[at].as_ref()?.receiver.downlink;
-        downlink.subscription(downlink.slot_of(place)?)?.current()
-    }
-
-    /// The path to a participant at `now`.
-    pub fn path(&mut self, now: Time, participant: ParticipantId) -> Option<PathState> {
-        let at = *self.places.get(&participant)?;
-        Some(self.participants[at].as_mut()?.receiver.downlink.state(now))
     }
 }

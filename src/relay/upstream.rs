@@ -130,9 +130,14 @@ impl Upstream {
         matches!(self.config.kind, StreamKind::Video { .. })
     }
 
-    /// Whether frames have come, so that a new receiver needs a key picture.
+    /// Whether frames have come before the packet that came last, so that a new receiver needs a key picture.
     pub fn is_running(&self) -> bool {
-        self.reader.structure().is_some() || self.statistics.packets > 0
+        self.statistics.packets > 1
+    }
+
+    /// Whether nobody can want the stream yet, as nothing is known of its layers.
+    pub fn is_unknown(&self) -> bool {
+        self.is_video() && self.offer.is_none()
     }
 
     /// Takes a packet of the stream.

@@ -28,9 +28,8 @@
 //! [`VideoSender::handle_packet`]. Those of a second camera come from a sender without a path, by
 //! [`VideoSender::next_packet`]. The transport-wide feedback of all of them goes to the sender that has the path. Several
 //! receivers of one path share a [`ReceivePath`](crate::congestion::ReceivePath): it takes every packet that comes, and
-//! they are configured without a [`transport_id`](VideoReceiverConfig). A relay is the end of two paths, and uses a
-//! [`ReceivePath`](crate::congestion::ReceivePath) and a [`SendPath`](crate::congestion::SendPath) without anything of
-//! this module.
+//! they are configured without a [`transport_id`](VideoReceiverConfig). A relay is the end of two paths, which its
+//! [`Room`](crate::relay::Room) has, without anything of this module.
 //!
 //! Nothing that comes from the network is an error of a call: a packet that came twice, late or damaged is counted, and
 //! what a program may want to know of it is an event.

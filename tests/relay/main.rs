@@ -60,6 +60,24 @@ fn a_receiver_gets_the_layers_that_fill_its_window() {
     assert!(first.at - shown < Duration::from_millis(200), "{first:?}");
 }
 
+/// Of this stream the relay knows nothing but what its descriptors say.
+#[test]
+fn a_stream_without_an_offer_is_forwarded_from_its_first_picture_on_and_in_all_its_layers() {
+    let mut world = World::new(1, RoomConfig::default());
+    world.offers = false;
+    let receiver = world.join(1, Link::new(20), Link::new(20));
+    world.show(receiver, 7);
+    let sender = world.join(2, Link::new(20), Link::new(20));
+    world.publish(sender, 7, L3T3);
+    world.report(receiver, &[(7, SIZE)]);
+    world.run(Duration::from_secs(20));
+    let screen = &world.people[receiver].screens[0];
+    assert!(screen.shown[0].at < Time::from_millis(150), "{:?}", screen.shown[0]);
+    assert_eq!(world.keys(sender), 1);
+    assert_eq!(world.room.current(ParticipantId(1), StreamId(7)), Some(LayerId::new(2, 2)));
+    assert!(screen.count(2, Time::from_secs(12)) > 230, "{}", screen.count(2, Time::from_secs(12)));
+}
+
 /// Each pair of decode targets in these modes: the switch happens, nothing undecodable is handed on, and a key picture is
 /// coded only where the structure has no other way.
 #[test]

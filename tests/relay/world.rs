@@ -141,6 +141,8 @@ pub struct World {
     pub left: BTreeMap<ParticipantId, (u64, u64)>,
     /// Whether senders take layer refresh requests.
     pub layer_refresh: bool,
+    /// Whether the room is told what their layers take.
+    pub offers: bool,
     /// All RTP packets that left the room, if they are kept.
     pub kept: Option<Vec<(Time, ParticipantId, Bytes)>>,
     /// Whether packets are changed on their way to the room, and how many were.
@@ -161,6 +163,7 @@ impl World {
             room_wake: None,
             left: BTreeMap::new(),
             layer_refresh: true,
+            offers: true,
             kept: None,
             tampers: false,
             tampered: 0,
@@ -202,7 +205,8 @@ impl World {
         config.path = None;
         let sender = VideoSender::without_encoder(config, Some(keys.video(0).unwrap()));
         let offer = Offer::new(mode, SIZE, 30.0, |target| 100_000 << (2 * target.spatial_id));
-        let kind = StreamKind::Video { offer: Some(offer), layer_refresh: self.layer_refresh };
+        let offer = self.offers.then_some(offer);
+        let kind = StreamKind::Video { offer, layer_refresh: self.layer_refresh };
         let id = self.people[person].id;
         self.room.publish(self.now, id, StreamConfig { id: StreamId(stream), ssrc, kind }).unwrap();
         let planner = Planner::new(mode, SIZE);

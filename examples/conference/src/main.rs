@@ -70,7 +70,7 @@ fn run(args: &Args, failed: &mut bool) -> Result<()> {
     at(&args.page, std::fs::write(&args.page, page::page(&outcome)?))?;
     let failures = outcome.failures();
     tell(&outcome, &failures);
-    println!("{:.0} s. The page: {}", started.elapsed().as_secs_f64(), args.page.display());
+    println!("It took {:.0} s. The page: {}", started.elapsed().as_secs_f64(), args.page.display());
     *failed = !failures.is_empty();
     Ok(())
 }
@@ -81,7 +81,10 @@ fn tell(outcome: &Outcome, failures: &[String]) {
     for stream in &outcome.streams {
         let (sent, all) = (stream.sent.bytes, stream.sent.all_bytes);
         let share = all.map_or(String::new(), |all| {
-            format!(", {:.0} % of what all layers always take", sent as f64 * 100.0 / all.max(1) as f64)
+            format!(
+                ", {:.0} % of what coding all layers all the time would take",
+                sent as f64 * 100.0 / all.max(1) as f64
+            )
         });
         println!("{}: {} kB sent{share}", stream.name, summary::grouped(sent / 1000));
     }

@@ -112,8 +112,10 @@ fn verdict(outcome: &Outcome, failures: &[String]) -> Markup {
     html! {
         ul.verdict {
             li.(if wrong == 0 { "good" } else { "bad" }) {
-                (summary::grouped(shown as u64)) " pictures were shown, " (wrong)
-                " of them other than the encoder made them, sample for sample"
+                @match wrong {
+                    0 => "All " (summary::grouped(shown as u64)) " pictures that were shown are the encoder's, sample for sample",
+                    _ => (wrong) " of " (summary::grouped(shown as u64)) " pictures that were shown are not the encoder's",
+                }
             }
             @if failures.is_empty() {
                 @for person in outcome.people.iter().filter(|person| person.removed.is_some()) {
@@ -173,12 +175,12 @@ fn demand(outcome: &Outcome, axis: &Axis) -> Markup {
     };
     let kilobytes = |bytes: u64| summary::grouped(bytes / 1000);
     html! {
-        p { "A sender codes the layers that somebody shows, and no others. Beside it stands a sender that was given the \
+        p { "A sender codes the layers that somebody watches, and no others. Beside it stands a sender that was given the \
              same pictures and the same bitrate, and coded all layers always. A layer is coded for some seconds after the last \
              viewer has left it, in case somebody comes back"
              @if outcome.behind.is_some() { "; in real time the machine has no time for it" } "." }
         div.scroll {
-            table {
+            table.numbers {
                 thead { tr { th { "stream" } th { "kB sent" } th { "kB of all layers" } th { "sent" } th { "samples coded" } th { "key pictures" } } }
                 tbody {
                     @for stream in &outcome.streams {
@@ -198,8 +200,8 @@ fn share(part: u64, whole: u64) -> String {
 
 fn taps(outcome: &Outcome) -> Markup {
     html! {
-        p { "These two kept a copy of every packet that came to the relay, as a relay could that helps them. They tried to \
-             open it with the keys that they had." }
+        p { "Each of them was given a copy of every packet that came to the relay, as a relay could do that helps them, and \
+             tried to open it with the keys that it had." }
         div.scroll {
             table {
                 thead { tr { th { "who" } th { "stream" } th { "pictures opened: S0 only" } th { "S0 and S1" } th { "S0, S1 and S2" } th { "the last one was captured" } } }
