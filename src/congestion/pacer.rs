@@ -134,7 +134,8 @@ struct Probing {
 #[derive(Debug)]
 pub struct Pacer<T> {
     config: PacerConfig,
-    bitrate: u64,
+    /// Bytes a second that the path carries.
+    carried: f64,
     /// By class.
     longest_waits: [Duration; 4],
     /// What is sent in a second of each byte that waits, so that all go within half of the longest wait.
@@ -161,7 +162,7 @@ impl<T> Pacer<T> {
     pub fn new(config: PacerConfig, bitrate: u64) -> Self {
         Self {
             config,
-            bitrate,
+            carried: bitrate as f64 / 8.0,
             longest_waits: [1, 1, BASE_WAITS, 1].map(|waits| config.longest_wait.saturating_mul(waits)),
             drains: 2.0 / config.longest_wait.as_secs_f64().max(1e-3),
             queues: [const { VecDeque::new() }; 4],
@@ -179,7 +180,7 @@ impl<T> Pacer<T> {
     /// Sets the estimate of what the path carries, in bit/s.
     pub fn set_bitrate(&mut self, now: Time, bitrate: u64) {
         self.pay(now);
-        self.bitrate = bitrate;
+        self.carried = bitrate as f64 / 8.0;
     }
 
     /// Takes a packet to be sent. If there is no room for it, the oldest frames of the least important class are
@@ -223,6 +224,11 @@ impl<T> Pacer<T> {
         self.probing.is_some()
     }
 
+    /// Whether it has nothing to do until something is handed in.
+    pub(super) fn is_idle(&self) -> bool {
+        self.queued == 0 && self.probing.is_none() && self.dropped.is_empty()
+    }
+
     /// Bytes of the packets that wait.
     pub fn queued_bytes(&self) -> usize {
         self.queued
@@ -230,7 +236,7 @@ impl<T> Pacer<T> {
 
     /// How long the packets that wait would take at the estimate.
     pub fn queued_time(&self) -> Duration {
-        Duration::from_secs_f64(self.queued as f64 * 8.0 / self.bitrate.max(1) as f64)
+        Duration::from_secs_f64(self.queued as f64 / self.carried.max(0.125))
     }
 
     /// What to do at `now`. Call it again until it returns [`PacerOutput::Timeout`].
@@ -273,11 +279,10 @@ impl<T> Pacer<T> {
 
     /// Bytes a second.
     fn rate(&self) -> f64 {
-        let carried = self.bitrate as f64 / 8.0;
-        let rate = self.config.factor.clamp(1.0, 2.5) * carried;
+        let rate = self.config.factor.clamp(1.0, 2.5) * self.carried;
         // A queue that could not be sent in half of the longest wait is sent faster, but no faster than that.
         let drain = self.queued as f64 * self.drains;
-        rate.max(drain.min(2.5 * carried)).max(1.0)
+        rate.max(drain.min(2.5 * self.carried)).max(1.0)
     }
 
     fn pay(&mut self, now: Time) {

@@ -290,6 +290,15 @@ impl<T> PacedPath<T> {
         }
     }
 
+    /// When to poll again, if the path was polled at `now` and another poll would find nothing; `None` if it might.
+    pub(crate) fn idle_until(&self, now: Time) -> Option<Time> {
+        let is_looked_after = self.looked.is_some_and(|looked| now < looked + STEP);
+        if !is_looked_after || self.padding.is_some() || !self.pacer.is_idle() {
+            return None;
+        }
+        self.next_look(now)
+    }
+
     /// The transport-wide number of a packet that is sent at `now`, of so many bytes on the wire, as part of a probe if
     /// [`PathOutput::Packet`] says so.
     pub fn number(&mut self, now: Time, bytes: usize, probe: Option<u32>) -> u16 {

@@ -21,8 +21,8 @@ const AGAIN: u64 = 1 << 63;
 const WHOLE: u64 = 0xf;
 /// Sequence numbers that a message can ask for: each costs a search.
 const MAX_ASKED: usize = 512;
-/// Packets of a slot at most that are known to wait. The pacer drops what comes late of a frame without a word.
-const MAX_WAITING: usize = 512;
+/// Packets at most that are known to wait. The pacer drops what comes late of a frame without a word.
+const MAX_WAITING: usize = 1024;
 /// Packets that are remembered to have been sent again, or after later ones, a power of two.
 const REMEMBERED: usize = 256;
 
@@ -99,8 +99,6 @@ pub(super) struct Slot {
     share: Share,
     again: Again,
     rtx: Option<(Rtx, u16)>,
-    /// Packets that wait to be sent for the first time.
-    waiting: VecDeque<Waiting>,
 }
 
 /// A packet that others of another class may overtake.
@@ -108,24 +106,38 @@ pub(super) struct Slot {
 struct Waiting {
     /// Its frame on the path.
     frame: u64,
+    slot: u16,
     sequence_number: u16,
     /// Whether it has been sent since, as its receiver has asked for it.
     overtook: bool,
 }
 
-impl Slot {
+/// The packets of all slots that wait to be sent for the first time.
+#[derive(Debug, Default)]
+struct WaitingList(VecDeque<Waiting>);
+
+impl WaitingList {
+    fn push(&mut self, packet: Waiting) {
+        if self.0.len() >= MAX_WAITING {
+            self.0.pop_front();
+        }
+        self.0.push_back(packet);
+    }
+
+    fn find(&self, slot: u16, sequence_number: u16) -> Option<usize> {
+        self.0.iter().position(|waiting| (waiting.slot, waiting.sequence_number) == (slot, sequence_number))
+    }
+
     /// The receiver asked for a packet. If that still waits, it is not sent a second time when its turn comes.
-    fn handle_asked(&mut self, sequence_number: u16) {
-        let waiting = self.waiting.iter_mut().find(|waiting| waiting.sequence_number == sequence_number);
-        if let Some(waiting) = waiting {
-            waiting.overtook = true;
+    fn handle_asked(&mut self, slot: u16, sequence_number: u16) {
+        if let Some(at) = self.find(slot, sequence_number) {
+            self.0[at].overtook = true;
         }
     }
 
     /// It is a packet's turn. Whether it is still to be sent.
-    fn handle_turn(&mut self, sequence_number: u16) -> bool {
-        let found = self.waiting.iter().position(|waiting| waiting.sequence_number == sequence_number);
-        let waiting = found.and_then(|at| self.waiting.remove(at));
+    fn handle_turn(&mut self, slot: u16, sequence_number: u16) -> bool {
+        let waiting = self.find(slot, sequence_number).and_then(|at| self.0.remove(at));
         waiting.is_none_or(|waiting| !waiting.overtook)
     }
 }
@@ -142,6 +154,7 @@ enum Share {
 pub(super) struct Downlink {
     path: PacedPath<Outgoing>,
     slots: Vec<Option<Slot>>,
+    waiting: WaitingList,
     has_send_time: bool,
     /// Of the streams that go on as they are.
     whole: OtherRate,
@@ -164,6 +177,7 @@ impl Downlink {
         Self {
             path: PacedPath::new(config, Some(transport_id)),
             slots: Vec::new(),
+            waiting: WaitingList::default(),
             has_send_time,
             whole: OtherRate::default(),
             sent: Sent::default(),
@@ -177,7 +191,7 @@ impl Downlink {
             None => Share::Whole,
         };
         let again = Again::default();
-        let slot = Some(Slot { stream, share, again, rtx: None, waiting: VecDeque::new() });
+        let slot = Some(Slot { stream, share, again, rtx: None });
         match self.slots.iter().position(Option::is_none) {
             Some(free) => {
                 self.slots[free] = slot;
@@ -192,6 +206,7 @@ impl Downlink {
 
     pub fn remove(&mut self, slot: usize) {
         self.slots[slot] = None;
+        self.waiting.0.retain(|waiting| usize::from(waiting.slot) != slot);
     }
 
     pub fn slots(&self) -> impl Iterator<Item = (usize, &Slot)> {
@@ -262,10 +277,7 @@ impl Downlink {
             _ => PacketClass::Media,
         });
         let frame = path_frame(at, frame, number);
-        if slot.waiting.len() >= MAX_WAITING {
-            slot.waiting.pop_front();
-        }
-        slot.waiting.push_back(Waiting { frame, sequence_number, overtook: false });
+        self.waiting.push(Waiting { frame, slot: at as u16, sequence_number, overtook: false });
         let packet = Outgoing { variant, sequence_number, end_of_picture, slot: at as u16, rtx: false };
         self.path.handle_packet(now, PacedPacket { class, frame, bytes, packet });
         true
@@ -325,8 +337,8 @@ impl Downlink {
             if copies == 0 {
                 continue;
             }
-            slot.handle_asked(number);
             let (rtx, slot) = (slot.rtx.is_some(), at as u16);
+            self.waiting.handle_asked(slot, number);
             variants.clear();
             let mut variant = variants.get(packet, active_decode_targets).clone();
             if is_dropped {
@@ -384,10 +396,10 @@ impl Downlink {
         out: &mut Vec<u8>,
     ) -> Option<()> {
         let PacedPacket { class, bytes, packet, .. } = packet;
-        let Outgoing { variant, sequence_number, end_of_picture, slot, rtx } = packet;
-        let mut slot = self.slots.get_mut(usize::from(slot)).and_then(Option::as_mut);
+        let Outgoing { variant, sequence_number, end_of_picture, slot: at, rtx } = packet;
+        let mut slot = self.slots.get_mut(usize::from(at)).and_then(Option::as_mut);
         if let Some(slot) = slot.as_mut().filter(|_| class != PacketClass::Retransmission) {
-            if !slot.handle_turn(sequence_number) {
+            if !self.waiting.handle_turn(at, sequence_number) {
                 return None;
             }
             slot.again.handle_first(now, sequence_number);
@@ -424,7 +436,7 @@ impl Downlink {
             return;
         }
         let Some(Some(slot)) = self.slots.get_mut((frame >> 48) as usize) else { return };
-        slot.waiting.retain(|waiting| waiting.frame != frame);
+        self.waiting.0.retain(|waiting| waiting.frame != frame);
         let temporal_id = frame >> 40 & 0xf;
         if let Share::Layers(subscription) = &mut slot.share
             && temporal_id != WHOLE
@@ -468,6 +480,11 @@ impl Downlink {
         self.path.state(now)
     }
 
+    /// When to poll again, if it was polled at `now` and another poll would find nothing; `None` if it might.
+    pub fn idle_until(&self, now: Time) -> Option<Time> {
+        self.path.idle_until(now)
+    }
+
     /// Bytes of the packets that wait.
     pub fn queued_bytes(&self) -> usize {
         self.path.queued_bytes()
@@ -499,7 +516,8 @@ fn path_frame(slot: usize, frame: Option<&RelayFrame>, sequence_number: u16) -> 
 
 /// abs-send-time: seconds in 24 bits, of which 18 are a fraction.
 fn send_time(now: Time) -> [u8; 3] {
-    let units = (now.since_start().as_micros() << 18) / 1_000_000;
+    let since = now.since_start();
+    let units = (since.as_secs() << 18) + (u64::from(since.subsec_micros()) << 18) / 1_000_000;
     let [.., high, middle, low] = (units as u32).to_be_bytes();
     [high, middle, low]
 }

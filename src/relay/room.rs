@@ -583,12 +583,23 @@ impl Room {
         Some(self.participants[at].as_ref()?.id)
     }
 
-    /// Does what is due for a participant: gives its next packet, or does all else and sets its timer.
+    /// Does what is due for the first participant that is ready: gives its next packet, or does all else and sets its timer.
     fn serve(&mut self, now: Time, at: usize, out: &mut Vec<u8>) -> Option<(ParticipantId, usize)> {
         let participant = self.participants[at].as_mut()?;
         let path_timeout = loop {
             match participant.receiver.downlink.poll(now, out) {
-                DownlinkOutput::Packet(length) => return Some((participant.id, length)),
+                DownlinkOutput::Packet(length) => {
+                    let id = participant.id;
+                    // Mostly it is the only one, and need not be asked for another.
+                    if !participant.is_due
+                        && let Some(next) = participant.receiver.downlink.idle_until(now)
+                    {
+                        participant.is_ready = false;
+                        self.ready.pop_front();
+                        self.set_timer(now, at, Some(next));
+                    }
+                    return Some((id, length));
+                }
                 DownlinkOutput::Bitrate => {
                     participant.receiver.handle_bitrate(now);
                     participant.is_due = true;
