@@ -72,9 +72,14 @@ impl Again {
     /// way.
     fn handle_first(&mut self, now: Time, number: u16) {
         match self.newest.filter(|newest| newest.wrapping_sub(number) < 1 << 15) {
-            Some(_) => *self.place(number) = Some((number, LastSent { at: now, again: 0 })),
+            Some(_) => self.handle_sent(now, number),
             None => self.newest = Some(number),
         }
+    }
+
+    /// A packet goes out, though its receiver may ask for it already.
+    fn handle_sent(&mut self, now: Time, number: u16) {
+        *self.place(number) = Some((number, LastSent { at: now, again: 0 }));
     }
 
     /// How often a packet is to be sent that is asked for.
@@ -281,6 +286,29 @@ impl Downlink {
         self.send_again(now, packet, 1);
     }
 
+    /// The path has dropped a frame. Its receiver does not wait for what never comes: each packet of it that was not sent gets
+    /// one without payload in its place, since it would be asked for once later ones have come.
+    pub fn replace(&mut self, now: Time, dropped: Dropped, cache: &PacketCache, variants: &mut Variants) {
+        for number in dropped.numbers {
+            let original = self.subscription(dropped.slot).and_then(|of| of.original(number));
+            let Some(packet) = original.and_then(|original| cache.get(original)) else { continue };
+            variants.clear();
+            let variant = variants.get(packet, None).without_payload();
+            let packet = Outgoing {
+                variant,
+                sequence_number: number,
+                end_of_picture: false,
+                slot: dropped.slot as u16,
+                rtx: false,
+            };
+            if let Some(Some(slot)) = self.slots.get_mut(dropped.slot) {
+                slot.again.handle_sent(now, number);
+            }
+            self.send_again(now, packet, 1);
+        }
+        variants.clear();
+    }
+
     /// Sends a packet after those that followed it.
     fn send_again(&mut self, now: Time, packet: Outgoing, copies: usize) {
         let bytes = packet.variant.bytes.len();
@@ -367,8 +395,7 @@ impl Downlink {
                 }
                 PathOutput::Dropped { frame, .. } => {
                     self.sent.frames_dropped += 1;
-                    self.handle_dropped(now, frame);
-                    return DownlinkOutput::Dropped;
+                    return DownlinkOutput::Dropped(self.handle_dropped(now, frame));
                 }
                 PathOutput::Bitrate(_) => return DownlinkOutput::Bitrate,
                 PathOutput::Timeout(at) => return DownlinkOutput::Timeout(at),
@@ -419,12 +446,20 @@ impl Downlink {
     }
 
     /// A frame waited for too long.
-    fn handle_dropped(&mut self, now: Time, frame: u64) {
+    fn handle_dropped(&mut self, now: Time, frame: u64) -> Option<Dropped> {
         if frame & AGAIN != 0 {
-            return;
+            return None;
         }
-        let Some(Some(slot)) = self.slots.get_mut((frame >> 48) as usize) else { return };
-        slot.waiting.retain(|waiting| waiting.frame != frame);
+        let at = (frame >> 48) as usize;
+        let slot = self.slots.get_mut(at)?.as_mut()?;
+        let mut numbers = Vec::new();
+        slot.waiting.retain(|waiting| {
+            let stays = waiting.frame != frame;
+            if !stays && !waiting.overtook {
+                numbers.push(waiting.sequence_number);
+            }
+            stays
+        });
         let temporal_id = frame >> 40 & 0xf;
         if let Share::Layers(subscription) = &mut slot.share
             && temporal_id != WHOLE
@@ -432,6 +467,7 @@ impl Downlink {
             let layer = LayerId::new((frame >> 44 & 0xf) as u8, temporal_id as u8);
             subscription.handle_loss(now, frame & 0xff_ffff_ffff, layer);
         }
+        Some(Dropped { slot: at, stream: slot.stream, numbers })
     }
 
     /// The refreshes that are needed at `now`, by stream.
@@ -474,14 +510,23 @@ impl Downlink {
     }
 }
 
+/// A frame that a path has dropped.
+pub(super) struct Dropped {
+    slot: usize,
+    /// The stream's place in the room.
+    pub stream: usize,
+    /// Those under which its packets waited that were never sent.
+    numbers: Vec<u16>,
+}
+
 /// What a downlink has at a time.
 pub(super) enum DownlinkOutput {
     /// A packet of so many bytes.
     Packet(usize),
     /// The estimate has changed.
     Bitrate,
-    /// A frame waited for too long. A refresh may be needed.
-    Dropped,
+    /// A frame waited for too long. A refresh may be needed, and [`Downlink::replace`].
+    Dropped(Option<Dropped>),
     Timeout(Option<Time>),
 }
 
@@ -508,9 +553,15 @@ fn send_time(now: Time) -> [u8; 3] {
 mod tests {
     use std::time::Duration;
 
+    use std::sync::Arc;
+
+    use super::super::frames::FrameReader;
     use super::super::variants::ExtensionIds;
     use super::*;
+    use crate::Size;
+    use crate::rtp::descriptor::Describer;
     use crate::rtp::{RtpHeader, RtpPacket};
+    use crate::structure::{DecodeTargets, PictureRequest, Planner, ScalabilityMode};
 
     const IDS: ExtensionIds = ExtensionIds { descriptor: 4, transport: 3, send_time: None };
 
@@ -544,7 +595,7 @@ mod tests {
                         let packet = RtpPacket::read(&out[out.len() - length..]).unwrap();
                         sent.push((packet.header.ssrc, packet.header.sequence_number));
                     }
-                    DownlinkOutput::Bitrate | DownlinkOutput::Dropped => {}
+                    DownlinkOutput::Bitrate | DownlinkOutput::Dropped(_) => {}
                     DownlinkOutput::Timeout(_) => break,
                 }
             }
@@ -568,6 +619,62 @@ mod tests {
         assert!(sends(81, 1));
         assert!(sends(91, 0) && !sends(110, 0));
         assert!(sends(111, 0));
+    }
+
+    /// Four pictures of three layers come at once, and a slow path has no time for all.
+    #[test]
+    fn a_frame_that_waits_too_long_leaves_no_gap() {
+        let (mut variants, mut cache) =
+            (Variants::new(IDS), PacketCache::new(100_000, Duration::from_secs(2)));
+        let mut downlink = Downlink::new(SendPathConfig::new(60_000), IDS.transport, false);
+        let slot = downlink.add(0, Some(ForwarderConfig::default()));
+        downlink.set_target(Time::ZERO, slot, Some(LayerId::new(2, 2)));
+        let mut planner = Planner::new(ScalabilityMode::L3T3, Size::new(640, 360));
+        let (mut describer, mut reader) = (Describer::new(), FrameReader::new());
+        let mut count = 0;
+        for _ in 0..4 {
+            let wanted = DecodeTargets::all(planner.structure());
+            let plan = planner.next(PictureRequest { wanted, ..PictureRequest::default() });
+            for descriptor in describer.describe(&plan).unwrap() {
+                let frame = reader.handle_descriptor(&descriptor).unwrap();
+                let (mut written, mut packet) = (vec![], vec![]);
+                descriptor.write(frame.structure(), &mut written).unwrap();
+                let header = RtpHeader { ssrc: 7, sequence_number: count, ..RtpHeader::default() };
+                header.write(&[(4, &written), (3, &[0; 2])], &mut packet).unwrap();
+                packet.resize(900, 1);
+                let of = Some((frame.number, true, Arc::clone(&frame.sequence)));
+                let packet = Packet { bytes: cache.copy(&packet), sequence_number: count, frame: of };
+                cache.insert(Time::ZERO, packet.clone());
+                variants.clear();
+                assert!(downlink.handle_packet(Time::ZERO, slot, &packet, Some(&frame), None, &mut variants));
+                count += 1;
+            }
+        }
+        let (mut sent, mut dropped) = (vec![], 0);
+        for ms in 0..1000 {
+            let (now, mut out) = (Time::from_millis(ms), vec![]);
+            loop {
+                match downlink.poll(now, &mut out) {
+                    DownlinkOutput::Packet(length) => {
+                        let packet = RtpPacket::read(&out[out.len() - length..]).unwrap();
+                        if packet.header.ssrc == 7 {
+                            sent.push((packet.header.sequence_number, packet.payload.is_empty()));
+                        }
+                    }
+                    DownlinkOutput::Dropped(frame) => {
+                        dropped += 1;
+                        downlink.replace(now, frame.unwrap(), &cache, &mut variants);
+                    }
+                    DownlinkOutput::Bitrate => {}
+                    DownlinkOutput::Timeout(_) => break,
+                }
+            }
+        }
+        sent.sort_unstable();
+        let numbers: Vec<u16> = sent.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, (0..count).collect::<Vec<_>>());
+        let empty = sent.iter().filter(|(_, is_empty)| *is_empty).count();
+        assert!(empty == dropped && empty > 0, "{empty} of {dropped}: {sent:?}");
     }
 
     /// The receiver saw others that had overtaken it.
