@@ -228,7 +228,24 @@ impl Downlink {
 
     pub fn set_target(&mut self, now: Time, slot: usize, target: Option<DecodeTarget>) {
         if let Some(Slot { share: Share::Layers(subscription), .. }) = &mut self.slots[slot] {
+            let before = subscription.current();
             subscription.set_target(now, target);
+            let current = subscription.current();
+            self.leave_layers(slot, before, current);
+        }
+    }
+
+    /// What waits of layers that a receiver gets no more would only hold up those that it gets.
+    fn leave_layers(&mut self, slot: usize, before: Option<DecodeTarget>, current: Option<DecodeTarget>) {
+        let (Some(before), Some(current)) = (before, current) else { return };
+        let is_lower = current.spatial_id < before.spatial_id || current.temporal_id < before.temporal_id;
+        if is_lower && self.path.queued_bytes() > 0 {
+            let (spatial, temporal) = (u64::from(current.spatial_id), u64::from(current.temporal_id));
+            self.path.drop_frames(|frame| {
+                let (spatial_id, temporal_id) = (frame >> 44 & 0xf, frame >> 40 & 0xf);
+                let is_left = spatial_id > spatial || temporal_id > temporal;
+                frame >> 48 == slot as u64 && temporal_id != WHOLE && is_left
+            });
         }
     }
 
@@ -244,11 +261,20 @@ impl Downlink {
     ) -> bool {
         let Some(Some(slot)) = self.slots.get_mut(at) else { return false };
         let number = packet.sequence_number;
+        let (mut before, mut current) = (None, None);
         let forwarded = match (&mut slot.share, frame) {
-            (Share::Layers(subscription), Some(frame)) => subscription.handle_frame(now, frame, number),
+            (Share::Layers(subscription), Some(frame)) => {
+                before = subscription.current();
+                let forwarded = subscription.handle_frame(now, frame, number);
+                current = subscription.current();
+                forwarded
+            }
             (Share::Layers(subscription), None) => subscription.handle_whole(number),
             (Share::Whole, _) => Some(Forwarded::as_is(number)),
         };
+        if before != current {
+            self.leave_layers(at, before, current);
+        }
         let Some(forwarded) = forwarded else {
             self.handle_missed(now, at, packet, variants);
             return false;
@@ -337,6 +363,13 @@ impl Downlink {
             };
             let Some(packet) = original.and_then(|original| cache.get(original)) else { continue };
             let frame = packet.frame.as_ref().map(|(number, end, _)| (*number, *end));
+            if let (Share::Layers(subscription), Some((frame, _))) = (&mut slot.share, frame)
+                && let Some((layer, current)) = variants.layer(packet).zip(subscription.current())
+                && (layer.spatial_id > current.spatial_id || layer.temporal_id > current.temporal_id)
+            {
+                // It is not worth the bits any more, and what refers to it does not go on.
+                subscription.handle_loss(now, frame, layer);
+            }
             let forwarded = match &slot.share {
                 Share::Layers(subscription) => subscription.again(packet.sequence_number, frame),
                 Share::Whole => Some(Forwarded::as_is(number)),

@@ -13,6 +13,7 @@ use layercast::relay::*;
 use layercast::rtp::rtcp::{self, RtcpMessage};
 use layercast::rtp::{RtpHeader, RtpPacket};
 use layercast::select::{Cap, Offer, Priority, ReceiverReport, StreamId, Window};
+use layercast::session::DESCRIPTOR_ID;
 use layercast::structure::LayerId;
 use layercast::structure::ScalabilityMode::{self, *};
 use layercast::{Size, Time};
@@ -309,6 +310,38 @@ fn a_slow_link_gets_what_it_carries() {
     world.people[1].down.capacity = Some(3_000_000);
     world.run(Duration::from_secs(40));
     assert_eq!(layer(&world), 2);
+}
+
+/// What waits of them, or is asked for, would only hold up what the receiver gets.
+#[test]
+fn layers_that_are_left_take_nothing_of_the_path() {
+    let mut world = pair(3, L3T3, Link::new(20), Link { loss: 2, ..Link::slow(20, 3_000_000) });
+    world.kept = Some(vec![]);
+    world.run(Duration::from_secs(20));
+    let layer = |world: &World| world.room.current(ParticipantId(2), StreamId(7)).unwrap().spatial_id;
+    assert_eq!(layer(&world), 2);
+    world.people[1].down.capacity = Some(500_000);
+    let fell = world.now;
+    while layer(&world) == 2 {
+        world.run(Duration::from_millis(1));
+        assert!(world.now < fell + Duration::from_secs(3));
+    }
+    let left = world.now;
+    world.run(Duration::from_secs(1));
+    assert!(layer(&world) < 2);
+    let (ssrc, mut reader) = (world.people[0].cameras[0].ssrc, FrameReader::new());
+    let (mut lower, mut upper) = (0, 0);
+    for (at, to, packet) in world.kept.iter().flatten() {
+        let rtp = RtpPacket::read(packet).unwrap();
+        if *to != ParticipantId(2) || rtp.header.ssrc != ssrc {
+            continue;
+        }
+        let frame = reader.read(rtp.extension(DESCRIPTOR_ID).unwrap().unwrap()).unwrap();
+        if *at > left && !rtp.payload.is_empty() {
+            *if frame.dependencies.layer.spatial_id == 2 { &mut upper } else { &mut lower } += 1;
+        }
+    }
+    assert!(lower > 10 && upper == 0, "{lower} packets, and {upper} of the layer that was left");
 }
 
 #[test]
