@@ -366,6 +366,16 @@ impl<T> Pacer<T> {
         }
     }
 
+    /// Drops the frames of media that wait and of whose numbers `drops` says so, for a caller that needs them no more.
+    pub fn drop_frames(&mut self, drops: impl Fn(u64) -> bool) {
+        let class = PacketClass::Media as usize;
+        while let Some(frame) =
+            self.queues[class].iter().map(|waiting| waiting.packet.frame).find(|frame| drops(*frame))
+        {
+            self.drop_frame(PacketClass::Media, frame);
+        }
+    }
+
     fn drop_frame(&mut self, class: PacketClass, frame: u64) {
         let queued = &mut self.queued;
         self.queues[class as usize].retain(|waiting| {

@@ -245,6 +245,12 @@ impl<T> PacedPath<T> {
         self.pacer.handle_packet(now, packet);
     }
 
+    /// Drops the frames of [`PacketClass::Media`] that wait and of whose numbers `drops` says so, for a caller that needs them
+    /// no more. [`poll`](Self::poll) tells of each.
+    pub fn drop_frames(&mut self, drops: impl Fn(u64) -> bool) {
+        self.pacer.drop_frames(drops);
+    }
+
     /// Takes a message that came at `now`.
     ///
     /// # Errors

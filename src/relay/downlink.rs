@@ -72,9 +72,14 @@ impl Again {
     /// way.
     fn handle_first(&mut self, now: Time, number: u16) {
         match self.newest.filter(|newest| newest.wrapping_sub(number) < 1 << 15) {
-            Some(_) => *self.place(number) = Some((number, LastSent { at: now, again: 0 })),
+            Some(_) => self.handle_sent(now, number),
             None => self.newest = Some(number),
         }
+    }
+
+    /// A packet goes out, though its receiver may ask for it already.
+    fn handle_sent(&mut self, now: Time, number: u16) {
+        *self.place(number) = Some((number, LastSent { at: now, again: 0 }));
     }
 
     /// How often a packet is to be sent that is asked for.
@@ -238,7 +243,24 @@ impl Downlink {
 
     pub fn set_target(&mut self, now: Time, slot: usize, target: Option<DecodeTarget>) {
         if let Some(Slot { share: Share::Layers(subscription), .. }) = &mut self.slots[slot] {
+            let before = subscription.current();
             subscription.set_target(now, target);
+            let current = subscription.current();
+            self.leave_layers(slot, before, current);
+        }
+    }
+
+    /// What waits of layers that a receiver gets no more would only hold up those that it gets.
+    fn leave_layers(&mut self, slot: usize, before: Option<DecodeTarget>, current: Option<DecodeTarget>) {
+        let (Some(before), Some(current)) = (before, current) else { return };
+        let is_lower = current.spatial_id < before.spatial_id || current.temporal_id < before.temporal_id;
+        if is_lower && self.path.queued_bytes() > 0 {
+            let (spatial, temporal) = (u64::from(current.spatial_id), u64::from(current.temporal_id));
+            self.path.drop_frames(|frame| {
+                let (spatial_id, temporal_id) = (frame >> 44 & 0xf, frame >> 40 & 0xf);
+                let is_left = spatial_id > spatial || temporal_id > temporal;
+                frame >> 48 == slot as u64 && temporal_id != WHOLE && is_left
+            });
         }
     }
 
@@ -254,11 +276,20 @@ impl Downlink {
     ) -> bool {
         let Some(Some(slot)) = self.slots.get_mut(at) else { return false };
         let number = packet.sequence_number;
+        let (mut before, mut current) = (None, None);
         let forwarded = match (&mut slot.share, frame) {
-            (Share::Layers(subscription), Some(frame)) => subscription.handle_frame(now, frame, number),
+            (Share::Layers(subscription), Some(frame)) => {
+                before = subscription.current();
+                let forwarded = subscription.handle_frame(now, frame, number);
+                current = subscription.current();
+                forwarded
+            }
             (Share::Layers(subscription), None) => subscription.handle_whole(number),
             (Share::Whole, _) => Some(Forwarded::as_is(number)),
         };
+        if before != current {
+            self.leave_layers(at, before, current);
+        }
         let Some(forwarded) = forwarded else {
             self.handle_missed(now, at, packet, variants);
             return false;
@@ -293,6 +324,29 @@ impl Downlink {
         self.send_again(now, packet, 1);
     }
 
+    /// The path has dropped a frame. Its receiver does not wait for what never comes: each packet of it that was not sent gets
+    /// one without payload in its place, since it would be asked for once later ones have come.
+    pub fn replace(&mut self, now: Time, dropped: Dropped, cache: &PacketCache, variants: &mut Variants) {
+        for number in dropped.numbers {
+            let original = self.subscription(dropped.slot).and_then(|of| of.original(number));
+            let Some(packet) = original.and_then(|original| cache.get(original)) else { continue };
+            variants.clear();
+            let variant = variants.get(packet, None).without_payload();
+            let packet = Outgoing {
+                variant,
+                sequence_number: number,
+                end_of_picture: false,
+                slot: dropped.slot as u16,
+                rtx: false,
+            };
+            if let Some(Some(slot)) = self.slots.get_mut(dropped.slot) {
+                slot.again.handle_sent(now, number);
+            }
+            self.send_again(now, packet, 1);
+        }
+        variants.clear();
+    }
+
     /// Sends a packet after those that followed it.
     fn send_again(&mut self, now: Time, packet: Outgoing, copies: usize) {
         let bytes = packet.variant.bytes.len();
@@ -321,6 +375,13 @@ impl Downlink {
             };
             let Some(packet) = original.and_then(|original| cache.get(original)) else { continue };
             let frame = packet.frame.as_ref().map(|(number, end, _)| (*number, *end));
+            if let (Share::Layers(subscription), Some((frame, _))) = (&mut slot.share, frame)
+                && let Some((layer, current)) = variants.layer(packet).zip(subscription.current())
+                && (layer.spatial_id > current.spatial_id || layer.temporal_id > current.temporal_id)
+            {
+                // It is not worth the bits any more, and what refers to it does not go on.
+                subscription.handle_loss(now, frame, layer);
+            }
             let forwarded = match &slot.share {
                 Share::Layers(subscription) => subscription.again(packet.sequence_number, frame),
                 Share::Whole => Some(Forwarded::as_is(number)),
@@ -379,8 +440,7 @@ impl Downlink {
                 }
                 PathOutput::Dropped { frame, .. } => {
                     self.sent.frames_dropped += 1;
-                    self.handle_dropped(now, frame);
-                    return DownlinkOutput::Dropped;
+                    return DownlinkOutput::Dropped(self.handle_dropped(now, frame));
                 }
                 PathOutput::Bitrate(_) => return DownlinkOutput::Bitrate,
                 PathOutput::Timeout(at) => return DownlinkOutput::Timeout(at),
@@ -431,12 +491,20 @@ impl Downlink {
     }
 
     /// A frame waited for too long.
-    fn handle_dropped(&mut self, now: Time, frame: u64) {
+    fn handle_dropped(&mut self, now: Time, frame: u64) -> Option<Dropped> {
         if frame & AGAIN != 0 {
-            return;
+            return None;
         }
-        let Some(Some(slot)) = self.slots.get_mut((frame >> 48) as usize) else { return };
-        self.waiting.0.retain(|waiting| waiting.frame != frame);
+        let at = (frame >> 48) as usize;
+        let slot = self.slots.get_mut(at)?.as_mut()?;
+        let mut numbers = Vec::new();
+        self.waiting.0.retain(|waiting| {
+            let stays = waiting.frame != frame;
+            if !stays && !waiting.overtook {
+                numbers.push(waiting.sequence_number);
+            }
+            stays
+        });
         let temporal_id = frame >> 40 & 0xf;
         if let Share::Layers(subscription) = &mut slot.share
             && temporal_id != WHOLE
@@ -444,6 +512,7 @@ impl Downlink {
             let layer = LayerId::new((frame >> 44 & 0xf) as u8, temporal_id as u8);
             subscription.handle_loss(now, frame & 0xff_ffff_ffff, layer);
         }
+        Some(Dropped { slot: at, stream: slot.stream, numbers })
     }
 
     /// The refreshes that are needed at `now`, by stream.
@@ -491,14 +560,23 @@ impl Downlink {
     }
 }
 
+/// A frame that a path has dropped.
+pub(super) struct Dropped {
+    slot: usize,
+    /// The stream's place in the room.
+    pub stream: usize,
+    /// Those under which its packets waited that were never sent.
+    numbers: Vec<u16>,
+}
+
 /// What a downlink has at a time.
 pub(super) enum DownlinkOutput {
     /// A packet of so many bytes.
     Packet(usize),
     /// The estimate has changed.
     Bitrate,
-    /// A frame waited for too long. A refresh may be needed.
-    Dropped,
+    /// A frame waited for too long. A refresh may be needed, and [`Downlink::replace`].
+    Dropped(Option<Dropped>),
     Timeout(Option<Time>),
 }
 
@@ -526,9 +604,15 @@ fn send_time(now: Time) -> [u8; 3] {
 mod tests {
     use std::time::Duration;
 
+    use std::sync::Arc;
+
+    use super::super::frames::FrameReader;
     use super::super::variants::ExtensionIds;
     use super::*;
+    use crate::Size;
+    use crate::rtp::descriptor::Describer;
     use crate::rtp::{RtpHeader, RtpPacket};
+    use crate::structure::{DecodeTargets, PictureRequest, Planner, ScalabilityMode};
 
     const IDS: ExtensionIds = ExtensionIds { descriptor: 4, transport: 3, send_time: None };
 
@@ -562,7 +646,7 @@ mod tests {
                         let packet = RtpPacket::read(&out[out.len() - length..]).unwrap();
                         sent.push((packet.header.ssrc, packet.header.sequence_number));
                     }
-                    DownlinkOutput::Bitrate | DownlinkOutput::Dropped => {}
+                    DownlinkOutput::Bitrate | DownlinkOutput::Dropped(_) => {}
                     DownlinkOutput::Timeout(_) => break,
                 }
             }
@@ -586,6 +670,62 @@ mod tests {
         assert!(sends(81, 1));
         assert!(sends(91, 0) && !sends(110, 0));
         assert!(sends(111, 0));
+    }
+
+    /// Four pictures of three layers come at once, and a slow path has no time for all.
+    #[test]
+    fn a_frame_that_waits_too_long_leaves_no_gap() {
+        let (mut variants, mut cache) =
+            (Variants::new(IDS), PacketCache::new(100_000, Duration::from_secs(2)));
+        let mut downlink = Downlink::new(SendPathConfig::new(60_000), IDS.transport, false);
+        let slot = downlink.add(0, Some(ForwarderConfig::default()));
+        downlink.set_target(Time::ZERO, slot, Some(LayerId::new(2, 2)));
+        let mut planner = Planner::new(ScalabilityMode::L3T3, Size::new(640, 360));
+        let (mut describer, mut reader) = (Describer::new(), FrameReader::new());
+        let mut count = 0;
+        for _ in 0..4 {
+            let wanted = DecodeTargets::all(planner.structure());
+            let plan = planner.next(PictureRequest { wanted, ..PictureRequest::default() });
+            for descriptor in describer.describe(&plan).unwrap() {
+                let frame = reader.handle_descriptor(&descriptor).unwrap();
+                let (mut written, mut packet) = (vec![], vec![]);
+                descriptor.write(frame.structure(), &mut written).unwrap();
+                let header = RtpHeader { ssrc: 7, sequence_number: count, ..RtpHeader::default() };
+                header.write(&[(4, &written), (3, &[0; 2])], &mut packet).unwrap();
+                packet.resize(900, 1);
+                let of = Some((frame.number, true, Arc::clone(&frame.sequence)));
+                let packet = Packet { bytes: cache.copy(&packet), sequence_number: count, frame: of };
+                cache.insert(Time::ZERO, packet.clone());
+                variants.clear();
+                assert!(downlink.handle_packet(Time::ZERO, slot, &packet, Some(&frame), None, &mut variants));
+                count += 1;
+            }
+        }
+        let (mut sent, mut dropped) = (vec![], 0);
+        for ms in 0..1000 {
+            let (now, mut out) = (Time::from_millis(ms), vec![]);
+            loop {
+                match downlink.poll(now, &mut out) {
+                    DownlinkOutput::Packet(length) => {
+                        let packet = RtpPacket::read(&out[out.len() - length..]).unwrap();
+                        if packet.header.ssrc == 7 {
+                            sent.push((packet.header.sequence_number, packet.payload.is_empty()));
+                        }
+                    }
+                    DownlinkOutput::Dropped(frame) => {
+                        dropped += 1;
+                        downlink.replace(now, frame.unwrap(), &cache, &mut variants);
+                    }
+                    DownlinkOutput::Bitrate => {}
+                    DownlinkOutput::Timeout(_) => break,
+                }
+            }
+        }
+        sent.sort_unstable();
+        let numbers: Vec<u16> = sent.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, (0..count).collect::<Vec<_>>());
+        let empty = sent.iter().filter(|(_, is_empty)| *is_empty).count();
+        assert!(empty == dropped && empty > 0, "{empty} of {dropped}: {sent:?}");
     }
 
     /// The receiver saw others that had overtaken it.

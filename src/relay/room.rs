@@ -633,7 +633,15 @@ impl Room {
                     participant.receiver.handle_bitrate(now);
                     participant.is_due = true;
                 }
-                DownlinkOutput::Dropped => participant.is_due = true,
+                DownlinkOutput::Dropped(dropped) => {
+                    participant.is_due = true;
+                    if let Some(dropped) = dropped
+                        && let Some(stream) = &self.streams[dropped.stream]
+                    {
+                        let downlink = &mut participant.receiver.downlink;
+                        downlink.replace(now, dropped, &stream.cache, &mut self.variants);
+                    }
+                }
                 DownlinkOutput::Timeout(at) => break at,
             }
         };

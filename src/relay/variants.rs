@@ -6,6 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::cache::Packet;
 use crate::rtp::descriptor::DependencyDescriptor;
 use crate::rtp::{RtpPacket, packet::RtpPacketMut};
+use crate::structure::LayerId;
 
 /// Header extensions of a packet at most, beyond which it is forwarded as it is.
 const MAX_EXTENSIONS: usize = 16;
@@ -61,6 +62,15 @@ impl Variants {
     /// Another packet follows.
     pub fn clear(&mut self) {
         self.made.clear();
+    }
+
+    /// The layer of a packet, as its descriptor says.
+    pub fn layer(&self, packet: &Packet) -> Option<LayerId> {
+        let (.., sequence) = packet.frame.as_ref()?;
+        let rtp = RtpPacket::read(&packet.bytes).ok()?;
+        let descriptor = rtp.extension(self.ids.descriptor).ok()??;
+        let descriptor = DependencyDescriptor::read(descriptor, Some(&sequence.structure)).ok()?;
+        Some(sequence.structure.template(descriptor.template_id)?.layer)
     }
 
     /// The form with a mask of active decode targets, or with the sender's.

@@ -113,8 +113,8 @@ fn verdict(outcome: &Outcome, failures: &[String]) -> Markup {
         ul.verdict {
             li.(if wrong == 0 { "good" } else { "bad" }) {
                 @match wrong {
-                    0 => "All " (summary::grouped(shown as u64)) " pictures that were shown are the encoder's, sample for sample",
-                    _ => (wrong) " of " (summary::grouped(shown as u64)) " pictures that were shown are not the encoder's",
+                    0 => { "All " (summary::grouped(shown as u64)) " pictures that were shown are the encoder's, sample for sample" }
+                    _ => { (wrong) " of " (summary::grouped(shown as u64)) " pictures that were shown are not the encoder's" }
                 }
             }
             @if failures.is_empty() {
