@@ -106,7 +106,11 @@ fn nothing_is_allocated_per_packet() {
     let ([few_sent, few], few_messages) = allocations(2);
     let ([many_sent, many], many_messages) = allocations(20);
     println!("{few} for {few_messages} messages of 2 packets, {many} for {many_messages} of 20");
-    assert_eq!((few_sent, many_sent), (0, 0));
+    // The test harness has a thread of its own, which may allocate meanwhile.
+    assert!(
+        few_sent < 20 && many_sent < 20,
+        "{few_sent} for 2000 packets that go out, {many_sent} for 20,000"
+    );
     // The message, and the lists in it, which grow by doubling.
     assert!(few_messages > 100 && many_messages > 100);
     assert!(few <= 12 * few_messages && many <= 16 * many_messages);
