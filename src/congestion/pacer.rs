@@ -225,6 +225,7 @@ impl<T> Pacer<T> {
     }
 
     /// Whether it has nothing to do until something is handed in.
+    #[cfg(feature = "relay")]
     pub(super) fn is_idle(&self) -> bool {
         self.queued == 0 && self.probing.is_none() && self.dropped.is_empty()
     }

@@ -297,6 +297,7 @@ impl<T> PacedPath<T> {
     }
 
     /// When to poll again, if the path was polled at `now` and another poll would find nothing; `None` if it might.
+    #[cfg(feature = "relay")]
     pub(crate) fn idle_until(&self, now: Time) -> Option<Time> {
         let is_looked_after = self.looked.is_some_and(|looked| now < looked + STEP);
         if !is_looked_after || self.padding.is_some() || !self.pacer.is_idle() {
