@@ -21,8 +21,9 @@ const WHOLE: f64 = 0.6;
 const GUESSED_SIZE: Size = Size::new(1280, 720);
 const GUESSED_RATE: f32 = 30.0;
 /// Bits for each sample of a layer that was never coded, at the guessed rate, if nothing else is known. Pictures that are
-/// closer to each other are more alike: a layer that doubles the rate adds less than half.
-const GUESSED_BITS: f64 = 0.06;
+/// closer to each other are more alike: a layer that doubles the rate adds less than half. It is rather too much: a layer that turns
+/// out dearer falls, and does not come back for [`SelectorConfig::up_hold`](crate::select::SelectorConfig::up_hold).
+const GUESSED_BITS: f64 = 0.12;
 
 const SPATIAL: usize = 4;
 const TEMPORAL: usize = 8;
@@ -79,13 +80,16 @@ impl LayerRates {
         Self { layers: [[Layer::default(); TEMPORAL]; SPATIAL], since: None }
     }
 
-    /// Counts a packet with its bytes on the wire.
-    pub fn handle_packet(&mut self, now: Time, layer: LayerId, bytes: usize, ends_frame: bool) {
+    /// Counts a packet with its bytes on the wire, which is the last of its frame or not. Key pictures do not
+    /// count: they are few and large, and would make the layers of a stream look far too dear when it begins.
+    pub fn handle_packet(&mut self, now: Time, layer: LayerId, bytes: usize, ends_frame: bool, key: bool) {
         self.since.get_or_insert(now);
         let LayerId { spatial_id, temporal_id } = layer;
         let layer = &mut self.layers[usize::from(spatial_id) % SPATIAL][usize::from(temporal_id) % TEMPORAL];
-        layer.bits += bytes as u64 * 8;
-        layer.frames += u32::from(ends_frame);
+        if !key {
+            layer.bits += bytes as u64 * 8;
+            layer.frames += u32::from(ends_frame);
+        }
     }
 
     /// Measures, if it is time. Says whether there is anything new.
@@ -296,9 +300,9 @@ mod tests {
         let mut now = Time::ZERO;
         for n in 0..150 {
             now = Time::from_millis(20 * n);
-            rates.handle_packet(now, LayerId::new(0, 0), 250, true);
+            rates.handle_packet(now, LayerId::new(0, 0), 250, true, false);
             if n < 75 {
-                rates.handle_packet(now, LayerId::new(1, 0), 500, true);
+                rates.handle_packet(now, LayerId::new(1, 0), 500, true, false);
             }
             rates.poll(now);
         }
@@ -314,7 +318,7 @@ mod tests {
         let mut rates = LayerRates::new();
         for n in 0..40 {
             let now = Time::from_millis(100 * n);
-            rates.handle_packet(now, LayerId::new(0, n as u8 % 2), 500, true);
+            rates.handle_packet(now, LayerId::new(0, n as u8 % 2), 500, true, false);
             rates.poll(now);
         }
         let offer = rates.offer(&sequence);
@@ -333,7 +337,7 @@ mod tests {
         let sequence = sequence(ScalabilityMode::L2T1);
         let mut rates = LayerRates::new();
         for n in 0..60 {
-            rates.handle_packet(Time::from_millis(20 * n), LayerId::new(0, 0), 500, true);
+            rates.handle_packet(Time::from_millis(20 * n), LayerId::new(0, 0), 500, true, false);
             rates.poll(Time::from_millis(20 * n));
         }
         let mut offer =

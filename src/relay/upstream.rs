@@ -175,7 +175,8 @@ impl Upstream {
         }
         let layer = frame.as_ref().map_or(LayerId::default(), |frame| frame.dependencies.layer);
         let ends_frame = frame.as_ref().map_or(rtp.header.marker, |frame| frame.end_of_frame);
-        self.rates.handle_packet(now, layer, bytes.len() + self.overhead, ends_frame);
+        let key = frame.as_ref().is_some_and(|frame| frame.key);
+        self.rates.handle_packet(now, layer, bytes.len() + self.overhead, ends_frame, key);
         let packet = Packet {
             bytes: self.cache.copy(bytes),
             sequence_number,
