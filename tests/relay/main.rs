@@ -249,7 +249,9 @@ fn those_who_join_together_share_a_key_picture() {
         let screen = &person.screens[0];
         let first = screen.shown.first().unwrap().at;
         assert!(first <= joined + Duration::from_millis(800), "{first:?} of {joined:?}");
-        assert!(screen.gap(joined + Duration::from_secs(1), world.now) < 100);
+        let gap = screen.gap(joined + Duration::from_secs(1), world.now);
+        // The lowest temporal layer alone has a picture each 133 ms.
+        assert!(gap < 150, "{gap} ms");
     }
 }
 
