@@ -421,11 +421,15 @@ impl Room {
         if !stream.poll_offer(now) {
             return;
         }
+        stream.begins = true;
         self.spread_offer(now, place);
         for at in 0..self.participants.len() {
             if self.participants[at].as_ref().is_some_and(|participant| participant.receiver.is_due(now)) {
                 self.decide(now, at);
             }
+        }
+        if let Some(stream) = &mut self.streams[place] {
+            stream.begins = false;
         }
     }
 

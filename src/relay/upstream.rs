@@ -68,6 +68,8 @@ pub(super) struct Upstream {
     pub watchers: Vec<(usize, usize)>,
     /// Whether the relay forwards nothing of it.
     pub muted: bool,
+    /// Whether its first packet is about to be forwarded.
+    pub begins: bool,
     /// When it is to be looked after next, as far as the room knows.
     pub wakes: Option<Time>,
     pub offer: Option<Offer>,
@@ -103,6 +105,7 @@ impl Upstream {
             owner,
             watchers: Vec::new(),
             muted: false,
+            begins: false,
             wakes: None,
             offer,
             requests: RefreshRequests::new(room.refresh_interval),
@@ -130,9 +133,9 @@ impl Upstream {
         matches!(self.config.kind, StreamKind::Video { .. })
     }
 
-    /// Whether frames have come before the packet that came last, so that a new receiver needs a key picture.
+    /// Whether frames have come, so that a new receiver needs a key picture.
     pub fn is_running(&self) -> bool {
-        self.statistics.packets > 1
+        !self.begins && self.statistics.packets > 0
     }
 
     /// Whether nobody can want the stream yet, as nothing is known of its layers.
