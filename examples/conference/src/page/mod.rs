@@ -124,7 +124,7 @@ fn verdict(outcome: &Outcome, failures: &[String]) -> Markup {
                 @for person in outcome.people.iter().filter(|person| person.observer) {
                     li.good { (person.name) " could read the base layers alone" }
                 }
-                li.good { "nobody's picture froze for longer than the script explains" }
+                li.good { "Nobody's picture froze for longer than the script explains" }
             }
             @for failure in failures { li.bad { (failure) } }
         }
