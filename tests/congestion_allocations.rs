@@ -15,6 +15,12 @@ use layercast::rtp::RtpHeader;
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
+/// The fewest allocations of three runs: the test harness has a thread of its own, which may allocate meanwhile.
+fn fewest(packets: u64) -> ([u64; 2], u64) {
+    let runs: [_; 3] = std::array::from_fn(|_| allocations(packets));
+    (std::array::from_fn(|part| runs.iter().map(|(counts, _)| counts[part]).min().unwrap()), runs[0].1)
+}
+
 /// Allocations of ten seconds in which so many packets are sent each 10 ms: of sending and of receiving. Also counts
 /// the messages.
 fn allocations(packets: u64) -> ([u64; 2], u64) {
@@ -103,14 +109,10 @@ fn path_allocations(packets: u64) -> (u64, u64) {
 #[test]
 fn nothing_is_allocated_per_packet() {
     let _profiler = dhat::Profiler::builder().testing().build();
-    let ([few_sent, few], few_messages) = allocations(2);
-    let ([many_sent, many], many_messages) = allocations(20);
+    let ([few_sent, few], few_messages) = fewest(2);
+    let ([many_sent, many], many_messages) = fewest(20);
     println!("{few} for {few_messages} messages of 2 packets, {many} for {many_messages} of 20");
-    // The test harness has a thread of its own, which may allocate meanwhile.
-    assert!(
-        few_sent < 20 && many_sent < 20,
-        "{few_sent} for 2000 packets that go out, {many_sent} for 20,000"
-    );
+    assert_eq!((few_sent, many_sent), (0, 0));
     // The message, and the lists in it, which grow by doubling.
     assert!(few_messages > 100 && many_messages > 100);
     assert!(few <= 12 * few_messages && many <= 16 * many_messages);
