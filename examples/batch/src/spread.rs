@@ -66,8 +66,9 @@ struct Lane {
     jobs: Sender<Job>,
     batch: Batch,
     done: (Sender<Batch>, Receiver<Batch>),
-    /// Batches that the helper has.
+    /// Batches that the helper has, and empty ones, which are used again.
     lent: usize,
+    free: Vec<Batch>,
 }
 
 impl Spread {
@@ -78,6 +79,7 @@ impl Spread {
             batch: Batch::default(),
             done: unbounded(),
             lent: 0,
+            free: Vec::new(),
         };
         Self { socket, own: Outbox::new(), lanes: helpers.0.iter().map(lane).collect(), spreads: false }
     }
@@ -125,23 +127,24 @@ impl Spread {
 }
 
 impl Lane {
-    /// Gives the helper its batch, and takes an empty one back.
+    /// Gives the helper its batch, and goes on with an empty one.
     fn give(&mut self, socket: &Arc<UdpSocket>) {
-        let empty = match self.done.1.try_recv() {
-            Ok(batch) => Some(batch),
-            Err(_) if self.lent >= LENT => self.done.1.recv().ok(),
-            Err(_) => None,
-        };
-        self.lent -= usize::from(empty.is_some());
-        let batch = std::mem::replace(&mut self.batch, empty.unwrap_or_default());
+        self.take_back();
+        if self.free.is_empty() && self.lent >= LENT {
+            self.free.extend(self.done.1.recv().ok());
+            self.lent -= self.free.len();
+        }
+        let batch = std::mem::replace(&mut self.batch, self.free.pop().unwrap_or_default());
         let job = Job { batch, socket: socket.clone(), done: self.done.0.clone() };
         // If the helper has failed, the packets are lost, as packets are.
         self.lent += usize::from(self.jobs.send(job).is_ok());
     }
 
-    /// Drops the batches that the helper is done with: the one that there is suffices until there are many packets again.
+    /// Takes the batches that the helper is done with.
     fn take_back(&mut self) {
-        self.lent -= self.done.1.try_iter().count();
+        let before = self.free.len();
+        self.free.extend(self.done.1.try_iter());
+        self.lent -= self.free.len() - before;
     }
 }
 
