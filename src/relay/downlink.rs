@@ -253,13 +253,9 @@ impl Downlink {
     /// What waits of layers that a receiver gets no more would only hold up those that it gets.
     fn leave_layers(&mut self, slot: usize, before: Option<DecodeTarget>, current: Option<DecodeTarget>) {
         let (Some(before), Some(current)) = (before, current) else { return };
-        let is_lower = current.spatial_id < before.spatial_id || current.temporal_id < before.temporal_id;
-        if is_lower && self.path.queued_bytes() > 0 {
-            let (spatial, temporal) = (u64::from(current.spatial_id), u64::from(current.temporal_id));
+        if is_above(before, current) && self.path.queued_bytes() > 0 {
             self.path.drop_frames(|frame| {
-                let (spatial_id, temporal_id) = (frame >> 44 & 0xf, frame >> 40 & 0xf);
-                let is_left = spatial_id > spatial || temporal_id > temporal;
-                frame >> 48 == slot as u64 && temporal_id != WHOLE && is_left
+                frame >> 48 == slot as u64 && layer_of(frame).is_some_and(|layer| is_above(layer, current))
             });
         }
     }
@@ -377,7 +373,7 @@ impl Downlink {
             let frame = packet.frame.as_ref().map(|(number, end, _)| (*number, *end));
             if let (Share::Layers(subscription), Some((frame, _))) = (&mut slot.share, frame)
                 && let Some((layer, current)) = variants.layer(packet).zip(subscription.current())
-                && (layer.spatial_id > current.spatial_id || layer.temporal_id > current.temporal_id)
+                && is_above(layer, current)
             {
                 // It is not worth the bits any more, and what refers to it does not go on.
                 subscription.handle_loss(now, frame, layer);
@@ -505,11 +501,9 @@ impl Downlink {
             }
             stays
         });
-        let temporal_id = frame >> 40 & 0xf;
         if let Share::Layers(subscription) = &mut slot.share
-            && temporal_id != WHOLE
+            && let Some(layer) = layer_of(frame)
         {
-            let layer = LayerId::new((frame >> 44 & 0xf) as u8, temporal_id as u8);
             subscription.handle_loss(now, frame & 0xff_ffff_ffff, layer);
         }
         Some(Dropped { slot: at, stream: slot.stream, numbers })
@@ -590,6 +584,17 @@ fn path_frame(slot: usize, frame: Option<&RelayFrame>, sequence_number: u16) -> 
         None => (WHOLE, sequence_number.into()),
     };
     (slot as u64) << 48 | layer << 40 | number
+}
+
+/// The layer of a frame on the path; `None` of packets that go on whole.
+fn layer_of(frame: u64) -> Option<LayerId> {
+    let temporal_id = frame >> 40 & 0xf;
+    (temporal_id != WHOLE).then(|| LayerId::new((frame >> 44 & 0xf) as u8, temporal_id as u8))
+}
+
+/// Whether a receiver of a target has no use for a layer.
+fn is_above(layer: LayerId, target: DecodeTarget) -> bool {
+    layer.spatial_id > target.spatial_id || layer.temporal_id > target.temporal_id
 }
 
 /// abs-send-time: seconds in 24 bits, of which 18 are a fraction.
