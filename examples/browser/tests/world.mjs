@@ -401,9 +401,15 @@ export function sees(page, name, milliseconds = 20_000) {
   return until(async () => (await shown(page, name)).count > 5, async () => `${name} is not seen: ${page.said.join("\n")}`, milliseconds);
 }
 
+/** Opens the panel of the people, unless a panel is open. One step in the page: an organizer's opens by itself when somebody comes to
+ * the door, and a press of the button that comes after that closes it. */
+export function people(tab) {
+  return tab.evaluate(() => document.getElementById("side").hidden && document.querySelector("[data-do=people]").click());
+}
+
 /** Asks for an invitation, and returns it. */
 export async function invitation(tab) {
-  if (await tab.$eval("#side", (side) => side.hidden)) await tab.click("[data-do=people]");
+  await people(tab);
   await tab.click("[data-key=invite]");
   const link = await until(() => tab.evaluate(() => document.getElementById("ask").open && document.getElementById("ask-text").textContent), "no invitation");
   await tab.click("#ask-buttons button");
@@ -412,5 +418,6 @@ export async function invitation(tab) {
 
 /** Lets somebody in. */
 export async function admit(tab, name) {
+  await people(tab);
   await tab.click(`[aria-label="Let ${name} in"]`);
 }
