@@ -382,9 +382,12 @@ impl Room {
         let uplink = participant
             .uplink
             .get_or_insert_with(|| ReceivePath::new(transport_id, FeedbackConfig::new(own_ssrc, ssrc)));
-        let had_timeout = uplink.next_timeout().is_some();
+        let before = uplink.next_timeout();
         uplink.handle_rtp(now, &rtp, packet.len());
-        if !had_timeout && uplink.next_timeout().is_some() {
+        // Its first packet makes a report due, and those that follow make it due sooner.
+        if let Some(due) = uplink.next_timeout()
+            && before.is_none_or(|before| due < before)
+        {
             self.mark_ready(at);
         }
         let Some(place) = place else {

@@ -525,6 +525,43 @@ fn sound_goes_to_all_others_as_it_comes() {
     assert_eq!(send(&mut room, 9).len(), 2);
 }
 
+/// A sender follows its own path by what the relay reports of it: every 50 ms, if that takes little of what it sends.
+#[test]
+fn a_sender_hears_of_its_path_soon() {
+    let (mut room, sender) = (Room::new(RoomConfig::default()), ParticipantId(1));
+    room.join(Time::ZERO, sender).unwrap();
+    let stream = StreamConfig { id: StreamId(5), ssrc: 55, kind: StreamKind::Data };
+    room.publish(Time::ZERO, sender, stream).unwrap();
+    let (mut told, mut wakes) = (vec![], None);
+    for ms in 0..1000 {
+        let now = Time::from_millis(ms);
+        if ms % 10 == 0 {
+            let number = (ms / 10) as u16;
+            let mut packet = vec![];
+            let header = RtpHeader { ssrc: 55, sequence_number: number, ..RtpHeader::default() };
+            header.write(&[(3, &number.to_be_bytes())], &mut packet).unwrap();
+            packet.resize(1000, 9);
+            room.handle_packet(now, sender, &packet);
+        } else if wakes.is_none_or(|wakes| now < wakes) {
+            continue;
+        }
+        loop {
+            let mut out = vec![];
+            match room.poll(now, &mut out) {
+                RoomOutput::Transmit { .. } => {
+                    let is_feedback =
+                        |message| matches!(message, RtcpMessage::Other { count: 15, packet_type: 205, .. });
+                    told.extend(rtcp::read(&out).any(|message| is_feedback(message.unwrap())).then_some(ms));
+                }
+                RoomOutput::Timeout(at) => break wakes = at,
+                _ => {}
+            }
+        }
+    }
+    let longest = told.windows(2).map(|pair| pair[1] - pair[0]).max();
+    assert!(told.len() > 15 && longest.is_some_and(|longest| longest <= 60), "{told:?}");
+}
+
 /// Layers are chosen from what sound leaves: otherwise a path that is full of both never drains.
 #[test]
 fn sound_has_its_share_of_the_path_before_layers() {
