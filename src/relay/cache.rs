@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use super::frames::Sequence;
+use super::frames::{RelayFrame, Sequence};
 use crate::Time;
+use crate::structure::LayerId;
 
 /// Packets that are kept at most, a power of two: more than a receiver asks for again.
 const PACKETS: usize = 1024;
@@ -16,18 +17,39 @@ const BLOCK: usize = 64 << 10;
 
 /// A packet of a sender as all receivers share it.
 #[derive(Debug, Clone)]
-pub(super) struct Packet {
+pub(crate) struct Packet {
     /// From its RTP header on.
     pub bytes: Bytes,
     pub sequence_number: u16,
-    /// The number of its frame, whether it is the last packet of it, and what its descriptor is read by; `None` without a
-    /// descriptor.
-    pub frame: Option<(u64, bool, Arc<Sequence>)>,
+    /// `None` without a descriptor.
+    pub frame: Option<PacketFrame>,
+}
+
+/// What is kept of the frame that a packet belongs to.
+#[derive(Debug, Clone)]
+pub(crate) struct PacketFrame {
+    pub number: u64,
+    pub layer: LayerId,
+    /// Whether the packet is the last of it.
+    pub ends: bool,
+    /// What its descriptor is read by.
+    pub sequence: Arc<Sequence>,
+}
+
+impl From<&RelayFrame> for PacketFrame {
+    fn from(frame: &RelayFrame) -> Self {
+        Self {
+            number: frame.number,
+            layer: frame.dependencies.layer,
+            ends: frame.end_of_frame,
+            sequence: Arc::clone(&frame.sequence),
+        }
+    }
 }
 
 /// The packets that came last, bounded in number, bytes and time.
 #[derive(Debug)]
-pub(super) struct PacketCache {
+pub(crate) struct PacketCache {
     /// The packet of sequence number n is at n modulo the length.
     packets: Vec<Option<Packet>>,
     /// Sequence numbers in the order of arrival.
@@ -44,8 +66,22 @@ impl PacketCache {
         Self { packets, order: VecDeque::new(), bytes: 0, max_bytes, max_age, block: BytesMut::new() }
     }
 
+    /// Keeps a packet of the stream, and gives what all receivers share of it.
+    pub fn keep(
+        &mut self,
+        now: Time,
+        sequence_number: u16,
+        packet: &[u8],
+        frame: Option<&RelayFrame>,
+    ) -> Packet {
+        let packet =
+            Packet { bytes: self.copy(packet), sequence_number, frame: frame.map(PacketFrame::from) };
+        self.insert(now, packet.clone());
+        packet
+    }
+
     /// Copies a packet, so that nothing but its own bytes is kept.
-    pub fn copy(&mut self, packet: &[u8]) -> Bytes {
+    fn copy(&mut self, packet: &[u8]) -> Bytes {
         if self.block.capacity() < packet.len() {
             self.block.reserve(BLOCK.max(packet.len()));
         }
@@ -53,7 +89,7 @@ impl PacketCache {
         self.block.split().freeze()
     }
 
-    pub fn insert(&mut self, now: Time, packet: Packet) {
+    fn insert(&mut self, now: Time, packet: Packet) {
         let (number, size) = (packet.sequence_number, packet.bytes.len());
         let too_old = |cache: &Self| cache.order.front().is_some_and(|(at, _)| now - *at > cache.max_age);
         while !self.order.is_empty()
@@ -96,23 +132,20 @@ mod tests {
 
     use super::*;
 
-    fn packet(cache: &mut PacketCache, sequence_number: u16, size: usize) -> Packet {
-        let bytes = cache.copy(&vec![sequence_number as u8; size]);
-        Packet { bytes, sequence_number, frame: None }
+    fn keep(cache: &mut PacketCache, now: Time, sequence_number: u16, size: usize) {
+        cache.keep(now, sequence_number, &vec![sequence_number as u8; size], None);
     }
 
     #[test]
     fn packets_are_kept_for_a_time_and_within_their_bytes() {
         let mut cache = PacketCache::new(10_000, Duration::from_secs(1));
         for number in 0..20 {
-            let packet = packet(&mut cache, number, 1000);
-            cache.insert(Time::from_millis(100 * u64::from(number)), packet);
+            keep(&mut cache, Time::from_millis(100 * u64::from(number)), number, 1000);
         }
         assert_eq!(cache.bytes(), 10_000);
         assert!(cache.get(9).is_none());
         assert_eq!(cache.get(10).map(|packet| packet.bytes[0]), Some(10));
-        let last = packet(&mut cache, 20, 10);
-        cache.insert(Time::from_millis(2700), last);
+        keep(&mut cache, Time::from_millis(2700), 20, 10);
         assert_eq!((cache.get(16).is_some(), cache.get(17).is_some()), (false, true));
         assert_eq!(cache.bytes(), 3010);
     }
@@ -124,8 +157,7 @@ mod tests {
             let mut now = Time::ZERO;
             for (number, size, passed) in packets {
                 now += Duration::from_millis(passed);
-                let new = packet(&mut cache, number, size);
-                cache.insert(now, new);
+                keep(&mut cache, now, number, size);
                 let held: usize = cache.packets.iter().flatten().map(|packet| packet.bytes.len()).sum();
                 prop_assert!(cache.bytes() == held && held <= 100_000);
                 prop_assert!(cache.get(number).is_some());

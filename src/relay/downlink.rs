@@ -56,7 +56,8 @@ struct Again {
     /// The packet of sequence number n is at n modulo the length, if it was sent again or after later ones. Made with the
     /// first of them.
     sent: Vec<Option<(u16, LastSent)>>,
-    newest: Option<u16>,
+    /// The packet after which no other was sent, and when it was.
+    newest: Option<(u16, Time)>,
     budget: ResendBudget,
 }
 
@@ -71,9 +72,9 @@ impl Again {
     /// A packet goes out for the first time. If later ones have overtaken it, its receiver asks for it though it is on its
     /// way.
     fn handle_first(&mut self, now: Time, number: u16) {
-        match self.newest.filter(|newest| newest.wrapping_sub(number) < 1 << 15) {
+        match self.newest.filter(|(newest, _)| newest.wrapping_sub(number) < 1 << 15) {
             Some(_) => self.handle_sent(now, number),
-            None => self.newest = Some(number),
+            None => self.newest = Some((number, now)),
         }
     }
 
@@ -86,8 +87,12 @@ impl Again {
     fn answer(&mut self, now: Time, number: u16, bytes: usize, path: &PathState) -> usize {
         let trip = Trip { round_trip: path.round_trip, queue: path.queueing_delay.unwrap_or_default() };
         let known = self.place(number).filter(|(sent, _)| *sent == number);
-        // Of others it is only known that they went out a round trip ago, or they would not be asked for.
-        let mut last = known.map_or_else(LastSent::default, |(_, last)| last);
+        // Whoever waits for the end of a frame asks for the newest one without having seen a later one. Others went out a
+        // round trip ago, or they would not be asked for.
+        let newest = self.newest.filter(|(newest, _)| *newest == number);
+        let mut last = known
+            .map(|(_, last)| last)
+            .unwrap_or(LastSent { at: newest.map_or(Time::ZERO, |(_, at)| at), again: 0 });
         let copies = self.budget.answer(now, &mut last, bytes, trip);
         if copies > 0 {
             *self.place(number) = Some((number, last));
@@ -98,7 +103,7 @@ impl Again {
 
 /// One stream of a receiver.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(crate) struct Slot {
     /// The stream's place in the room.
     pub stream: usize,
     share: Share,
@@ -113,8 +118,6 @@ struct Waiting {
     frame: u64,
     slot: u16,
     sequence_number: u16,
-    /// Whether it has been sent since, as its receiver has asked for it.
-    overtook: bool,
 }
 
 /// The packets of all slots that wait to be sent for the first time.
@@ -133,17 +136,10 @@ impl WaitingList {
         self.0.iter().position(|waiting| (waiting.slot, waiting.sequence_number) == (slot, sequence_number))
     }
 
-    /// The receiver asked for a packet. If that still waits, it is not sent a second time when its turn comes.
-    fn handle_asked(&mut self, slot: u16, sequence_number: u16) {
+    fn remove(&mut self, slot: u16, sequence_number: u16) {
         if let Some(at) = self.find(slot, sequence_number) {
-            self.0[at].overtook = true;
+            self.0.remove(at);
         }
-    }
-
-    /// It is a packet's turn. Whether it is still to be sent.
-    fn handle_turn(&mut self, slot: u16, sequence_number: u16) -> bool {
-        let waiting = self.find(slot, sequence_number).and_then(|at| self.0.remove(at));
-        waiting.is_none_or(|waiting| !waiting.overtook)
     }
 }
 
@@ -156,7 +152,7 @@ enum Share {
 
 /// The path to a receiver.
 #[derive(Debug)]
-pub(super) struct Downlink {
+pub(crate) struct Downlink {
     path: PacedPath<Outgoing>,
     slots: Vec<Option<Slot>>,
     waiting: WaitingList,
@@ -168,7 +164,7 @@ pub(super) struct Downlink {
 
 /// What was sent to a receiver.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Sent {
+pub(crate) struct Sent {
     pub packets: u64,
     pub bytes: u64,
     pub again: u64,
@@ -272,12 +268,14 @@ impl Downlink {
     ) -> bool {
         let Some(Some(slot)) = self.slots.get_mut(at) else { return false };
         let number = packet.sequence_number;
+        // What waits may be of no use after this frame.
+        let waits = self.path.queued_bytes() > 0;
         let (mut before, mut current) = (None, None);
         let forwarded = match (&mut slot.share, frame) {
             (Share::Layers(subscription), Some(frame)) => {
-                before = subscription.current();
+                before = waits.then(|| subscription.current()).flatten();
                 let forwarded = subscription.handle_frame(now, frame, number);
-                current = subscription.current();
+                current = waits.then(|| subscription.current()).flatten();
                 forwarded
             }
             (Share::Layers(subscription), None) => subscription.handle_whole(number),
@@ -304,7 +302,7 @@ impl Downlink {
             _ => PacketClass::Media,
         });
         let frame = path_frame(at, frame, number);
-        self.waiting.push(Waiting { frame, slot: at as u16, sequence_number, overtook: false });
+        self.waiting.push(Waiting { frame, slot: at as u16, sequence_number });
         let packet = Outgoing { variant, sequence_number, end_of_picture, slot: at as u16, rtx: false };
         self.path.handle_packet(now, PacedPacket { class, frame, bytes, packet });
         true
@@ -317,7 +315,7 @@ impl Downlink {
         let variant = variants.get(packet, None).without_payload();
         let packet =
             Outgoing { variant, sequence_number, end_of_picture: false, slot: at as u16, rtx: false };
-        self.send_again(now, packet, 1);
+        self.send_again(now, packet, 1, true);
     }
 
     /// The path has dropped a frame. Its receiver does not wait for what never comes: each packet of it that was not sent gets
@@ -338,16 +336,17 @@ impl Downlink {
             if let Some(Some(slot)) = self.slots.get_mut(dropped.slot) {
                 slot.again.handle_sent(now, number);
             }
-            self.send_again(now, packet, 1);
+            self.send_again(now, packet, 1, true);
         }
         variants.clear();
     }
 
     /// Sends a packet after those that followed it.
-    fn send_again(&mut self, now: Time, packet: Outgoing, copies: usize) {
+    fn send_again(&mut self, now: Time, packet: Outgoing, copies: usize, is_needed: bool) {
         let bytes = packet.variant.bytes.len();
         let frame = AGAIN | u64::from(packet.slot) << 48 | u64::from(packet.sequence_number);
-        let class = PacketClass::Retransmission;
+        // Frames that all others need do not wait for it, unless it is of one itself.
+        let class = if is_needed { PacketClass::Retransmission } else { PacketClass::Media };
         for packet in std::iter::repeat_n(packet, copies) {
             self.path.handle_packet(now, PacedPacket { class, frame, bytes, packet });
         }
@@ -365,28 +364,34 @@ impl Downlink {
         let path = self.path.state(now);
         for number in lost.iter().flat_map(|lost| lost.sequence_numbers()).take(MAX_ASKED) {
             let Some(Some(slot)) = self.slots.get_mut(at) else { return };
+            // More important ones have overtaken it, and its turn comes.
+            if self.waiting.find(at as u16, number).is_some() {
+                continue;
+            }
             let original = match &slot.share {
                 Share::Layers(subscription) => subscription.original(number),
                 Share::Whole => Some(number),
             };
             let Some(packet) = original.and_then(|original| cache.get(original)) else { continue };
-            let frame = packet.frame.as_ref().map(|(number, end, _)| (*number, *end));
-            if let (Share::Layers(subscription), Some((frame, _))) = (&mut slot.share, frame)
-                && let Some((layer, current)) = variants.layer(packet).zip(subscription.current())
-                && is_above(layer, current)
+            let frame = packet.frame.as_ref();
+            if let (Share::Layers(subscription), Some(frame)) = (&mut slot.share, frame)
+                && let Some(current) = subscription.current()
+                && is_above(frame.layer, current)
             {
                 // It is not worth the bits any more, and what refers to it does not go on.
-                subscription.handle_loss(now, frame, layer);
+                subscription.handle_loss(now, frame.number, frame.layer);
             }
             let forwarded = match &slot.share {
-                Share::Layers(subscription) => subscription.again(packet.sequence_number, frame),
+                Share::Layers(subscription) => {
+                    subscription.again(packet.sequence_number, frame.map(|frame| (frame.number, frame.ends)))
+                }
                 Share::Whole => Some(Forwarded::as_is(number)),
             };
             let Some(Forwarded { sequence_number, end_of_picture, active_decode_targets }) = forwarded else {
                 continue;
             };
             let is_dropped = match (&slot.share, frame) {
-                (Share::Layers(subscription), Some((frame, _))) => subscription.is_dropped(frame),
+                (Share::Layers(subscription), Some(frame)) => subscription.is_dropped(frame.number),
                 _ => false,
             };
             let bytes = if is_dropped { EMPTY } else { packet.bytes.len() };
@@ -395,13 +400,14 @@ impl Downlink {
                 continue;
             }
             let (rtx, slot) = (slot.rtx.is_some(), at as u16);
-            self.waiting.handle_asked(slot, number);
             variants.clear();
             let mut variant = variants.get(packet, active_decode_targets).clone();
             if is_dropped {
                 variant = variant.without_payload();
             }
-            self.send_again(now, Outgoing { variant, sequence_number, end_of_picture, slot, rtx }, copies);
+            let is_needed = is_dropped || frame.is_none_or(|frame| frame.layer == LayerId::default());
+            let packet = Outgoing { variant, sequence_number, end_of_picture, slot, rtx };
+            self.send_again(now, packet, copies, is_needed);
         }
         variants.clear();
     }
@@ -451,13 +457,12 @@ impl Downlink {
         probe: Option<u32>,
         out: &mut Vec<u8>,
     ) -> Option<()> {
-        let PacedPacket { class, bytes, packet, .. } = packet;
+        let PacedPacket { frame, bytes, packet, .. } = packet;
+        let is_again = frame & AGAIN != 0;
         let Outgoing { variant, sequence_number, end_of_picture, slot: at, rtx } = packet;
         let mut slot = self.slots.get_mut(usize::from(at)).and_then(Option::as_mut);
-        if let Some(slot) = slot.as_mut().filter(|_| class != PacketClass::Retransmission) {
-            if !self.waiting.handle_turn(at, sequence_number) {
-                return None;
-            }
+        if let Some(slot) = slot.as_mut().filter(|_| !is_again) {
+            self.waiting.remove(at, sequence_number);
             slot.again.handle_first(now, sequence_number);
         }
         let start = out.len();
@@ -468,7 +473,7 @@ impl Downlink {
         if end_of_picture {
             rtp.set_marker(true);
         }
-        self.sent.again += u64::from(class == PacketClass::Retransmission);
+        self.sent.again += u64::from(is_again);
         let number_at = usize::from(variant.number_at);
         if number_at > 0 {
             let number = self.path.number(now, bytes, probe);
@@ -496,7 +501,7 @@ impl Downlink {
         let mut numbers = Vec::new();
         self.waiting.0.retain(|waiting| {
             let stays = waiting.frame != frame;
-            if !stays && !waiting.overtook {
+            if !stays {
                 numbers.push(waiting.sequence_number);
             }
             stays
@@ -535,6 +540,12 @@ impl Downlink {
         self.path.set_wanted(bitrate);
     }
 
+    /// When the path was last found to carry less than was sent.
+    #[cfg(feature = "simulate")]
+    pub fn over_used(&self) -> Option<Time> {
+        self.path.over_used()
+    }
+
     pub fn start_probe(&mut self, now: Time, probe: Probe) {
         self.path.start_probe(now, probe);
     }
@@ -555,7 +566,7 @@ impl Downlink {
 }
 
 /// A frame that a path has dropped.
-pub(super) struct Dropped {
+pub(crate) struct Dropped {
     slot: usize,
     /// The stream's place in the room.
     pub stream: usize,
@@ -564,7 +575,7 @@ pub(super) struct Dropped {
 }
 
 /// What a downlink has at a time.
-pub(super) enum DownlinkOutput {
+pub(crate) enum DownlinkOutput {
     /// A packet of so many bytes.
     Packet(usize),
     /// The estimate has changed.
@@ -609,8 +620,6 @@ fn send_time(now: Time) -> [u8; 3] {
 mod tests {
     use std::time::Duration;
 
-    use std::sync::Arc;
-
     use super::super::frames::FrameReader;
     use super::super::variants::ExtensionIds;
     use super::*;
@@ -621,26 +630,25 @@ mod tests {
 
     const IDS: ExtensionIds = ExtensionIds { descriptor: 4, transport: 3, send_time: None };
 
-    /// Thirty packets that a slow path takes a second for, of which the receiver asks for the last.
+    /// Twelve packets that a slow path takes a third of a second for, of which the receiver asks for the last meanwhile.
     fn sent(rtx: Option<Rtx>) -> Vec<(u32, u16)> {
         let (mut variants, mut cache) =
             (Variants::new(IDS), PacketCache::new(100_000, Duration::from_secs(2)));
         let mut downlink = Downlink::new(SendPathConfig::new(200_000), IDS.transport, false);
         let slot = downlink.add(0, None);
         downlink.set_rtx(slot, rtx);
-        for sequence_number in 0..30 {
+        for sequence_number in 0..12 {
             let header = RtpHeader { ssrc: 7, sequence_number, payload_type: 45, ..RtpHeader::default() };
             let mut packet = vec![];
             header.write(&[(3, &[0; 2])], &mut packet).unwrap();
             packet.resize(900, 1);
-            let packet = Packet { bytes: cache.copy(&packet), sequence_number, frame: None };
-            cache.insert(Time::ZERO, packet.clone());
+            let packet = cache.keep(Time::ZERO, sequence_number, &packet, None);
             variants.clear();
             assert!(downlink.handle_packet(Time::ZERO, slot, &packet, None, None, &mut variants));
         }
-        let lost = Lost { sequence_number: 29, following: 0 };
+        let lost = Lost { sequence_number: 11, following: 0 };
         let mut sent = vec![];
-        for ms in 0..300 {
+        for ms in 0..400 {
             let (now, mut out) = (Time::from_millis(ms), vec![]);
             if ms == 20 {
                 downlink.handle_nack(now, slot, &[lost], &cache, &mut variants);
@@ -698,9 +706,7 @@ mod tests {
                 let header = RtpHeader { ssrc: 7, sequence_number: count, ..RtpHeader::default() };
                 header.write(&[(4, &written), (3, &[0; 2])], &mut packet).unwrap();
                 packet.resize(900, 1);
-                let of = Some((frame.number, true, Arc::clone(&frame.sequence)));
-                let packet = Packet { bytes: cache.copy(&packet), sequence_number: count, frame: of };
-                cache.insert(Time::ZERO, packet.clone());
+                let packet = cache.keep(Time::ZERO, count, &packet, Some(&frame));
                 variants.clear();
                 assert!(downlink.handle_packet(Time::ZERO, slot, &packet, Some(&frame), None, &mut variants));
                 count += 1;
@@ -733,25 +739,29 @@ mod tests {
         assert!(empty == dropped && empty > 0, "{empty} of {dropped}: {sent:?}");
     }
 
-    /// The receiver saw others that had overtaken it.
+    /// The receiver saw others that had overtaken it. To send it ahead of its turn would hold up those.
     #[test]
-    fn a_packet_that_is_asked_for_while_it_waits_goes_at_once_and_once() {
+    fn a_packet_that_is_asked_for_while_it_waits_goes_once_and_in_its_turn() {
         for rtx in [None, Some(Rtx { ssrc: 99, payload_type: 46 })] {
             let sent = sent(rtx);
+            assert!(sent.iter().all(|(ssrc, _)| *ssrc != 99), "{sent:?}");
             let of_stream: Vec<u16> =
                 sent.iter().filter(|(ssrc, _)| *ssrc == 7).map(|(_, number)| *number).collect();
-            let again = sent.iter().filter(|(ssrc, _)| *ssrc == 99).count();
-            assert_eq!(again, usize::from(rtx.is_some()));
-            let asked = of_stream.iter().filter(|number| **number == 29).count();
-            assert_eq!(asked, usize::from(rtx.is_none()), "{of_stream:?}");
-            // Before most of those that came before it.
-            let at =
-                sent.iter().position(|(ssrc, number)| *ssrc == 99 || (*ssrc, *number) == (7, 29)).unwrap();
-            assert!(at < 15, "{at}: {sent:?}");
-            let mut others: Vec<u16> = of_stream.iter().copied().filter(|number| *number != 29).collect();
-            let count = others.len();
-            others.dedup();
-            assert!(others.is_sorted() && others.len() == count && count > 5, "{others:?}");
+            assert_eq!(of_stream, (0..12).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn the_newest_packet_is_not_sent_again_within_a_round_trip() {
+        let (ms, round_trip) = (Time::from_millis, Some(Duration::from_millis(80)));
+        let path = PathState { round_trip, ..PathState::default() };
+        let mut again = Again::default();
+        again.budget.grow(10_000);
+        for (at, number) in [(10, 5), (100, 6)] {
+            again.handle_first(ms(at), number);
+        }
+        assert_eq!(again.answer(ms(130), 6, 100, &path), 0);
+        assert_eq!(again.answer(ms(130), 5, 100, &path), 1);
+        assert_eq!(again.answer(ms(181), 6, 100, &path), 1);
     }
 }

@@ -11,7 +11,7 @@ use crate::structure::LayerId;
 
 /// A structure, and what a relay has to look up in it for every frame.
 #[derive(Debug)]
-pub(super) struct Sequence {
+pub(crate) struct Sequence {
     pub structure: Arc<DependencyStructure>,
     /// The layer that each decode target shows.
     pub targets: Vec<LayerId>,

@@ -1,6 +1,5 @@
 //! A stream as it comes from its sender.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::askers::Askers;
@@ -180,14 +179,7 @@ impl Upstream {
         let ends_frame = frame.as_ref().map_or(rtp.header.marker, |frame| frame.end_of_frame);
         let key = frame.as_ref().is_some_and(|frame| frame.key);
         self.rates.handle_packet(now, layer, bytes.len() + self.overhead, ends_frame, key);
-        let packet = Packet {
-            bytes: self.cache.copy(bytes),
-            sequence_number,
-            frame: frame
-                .as_ref()
-                .map(|frame| (frame.number, frame.end_of_frame, Arc::clone(&frame.sequence))),
-        };
-        self.cache.insert(now, packet.clone());
+        let packet = self.cache.keep(now, sequence_number, bytes, frame.as_ref());
         Ok(Incoming { packet, frame })
     }
 

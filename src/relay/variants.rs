@@ -6,7 +6,6 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::cache::Packet;
 use crate::rtp::descriptor::DependencyDescriptor;
 use crate::rtp::{RtpPacket, packet::RtpPacketMut};
-use crate::structure::LayerId;
 
 /// Header extensions of a packet at most, beyond which it is forwarded as it is.
 const MAX_EXTENSIONS: usize = 16;
@@ -17,7 +16,7 @@ const BLOCK: usize = 64 << 10;
 
 /// The identifiers of the header extensions that a relay reads and writes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ExtensionIds {
+pub(crate) struct ExtensionIds {
     pub descriptor: u8,
     pub transport: u8,
     /// abs-send-time.
@@ -26,7 +25,7 @@ pub(super) struct ExtensionIds {
 
 /// A packet but for its sequence number, its marker bit and what is known only when it is sent.
 #[derive(Debug, Clone)]
-pub(super) struct Variant {
+pub(crate) struct Variant {
     pub bytes: Bytes,
     /// Where the transport-wide number is, and the time of sending; 0 if there is none.
     pub number_at: u16,
@@ -47,7 +46,7 @@ impl Variant {
 
 /// Makes the forms of one packet after the other, each once.
 #[derive(Debug)]
-pub(super) struct Variants {
+pub(crate) struct Variants {
     ids: ExtensionIds,
     made: ArrayVec<(Option<u32>, Variant), 8>,
     block: BytesMut,
@@ -62,15 +61,6 @@ impl Variants {
     /// Another packet follows.
     pub fn clear(&mut self) {
         self.made.clear();
-    }
-
-    /// The layer of a packet, as its descriptor says.
-    pub fn layer(&self, packet: &Packet) -> Option<LayerId> {
-        let (.., sequence) = packet.frame.as_ref()?;
-        let rtp = RtpPacket::read(&packet.bytes).ok()?;
-        let descriptor = rtp.extension(self.ids.descriptor).ok()??;
-        let descriptor = DependencyDescriptor::read(descriptor, Some(&sequence.structure)).ok()?;
-        Some(sequence.structure.template(descriptor.template_id)?.layer)
     }
 
     /// The form with a mask of active decode targets, or with the sender's.
@@ -123,8 +113,8 @@ impl Variants {
             return None;
         }
         self.descriptor.clear();
-        if let Some((mask, (.., sequence))) = mask {
-            let known = &*sequence.structure;
+        if let Some((mask, frame)) = mask {
+            let known = &*frame.sequence.structure;
             let descriptor = rtp.extension(descriptor_id).ok()??;
             let mut descriptor = DependencyDescriptor::read(descriptor, Some(known)).ok()?;
             descriptor.active_decode_targets = Some(mask);
@@ -181,12 +171,12 @@ pub(super) fn write_rtx(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Size;
     use crate::relay::FrameReader;
     use crate::relay::cache::PacketCache;
     use crate::rtp::RtpHeader;
     use crate::rtp::descriptor::Describer;
     use crate::structure::{DecodeTargets, PictureRequest, Planner, ScalabilityMode::L3T3};
+    use crate::{Size, Time};
     use std::time::Duration;
 
     const IDS: ExtensionIds = ExtensionIds { descriptor: 4, transport: 3, send_time: Some(2) };
@@ -208,8 +198,8 @@ mod tests {
                 let mut packet = vec![];
                 header.write(&[(4, &written), (3, &[0; 2])], &mut packet).unwrap();
                 packet.extend_from_slice(&[9; 100]);
-                let frame = Some((frame.number, true, std::sync::Arc::clone(&frame.sequence)));
-                packets.push((Packet { bytes: cache.copy(&packet), sequence_number, frame }, descriptor));
+                let packet = cache.keep(Time::ZERO, sequence_number, &packet, Some(&frame));
+                packets.push((packet, descriptor));
             }
         }
         packets
@@ -219,7 +209,7 @@ mod tests {
     fn a_mask_is_written_and_all_else_stays() {
         let mut variants = Variants::new(ExtensionIds { send_time: None, ..IDS });
         for (packet, descriptor) in packets() {
-            let known = std::sync::Arc::clone(&packet.frame.as_ref().unwrap().2.structure);
+            let known = std::sync::Arc::clone(&packet.frame.as_ref().unwrap().sequence.structure);
             variants.clear();
             let same = variants.get(&packet, None).clone();
             assert_eq!(same.bytes.as_ptr(), packet.bytes.as_ptr(), "nothing is copied");
