@@ -120,11 +120,16 @@ pub use downlink::Rtx;
 pub use forwarder::{Forward, Forwarder, ForwarderConfig};
 pub use frames::{FrameReader, RelayFrame};
 pub use outputs::{RoomError, RoomOutput};
-#[cfg(feature = "simulate")]
-pub(crate) use receiver::network;
 pub use requests::RefreshRequests;
 pub use rewrite::SequenceMap;
 pub use room::Room;
 pub use statistics::{ParticipantStatistics, RoomStatistics};
 pub use subscription::{Forwarded, Subscription};
 pub use upstream::StreamStatistics;
+#[cfg(feature = "simulate")]
+pub(crate) use {
+    cache::{Packet, PacketCache},
+    downlink::{Downlink, DownlinkOutput},
+    receiver::network,
+    variants::{ExtensionIds, Variants},
+};

@@ -1,204 +1,185 @@
-//! The relay's side of the path to one receiver: the product's subscriptions, packets to be sent again, and path.
+//! The relay's side of the path to one receiver: the product's own, and what the simulation asks of it besides.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-use super::model::{HISTORY, OVERHEAD, START};
+use super::model::{OVERHEAD, START};
 use super::sender::ssrc_of;
 use crate::Time;
-use crate::congestion::{
-    PacketClass, PathPacket, PathState, Probe, SendPath, SendPathConfig, SendPathOutput,
+use crate::congestion::{PathState, Probe, SendPathConfig};
+use crate::relay::{
+    Downlink as Path, DownlinkOutput, ExtensionIds, ForwarderConfig, Packet, PacketCache, RelayFrame,
+    RoomConfig, Subscription, Variants,
 };
-use crate::relay::{ForwarderConfig, RelayFrame, Subscription};
+use crate::rtp::RtpPacket;
 use crate::rtp::rtcp::{self, RtcpMessage};
-use crate::rtp::{RtpPacket, SentPackets};
-use crate::session::TRANSPORT_ID;
-use crate::structure::{DecodeTarget, LayerId, Refresh};
+use crate::session::{DESCRIPTOR_ID, TRANSPORT_ID};
+use crate::structure::{DecodeTarget, Refresh};
 
-/// Of the number of a frame on the path: a packet that is sent again.
-const AGAIN: u64 = 1 << 63;
-
-/// One stream of a receiver.
+/// What the paths to all receivers share, as in a room.
 #[derive(Debug)]
-struct Stream {
-    stream: usize,
-    subscription: Subscription,
-    history: SentPackets,
-    /// The decode target that the receiver knows of.
-    told: Option<DecodeTarget>,
+pub(super) struct Shared {
+    /// The packets of each stream, to be sent again.
+    caches: Vec<PacketCache>,
+    variants: Variants,
+}
+
+impl Shared {
+    pub fn new(streams: usize) -> Self {
+        let RoomConfig { cache_bytes, cache_time, .. } = RoomConfig::default();
+        let ids = ExtensionIds { descriptor: DESCRIPTOR_ID, transport: TRANSPORT_ID, send_time: None };
+        Self {
+            caches: (0..streams).map(|_| PacketCache::new(cache_bytes, cache_time)).collect(),
+            variants: Variants::new(ids),
+        }
+    }
+
+    /// Takes a packet of a stream, which the paths of its receivers are handed.
+    pub fn keep(
+        &mut self,
+        now: Time,
+        stream: usize,
+        sequence_number: u16,
+        packet: &[u8],
+        frame: &RelayFrame,
+    ) -> Packet {
+        self.variants.clear();
+        self.caches[stream].keep(now, sequence_number, packet, Some(frame))
+    }
 }
 
 /// The path to a receiver.
 #[derive(Debug)]
 pub(super) struct Downlink {
-    path: SendPath,
-    streams: Vec<Stream>,
-    /// What receivers lack since packets waited too long.
-    broken: Vec<(usize, Refresh)>,
+    path: Path,
+    /// The stream of each window, and the decode target that the receiver knows of.
+    windows: Vec<(usize, Option<DecodeTarget>)>,
     /// When to poll again.
     pub timeout: Option<Time>,
     /// Kept so that packets do not allocate.
-    packets: BytesMut,
+    out: Vec<u8>,
     /// The estimate that was last told of.
     told: u64,
     /// Whether the estimate fell since it was asked.
     fell: bool,
 }
 
-/// The number that a packet has on the path when it is sent again: window and sequence number. Each is a frame of its
-/// own, since the path drops whole frames.
-fn again(w: usize, number: u16) -> u64 {
-    AGAIN | (w as u64) << 48 | u64::from(number)
-}
-
-/// The number of a frame on the path: window, layer and frame number.
-fn path_frame(w: usize, frame: &RelayFrame) -> u64 {
-    let LayerId { spatial_id, temporal_id } = frame.dependencies.layer;
-    (w as u64) << 48
-        | u64::from(spatial_id) << 44
-        | u64::from(temporal_id) << 40
-        | frame.number & 0xff_ffff_ffff
-}
-
 impl Downlink {
-    /// A path to a receiver of these streams.
+    /// A path to a receiver of these streams, each in a window.
     pub fn new(streams: impl Iterator<Item = usize>) -> Self {
         // Policies ask for probes besides the path's own, which all of them have alike.
         let mut config = SendPathConfig::default();
         (config.start, config.overhead, config.padding_ssrc) = (START, OVERHEAD, 0);
-        let stream = |stream| Stream {
-            stream,
-            subscription: Subscription::new(ForwarderConfig::default()),
-            history: SentPackets::new(HISTORY),
-            told: None,
-        };
-        Self {
-            path: SendPath::new(config, Some(TRANSPORT_ID)),
-            streams: streams.map(stream).collect(),
-            broken: Vec::new(),
-            timeout: None,
-            packets: BytesMut::new(),
-            told: 0,
-            fell: false,
+        let mut path = Path::new(config, TRANSPORT_ID, false);
+        let mut windows = Vec::new();
+        for stream in streams {
+            let slot = path.add(stream, Some(ForwarderConfig::default()));
+            debug_assert_eq!(slot, windows.len());
+            windows.push((stream, None));
         }
+        Self { path, windows, timeout: None, out: Vec::new(), told: 0, fell: false }
     }
 
-    /// Takes a packet of a stream. `false` if the receiver does not get it.
-    pub fn handle_packet(&mut self, now: Time, w: usize, frame: &RelayFrame, packet: &[u8]) -> bool {
-        self.packets.extend_from_slice(packet);
-        if self.streams[w].subscription.handle_packet(now, frame, &mut self.packets) != Ok(true) {
-            self.packets.clear();
-            return false;
-        }
-        let packet = self.packets.split().freeze();
-        let is_base = frame.dependencies.layer == LayerId::default();
-        let class = if is_base { PacketClass::Base } else { PacketClass::Media };
-        self.path.handle_packet(now, PathPacket { class, frame: path_frame(w, frame), packet });
-        true
+    /// Takes a packet of a window's stream. `false` if the receiver does not get it.
+    pub fn handle_packet(
+        &mut self,
+        now: Time,
+        w: usize,
+        packet: &Packet,
+        frame: &RelayFrame,
+        shared: &mut Shared,
+    ) -> bool {
+        self.path.handle_packet(now, w, packet, Some(frame), None, &mut shared.variants)
     }
 
     /// Takes a packet of the receiver. Gives the refreshes that it asks for, by stream.
-    pub fn handle_feedback(&mut self, now: Time, packet: &[u8]) -> Vec<(usize, Refresh)> {
+    pub fn handle_feedback(
+        &mut self,
+        now: Time,
+        packet: &[u8],
+        shared: &mut Shared,
+    ) -> Vec<(usize, Refresh)> {
         let mut refreshes = Vec::new();
-        let at =
-            |ssrc: u32, streams: &[Stream]| streams.iter().position(|stream| ssrc_of(stream.stream) == ssrc);
+        let at = |ssrc: u32, windows: &[(usize, _)]| {
+            windows.iter().position(|(stream, _)| ssrc_of(*stream) == ssrc).map(|w| (w, windows[w].0))
+        };
         for message in rtcp::read(packet).flatten() {
             match message {
                 RtcpMessage::Nack { media_ssrc, lost, .. } => {
-                    let Some(w) = at(media_ssrc, &self.streams) else { continue };
-                    for number in lost.iter().flat_map(|lost| lost.sequence_numbers()) {
-                        for packet in self.streams[w].history.resend(now, number) {
-                            let (class, packet) = (PacketClass::Retransmission, packet.clone());
-                            self.path
-                                .handle_packet(now, PathPacket { class, frame: again(w, number), packet });
-                        }
-                    }
+                    let Some((w, stream)) = at(media_ssrc, &self.windows) else { continue };
+                    self.path.handle_nack(now, w, &lost, &shared.caches[stream], &mut shared.variants);
                 }
                 RtcpMessage::Pli { media_ssrc, .. } => {
-                    let own = at(media_ssrc, &self.streams).map(|w| (self.streams[w].stream, Refresh::KEY));
-                    refreshes.extend(own);
+                    refreshes.extend(at(media_ssrc, &self.windows).map(|(_, stream)| (stream, Refresh::KEY)));
                 }
                 RtcpMessage::Fir { requests, .. } => {
                     for request in requests {
-                        let w = at(request.ssrc, &self.streams);
-                        refreshes.extend(w.map(|w| (self.streams[w].stream, Refresh::KEY)));
+                        let of = at(request.ssrc, &self.windows);
+                        refreshes.extend(of.map(|(_, stream)| (stream, Refresh::KEY)));
                     }
                 }
                 RtcpMessage::Lrr { requests, .. } => {
                     for request in requests {
-                        let w = at(request.ssrc, &self.streams);
-                        refreshes.extend(w.map(|w| (self.streams[w].stream, request.refresh())));
+                        let of = at(request.ssrc, &self.windows);
+                        refreshes.extend(of.map(|(_, stream)| (stream, request.refresh())));
                     }
                 }
-                message => {
-                    // What is no transport-wide feedback is not for the path.
-                    let _ = self.path.handle_feedback(now, &message);
-                    // Also while nothing is asked for: the shortest one tells what of the others is a queue.
-                    if let Some(round_trip) = self.path.state(now).round_trip {
-                        for stream in &mut self.streams {
-                            stream.history.set_round_trip(now, round_trip);
-                        }
-                    }
-                }
+                message => self.path.handle_feedback(now, &message),
             }
         }
         refreshes
     }
 
     /// The next packet to be sent at `now`, and whether it is media, not padding.
-    pub fn poll(&mut self, now: Time) -> Option<(Bytes, bool)> {
+    pub fn poll(&mut self, now: Time, shared: &mut Shared) -> Option<(Bytes, bool)> {
         loop {
-            match self.path.poll(now) {
-                SendPathOutput::Transmit(PathPacket { frame, packet, .. }) => {
-                    let ssrc = RtpPacket::read(&packet).map_or(0, |rtp| rtp.header.ssrc);
-                    if let Some(stream) = self.streams.get_mut((frame >> 48) as usize).filter(|_| ssrc != 0) {
-                        stream.history.insert(now, packet.clone());
-                    }
-                    return Some((packet, ssrc != 0));
+            self.out.clear();
+            match self.path.poll(now, &mut self.out) {
+                DownlinkOutput::Packet(_) => {
+                    let ssrc = RtpPacket::read(&self.out).map_or(0, |rtp| rtp.header.ssrc);
+                    return Some((Bytes::copy_from_slice(&self.out), ssrc != 0));
                 }
-                SendPathOutput::Dropped { frame, .. } => {
-                    let Some(stream) = self.streams.get((frame >> 48) as usize) else { continue };
-                    // Nothing refers to a frame of a higher temporal layer for long.
-                    if frame >> 40 & 0xf == 0 {
-                        self.broken.push((stream.stream, Refresh::layer((frame >> 44 & 0xf) as u8)));
-                    }
-                }
-                SendPathOutput::Timeout(timeout) => {
-                    self.timeout = timeout;
-                    return None;
-                }
-                SendPathOutput::Bitrate(bitrate) => {
+                DownlinkOutput::Bitrate => {
+                    let bitrate = self.bitrate(now);
                     self.fell |= bitrate < self.told;
                     self.told = bitrate;
+                }
+                DownlinkOutput::Dropped(None) => {}
+                DownlinkOutput::Dropped(Some(dropped)) => {
+                    let cache = &shared.caches[dropped.stream];
+                    self.path.replace(now, dropped, cache, &mut shared.variants);
+                }
+                DownlinkOutput::Timeout(timeout) => {
+                    self.timeout = timeout;
+                    return None;
                 }
             }
         }
     }
 
-    /// The refreshes that are needed since packets waited too long, by stream.
-    pub fn take_broken(&mut self) -> Vec<(usize, Refresh)> {
-        std::mem::take(&mut self.broken)
+    /// The refreshes that are needed at `now`, by stream.
+    pub fn poll_refreshes(&mut self, now: Time) -> impl Iterator<Item = (usize, Refresh)> {
+        self.path.poll_refreshes(now)
     }
 
-    /// The refresh that a switch needs.
-    pub fn poll_refresh(&mut self, now: Time, w: usize) -> Option<Refresh> {
-        self.streams[w].subscription.poll(now)
+    /// Whether a refresh of a window's stream is to be asked for.
+    pub fn asks(&self, w: usize) -> bool {
+        self.path.asks(w)
     }
 
-    /// Sets what the receiver is to get of a stream.
+    /// Sets what the receiver is to get in a window.
     pub fn set_target(&mut self, now: Time, w: usize, target: Option<DecodeTarget>) {
-        self.streams[w].subscription.set_target(now, target);
+        self.path.set_target(now, w, target);
     }
 
     /// What it is to get.
     pub fn target(&self, w: usize) -> Option<DecodeTarget> {
-        self.streams[w].subscription.target()
+        self.path.subscription(w).and_then(Subscription::target)
     }
 
     /// What it gets now, if that has changed since it was asked last.
     pub fn changed(&mut self, w: usize) -> Option<Option<DecodeTarget>> {
-        let stream = &mut self.streams[w];
-        let current = stream.subscription.current();
-        (std::mem::replace(&mut stream.told, current) != current).then_some(current)
+        let current = self.path.subscription(w).and_then(Subscription::current);
+        (std::mem::replace(&mut self.windows[w].1, current) != current).then_some(current)
     }
 
     /// Starts a probe that a policy asks for.
@@ -223,13 +204,15 @@ impl Downlink {
     }
 
     /// The estimate in bit/s.
-    pub fn bitrate(&self) -> u64 {
-        self.path.bitrate()
+    pub fn bitrate(&mut self, now: Time) -> u64 {
+        self.path.state(now).bitrate
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+
     use super::*;
     use crate::rtp::rtcp::IntraRequest;
 
@@ -239,13 +222,7 @@ mod tests {
         let requests = vec![IntraRequest { ssrc: ssrc_of(5), sequence_number: 0 }];
         let mut packet = BytesMut::new();
         rtcp::write(&[RtcpMessage::Fir { sender_ssrc: 1, requests }], &mut packet).unwrap();
-        assert_eq!(downlink.handle_feedback(Time::ZERO, &packet), [(5, Refresh::KEY)]);
-    }
-
-    #[test]
-    fn packets_sent_again_are_frames_of_their_own_and_no_windows() {
-        assert_ne!(again(1, 7), again(1, 8));
-        assert_ne!(again(1, 7), again(2, 7));
-        assert!((again(0, 7) >> 48) as usize > 1 << 14);
+        let mut shared = Shared::new(6);
+        assert_eq!(downlink.handle_feedback(Time::ZERO, &packet, &mut shared), [(5, Refresh::KEY)]);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::call::Call;
-use super::downlink::Downlink;
+use super::downlink::{Downlink, Shared};
 use super::link::Link;
 use super::model::{
     DECIDE, OVERHEAD, SAMPLE, TABLE_OFFSET, TRANSPORT_FEEDBACK_SSRC, UPLINK, camera_offset, receiver_offset,
@@ -70,6 +70,7 @@ struct Simulation<'a> {
     /// What the relay knows of each stream, and what it asks of its sender.
     readers: Vec<FrameReader>,
     requests: Vec<RefreshRequests>,
+    shared: Shared,
     folds: Vec<DemandFold>,
     receivers: Vec<Receiver>,
     /// The receivers that watch each stream, and in which of their windows.
@@ -107,6 +108,7 @@ impl<'a> Simulation<'a> {
             senders: (0..streams).map(|s| Sender::new(video.clone(), ssrc_of(s), TABLE_OFFSET * s)).collect(),
             readers: vec![FrameReader::new(); streams],
             requests: vec![RefreshRequests::default(); streams],
+            shared: Shared::new(streams),
             folds: (0..streams).map(|_| DemandFold::new(call.demand)).collect(),
             receivers: Vec::new(),
             watchers: vec![Vec::new(); streams],
@@ -162,7 +164,7 @@ impl<'a> Simulation<'a> {
             Event::Downlink(r, packet) => self.arrive(now, r, packet),
             Event::Feedback(r, packet) => {
                 let receiver = &mut self.receivers[r];
-                for (s, refresh) in receiver.downlink.handle_feedback(now, &packet) {
+                for (s, refresh) in receiver.downlink.handle_feedback(now, &packet, &mut self.shared) {
                     self.requests[s].handle_request(refresh);
                 }
                 self.send(now, r);
@@ -213,14 +215,16 @@ impl<'a> Simulation<'a> {
 
     /// The relay takes a packet of a stream.
     fn forward(&mut self, now: Time, s: usize, packet: &Bytes) {
-        let descriptor = RtpPacket::read(packet).and_then(|rtp| rtp.extension(DESCRIPTOR_ID));
+        let Ok(rtp) = RtpPacket::read(packet) else { unreachable!("the packets are those of the product") };
+        let descriptor = rtp.extension(DESCRIPTOR_ID);
         let Ok(Ok(frame)) = descriptor.map(|bytes| self.readers[s].read(bytes.unwrap_or_default())) else {
-            unreachable!("the packets are those of the product, and nothing is lost on the way to the relay");
+            unreachable!("each has a descriptor, and nothing is lost on the way to the relay");
         };
         self.requests[s].handle_frame(&frame);
+        let packet = self.shared.keep(now, s, rtp.header.sequence_number, packet, &frame);
         for i in 0..self.watchers[s].len() {
             let (r, w) = self.watchers[s][i];
-            if self.receivers[r].downlink.handle_packet(now, w, &frame, packet) {
+            if self.receivers[r].downlink.handle_packet(now, w, &packet, &frame, &mut self.shared) {
                 self.send(now, r);
             }
             self.follow(now, r, w);
@@ -240,8 +244,8 @@ impl<'a> Simulation<'a> {
     fn ask(&mut self, now: Time, s: usize) {
         for i in 0..self.watchers[s].len() {
             let (r, w) = self.watchers[s][i];
-            if let Some(refresh) = self.receivers[r].downlink.poll_refresh(now, w) {
-                self.requests[s].handle_request(refresh);
+            if self.receivers[r].downlink.asks(w) {
+                self.hand_on(now, r);
             }
         }
         if let Some(refresh) = self.requests[s].poll(now) {
@@ -249,9 +253,16 @@ impl<'a> Simulation<'a> {
         }
     }
 
+    /// Hands on the refreshes that a receiver needs.
+    fn hand_on(&mut self, now: Time, r: usize) {
+        for (s, refresh) in self.receivers[r].downlink.poll_refreshes(now) {
+            self.requests[s].handle_request(refresh);
+        }
+    }
+
     /// Sends what is due on the path to a receiver.
     fn send(&mut self, now: Time, r: usize) {
-        while let Some((packet, media)) = self.receivers[r].downlink.poll(now) {
+        while let Some((packet, media)) = self.receivers[r].downlink.poll(now, &mut self.shared) {
             let receiver = &mut self.receivers[r];
             let bytes = packet.len() + OVERHEAD;
             let arrives = receiver.link.send(now, bytes);
@@ -262,9 +273,7 @@ impl<'a> Simulation<'a> {
                 self.at(arrives, Event::Downlink(r, packet));
             }
         }
-        for (s, refresh) in self.receivers[r].downlink.take_broken() {
-            self.requests[s].handle_request(refresh);
-        }
+        self.hand_on(now, r);
         // A relay does not wait for its next round when the path gets worse.
         if self.receivers[r].downlink.take_fell() {
             self.at(now + Duration::from_micros(1), Event::Decide(r));
@@ -356,7 +365,7 @@ impl<'a> Simulation<'a> {
         let rate = |bytes: usize| (bytes as f64 * 8.0 / SAMPLE.as_secs_f64()) as u64;
         receiver.outcome.samples.push(PathSample {
             capacity: receiver.link.trace().bitrate(now - SAMPLE, now),
-            estimate: receiver.downlink.bitrate(),
+            estimate: receiver.downlink.bitrate(now),
             media: rate(media),
             padding: rate(padding),
         });

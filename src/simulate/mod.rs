@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | sender | a [`VideoSender`](crate::session::VideoSender): codes pictures by the [structure](crate::structure) with the frame sizes of a real encode ([`CodedVideo`]), all layers or those in demand; seals and packetizes them; answers a request by a layer refresh or a key picture |
 //! | uplink | takes 40 ms and loses nothing |
-//! | relay | a [`Subscription`](crate::relay::Subscription) for each window, a [`SendPath`](crate::congestion::SendPath) for each receiver, and the packets sent last, to be sent again |
+//! | relay | what a [`Room`](crate::relay::Room) has for each receiver: a [`Subscription`](crate::relay::Subscription) for each window, a [`PacedPath`](crate::congestion::PacedPath), and the packets that came last, to be sent again |
 //! | [`Link`] | has a drop-tail queue, the opportunities of a [`Trace`], delay and random loss |
 //! | receiver | a [`VideoReceiver`](crate::session::VideoReceiver) for each window, without a decoder, and one [`ReceivePath`](crate::congestion::ReceivePath) |
 //! | policy | decides every 100 ms, by what the path tells |

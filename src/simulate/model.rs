@@ -67,9 +67,6 @@ pub const LTE_FADE_LEFT: f64 = 0.93;
 /// The interval between two decisions of a relay about a receiver.
 pub const DECIDE: Duration = Duration::from_millis(100);
 
-/// Packets of each stream that the relay keeps for a receiver, to send them again.
-pub const HISTORY: usize = 1024;
-
 /// SSRC of receivers in their feedback.
 pub(super) const TRANSPORT_FEEDBACK_SSRC: u32 = 1;
 
