@@ -90,9 +90,8 @@ impl Again {
         // Whoever waits for the end of a frame asks for the newest one without having seen a later one. Others went out a
         // round trip ago, or they would not be asked for.
         let newest = self.newest.filter(|(newest, _)| *newest == number);
-        let mut last = known
-            .map(|(_, last)| last)
-            .unwrap_or(LastSent { at: newest.map_or(Time::ZERO, |(_, at)| at), again: 0 });
+        let newest = newest.map(|(_, at)| LastSent { at, again: 0 });
+        let mut last = known.map(|(_, last)| last).or(newest).unwrap_or_default();
         let copies = self.budget.answer(now, &mut last, bytes, trip);
         if copies > 0 {
             *self.place(number) = Some((number, last));
@@ -241,13 +240,13 @@ impl Downlink {
         if let Some(Slot { share: Share::Layers(subscription), .. }) = &mut self.slots[slot] {
             let before = subscription.current();
             subscription.set_target(now, target);
-            let current = subscription.current();
-            self.leave_layers(slot, before, current);
+            self.leave_layers(slot, before);
         }
     }
 
-    /// What waits of layers that a receiver gets no more would only hold up those that it gets.
-    fn leave_layers(&mut self, slot: usize, before: Option<DecodeTarget>, current: Option<DecodeTarget>) {
+    /// What waits of layers that a receiver got `before` and gets no more would only hold up those that it gets.
+    fn leave_layers(&mut self, slot: usize, before: Option<DecodeTarget>) {
+        let current = self.subscription(slot).and_then(Subscription::current);
         let (Some(before), Some(current)) = (before, current) else { return };
         if is_above(before, current) && self.path.queued_bytes() > 0 {
             self.path.drop_frames(|frame| {
@@ -270,19 +269,17 @@ impl Downlink {
         let number = packet.sequence_number;
         // What waits may be of no use after this frame.
         let waits = self.path.queued_bytes() > 0;
-        let (mut before, mut current) = (None, None);
+        let mut before = None;
         let forwarded = match (&mut slot.share, frame) {
             (Share::Layers(subscription), Some(frame)) => {
                 before = waits.then(|| subscription.current()).flatten();
-                let forwarded = subscription.handle_frame(now, frame, number);
-                current = waits.then(|| subscription.current()).flatten();
-                forwarded
+                subscription.handle_frame(now, frame, number)
             }
             (Share::Layers(subscription), None) => subscription.handle_whole(number),
             (Share::Whole, _) => Some(Forwarded::as_is(number)),
         };
-        if before != current {
-            self.leave_layers(at, before, current);
+        if before.is_some() {
+            self.leave_layers(at, before);
         }
         let Some(forwarded) = forwarded else {
             self.handle_missed(now, at, packet, variants);
@@ -311,11 +308,24 @@ impl Downlink {
     /// A packet is dropped. If the receiver misses it, it gets one without payload in its place, and waits no longer.
     fn handle_missed(&mut self, now: Time, at: usize, packet: &Packet, variants: &mut Variants) {
         let missed = self.subscription(at).and_then(|of| of.missed(packet.sequence_number));
-        let Some(sequence_number) = missed else { return };
+        if let Some(sequence_number) = missed {
+            self.send_empty(now, at, sequence_number, packet, variants);
+        }
+    }
+
+    /// Sends a packet without its payload.
+    fn send_empty(
+        &mut self,
+        now: Time,
+        at: usize,
+        sequence_number: u16,
+        packet: &Packet,
+        variants: &mut Variants,
+    ) {
         let variant = variants.get(packet, None).without_payload();
         let packet =
             Outgoing { variant, sequence_number, end_of_picture: false, slot: at as u16, rtx: false };
-        self.send_again(now, packet, 1, true);
+        self.send_again(now, packet, PacketClass::Retransmission, 1);
     }
 
     /// The path has dropped a frame. Its receiver does not wait for what never comes: each packet of it that was not sent gets
@@ -325,28 +335,18 @@ impl Downlink {
             let original = self.subscription(dropped.slot).and_then(|of| of.original(number));
             let Some(packet) = original.and_then(|original| cache.get(original)) else { continue };
             variants.clear();
-            let variant = variants.get(packet, None).without_payload();
-            let packet = Outgoing {
-                variant,
-                sequence_number: number,
-                end_of_picture: false,
-                slot: dropped.slot as u16,
-                rtx: false,
-            };
             if let Some(Some(slot)) = self.slots.get_mut(dropped.slot) {
                 slot.again.handle_sent(now, number);
             }
-            self.send_again(now, packet, 1, true);
+            self.send_empty(now, dropped.slot, number, packet, variants);
         }
         variants.clear();
     }
 
     /// Sends a packet after those that followed it.
-    fn send_again(&mut self, now: Time, packet: Outgoing, copies: usize, is_needed: bool) {
+    fn send_again(&mut self, now: Time, packet: Outgoing, class: PacketClass, copies: usize) {
         let bytes = packet.variant.bytes.len();
         let frame = AGAIN | u64::from(packet.slot) << 48 | u64::from(packet.sequence_number);
-        // Frames that all others need do not wait for it, unless it is of one itself.
-        let class = if is_needed { PacketClass::Retransmission } else { PacketClass::Media };
         for packet in std::iter::repeat_n(packet, copies) {
             self.path.handle_packet(now, PacedPacket { class, frame, bytes, packet });
         }
@@ -405,9 +405,11 @@ impl Downlink {
             if is_dropped {
                 variant = variant.without_payload();
             }
+            // Frames that all others need do not wait for a packet of another one.
             let is_needed = is_dropped || frame.is_none_or(|frame| frame.layer == LayerId::default());
+            let class = if is_needed { PacketClass::Retransmission } else { PacketClass::Media };
             let packet = Outgoing { variant, sequence_number, end_of_picture, slot, rtx };
-            self.send_again(now, packet, copies, is_needed);
+            self.send_again(now, packet, class, copies);
         }
         variants.clear();
     }
