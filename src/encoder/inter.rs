@@ -17,6 +17,9 @@ mod bits {
     pub(super) const INTER_LAYER: f32 = 1.5;
 }
 
+/// An upsampled picture is smooth, so that its difference understates by so much what is left to code.
+const SMOOTH: f32 = 1.1;
+
 impl TileCoder<'_, '_> {
     /// The best prediction from another picture; nothing if there is no picture to predict from.
     pub(super) fn choose_inter(
@@ -125,8 +128,7 @@ impl TileCoder<'_, '_> {
                     get_satd(&target.source, &region, block.0, block.1, 8, self.cpu)
                 }
             };
-            // An upsampled picture is smooth, so that its difference understates what is left to code.
-            let difference = (difference as f32 * 1.2) as u32;
+            let difference = (difference as f32 * SMOOTH) as u32;
             let bits = bits::INTER_LAYER + bits::GLOBAL;
             consider(PredictionMode::GLOBALMV, INTER_LAYER, MotionVector::default(), bits, difference);
         }

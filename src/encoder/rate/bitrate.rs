@@ -292,7 +292,7 @@ impl BitrateController {
     }
 
     fn place(&self, layer: LayerId, key: bool) -> Place {
-        Place { key, temporal_id: layer.temporal_id, temporal_layers: self.structure.temporal_layers }
+        Place::new(self.structure, layer, key)
     }
 
     /// Seconds from a frame of a layer to the next.

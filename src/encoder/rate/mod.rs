@@ -106,10 +106,10 @@ impl Controller {
     ) -> Vec<FrameBudget> {
         match self {
             Self::Fixed(base) => {
-                let temporal_layers = picture.mode.structure().temporal_layers;
+                let structure = picture.mode.structure();
                 let pulse = Pulse::of(picture);
-                let budget = |temporal_id| {
-                    let place = Place { key: picture.key, temporal_id, temporal_layers };
+                let budget = |layer| {
+                    let place = Place::new(structure, layer, picture.key);
                     let lambda = pulse.lambda(place.lambda());
                     let q = Quantizer::new(pulse.qindex(place.qindex(*base)), lambda);
                     FrameBudget {
@@ -122,7 +122,7 @@ impl Controller {
                         refine: None,
                     }
                 };
-                picture.frames.iter().map(|frame| budget(frame.layer.temporal_id)).collect()
+                picture.frames.iter().map(|frame| budget(frame.layer)).collect()
             }
             Self::Bitrate(controller) => controller.plan(captured, picture, look),
         }
