@@ -69,7 +69,7 @@ struct Args {
     /// log2 of the tile columns, which threads can share; by the width where not given.
     #[arg(long)]
     tile_columns_log2: Option<u8>,
-    /// 0 takes the fewest bits, 7 the least time.
+    /// 0 takes the fewest bits, 8 the least time.
     #[arg(long, default_value_t = DEFAULT_SPEED)]
     speed: u8,
     /// What the pictures show.

@@ -216,6 +216,7 @@ impl TileCoder<'_, '_> {
             &mut self.coefficients[from..],
             self.cpu,
             others,
+            self.frame.effort.quiet,
         );
         if plane == 0 {
             leaf.tx_type = best;

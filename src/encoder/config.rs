@@ -9,7 +9,7 @@ pub const MIN_SIZE: u32 = 16;
 /// The largest width and height of a picture, in luma samples.
 pub const MAX_SIZE: u32 = 16384;
 /// The fastest speed.
-pub const MAX_SPEED: u8 = 7;
+pub const MAX_SPEED: u8 = 8;
 /// The speed that most calls want.
 pub const DEFAULT_SPEED: u8 = 2;
 

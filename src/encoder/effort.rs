@@ -75,7 +75,7 @@ impl Class {
 impl Speeds {
     /// The levels of effort, from slow to fast: from 3 % fewer bits than at [`DEFAULT_SPEED`](super::DEFAULT_SPEED) in
     /// 1.4 times the time to 19 % more bits, at equal Y-PSNR, in 0.59 times the time. The source has the whole table.
-    pub const LEVELS: [Self; 16] = [
+    pub const LEVELS: [Self; 17] = [
         Self::new(0, 0, 0, 0),
         Self::new(0, 0, 1, 1),
         Self::new(1, 1, 1, 1),
@@ -92,6 +92,7 @@ impl Speeds {
         Self::new(6, 6, 6, 6),
         Self::new(6, 6, 7, 7),
         Self::new(7, 7, 7, 7),
+        Self::new(8, 8, 8, 8),
     ];
 
     /// The same speed for all frames.
@@ -147,6 +148,7 @@ pub(super) static TIMES: [[f64; 4]; MAX_SPEED as usize + 1] = [
     [0.78, 0.62, 0.68, 0.71],
     [0.73, 0.52, 0.58, 0.6],
     [0.62, 0.47, 0.55, 0.59],
+    [0.58, 0.38, 0.46, 0.5],
 ];
 
 /// Thresholds at which the decisions for a block stop, and what is not tried at all.
@@ -175,6 +177,12 @@ pub(crate) struct Effort {
     pub(crate) transforms: [usize; 2],
     /// Whether chroma is tried as predicted from luma.
     pub(crate) chroma_from_luma: bool,
+    /// So many times the usual error, a block that another picture predicts stays uncoded without a transform; 0 for never.
+    pub(crate) quiet: f32,
+    /// Whether blocks that stand still are taken from the temporal reference without a search, where the camera stands still.
+    pub(crate) steady: bool,
+    /// Whether CDEF filters chroma, too.
+    pub(crate) chroma_cdef: bool,
 }
 
 /// Pictures with at least this many samples have their detail in larger blocks.
@@ -197,6 +205,9 @@ const ALL: Effort = Effort {
     modes: 7,
     transforms: [4, 3],
     chroma_from_luma: true,
+    quiet: 0.0,
+    steady: false,
+    chroma_cdef: true,
 };
 /// All that can be tried is, transforms among it.
 const MOST: Effort = Effort { transforms: [4, 8], ..ALL };
@@ -205,9 +216,12 @@ const SOME: Effort = Effort { transforms: [4, 0], ..ALL };
 /// The most likely alone.
 const FEW: Effort = Effort { first_step: 1, modes: 1, transforms: [3, 0], ..ALL };
 /// That, in less time.
-const FAST: Effort = Effort { fit: true, ..FEW };
+const FAST: Effort = Effort { fit: true, quiet: 1.5, ..FEW };
 /// And the least.
 const BARE: Effort = Effort { transforms: [1, 0], chroma_from_luma: false, ..FAST };
+
+/// The least, and what stands still without a search.
+const LEAST: Effort = Effort { first_step: 2, steady: true, chroma_cdef: false, ..BARE };
 
 /// For each speed, slow to fast, one for pictures below `LARGE` and one for the others. The thresholds come
 /// from logs of which choices won, and were selected by bits over coding time on real clips.
@@ -244,5 +258,9 @@ static EFFORTS: [[Effort; 2]; MAX_SPEED as usize + 1] = [
     [
         Effort { stop: [16.0, 50.0, 150.0], hopeless: [0.2, 0.35], good: 0.3, rival: 0.6, fractions: 1.2, ..BARE },
         Effort { stop: [16.0, 50.0, 150.0], hopeless: [0.2, 0.35], good: 0.3, rival: 0.6, fractions: 1.2, ..BARE },
+    ],
+    [
+        Effort { stop: [16.0, 50.0, 150.0], hopeless: [0.2, 0.35], good: 0.5, rival: 0.5, fractions: 1.2, ..LEAST },
+        Effort { stop: [16.0, 50.0, 150.0], hopeless: [0.2, 0.35], good: 0.5, rival: 0.5, fractions: 1.2, ..LEAST },
     ],
 ];

@@ -22,6 +22,8 @@ use crate::picture::{Chroma, Picture, PictureView, PlaneView, Size, plane_size, 
 const PADDING: usize = 88;
 /// Pictures of a screen are deblocked if at least this share of their blocks has coefficients.
 const DEBLOCKED_SHARE: f32 = 0.25;
+/// Bytes that are too many for the allocator to have them between others.
+const BEHIND: usize = 1 << 16;
 /// Bits of the OBU header and frame header of most frames.
 const HEADERS: u64 = 152;
 
@@ -111,6 +113,9 @@ pub(crate) struct LayerCoder {
     sources: Vec<Arc<Frame<u8>>>,
     /// What a bit is worth in each superblock of the source; empty if that shows a screen.
     weights: Vec<f32>,
+    /// Memory that stays behind that of the tiles' states, which the kernels allocate anew for each frame: where nothing does,
+    /// the allocator gives theirs back to the system each time.
+    behind: Vec<u8>,
 }
 
 fn new_frame(size: (usize, usize)) -> Frame<u8> {
@@ -162,6 +167,7 @@ impl LayerCoder {
             anchors: None,
             sources: Vec::new(),
             weights: Vec::new(),
+            behind: Vec::new(),
         }
     }
 
@@ -282,13 +288,17 @@ impl LayerCoder {
             None => Probabilities::new(q.qindex),
         };
         let mut probabilities = vec![initial; self.tiling().tile_count()];
-        let tiles: Vec<Tile> = self
+        let states: Vec<_> = self
             .fi
             .sequence
             .tiling
             .tile_iter_mut(&mut self.fs, &mut self.blocks)
             .zip(&mut probabilities)
-            .collect::<Vec<_>>()
+            .collect();
+        if self.behind.is_empty() {
+            self.behind = vec![1; BEHIND];
+        }
+        let tiles: Vec<Tile> = states
             .into_par_iter()
             .map(|(tile, probabilities)| {
                 let mut blocks = tile.tb;
@@ -308,6 +318,7 @@ impl LayerCoder {
         let coded = if self.screen && !job.intra { self.coded_share() } else { 1.0 };
         let levels = if coded < DEBLOCKED_SHARE { Levels::default() } else { filter_levels(&q, job.intra) };
         let cdef = if coded > 0.0 { cdef_strengths(&q, job.intra) } else { Cdef::OFF };
+        let cdef = if self.effort.chroma_cdef { cdef } else { Cdef { chroma: 0, ..cdef } };
         let rec = Arc::get_mut(&mut self.fs.rec).expect("the frame is not a reference yet");
         if levels[0] > 0 || levels[1] > 0 {
             deblock::filter_frame(rec, &self.blocks, self.size, levels);

@@ -16,6 +16,7 @@
 //! | `direction` | which directional mode an intra block tries |
 //! | `displaced` | where parts of a screen were before |
 //! | `still` | which parts of a screen stand still, or were moved as they are |
+//! | `steady` | which parts of what a camera sees stand still |
 //! | `motion`, `interlayer` | prediction from an earlier picture, and from the layer below |
 //! | `effort` | how many predictions and partitions are tried, by the speed of the frame |
 //! | `palette`, `palette_choice` | blocks of few colours |
@@ -52,6 +53,7 @@ mod probabilities;
 mod quantizer;
 mod rate;
 mod residual;
+mod steady;
 mod still;
 mod superblock;
 mod svc;

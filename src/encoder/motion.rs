@@ -275,6 +275,12 @@ impl MotionField {
         Self { cols, vectors, distance }
     }
 
+    /// Whether the camera stands still: most of the picture does.
+    pub(crate) fn is_still(&self) -> bool {
+        let still = self.vectors.iter().filter(|&&mv| mv == MotionVector::default()).count();
+        still * 2 > self.vectors.len()
+    }
+
     fn at(&self, col: usize, row: usize) -> Option<MotionVector> {
         self.vectors.get(row * self.cols + col.min(self.cols.saturating_sub(1))).copied()
     }

@@ -253,7 +253,8 @@ impl SvcEncoder {
         }
         match self.pool.clone() {
             Some(pool) => pool.install(|| self.encode_here(picture, captured, options)),
-            None => self.encode_here(picture, captured, options),
+            // Outside of a pool, each piece of work that can be shared would wait for another thread to wake up.
+            None => rayon::scope(|_| self.encode_here(picture, captured, options)),
         }
     }
 

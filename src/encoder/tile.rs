@@ -10,6 +10,7 @@ use super::palette::{Palette, Palettes};
 use super::probabilities::{PaletteProbabilities, Probabilities};
 use super::quantizer::Quantizer;
 use super::residual::{self, coded_area};
+use super::steady::Steady;
 use super::still::{Before, Still};
 
 /// The picture of the layer below, as the layer above predicts from it.
@@ -193,6 +194,8 @@ pub(super) struct TileCoder<'a, 'f> {
     pub(super) palette_probabilities: &'a mut PaletteProbabilities,
     /// For each block size, the reconstruction of a block while smaller ones overwrite it.
     saved: [Vec<u8>; 4],
+    /// How a camera's superblock differs from the temporal reference, where that matters.
+    steady: Option<Steady>,
     /// Whether the superblock is taken from the temporal reference.
     taken_over: bool,
     /// Superblocks with a part that was taken over coarser than the frame is, and its quantizer index.
@@ -234,10 +237,13 @@ pub(crate) fn code_tile<'a>(
         palettes: Palettes::new(width, height),
         palette_probabilities: &mut probabilities.palettes,
         saved: Default::default(),
+        steady: None,
         taken_over: false,
         parts: Vec::new(),
         cpu: frame.fi.cpu_feature_level,
     };
+    let still_camera =
+        frame.effort.steady && !frame.screen && frame.earlier.is_some_and(MotionField::is_still);
     let (mut left, mut finer) = (Vec::new(), 0);
     for y in 0..sb_height {
         cw.bc.reset_left_contexts(3);
@@ -253,6 +259,12 @@ pub(crate) fn code_tile<'a>(
                 Still::No => false,
                 Still::Coarse => before >= frame.enough,
                 Still::Fine => true,
+            };
+            coder.steady = match frame.temporal {
+                Some(reference) if still_camera => {
+                    Some(Steady::look(coder.ts.input, reference, (at.x * 4, at.y * 4)))
+                }
+                _ => None,
             };
             coder.leaves.clear();
             coder.coefficients.clear();
@@ -295,6 +307,12 @@ impl TileCoder<'_, '_> {
         let taken = self.taken(bsize, bo);
         if let Taken::Whole(mv) = taken {
             return self.take_over(cw, bsize, bo, mv);
+        }
+        if let (Some(steady), false, false) = (&self.steady, straddles, smallest) {
+            let at = ((bo.0.x & 15) * 4, (bo.0.y & 15) * 4);
+            if let Some(error) = steady.error(at, bsize.width(), &self.q) {
+                return error + self.take_over(cw, bsize, bo, MotionVector::default());
+            }
         }
         if (smallest || !straddles) && !matches!(taken, Taken::InPart) {
             let first = self.leaves.len();
