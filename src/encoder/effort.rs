@@ -212,9 +212,9 @@ const ALL: Effort = Effort {
 /// All that can be tried is, transforms among it.
 const MOST: Effort = Effort { transforms: [4, 8], ..ALL };
 /// No transforms of other blocks than intra ones are tried.
-const SOME: Effort = Effort { transforms: [4, 0], ..ALL };
+const SOME: Effort = Effort { transforms: [4, 0], quiet: 1.0, ..ALL };
 /// The most likely alone.
-const FEW: Effort = Effort { first_step: 1, modes: 1, transforms: [3, 0], ..ALL };
+const FEW: Effort = Effort { quiet: 1.0, first_step: 1, modes: 1, transforms: [3, 0], ..ALL };
 /// That, in less time.
 const FAST: Effort = Effort { fit: true, quiet: 1.5, ..FEW };
 /// And the least.
