@@ -122,9 +122,9 @@ impl Place {
             (0, true, false) => 76,
             (0, false, true) => 108,
             (0, false, false) => 100,
-            (1, _, true) => 133,
+            (1, _, true) => 130,
             (1, _, false) => 118,
-            (_, _, true) => 138,
+            (_, _, true) => 134,
             (_, _, false) => 122,
         };
         (u32::from(base) * percent / 100).clamp(MIN_QINDEX.into(), 255) as u8
