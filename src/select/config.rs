@@ -49,7 +49,7 @@ impl Default for SelectorConfig {
             probe_duration: Duration::from_millis(500),
             patience: Duration::from_secs(60),
             start: Duration::from_secs(2),
-            max_switches: 4,
+            max_switches: 6,
             refresh_interval: Duration::from_secs(1),
             switch_cost: 0.3,
         }
