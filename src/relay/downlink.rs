@@ -131,14 +131,19 @@ impl WaitingList {
         self.0.push_back(packet);
     }
 
-    fn find(&self, slot: u16, sequence_number: u16) -> Option<usize> {
-        self.0.iter().position(|waiting| (waiting.slot, waiting.sequence_number) == (slot, sequence_number))
-    }
-
     fn remove(&mut self, slot: u16, sequence_number: u16) {
-        if let Some(at) = self.find(slot, sequence_number) {
+        let mut list = self.0.iter();
+        if let Some(at) = list.position(|it| (it.slot, it.sequence_number) == (slot, sequence_number)) {
             self.0.remove(at);
         }
+    }
+
+    /// The numbers of a slot, sorted: a request names many, and looks for each of them.
+    fn numbers(&self, slot: u16) -> Vec<u16> {
+        let of_slot = self.0.iter().filter(|waiting| waiting.slot == slot);
+        let mut numbers: Vec<u16> = of_slot.map(|waiting| waiting.sequence_number).collect();
+        numbers.sort_unstable();
+        numbers
     }
 }
 
@@ -362,10 +367,11 @@ impl Downlink {
         variants: &mut Variants,
     ) {
         let path = self.path.state(now);
+        let waiting = self.waiting.numbers(at as u16);
         for number in lost.iter().flat_map(|lost| lost.sequence_numbers()).take(MAX_ASKED) {
             let Some(Some(slot)) = self.slots.get_mut(at) else { return };
             // More important ones have overtaken it, and its turn comes.
-            if self.waiting.find(at as u16, number).is_some() {
+            if waiting.binary_search(&number).is_ok() {
                 continue;
             }
             let original = match &slot.share {
