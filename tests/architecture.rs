@@ -185,6 +185,25 @@ fn the_document_names_each_room_and_its_invariant() {
     }
 }
 
+#[test]
+fn the_threat_model_names_tests_that_are_there() {
+    let is_name = |word: &str| {
+        word.matches('_').count() >= 2
+            && word.chars().all(|c| c == '_' || c.is_ascii_lowercase() || c.is_ascii_digit())
+    };
+    let document = fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let names: Vec<_> = document.split('`').skip(1).step_by(2).filter(|word| is_name(word)).collect();
+    // One is a function of a library.
+    assert!(names.len() > 40, "{names:?}");
+    let folders = ["src", "tests", "examples"].map(sources);
+    for name in names.into_iter().filter(|name| *name != "dav1d_picture_unref") {
+        let definition = format!("fn {name}(");
+        let is_there =
+            folders.iter().flat_map(|folder| folder.values()).any(|text| text.contains(&definition));
+        assert!(is_there, "SECURITY.md names {name}, which is not there");
+    }
+}
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }

@@ -36,11 +36,18 @@ impl Stream {
     }
 
     fn section5(data: &[u8]) -> Result<Self> {
-        let number = |(pts, unit): (usize, std::result::Result<&[u8], _>)| {
-            unit.map(|data| IvfFrame { pts: pts as u64, data: data.to_vec() })
-        };
-        let units = section5::temporal_units(data).enumerate().map(number);
-        let units = units.collect::<std::result::Result<_, layercast::bitstream::BitstreamError>>()?;
+        let mut units = Vec::new();
+        for unit in section5::temporal_units(data) {
+            let data = match unit {
+                Ok(data) => data.to_vec(),
+                // Most files that are no stream at all do not get any further.
+                Err(error) if units.is_empty() => {
+                    return Err(format!("neither IVF nor a stream of Section 5 ({error})").into());
+                }
+                Err(error) => return Err(error.into()),
+            };
+            units.push(IvfFrame { pts: units.len() as u64, data });
+        }
         Ok(Self { time_base: DEFAULT_TIME_BASE, units })
     }
 
