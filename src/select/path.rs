@@ -219,6 +219,12 @@ impl Path {
         Some((available as u64, (available * (1.0 - drain)) as u64))
     }
 
+    /// Whether the path carries so many bit/s by the latest estimate.
+    fn carries(&self, now: Time, bits: u64, config: &SelectorConfig) -> bool {
+        let share = 1.0 - self.reserve(now, config);
+        self.usable(now, config).is_some_and(|(_, draining)| (draining as f64 * share) as u64 >= bits)
+    }
+
     fn observe(&mut self, now: Time, config: &SelectorConfig) -> Option<(u64, u64)> {
         let (usable, draining) = self.usable(now, config)?;
         let share = 1.0 - self.reserve(now, config);
@@ -262,6 +268,8 @@ impl Path {
         rose: u32,
         config: &SelectorConfig,
     ) {
+        // What the latest estimate carries is no congestion, though the lowest one of `settle` still counts.
+        let congested = congested && !self.carries(now, in_use, config);
         let failed = congested && fell;
         if !failed && self.trial.take_if(|rise| now - rise.at > TRIAL).is_some() {
             self.failures = self.failures.saturating_sub(1);
@@ -270,8 +278,7 @@ impl Path {
         // layer falls.
         if congested && (fell || !self.refreshes(now)) {
             self.probed = 0;
-            // A queue that drains takes its share for a while, which says nothing of the path. Nor does an estimate that has
-            // risen while the lowest one of `settle` still counts.
+            // A queue that drains takes its share for a while, which says nothing of the path.
             let usable = self.usable(now, config).map_or(0, |(usable, _)| usable);
             let goes_on = self.was_congested && now + config.up_hold <= self.held_until + config.settle;
             self.carried = if goes_on { self.carried.min(usable) } else { usable };
@@ -364,5 +371,31 @@ mod tests {
             assert!(!probe(now, 0), "{now}");
         }
         assert!(probe(6000, 0));
+    }
+
+    #[test]
+    fn an_estimate_that_has_risen_by_now_is_no_congestion() {
+        let (ms, config) = (Time::from_millis, SelectorConfig::default());
+        // Whether a layer may rise two seconds after a decision at which 400 kbit/s were in use.
+        let may_rise = |at_decision: u64, later: u64| {
+            let mut path = Path::new();
+            let mut estimate = |path: &mut Path, now: u64, bits: u64| {
+                path.set(ms(now), Network { available_bitrate: Some(bits), ..Network::default() }, &config);
+            };
+            estimate(&mut path, 500, 300_000);
+            estimate(&mut path, 950, at_decision);
+            let congested = path.budget(ms(1000), &config).is_some_and(|budget| budget.now < 400_000);
+            assert!(congested);
+            path.decided(ms(1000), 400_000, congested, false, 0, &config);
+            for now in (1100..=3000).step_by(100) {
+                estimate(&mut path, now, later);
+            }
+            path.budget(ms(3000), &config).is_some_and(|budget| budget.proven.is_some())
+        };
+        assert!(may_rise(1_000_000, 1_000_000));
+        assert!(may_rise(500_000, 700_000));
+        assert!(!may_rise(400_000, 700_000));
+        // It carries twice as much by then.
+        assert!(may_rise(400_000, 1_000_000));
     }
 }
