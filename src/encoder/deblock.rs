@@ -155,10 +155,10 @@ wide! {
                 let edge = Edge { data: &mut *data, offset: offset(row, col), stride };
                 if kind == next && !short(if VERTICAL { next_row } else { next_col }) {
                     match (chroma, kind) {
-                        (true, Kind::Short) => edge.filter::<VERTICAL, 8, 2>(limits),
-                        (true, _) => edge.filter::<VERTICAL, 8, 3>(limits),
-                        (false, Kind::Short) => edge.filter::<VERTICAL, 16, 4>(limits),
-                        (false, _) => edge.filter::<VERTICAL, 16, 7>(limits),
+                        (true, Kind::Short) => edge.filter::<VERTICAL, 8, 2, 8>(limits),
+                        (true, _) => edge.filter::<VERTICAL, 8, 3, 8>(limits),
+                        (false, Kind::Short) => edge.filter::<VERTICAL, 16, 4, 16>(limits),
+                        (false, _) => edge.filter::<VERTICAL, 16, 7, 16>(limits),
                     }
                     continue;
                 }
@@ -166,12 +166,12 @@ wide! {
                     let edge = Edge { data: &mut *data, offset: offset(row, col), stride };
                     match (chroma, kind, short(if VERTICAL { row } else { col })) {
                         (_, Kind::Inside, _) => {}
-                        (true, Kind::Short, _) => edge.filter::<VERTICAL, 4, 2>(limits),
-                        (true, _, _) => edge.filter::<VERTICAL, 4, 3>(limits),
-                        (false, Kind::Short, false) => edge.filter::<VERTICAL, 8, 4>(limits),
-                        (false, Kind::Short, true) => edge.filter::<VERTICAL, 4, 4>(limits),
-                        (false, _, false) => edge.filter::<VERTICAL, 8, 7>(limits),
-                        (false, _, true) => edge.filter::<VERTICAL, 4, 7>(limits),
+                        (true, Kind::Short, _) => edge.filter::<VERTICAL, 4, 2, 8>(limits),
+                        (true, _, _) => edge.filter::<VERTICAL, 4, 3, 8>(limits),
+                        (false, Kind::Short, false) => edge.filter::<VERTICAL, 8, 4, 16>(limits),
+                        (false, Kind::Short, true) => edge.filter::<VERTICAL, 4, 4, 16>(limits),
+                        (false, _, false) => edge.filter::<VERTICAL, 8, 7, 16>(limits),
+                        (false, _, true) => edge.filter::<VERTICAL, 4, 7, 16>(limits),
                     }
                 }
             }
@@ -193,17 +193,20 @@ const Q0: usize = 7;
 
 impl Edge<'_> {
     /// Filters `N` places and looks at `REACH` samples on either side of each: in chroma 2 and 3 for filter
-    /// sizes 4 and 8, in luma 4 and 7 for 8 and 16.
+    /// sizes 4 and 8, in luma 4 and 7 for 8 and 16. `SIDE` samples around a vertical edge hold them.
     #[inline(always)]
-    #[allow(clippy::needless_range_loop)] // Lanes index the samples' second dimension.
-    fn filter<const VERTICAL: bool, const N: usize, const REACH: usize>(self, l: Limits) {
+    fn filter<const VERTICAL: bool, const N: usize, const REACH: usize, const SIDE: usize>(self, l: Limits) {
         let mut s: Across<N> = [[0; N]; 14];
-        let first = self.offset - REACH * if VERTICAL { 1 } else { self.stride };
+        let first = self.offset - if VERTICAL { SIDE / 2 } else { REACH * self.stride };
+        let mut square = [[0; SIDE]; SIDE];
         if VERTICAL {
-            for lane in 0..N {
-                let from = &self.data[first + lane * self.stride..][..2 * REACH];
-                for (k, &sample) in from.iter().enumerate() {
-                    s[Q0 - REACH + k][lane] = sample.into();
+            for (lane, row) in square.iter_mut().enumerate().take(N) {
+                row.copy_from_slice(&self.data[first + lane * self.stride..][..SIDE]);
+            }
+            transpose(&mut square);
+            for k in 0..2 * REACH {
+                for (s, &sample) in s[Q0 - REACH + k].iter_mut().zip(&square[SIDE / 2 - REACH + k]) {
+                    *s = sample.into();
                 }
             }
         } else {
@@ -219,11 +222,14 @@ impl Edge<'_> {
             return;
         }
         if VERTICAL {
-            for lane in 0..N {
-                let to = &mut self.data[first + lane * self.stride..][..2 * REACH];
-                for k in REACH - changed..REACH + changed {
-                    to[k] = s[Q0 - REACH + k][lane] as u8;
+            for k in 0..2 * REACH {
+                for (&s, to) in s[Q0 - REACH + k].iter().zip(&mut square[SIDE / 2 - REACH + k]) {
+                    *to = s as u8;
                 }
+            }
+            transpose(&mut square);
+            for (lane, row) in square.iter().enumerate().take(N) {
+                self.data[first + lane * self.stride..][..SIDE].copy_from_slice(row);
             }
         } else {
             for k in REACH - changed..REACH + changed {
@@ -231,6 +237,21 @@ impl Edge<'_> {
                 for (&s, to) in s[Q0 - REACH + k].iter().zip(to) {
                     *to = s as u8;
                 }
+            }
+        }
+    }
+}
+
+/// Makes rows of columns. Each pass takes the first half of the rows and the second one by turns, sample by sample.
+#[inline(always)]
+fn transpose<const N: usize>(rows: &mut [[u8; N]; N]) {
+    for _ in 0..N.ilog2() {
+        let before = *rows;
+        for i in 0..N / 2 {
+            let (a, b) = (&before[i], &before[i + N / 2]);
+            for k in 0..N / 2 {
+                (rows[2 * i][2 * k], rows[2 * i][2 * k + 1]) = (a[k], b[k]);
+                (rows[2 * i + 1][2 * k], rows[2 * i + 1][2 * k + 1]) = (a[N / 2 + k], b[N / 2 + k]);
             }
         }
     }
@@ -375,5 +396,17 @@ fn smooth<const N: usize, const TAPS: usize, const TWICE: usize, const LOG2: u32
             sum[i] += new[i] - out[i];
             inner[i] += inner_new[i] - inner_out[i];
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_become_columns() {
+        let mut square: [[u8; 16]; 16] = std::array::from_fn(|y| std::array::from_fn(|x| (16 * y + x) as u8));
+        transpose(&mut square);
+        assert!((0..256).all(|i| square[i % 16][i / 16] == i as u8), "{square:?}");
     }
 }

@@ -1,5 +1,7 @@
 //! Prediction of a block from another picture: an earlier one of its layer, or the layer below.
 
+use std::cell::RefCell;
+
 use arrayvec::ArrayVec;
 
 use super::interlayer::{self, INTER_LAYER};
@@ -44,6 +46,7 @@ impl TileCoder<'_, '_> {
             picture_height: frame.fi.h_in_b * 4,
             lambda,
             cpu: self.cpu,
+            tried: RefCell::default(),
         };
         let mut best: Option<Choice> = None;
         let mut candidates = None;

@@ -50,25 +50,25 @@ pub(crate) fn transform(
 macro_rules! wide {
     (
         $(#[$meta:meta])*
-        fn $name:ident $(<const $c:ident: $ct:ty>)? ($($arg:ident: $t:ty),* $(,)?) $(-> $ret:ty)? $body:block
+        fn $name:ident $(<$(const $c:ident: $ct:ty),+>)? ($($arg:ident: $t:ty),* $(,)?) $(-> $ret:ty)? $body:block
     ) => {
         $(#[$meta])*
         #[allow(unsafe_code, clippy::too_many_arguments)]
-        fn $name $(<const $c: $ct>)? ($($arg: $t),*) $(-> $ret)? {
+        fn $name $(<$(const $c: $ct),+>)? ($($arg: $t),*) $(-> $ret)? {
             #[inline(always)]
-            fn plain $(<const $c: $ct>)? ($($arg: $t),*) $(-> $ret)? $body
+            fn plain $(<$(const $c: $ct),+>)? ($($arg: $t),*) $(-> $ret)? $body
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx2")]
-                fn avx2 $(<const $c: $ct>)? ($($arg: $t),*) $(-> $ret)? {
-                    plain $(::<$c>)? ($($arg),*)
+                fn avx2 $(<$(const $c: $ct),+>)? ($($arg: $t),*) $(-> $ret)? {
+                    plain $(::<$($c),+>)? ($($arg),*)
                 }
                 if std::arch::is_x86_feature_detected!("avx2") {
                     // SAFETY: the machine has AVX2.
-                    return unsafe { avx2 $(::<$c>)? ($($arg),*) };
+                    return unsafe { avx2 $(::<$($c),+>)? ($($arg),*) };
                 }
             }
-            plain $(::<$c>)? ($($arg),*)
+            plain $(::<$($c),+>)? ($($arg),*)
         }
     };
 }

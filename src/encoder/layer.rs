@@ -218,7 +218,9 @@ impl LayerCoder {
         );
         let mut sampled = Vec::with_capacity(size.0.div_ceil(4) * size.1.div_ceil(4));
         for row in picture.luma().rows().step_by(4) {
-            sampled.extend(row.chunks(4).map(|samples| samples[0]));
+            let (fours, rest) = row.as_chunks::<4>();
+            sampled.extend(fours.iter().map(|samples| samples[0]));
+            sampled.extend(rest.first());
         }
         self.sampled = sampled.into();
         let screen = self.screen;

@@ -1,6 +1,8 @@
 //! Motion search, first of whole samples by absolute difference, then of halves and quarters by the
 //! transformed difference of the interpolated block; and the vectors of earlier frames, where searches start.
 
+use std::cell::RefCell;
+
 use arrayvec::ArrayVec;
 
 use super::kernels::*;
@@ -26,6 +28,8 @@ pub(crate) struct Target<'a> {
     /// The value of a bit in absolute (transformed) difference.
     pub(crate) lambda: f32,
     pub(crate) cpu: CpuFeatureLevel,
+    /// Vectors that were tried already, with their transformed differences.
+    pub(crate) tried: RefCell<ArrayVec<(MotionVector, u32), 16>>,
 }
 
 /// The distance, in samples, that a block may lie beyond the picture: less than the padding of the
@@ -108,6 +112,17 @@ impl Target<'_> {
 
     /// Transformed difference of the block predicted by `mv`; `scratch` is working memory.
     pub(crate) fn satd(&self, reference: &Plane<u8>, mv: MotionVector, scratch: &mut Plane<u8>) -> u32 {
+        let mut tried = self.tried.borrow_mut();
+        if let Some(&(_, difference)) = tried.iter().find(|tried| tried.0 == mv) {
+            return difference;
+        }
+        let difference = self.compute_satd(reference, mv, scratch);
+        // Where there is no more room, a vector may be computed again.
+        let _ = tried.try_push((mv, difference));
+        difference
+    }
+
+    fn compute_satd(&self, reference: &Plane<u8>, mv: MotionVector, scratch: &mut Plane<u8>) -> u32 {
         if (mv.row | mv.col) & 7 == 0 {
             let region = reference.region(Area::StartingAt {
                 x: self.x + isize::from(mv.col >> 3),

@@ -77,7 +77,14 @@ pub(crate) fn code(
 ) -> (Coded, TxType) {
     let (width, area) = (tx_size.width(), tx_size.area());
     let residual = &mut scratch.residual.data[..area];
-    let energy = subtract(residual, source, &reconstruction.as_const(), width);
+    let made = &reconstruction.as_const();
+    let (energy, sum) = match width {
+        4 => subtract::<4, 4>(residual, source, made),
+        8 => subtract::<8, 8>(residual, source, made),
+        16 => subtract::<16, 16>(residual, source, made),
+        32 => subtract::<32, 32>(residual, source, made),
+        _ => subtract::<64, 16>(residual, source, made),
+    };
     let quantized = &mut quantized[..coded_area(tx_size)];
     let shift = scale_shift(tx_size);
     let (dc, ac) = (Step::new(q.dc, shift), Step::new(q.ac, shift));
@@ -92,7 +99,6 @@ pub(crate) fn code(
         let step = q.ac as f32 / 8.0;
         let share = quiet * QUIET[usize::from(source.plane_cfg.xdec > 0)][tx_size.width_log2() - 2];
         if (energy as f32) < share * step * step * area as f32 {
-            let sum: i32 = residual.iter().map(|&d| i32::from(d)).sum();
             if (sum.abs() as f32) < QUIET_SUM * step * width as f32 {
                 return (nothing, tx_type);
             }
@@ -301,19 +307,31 @@ fn level_bits(level: i16) -> i32 {
 }
 
 wide! {
-    /// Writes `a - b` into `to` and returns the sum of its squares.
-    fn subtract(to: &mut [i16], a: &PlaneRegion<'_, u8>, b: &PlaneRegion<'_, u8>, width: usize) -> u64 {
-        let mut energy = 0u64;
-        for (y, to) in to.chunks_exact_mut(width).enumerate() {
-            let mut row = 0u32;
-            for ((to, &a), &b) in to.iter_mut().zip(&a[y][..width]).zip(&b[y][..width]) {
-                let d = i16::from(a) - i16::from(b);
-                *to = d;
-                row += (i32::from(d) * i32::from(d)) as u32;
+    /// Writes `a - b` into `to`, and returns the sum of its squares and that of itself. Vectors have `LANES` places, and rows
+    /// `WIDTH`.
+    fn subtract<const WIDTH: usize, const LANES: usize>(
+        to: &mut [i16],
+        a: &PlaneRegion<'_, u8>,
+        b: &PlaneRegion<'_, u8>,
+    ) -> (u32, i32) {
+        let (mut squares, mut sum) = ([0u32; LANES], 0);
+        // The differences of so many rows have a sum of 16 bits.
+        for (half, to) in to.chunks_mut(32 * WIDTH).enumerate() {
+            let mut sums = [0i16; LANES];
+            for (y, to) in to.chunks_exact_mut(WIDTH).enumerate() {
+                let (a, b) = (&a[32 * half + y][..WIDTH], &b[32 * half + y][..WIDTH]);
+                for x in (0..WIDTH).step_by(LANES) {
+                    for i in 0..LANES {
+                        let d = i16::from(a[x + i]) - i16::from(b[x + i]);
+                        to[x + i] = d;
+                        sums[i] += d;
+                        squares[i] += (i32::from(d) * i32::from(d)) as u32;
+                    }
+                }
             }
-            energy += u64::from(row);
+            sum += sums.iter().map(|&sum| i32::from(sum)).sum::<i32>();
         }
-        energy
+        (squares.iter().sum(), sum)
     }
 }
 

@@ -32,16 +32,18 @@ pub(super) struct Steady {
 
 impl Steady {
     /// Of the superblock whose corner is at `(x, y)` in luma samples. Both frames are padded by a superblock.
-    pub(super) fn look(source: &Frame<u8>, reference: &Frame<u8>, (x, y): (usize, usize)) -> Self {
+    pub(super) fn look<'a>(source: &'a Frame<u8>, reference: &'a Frame<u8>, (x, y): (usize, usize)) -> Self {
         let mut steady = Self { luma: Default::default(), chroma: Default::default() };
-        let planes = |p: usize| (&source.planes[p], &reference.planes[p]);
-        for (row, differences) in steady.luma.iter_mut().enumerate() {
-            look(planes(0), (x, y + row * PIECE), differences);
-        }
+        let of = |plane: &'a Plane<u8>| {
+            let (x, y, stride) = (x >> plane.cfg.xdec, y >> plane.cfg.ydec, plane.cfg.stride);
+            (&plane.data_origin()[y * stride + x..], stride)
+        };
+        let both = |p: usize| (of(&source.planes[p]), of(&reference.planes[p]));
+        let (ours, theirs) = both(0);
+        compare::<PIECES, SIDE>(ours, theirs, &mut steady.luma);
         for (p, plane) in steady.chroma.iter_mut().enumerate() {
-            for (row, differences) in plane.iter_mut().enumerate() {
-                look(planes(p + 1), (x / 2, y / 2 + row * PIECE), differences);
-            }
+            let (ours, theirs) = both(p + 1);
+            compare::<{ PIECES / 2 }, { SIDE / 2 }>(ours, theirs, plane);
         }
         steady
     }
@@ -81,36 +83,30 @@ impl Steady {
     }
 }
 
-/// Compares a row of pieces, the first of which has its corner at `(x, y)`.
-fn look(
-    (source, reference): (&Plane<u8>, &Plane<u8>),
-    (x, y): (usize, usize),
-    differences: &mut [Difference],
-) {
-    let width = differences.len() * PIECE;
-    let rows = std::array::from_fn(|row| {
-        let y = (y + row) as isize;
-        (&source.row(y)[x..x + width], &reference.row(y)[x..x + width])
-    });
-    compare(&rows, differences);
-}
-
 wide! {
-    /// Compares the rows of a row of pieces.
-    fn compare(rows: &[(&[u8], &[u8]); PIECE], differences: &mut [Difference]) {
-        for (piece, difference) in differences.iter_mut().enumerate() {
-            // Each place of the piece's rows on its own: wide vectors hold them all.
-            let (mut sums, mut squares) = ([0i16; PIECE], [0i32; PIECE]);
-            for (source, reference) in rows {
-                let (source, reference) = (&source[piece * PIECE..][..PIECE], &reference[piece * PIECE..][..PIECE]);
-                for i in 0..PIECE {
-                    let d = i16::from(source[i]) - i16::from(reference[i]);
+    /// Compares the samples of a square of `N` x `N` pieces, `WIDTH` samples wide: those of the source and of the reference,
+    /// from its corner on, each with their stride.
+    fn compare<const N: usize, const WIDTH: usize>(
+        source: (&[u8], usize),
+        reference: (&[u8], usize),
+        differences: &mut [[Difference; N]; N],
+    ) {
+        for (y, differences) in differences.iter_mut().enumerate() {
+            // Each column of the pieces' rows on its own: wide vectors hold many of them.
+            let (mut sums, mut squares) = ([0i16; WIDTH], [0i32; WIDTH]);
+            for row in y * PIECE..(y + 1) * PIECE {
+                let (ours, theirs) = (&source.0[row * source.1..][..WIDTH], &reference.0[row * reference.1..][..WIDTH]);
+                for i in 0..WIDTH {
+                    let d = i16::from(ours[i]) - i16::from(theirs[i]);
                     sums[i] += d;
                     squares[i] += i32::from(d) * i32::from(d);
                 }
             }
-            let sum = sums.iter().map(|&sum| i32::from(sum)).sum();
-            *difference = Difference { sum, squares: squares.iter().sum::<i32>() as u32 };
+            for (i, difference) in differences.iter_mut().enumerate() {
+                let (sums, squares) = (&sums[i * PIECE..][..PIECE], &squares[i * PIECE..][..PIECE]);
+                let sum = sums.iter().map(|&sum| i32::from(sum)).sum();
+                *difference = Difference { sum, squares: squares.iter().sum::<i32>() as u32 };
+            }
         }
     }
 }

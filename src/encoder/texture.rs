@@ -28,8 +28,8 @@ fn texture(plane: &Plane<u8>, (left, top): (usize, usize), (right, bottom): (usi
     let (mut sum, mut pieces) = (0, 0);
     let mut row = [0; SIDE / PIECE];
     for y in (top..bottom.saturating_sub(PIECE - 1)).step_by(PIECE) {
-        let rows = std::array::from_fn(|i| &plane.row((y + i) as isize)[left..right]);
-        spreads(&rows, &mut row[..columns]);
+        let samples = &plane.data_origin()[y * plane.cfg.stride + left..];
+        spreads(samples, plane.cfg.stride, &mut row[..columns]);
         sum += row[..columns].iter().map(|&spread| log2(spread + NOISE)).sum::<i32>();
         pieces += columns as i32;
     }
@@ -38,14 +38,18 @@ fn texture(plane: &Plane<u8>, (left, top): (usize, usize), (right, bottom): (usi
 }
 
 wide! {
-    /// For each piece of a row of pieces, the sum of the squared differences of its samples to their mean. `rows` are the
-    /// rows of samples.
-    fn spreads(rows: &[&[u8]; PIECE], spreads: &mut [u32]) {
+    /// For each piece of a row of pieces, the sum of the squared differences of its samples to their mean. `samples` begin
+    /// with those of the first piece.
+    fn spreads(samples: &[u8], stride: usize, spreads: &mut [u32]) {
+        let mut rows = [&samples.as_chunks().0[..spreads.len()]; PIECE];
+        for (row, pieces) in rows.iter_mut().enumerate() {
+            *pieces = &samples[row * stride..].as_chunks().0[..spreads.len()];
+        }
         for (piece, spread) in spreads.iter_mut().enumerate() {
             // Each place of the piece's rows on its own: wide vectors hold them all.
             let (mut sums, mut squares) = ([0u16; PIECE], [0u32; PIECE]);
             for row in rows {
-                let row = &row[piece * PIECE..][..PIECE];
+                let row: &[u8; PIECE] = &row[piece];
                 for i in 0..PIECE {
                     let sample = u16::from(row[i]);
                     sums[i] += sample;

@@ -466,20 +466,24 @@ impl TileCoder<'_, '_> {
     /// Notes a block for the contexts of later blocks, for the edges that they are predicted from, and for the loop
     /// filters.
     pub(super) fn set_block(&mut self, cw: &mut ContextWriter<'_>, leaf: &Leaf) {
-        let tx_size = leaf.bsize.tx_size();
-        cw.bc.blocks.for_each(leaf.bo, leaf.bsize, |b| {
-            b.mode = leaf.mode;
-            b.skip = leaf.skip;
-            b.ref_frames = [leaf.ref_frame, RefType::NONE_FRAME];
-            b.mv = [leaf.mv, MotionVector::default()];
-            b.bsize = leaf.bsize;
-            b.n4_w = leaf.bsize.width_mi() as u8;
-            b.n4_h = leaf.bsize.height_mi() as u8;
-            b.txsize = tx_size;
-        });
+        let block = Block {
+            mode: leaf.mode,
+            skip: leaf.skip,
+            ref_frames: [leaf.ref_frame, RefType::NONE_FRAME],
+            mv: [leaf.mv, MotionVector::default()],
+            bsize: leaf.bsize,
+            n4_w: leaf.bsize.width_mi() as u8,
+            n4_h: leaf.bsize.height_mi() as u8,
+            txsize: leaf.bsize.tx_size(),
+            ..Block::default()
+        };
         let (x, y) = (leaf.bo.0.x, leaf.bo.0.y);
         let right = (x + leaf.bsize.width_mi()).min(self.ts.mi_width);
         let bottom = (y + leaf.bsize.height_mi()).min(self.ts.mi_height);
+        let row = [block; BlockSize::BLOCK_64X64.width_mi()];
+        for y in y..bottom {
+            cw.bc.blocks[y][x..right].copy_from_slice(&row[..right - x]);
+        }
         // Later blocks look at the last row and the last column of this one.
         let mut note = |y: usize, x: usize| {
             let info = &mut self.ts.coded_block_info[y][x];
