@@ -216,7 +216,7 @@ impl TileCoder<'_, '_> {
             &mut self.coefficients[from..],
             self.cpu,
             others,
-            self.frame.effort.quiet,
+            self.frame.effort,
         );
         if plane == 0 {
             leaf.tx_type = best;

@@ -185,6 +185,12 @@ pub(crate) struct Effort {
     pub(crate) steady: bool,
     /// Whether CDEF filters chroma, too.
     pub(crate) chroma_cdef: bool,
+    /// The secondary strength of CDEF in frames that refer to others, relative to its usual one.
+    pub(crate) secondary: f32,
+    /// The value of a bit, relative to its usual one.
+    pub(crate) bit: f32,
+    /// The part of a step that is added to the last coefficient of a block that another picture predicts.
+    pub(crate) last_rounding: f32,
 }
 
 /// Pictures with at least this many samples have their detail in larger blocks.
@@ -210,6 +216,9 @@ const ALL: Effort = Effort {
     quiet: 0.0,
     steady: false,
     chroma_cdef: true,
+    secondary: 1.0,
+    bit: 1.0,
+    last_rounding: 0.3,
 };
 /// All that can be tried is, transforms among it.
 const MOST: Effort = Effort { transforms: [4, 8], ..ALL };
@@ -222,8 +231,18 @@ const FAST: Effort = Effort { fit: true, quiet: 1.5, ..FEW };
 /// And the least.
 const BARE: Effort = Effort { transforms: [1, 0], chroma_from_luma: false, ..FAST };
 
-/// The least, and what stands still without a search.
-const LEAST: Effort = Effort { first_step: 2, steady: true, chroma_cdef: false, ..BARE };
+/// The least, and what stands still without a search. What is coded in haste is filtered more, and has more coefficients
+/// where they cost few bits.
+const LEAST: Effort = Effort {
+    first_step: 2,
+    transforms: [3, 0],
+    steady: true,
+    chroma_cdef: false,
+    secondary: 1.3,
+    bit: 0.85,
+    last_rounding: 0.26,
+    ..BARE
+};
 
 /// For each speed, slow to fast, one for pictures below `LARGE` and one for the others. The thresholds come
 /// from logs of which choices won, and were selected by bits over coding time on real clips.
@@ -262,7 +281,7 @@ static EFFORTS: [[Effort; 2]; MAX_SPEED as usize + 1] = [
         Effort { stop: [16.0, 50.0, 150.0], hopeless: [0.2, 0.35], good: 0.3, rival: 0.6, fractions: 1.2, ..BARE },
     ],
     [
-        Effort { stop: [16.0, 50.0, 150.0], hopeless: [0.2, 0.35], good: 0.5, rival: 0.5, fractions: 1.2, ..LEAST },
-        Effort { stop: [16.0, 50.0, 150.0], hopeless: [0.2, 0.35], good: 0.5, rival: 0.5, fractions: 1.2, ..LEAST },
+        Effort { stop: [16.0, 50.0, 150.0], hopeless: [0.3, 0.5], good: 0.5, rival: 0.5, fractions: 1.2, ..LEAST },
+        Effort { stop: [16.0, 50.0, 150.0], hopeless: [0.3, 0.5], good: 0.5, rival: 0.5, fractions: 1.2, ..LEAST },
     ],
 ];

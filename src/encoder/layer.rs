@@ -234,7 +234,7 @@ impl LayerCoder {
 
     /// Codes one frame of the samples that were set last.
     pub(crate) fn code(&mut self, job: &Job<'_>) -> CodedFrame {
-        let q = job.q;
+        let q = job.q.weighted(self.effort.bit);
         let distance = job.temporal.map_or(0, |t| job.picture_number - t.picture_number);
         self.fi.base_q_idx = q.qindex;
         self.fs.rec = free_frame(&mut self.frames, self.size);
@@ -319,7 +319,7 @@ impl LayerCoder {
         // CDEF leaves blocks without coefficients alone.
         let coded = if self.screen && !job.intra { self.coded_share() } else { 1.0 };
         let levels = if coded < DEBLOCKED_SHARE { Levels::default() } else { filter_levels(&q, job.intra) };
-        let cdef = if coded > 0.0 { cdef_strengths(&q, job.intra) } else { Cdef::OFF };
+        let cdef = if coded > 0.0 { cdef_strengths(&q, job.intra, self.effort.secondary) } else { Cdef::OFF };
         let cdef = if self.effort.chroma_cdef { cdef } else { Cdef { chroma: 0, ..cdef } };
         let rec = Arc::get_mut(&mut self.fs.rec).expect("the frame is not a reference yet");
         if levels[0] > 0 || levels[1] > 0 {
@@ -431,9 +431,10 @@ fn filter_levels(q: &Quantizer, intra: bool) -> Levels {
 }
 
 /// CDEF strengths from the quantizer, as measured on real clips.
-fn cdef_strengths(q: &Quantizer, intra: bool) -> Cdef {
+fn cdef_strengths(q: &Quantizer, intra: bool, secondary: f32) -> Cdef {
     let ac = q.ac as f32;
-    let (primary, secondary) = if intra { (ac * 0.0105, ac * 0.0056) } else { (ac * 0.025, ac * 0.0042) };
+    let (primary, secondary) =
+        if intra { (ac * 0.0105, ac * 0.0056) } else { (ac * 0.025, ac * 0.0042 * secondary) };
     let (primary, secondary) = ((primary.round() as u8).min(15), (secondary.round() as u8).min(3));
     let chroma = ((ac * 0.0035).round() as u8).min(15);
     Cdef {

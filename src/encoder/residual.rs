@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use super::effort::Effort;
 use super::kernels::*;
 use super::quantizer::Quantizer;
 
@@ -73,7 +74,7 @@ pub(crate) fn code(
     quantized: &mut [i16],
     cpu: CpuFeatureLevel,
     others: &[TxType],
-    quiet: f32,
+    effort: &Effort,
 ) -> (Coded, TxType) {
     let (width, area) = (tx_size.width(), tx_size.area());
     let residual = &mut scratch.residual.data[..area];
@@ -95,9 +96,9 @@ pub(crate) fn code(
     if (energy as f32) < least * least {
         return (nothing, tx_type);
     }
-    if inter && quiet > 0.0 {
+    if inter && effort.quiet > 0.0 {
         let step = q.ac as f32 / 8.0;
-        let share = quiet * QUIET[usize::from(source.plane_cfg.xdec > 0)][tx_size.width_log2() - 2];
+        let share = effort.quiet * QUIET[usize::from(source.plane_cfg.xdec > 0)][tx_size.width_log2() - 2];
         if (energy as f32) < share * step * step * area as f32 {
             if (sum.abs() as f32) < QUIET_SUM * step * width as f32 {
                 return (nothing, tx_type);
@@ -107,7 +108,7 @@ pub(crate) fn code(
     let coefficients = &mut scratch.coefficients.data[..area];
     let restored = &mut scratch.dequantized.data[..quantized.len()];
     let column = tx_size.height().min(32);
-    let last_rounding = if inter { LAST_ROUNDING_INTER } else { LAST_ROUNDING_INTRA };
+    let last_rounding = if inter { effort.last_rounding } else { LAST_ROUNDING_INTRA };
     let mut attempt = |tx_type, quantized: &mut [i16], restored: &mut [i16]| {
         transform(residual, coefficients, tx_size, tx_type, cpu);
         let levels = quantize(coefficients, quantized, restored, column, (dc, ac), shift, last_rounding)?;
@@ -234,7 +235,6 @@ wide! {
 const DC_ROUNDING: f32 = 0.42;
 const AC_ROUNDING: f32 = 0.39;
 const LAST_ROUNDING_INTRA: f32 = 0.34;
-const LAST_ROUNDING_INTER: f32 = 0.3;
 
 /// A quantizer step at a transform's scale.
 #[derive(Clone, Copy)]

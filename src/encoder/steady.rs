@@ -15,7 +15,7 @@ const PIECES: usize = SIDE / PIECE;
 /// real clips, by bits over time.
 const NOISE: f32 = 0.35;
 const LEVEL: f32 = 0.1;
-const FIRST: f32 = 0.6;
+const FIRST: f32 = 0.9;
 
 /// How much a piece of 8x8 samples differs from the reference.
 #[derive(Clone, Copy, Default)]
