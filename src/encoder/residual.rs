@@ -78,14 +78,7 @@ pub(crate) fn code(
 ) -> (Coded, TxType) {
     let (width, area) = (tx_size.width(), tx_size.area());
     let residual = &mut scratch.residual.data[..area];
-    let made = &reconstruction.as_const();
-    let (energy, sum) = match width {
-        4 => subtract::<4, 4>(residual, source, made),
-        8 => subtract::<8, 8>(residual, source, made),
-        16 => subtract::<16, 16>(residual, source, made),
-        32 => subtract::<32, 32>(residual, source, made),
-        _ => subtract::<64, 16>(residual, source, made),
-    };
+    let (energy, sum) = differences(residual, source, &reconstruction.as_const(), width);
     let quantized = &mut quantized[..coded_area(tx_size)];
     let shift = scale_shift(tx_size);
     let (dc, ac) = (Step::new(q.dc, shift), Step::new(q.ac, shift));
@@ -99,10 +92,9 @@ pub(crate) fn code(
     if inter && effort.quiet > 0.0 {
         let step = q.ac as f32 / 8.0;
         let share = effort.quiet * QUIET[usize::from(source.plane_cfg.xdec > 0)][tx_size.width_log2() - 2];
-        if (energy as f32) < share * step * step * area as f32 {
-            if (sum.abs() as f32) < QUIET_SUM * step * width as f32 {
-                return (nothing, tx_type);
-            }
+        let little = (energy as f32) < share * step * step * area as f32;
+        if little && (sum.abs() as f32) < QUIET_SUM * step * width as f32 {
+            return (nothing, tx_type);
         }
     }
     let coefficients = &mut scratch.coefficients.data[..area];
@@ -306,6 +298,17 @@ fn level_bits(level: i16) -> i32 {
     if level > 2 { large } else { small }
 }
 
+/// Writes `a - b` of a square with sides of `width` samples into `to`, and returns the sum of its squares and that of itself.
+fn differences(to: &mut [i16], a: &PlaneRegion<'_, u8>, b: &PlaneRegion<'_, u8>, width: usize) -> (u32, i32) {
+    match width {
+        4 => subtract::<4, 4>(to, a, b),
+        8 => subtract::<8, 8>(to, a, b),
+        16 => subtract::<16, 16>(to, a, b),
+        32 => subtract::<32, 32>(to, a, b),
+        _ => subtract::<64, 16>(to, a, b),
+    }
+}
+
 wide! {
     /// Writes `a - b` into `to`, and returns the sum of its squares and that of itself. Vectors have `LANES` places, and rows
     /// `WIDTH`.
@@ -361,6 +364,32 @@ mod tests {
         }
         for (level, tenths) in [(0, 0), (1, 24), (-2, 40), (3, 61), (-4, 75), (7, 75), (1024, 187)] {
             assert_eq!(level_bits(level), tenths, "{level}");
+        }
+    }
+
+    #[test]
+    fn differences_have_the_sums_of_their_samples() {
+        // The greatest differences there are, and others.
+        let plane = |of: &dyn Fn(usize) -> u8| {
+            let mut plane = Plane::<u8>::new(64, 64, 0, 0, 0, 0);
+            plane.data_origin_mut().iter_mut().enumerate().for_each(|(i, sample)| *sample = of(i));
+            plane
+        };
+        let bright = plane(&|i| if i % 7 > 0 { 255 } else { 254 });
+        let dark = plane(&|i| if i % 11 > 0 { 0 } else { (i * i) as u8 });
+        for (a, b) in [(&bright, &dark), (&dark, &bright)] {
+            for width in [4, 8, 16, 32, 64] {
+                let (a, b) = (&a.as_region(), &b.as_region());
+                let mut to = vec![0; width * width];
+                let (squares, sum) = differences(&mut to, a, b, width);
+                let expected: Vec<i32> = (0..width * width)
+                    .map(|i| (i / width, i % width))
+                    .map(|(y, x)| i32::from(a[y][x]) - i32::from(b[y][x]))
+                    .collect();
+                assert!(to.iter().map(|&d| i32::from(d)).eq(expected.iter().copied()), "width {width}");
+                assert_eq!(squares as i32, expected.iter().map(|d| d * d).sum::<i32>(), "width {width}");
+                assert_eq!(sum, expected.iter().sum::<i32>(), "width {width}");
+            }
         }
     }
 
