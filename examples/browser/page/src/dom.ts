@@ -54,7 +54,7 @@ export function icon(name: IconName): SVGSVGElement {
 
 /** The letters that stand for somebody without a picture. */
 export function initials(name: string): string {
-  const words = name.split(/\s+/).filter((word) => /\p{L}|\p{N}/u.test(word));
+  const words = name.split(/\s+/).filter((word) => /^[\p{L}\p{N}]/u.test(word));
   return [words[0], words.length > 1 ? words.at(-1) : undefined].map((word) => [...(word ?? "")][0] ?? "").join("").toUpperCase() || "?";
 }
 

@@ -12,6 +12,8 @@ const SECOND = 1000;
 /** Reports of windows are repeated so often, with the times of decoding. */
 const REPORT = 5 * SECOND;
 const SPEAKS = 0.02;
+/** Whoever comes in is told for so long who was away before, which tiles show. */
+const SETTLES = 3 * SECOND;
 /** What happens without anything to be done about it is not said aloud. */
 const SILENT = new Set(["epoch", "joined", "admitted", "arrived", "sending", "published", "unpublished", "demand", "connected", "link_up",
   "code", "person", "layers", "enforced", "waiting", "invitation", "ended", "disconnected", "newcomer"]);
@@ -51,13 +53,14 @@ export class Meeting {
   #locked = false;
   #storage = "";
   #inside = false;
+  #insideSince = 0;
   #online = false;
   #over = false;
 
   constructor(
     private readonly ability: Ability,
     private readonly wish: Wish,
-    private readonly ended: (why: string) => void,
+    private readonly ended: (why: string, wasInside: boolean) => void,
   ) {
     this.#worker = new Worker("/worker.js", { type: "module" });
     this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.#said(data);
@@ -77,6 +80,10 @@ export class Meeting {
     // A browser may let nothing sound before somebody clicks.
     addEventListener("click", () => {
       for (const sound of this.#sounds.values()) if (sound.paused) sound.play().catch(() => {});
+    });
+    // A page that is loaded anew has no seat, and a guest's invitation has served.
+    addEventListener("beforeunload", (event) => {
+      if (this.#inside && !this.#over) event.preventDefault();
     });
     setInterval(() => void this.#tick(), SECOND);
     setInterval(() => this.#report(this.#stage.measure()), REPORT);
@@ -101,6 +108,7 @@ export class Meeting {
     else if ("online" in message) {
       this.#online = message.online;
       this.#state();
+      this.#tiles();
     } else if ("failed" in message) this.#end(`The page failed: ${message.failed}`);
   }
 
@@ -151,6 +159,7 @@ export class Meeting {
       history.replaceState(null, "", `/m/${this.wish.config.meeting}${certificate ? `#cert=${certificate}` : ""}`);
     } else if (notice.notice === "admitted" && !this.#inside) {
       this.#inside = true;
+      this.#insideSince = performance.now();
       byId("door").hidden = true;
       byId("meeting").hidden = false;
       this.#stage.layout();
@@ -171,8 +180,9 @@ export class Meeting {
       this.#state();
     }
     const isOwn = notice.notice === "insider" && notice.own === true;
+    const settles = notice.notice === "away" && performance.now() < this.#insideSince + SETTLES;
     if (GRAVE.has(notice.notice)) warn(capital(notice.text));
-    else if (!SILENT.has(notice.notice) && !isOwn) toast(capital(notice.text), notice.notice === "refused");
+    else if (!SILENT.has(notice.notice) && !isOwn && !settles) toast(capital(notice.text), notice.notice === "refused");
   }
 
   async #invitation(code: string): Promise<void> {
@@ -237,7 +247,9 @@ export class Meeting {
       const camera = of(person.participant, "camera");
       tile.name = person.name;
       tile.hand = person.hand;
-      tile.muted = !of(person.participant, "audio");
+      tile.away = person.away;
+      // Without the relay nobody knows.
+      tile.muted = this.#online && !person.away && !of(person.participant, "audio");
       const track = camera ? (this.#tracks.get(camera.stream) ?? null) : null;
       tile.show(track && camera ? camera.stream : null, track);
     }
@@ -344,7 +356,7 @@ export class Meeting {
     const shortcuts: Record<string, string> = { m: "audio", v: "camera", s: "screen", h: "hand", p: "people", l: "layers" };
     addEventListener("keydown", (event) => {
       const target = event.target as HTMLElement;
-      if (byId("meeting").hidden || event.ctrlKey || event.metaKey || event.altKey || target.matches("input, dialog *")) return;
+      if (byId("meeting").hidden || event.ctrlKey || event.metaKey || event.altKey || target.matches("input, dialog *") || event.repeat || this.#over) return;
       if (event.key === "Escape" && this.#panel) this.#close();
       const name = shortcuts[event.key.toLowerCase()];
       if (name !== undefined) this.#buttons.get(name)?.click();
@@ -368,18 +380,23 @@ export class Meeting {
   /** What the buttons say about how things are. */
   #marks(): void {
     const own = this.#people.find((person) => person.own);
-    const press = (name: string, pressed: boolean, label: string) => {
+    // The name of a toggle stays, as "pressed" says how it is; the hint tells what a click does.
+    const press = (name: string, pressed: boolean, label: string, does: string) => {
       const button = this.#buttons.get(name);
+      const key = button?.getAttribute("aria-keyshortcuts");
       button?.setAttribute("aria-pressed", String(pressed));
       button?.setAttribute("aria-label", label);
+      button?.setAttribute("title", key ? `${does} (${key})` : does);
     };
     const on = (kind: Kind) => this.#sources.has(kind);
-    press("audio", on("audio"), on("audio") ? "Mute the microphone" : "Unmute the microphone");
-    press("camera", on("camera"), on("camera") ? "Switch the camera off" : "Switch the camera on");
-    press("screen", on("screen"), on("screen") ? "Stop sharing the screen" : "Share a screen");
-    press("hand", own?.hand ?? false, own?.hand ? "Lower your hand" : "Raise your hand");
-    const share = this.#buttons.get("screen");
-    if (share) share.disabled = own?.rights?.share === false;
+    const mayShare = own?.rights?.share !== false;
+    press("audio", on("audio"), "Microphone", on("audio") ? "Mute the microphone" : "Unmute the microphone");
+    press("camera", on("camera"), "Camera", on("camera") ? "Switch the camera off" : "Switch the camera on");
+    const share = on("screen") ? "Stop sharing the screen" : "Share a screen";
+    press("screen", on("screen"), "Share a screen", mayShare ? share : "The organizer has not let you share a screen");
+    press("hand", own?.hand ?? false, "Raised hand", own?.hand ? "Lower your hand" : "Raise your hand");
+    const screen = this.#buttons.get("screen") as HTMLButtonElement | undefined;
+    if (screen) screen.disabled = !mayShare;
     for (const name of ["people", "layers"] as const) this.#buttons.get(name)?.setAttribute("aria-expanded", String(this.#panel === name));
     byId("show-code").setAttribute("aria-expanded", String(this.#panel === "code"));
     const waiting = this.#people.filter((person) => person.waiting).length;
@@ -445,10 +462,11 @@ export class Meeting {
     for (const track of this.#sources.values()) track.stop();
     this.#link.close();
     this.#stage.clear();
+    byId("toasts").replaceChildren();
     for (const sound of this.#sounds.values()) sound.remove();
     // The worker has last words to say.
     setTimeout(() => this.#worker.terminate(), SECOND);
-    this.ended(why);
+    this.ended(why, this.#inside);
   }
 }
 

@@ -35,7 +35,7 @@ async function start(): Promise<void> {
   byId("entry-title").textContent = meeting === null ? "Hold a meeting" : "Join a meeting";
   byId("entry-text").textContent = meeting === null
     ? "You plan it, you let people in, and you put them out."
-    : byAccount ? "This link is for people with an account." : "You were invited. The organizer lets you in.";
+    : byAccount ? "This link is for people with an account. A guest needs a link of an invitation, which serves once." : "You were invited. The organizer lets you in.";
   byId("meeting-field").hidden = meeting !== null;
   input("title").required = meeting === null;
   byId("account-fields").hidden = !byAccount;
@@ -73,11 +73,11 @@ async function start(): Promise<void> {
   };
 }
 
-function ended(why: string): void {
+function ended(why: string, wasInside: boolean): void {
   for (const id of ["entry", "door", "meeting"]) byId(id).hidden = true;
   byId("end").hidden = false;
   const left = why === "left";
-  byId("end-title").textContent = left ? "You left" : "It is over";
+  byId("end-title").textContent = left ? "You left" : wasInside ? "It is over" : "You are not in the meeting";
   byId("end-text").textContent = left ? "The others go on without you." : `${why.charAt(0).toUpperCase()}${why.slice(1)}.`.replace(/\.\.$/, ".");
   byId("end-title").focus();
   byId("end-again").onclick = () => location.reload();

@@ -149,8 +149,9 @@ export function layersPanel(body: HTMLElement, view: View): void {
     const figures = ledger.figures(stream.stream);
     const window = view.windows.find((window) => window.stream === stream.stream);
     const name = stream.kind === "screen" ? `${stream.name}'s screen` : stream.name;
-    children.push(card(name, String(stream.stream), ladder(figures.layers), describe(stream.stream),
-      why(stream, window, figures, view.reasons.get(stream.stream)), figures.refused));
+    const isAway = view.people.some((person) => person.participant === stream.participant && person.away);
+    const reason = isAway ? "Whoever sends it has lost the connection." : why(stream, window, figures, view.reasons.get(stream.stream));
+    children.push(card(name, String(stream.stream), ladder(figures.layers), describe(stream.stream), reason, figures.refused));
   }
   children.push(el("h3", {}, "What you send, and for whom"));
   const sends = [...view.own.values()].filter((own) => own.kind !== "audio");

@@ -13,6 +13,7 @@ export class Tile {
   readonly #initials = el("div", { class: "initials", "aria-hidden": "true" });
   readonly #name = el("span");
   readonly #muted = icon("muted");
+  readonly #away = el("span", { class: "away" }, "connection lost");
   readonly #pin: HTMLButtonElement;
   readonly #hand = el("div", { class: "raised", role: "img", "aria-label": "raises a hand" }, icon("hand"));
   /** The stream that is shown. */
@@ -30,10 +31,11 @@ export class Tile {
       this.#initials,
       this.video,
       this.#hand,
-      el("div", { class: "label" }, this.#muted, this.#name),
+      el("div", { class: "label" }, this.#muted, this.#name, this.#away),
       this.#pin,
     );
     this.#hand.hidden = true;
+    this.#away.hidden = true;
     this.video.addEventListener("resize", () => this.root.dispatchEvent(new Event("sized")));
   }
 
@@ -48,6 +50,10 @@ export class Tile {
 
   set muted(muted: boolean) {
     this.#muted.style.display = muted ? "" : "none";
+  }
+
+  set away(away: boolean) {
+    this.#away.hidden = !away;
   }
 
   set hand(raised: boolean) {
