@@ -121,8 +121,8 @@ pub enum Refusal {
     /// No such account.
     #[error("no such account")]
     NoAccount,
-    /// The invitation is none, or was used.
-    #[error("the invitation is none, or was used before")]
+    /// No invitation has this code, or it was used.
+    #[error("the invitation is not valid, or was used before: ask for a new one")]
     Invitation,
     /// The organizer removed whoever asks.
     #[error("removed from this meeting")]

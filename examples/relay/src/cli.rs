@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::data;
 use crate::files;
 use crate::secrets::{PasswordCost, SecretError, hash_password};
-use crate::store::{Erasure, Store, StoreError};
+use crate::store::{Erasure, FILE, Store, StoreError};
 
 /// Passwords have at least so many bytes.
 const MIN_PASSWORD: usize = 8;
@@ -178,6 +178,9 @@ pub enum CommandError {
     /// There is no such account.
     #[error("there is no such account")]
     NoAccount,
+    /// A folder has no database.
+    #[error("there is no database of a relay in {}", .0.display())]
+    NoDatabase(PathBuf),
     /// It is no name for an account.
     #[error("a name has 1 to 128 bytes without control characters, and no spaces around it")]
     Name,
@@ -211,7 +214,7 @@ pub fn run(command: &Command, out: &mut dyn io::Write) -> Result<(), CommandErro
             Ok(())
         }
         Command::Export { name, data } => {
-            let export = open(data)?.export(name)?.ok_or(CommandError::NoAccount)?;
+            let export = open(&data.data)?.export(name)?.ok_or(CommandError::NoAccount)?;
             serde_json::to_writer_pretty(&mut *out, &export).map_err(io::Error::from)?;
             writeln!(out)?;
             Ok(())
@@ -226,7 +229,8 @@ fn run_account(command: &AccountCommand, out: &mut dyn io::Write) -> Result<(), 
             if Text::new(name).is_none_or(|text| text.as_str() != name) {
                 return Err(CommandError::Name);
             }
-            let mut store = open(data)?;
+            files::make_private_directory(&data.data)?;
+            let mut store = Store::open(&data.data)?;
             if store.account(name)?.is_some() {
                 return Err(StoreError::NameTaken.into());
             }
@@ -237,7 +241,7 @@ fn run_account(command: &AccountCommand, out: &mut dyn io::Write) -> Result<(), 
             Ok(())
         }
         AccountCommand::List { data } => {
-            for account in open(data)?.accounts()? {
+            for account in open(&data.data)?.accounts()? {
                 let outsider = if account.outsider { "\toutsider" } else { "" };
                 writeln!(out, "{}{outsider}", account.name)?;
             }
@@ -245,7 +249,7 @@ fn run_account(command: &AccountCommand, out: &mut dyn io::Write) -> Result<(), 
         }
         AccountCommand::Remove { name, data } => forget(name, &data.data, out),
         AccountCommand::Password { name, data } => {
-            let mut store = open(data)?;
+            let mut store = open(&data.data)?;
             store.account(name)?.ok_or(CommandError::NoAccount)?;
             let hash = hash_password(&read_password()?, PasswordCost::OWASP)?;
             if !store.set_password(name, hash.expose())? {
@@ -258,9 +262,8 @@ fn run_account(command: &AccountCommand, out: &mut dyn io::Write) -> Result<(), 
 }
 
 fn forget(name: &str, directory: &Path, out: &mut dyn io::Write) -> Result<(), CommandError> {
-    files::make_private_directory(directory)?;
     let Erasure { erased, remains } =
-        Store::open(directory)?.forget(directory, name)?.ok_or(CommandError::NoAccount)?;
+        open(directory)?.forget(directory, name)?.ok_or(CommandError::NoAccount)?;
     writeln!(
         out,
         "erased: {} account, {} sessions, {} meetings, {} places in rosters, {} entries of the history",
@@ -281,9 +284,13 @@ fn forget(name: &str, directory: &Path, out: &mut dyn io::Write) -> Result<(), C
     if remains.is_clean() { Ok(()) } else { Err(CommandError::Remains) }
 }
 
-fn open(data: &DataArgs) -> Result<Store, CommandError> {
-    files::make_private_directory(&data.data)?;
-    Ok(Store::open(&data.data)?)
+/// Opens a database that is there. Another one, made for the question, would answer that it knows nobody.
+fn open(directory: &Path) -> Result<Store, CommandError> {
+    if !directory.join(FILE).exists() {
+        return Err(CommandError::NoDatabase(directory.to_owned()));
+    }
+    files::make_private_directory(directory)?;
+    Ok(Store::open(directory)?)
 }
 
 fn unix_now() -> u64 {

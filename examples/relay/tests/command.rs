@@ -155,6 +155,14 @@ async fn the_operator_commands_while_the_relay_runs() {
     assert!(proof.ends_with("found: 0\n"), "{proof}");
     assert_eq!(client.ask(login("another horse")).await, Err(Refusal::WrongCredentials));
     assert!(!run(&mut relay(directory, &["forget", name]), "").status.success());
+    // Nobody is told of an account that it is not there, because the folder is another one.
+    let elsewhere = directory.join("elsewhere");
+    for question in [&["export", name][..], &["forget", name], &["account", "list"]] {
+        let answer = run(&mut relay(&elsewhere, question), "");
+        assert!(!answer.status.success());
+        let said = String::from_utf8(answer.stderr).unwrap();
+        assert!(said.contains("no database") && !elsewhere.exists(), "{said}");
+    }
 }
 
 #[test]
