@@ -233,8 +233,13 @@ impl<M: Media> Attendee<M> {
         self.sources.place_of(kind)
     }
 
-    /// The name of somebody, as the group has it.
+    /// The name of somebody, as the group has it, or a number.
     pub fn name_of(&self, who: ParticipantId) -> String {
+        self.known_name_of(who).unwrap_or_else(|| format!("participant {}", who.0))
+    }
+
+    /// The name of somebody who is in the group.
+    pub fn known_name_of(&self, who: ParticipantId) -> Option<String> {
         self.people.name(who, &self.circle)
     }
 

@@ -255,7 +255,9 @@ impl fmt::Display for Notice {
             Self::Ended { why } => write!(f, "the end: {why}"),
             Self::NotReached { why } => write!(f, "{why}. Trying again"),
             Self::Help { commands } => write!(f, "commands: {commands}"),
-            Self::NoCommand { line } => write!(f, "no command: {line}. There are: {}", crate::commands::HELP),
+            Self::NoCommand { line } => {
+                write!(f, "not understood: {line}. Commands are: {}", crate::commands::HELP)
+            }
         }
     }
 }

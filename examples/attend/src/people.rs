@@ -275,12 +275,10 @@ impl People {
         inside.chain(outside).collect()
     }
 
-    /// The name that somebody has in the group, with the number by which commands name it.
-    pub fn name(&self, who: ParticipantId, circle: &Circle) -> String {
-        match self.member_of(who, circle) {
-            Some(member) => format!("{} ({})", circle.name_of(member), who.0),
-            None => format!("participant {}", who.0),
-        }
+    /// The name that somebody has in the group, with the number by which commands name it; `None` if it is not in the group.
+    pub fn name(&self, who: ParticipantId, circle: &Circle) -> Option<String> {
+        let member = self.member_of(who, circle)?;
+        Some(format!("{} ({})", circle.name_of(member), who.0))
     }
 }
 

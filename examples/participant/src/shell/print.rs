@@ -99,7 +99,12 @@ pub struct Printer {
     sent: BTreeMap<usize, SourceCounts>,
     path: Counts,
     last: Time,
+    /// Names of those whose streams came, who may be gone at the end: by their number.
+    names: BTreeMap<u32, String>,
 }
+
+/// A relay may name as many people as it likes.
+const MOST_NAMES: usize = 1024;
 
 fn kind_name(kind: Kind) -> &'static str {
     match kind {
@@ -129,6 +134,7 @@ impl Printer {
             sent: BTreeMap::new(),
             path: Counts::default(),
             last: Time::ZERO,
+            names: BTreeMap::new(),
         }
     }
 
@@ -168,6 +174,11 @@ impl Printer {
 
     /// Prints a line for each stream, about the time since the last lines.
     pub fn streams(&mut self, now: Time, seat: &Seat) {
+        for participant in seat.feeds().map(|feed| feed.stream.participant) {
+            if let Some(name) = seat.known_name_of(participant).filter(|_| self.names.len() < MOST_NAMES) {
+                self.names.insert(participant.0, name);
+            }
+        }
         for feed in seat.feeds() {
             let before =
                 self.before.get(&(feed.stream.stream, feed.stream.ssrc)).map(|before| (self.last, before));
@@ -204,7 +215,12 @@ impl Printer {
     pub fn summary(&self, now: Time, seat: &Seat) {
         let ended = seat.ended_feeds().iter().map(|(stream, account)| (stream, account));
         for (stream, account) in ended.chain(seat.feeds().map(|feed| (&feed.stream, &feed.account))) {
-            let line = stream_line(seat, stream, account, account.figures(now, None));
+            let mut line = stream_line(seat, stream, account, account.figures(now, None));
+            if let (None, Some(name)) =
+                (seat.known_name_of(stream.participant), self.names.get(&stream.participant.0))
+            {
+                line.who.clone_from(name);
+            }
             self.write(now, Line::Summary(&line), &format!("in all {}", line.text()));
         }
     }
