@@ -379,7 +379,7 @@ mod tests {
         // Whether a layer may rise two seconds after a decision at which 400 kbit/s were in use.
         let may_rise = |at_decision: u64, later: u64| {
             let mut path = Path::new();
-            let mut estimate = |path: &mut Path, now: u64, bits: u64| {
+            let estimate = |path: &mut Path, now: u64, bits: u64| {
                 path.set(ms(now), Network { available_bitrate: Some(bits), ..Network::default() }, &config);
             };
             estimate(&mut path, 500, 300_000);
