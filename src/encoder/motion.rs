@@ -28,7 +28,8 @@ pub(crate) struct Target<'a> {
     /// The value of a bit in absolute (transformed) difference.
     pub(crate) lambda: f32,
     pub(crate) cpu: CpuFeatureLevel,
-    /// Vectors that were tried already, with their transformed differences.
+    /// Vectors that were tried already, with their transformed differences. All are of one reference: a target is compared with
+    /// no other.
     pub(crate) tried: RefCell<ArrayVec<(MotionVector, u32), 16>>,
 }
 
