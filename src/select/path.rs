@@ -221,15 +221,18 @@ impl Path {
 
     /// Whether the path carries so many bit/s by the latest estimate.
     fn carries(&self, now: Time, bits: u64, config: &SelectorConfig) -> bool {
-        let share = 1.0 - self.reserve(now, config);
-        self.usable(now, config).is_some_and(|(_, draining)| (draining as f64 * share) as u64 >= bits)
+        self.usable(now, config).is_some_and(|(_, draining)| self.unreserved(now, draining, config) >= bits)
+    }
+
+    /// What redundancy leaves of so many bit/s.
+    fn unreserved(&self, now: Time, bits: u64, config: &SelectorConfig) -> u64 {
+        (bits as f64 * (1.0 - self.reserve(now, config))) as u64
     }
 
     fn observe(&mut self, now: Time, config: &SelectorConfig) -> Option<(u64, u64)> {
         let (usable, draining) = self.usable(now, config)?;
-        let share = 1.0 - self.reserve(now, config);
-        self.minima.observe(now, (draining as f64 * share) as u64);
-        Some(((usable as f64 * share) as u64, draining))
+        self.minima.observe(now, self.unreserved(now, draining, config));
+        Some((self.unreserved(now, usable, config), draining))
     }
 
     /// The bits to share out at `now`; `None` if the path is unknown.
