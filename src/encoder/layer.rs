@@ -278,6 +278,9 @@ impl LayerCoder {
             enough,
             weights: &self.weights,
             earlier: self.last_motion.as_deref(),
+            still_camera: self.effort.steady
+                && !self.screen
+                && self.last_motion.as_deref().is_some_and(MotionField::is_still),
             below: job.below.map(|b| Below {
                 frame: &b.frame,
                 size: b.size,
@@ -319,8 +322,7 @@ impl LayerCoder {
         // CDEF leaves blocks without coefficients alone.
         let coded = if self.screen && !job.intra { self.coded_share() } else { 1.0 };
         let levels = if coded < DEBLOCKED_SHARE { Levels::default() } else { filter_levels(&q, job.intra) };
-        let cdef = if coded > 0.0 { cdef_strengths(&q, job.intra, self.effort.secondary) } else { Cdef::OFF };
-        let cdef = if self.effort.chroma_cdef { cdef } else { Cdef { chroma: 0, ..cdef } };
+        let cdef = if coded > 0.0 { cdef_strengths(&q, job.intra, self.effort) } else { Cdef::OFF };
         let rec = Arc::get_mut(&mut self.fs.rec).expect("the frame is not a reference yet");
         if levels[0] > 0 || levels[1] > 0 {
             deblock::filter_frame(rec, &self.blocks, self.size, levels);
@@ -431,15 +433,15 @@ fn filter_levels(q: &Quantizer, intra: bool) -> Levels {
 }
 
 /// CDEF strengths from the quantizer, as measured on real clips.
-fn cdef_strengths(q: &Quantizer, intra: bool, secondary: f32) -> Cdef {
+fn cdef_strengths(q: &Quantizer, intra: bool, effort: &Effort) -> Cdef {
     let ac = q.ac as f32;
     let (primary, secondary) =
-        if intra { (ac * 0.0105, ac * 0.0056) } else { (ac * 0.025, ac * 0.0042 * secondary) };
+        if intra { (ac * 0.0105, ac * 0.0056) } else { (ac * 0.025, ac * 0.0042 * effort.secondary) };
     let (primary, secondary) = ((primary.round() as u8).min(15), (secondary.round() as u8).min(3));
     let chroma = ((ac * 0.0035).round() as u8).min(15);
     Cdef {
         damping: 3 + (q.qindex >> 6),
         luma: primary * 4 + secondary,
-        chroma: chroma * 4 + secondary.min(1),
+        chroma: if effort.chroma_cdef { chroma * 4 + secondary.min(1) } else { 0 },
     }
 }

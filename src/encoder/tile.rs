@@ -49,6 +49,8 @@ pub(crate) struct FrameContext<'a> {
     pub(crate) before: Option<&'a Before<'a>>,
     /// Vectors of the last frame of this layer that has any.
     pub(crate) earlier: Option<&'a MotionField>,
+    /// Whether the camera stands still, and blocks that do are to be taken over without a search.
+    pub(crate) still_camera: bool,
 }
 
 impl FrameContext<'_> {
@@ -242,8 +244,6 @@ pub(crate) fn code_tile<'a>(
         parts: Vec::new(),
         cpu: frame.fi.cpu_feature_level,
     };
-    let still_camera =
-        frame.effort.steady && !frame.screen && frame.earlier.is_some_and(MotionField::is_still);
     let (mut left, mut finer) = (Vec::new(), 0);
     for y in 0..sb_height {
         cw.bc.reset_left_contexts(3);
@@ -261,7 +261,7 @@ pub(crate) fn code_tile<'a>(
                 Still::Fine => true,
             };
             coder.steady = match frame.temporal {
-                Some(reference) if still_camera => {
+                Some(reference) if frame.still_camera => {
                     Some(Steady::look(coder.ts.input, reference, (at.x * 4, at.y * 4)))
                 }
                 _ => None,
