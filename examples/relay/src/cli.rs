@@ -229,8 +229,7 @@ fn run_account(command: &AccountCommand, out: &mut dyn io::Write) -> Result<(), 
             if Text::new(name).is_none_or(|text| text.as_str() != name) {
                 return Err(CommandError::Name);
             }
-            files::make_private_directory(&data.data)?;
-            let mut store = Store::open(&data.data)?;
+            let mut store = make(&data.data)?;
             if store.account(name)?.is_some() {
                 return Err(StoreError::NameTaken.into());
             }
@@ -289,6 +288,11 @@ fn open(directory: &Path) -> Result<Store, CommandError> {
     if !directory.join(FILE).exists() {
         return Err(CommandError::NoDatabase(directory.to_owned()));
     }
+    make(directory)
+}
+
+/// Opens a database, which is made if it is not there.
+fn make(directory: &Path) -> Result<Store, CommandError> {
     files::make_private_directory(directory)?;
     Ok(Store::open(directory)?)
 }
