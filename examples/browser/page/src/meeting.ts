@@ -395,7 +395,7 @@ export class Meeting {
     const share = on("screen") ? "Stop sharing the screen" : "Share a screen";
     press("screen", on("screen"), "Share a screen", mayShare ? share : "The organizer has not let you share a screen");
     press("hand", own?.hand ?? false, "Raised hand", own?.hand ? "Lower your hand" : "Raise your hand");
-    const screen = this.#buttons.get("screen") as HTMLButtonElement | undefined;
+    const screen = this.#buttons.get("screen");
     if (screen) screen.disabled = !mayShare;
     for (const name of ["people", "layers"] as const) this.#buttons.get(name)?.setAttribute("aria-expanded", String(this.#panel === name));
     byId("show-code").setAttribute("aria-expanded", String(this.#panel === "code"));
