@@ -73,7 +73,7 @@ struct Args {
     #[arg(long, default_value_t = DEFAULT_SPEED)]
     speed: u8,
     /// What the pictures show.
-    #[arg(long, value_enum, default_value_t = Shown::Camera)]
+    #[arg(long, value_enum, default_value_t = Shown::Automatic)]
     content: Shown,
     /// The same as --content screen.
     #[arg(long, conflicts_with = "content")]

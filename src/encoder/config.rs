@@ -18,12 +18,12 @@ pub const DEFAULT_SPEED: u8 = 2;
 #[non_exhaustive]
 pub enum Content {
     /// What a camera sees.
-    #[default]
     Camera,
     /// A shared screen or window: text, lines and areas of one colour, with sharp edges.
     Screen,
     /// Whichever of both the pictures look like. The encoder looks at every eighth picture, and takes it for a screen where
     /// many blocks have one colour in half of their samples and another that differs much.
+    #[default]
     Automatic,
 }
 
