@@ -51,7 +51,8 @@ pub struct Audience {
     pub room: Room,
     pub now: Time,
     people: Vec<Person>,
-    out: Vec<u8>,
+    /// Where packets are written, which a program has once for all its rooms.
+    pub out: Vec<u8>,
     wake: Option<Time>,
     pictures: u64,
     /// When which participant was sent an RTP packet.
