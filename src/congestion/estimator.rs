@@ -155,6 +155,24 @@ struct Burst {
     arrived: Time,
 }
 
+/// When an estimator has something to do.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outlook {
+    probe_at: Option<Time>,
+    /// When the path was last heard of, and how long silence is borne.
+    heard: Time,
+    patience: Duration,
+}
+
+impl Outlook {
+    /// When [`silence`](Estimator::silence) or [`probe`](Estimator::probe) has something to do at the earliest; `None` if neither
+    /// has. A time that is over means that it does not depend on the time.
+    pub(super) fn next_timeout(&self, under_way: Option<Time>) -> Option<Time> {
+        let silence = under_way.map(|sent| self.heard.max(sent) + self.patience);
+        Time::first([silence, self.probe_at])
+    }
+}
+
 /// Estimates how much a path carries from the fates of the packets sent over it.
 #[derive(Debug, Clone)]
 pub struct Estimator {
@@ -479,18 +497,18 @@ impl Estimator {
         }
     }
 
-    /// When [`silence`](Self::silence) or [`probe`](Self::probe) has something to do at the earliest, if no report comes
-    /// before; `None` if neither has. A time that is over means that it does not depend on the time.
-    pub(super) fn next_timeout(&self, under_way: Option<Time>) -> Option<Time> {
-        if self.start.is_some() || self.probe.is_some() || self.dropped.is_some() || self.returned.is_some() {
-            return Some(Time::ZERO);
-        }
-        let silence =
-            under_way.map(|sent| self.heard.max(sent) + SILENCE + self.round_trip.unwrap_or_default());
+    /// When there is something to do, as long as no report comes.
+    pub(super) fn outlook(&self) -> Outlook {
+        let is_busy =
+            self.start.is_some() || self.probe.is_some() || self.dropped.is_some() || self.returned.is_some();
         // Of a path that is rough the probes are more frequent.
         let grows = self.estimate() < self.wanted;
         let growth = grows.then(|| self.probed.map_or(Time::ZERO, |at| at + ROUGH_PROBE_EVERY));
-        silence.into_iter().chain(growth).min()
+        Outlook {
+            probe_at: if is_busy { Some(Time::ZERO) } else { growth },
+            heard: self.heard,
+            patience: SILENCE + self.round_trip.unwrap_or_default(),
+        }
     }
 
     /// How much the path carries, in bit/s.

@@ -20,6 +20,8 @@ use std::time::Duration;
 use super::types::Probe;
 use crate::Time;
 
+/// Packets are sent at this multiple of the estimate at most.
+const MOST: f64 = 2.5;
 /// What is due within this time goes out together, so that a caller is not woken for each packet.
 const BURST: Duration = Duration::from_millis(5);
 /// The bucket holds the bytes of this time at most: after a burst of audio, video goes on soon.
@@ -134,8 +136,10 @@ struct Probing {
 #[derive(Debug)]
 pub struct Pacer<T> {
     config: PacerConfig,
-    /// Bytes a second that the path carries.
+    /// Bytes a second that the path carries, at which packets go, and at which they go at most.
     carried: f64,
+    paced: f64,
+    most: f64,
     /// By class.
     longest_waits: [Duration; 4],
     /// What is sent in a second of each byte that waits, so that all go within half of the longest wait.
@@ -160,9 +164,11 @@ pub struct Pacer<T> {
 impl<T> Pacer<T> {
     /// A pacer for a path that carries `bitrate`, in bit/s.
     pub fn new(config: PacerConfig, bitrate: u64) -> Self {
-        Self {
+        let mut pacer = Self {
             config,
-            carried: bitrate as f64 / 8.0,
+            carried: 0.0,
+            paced: 0.0,
+            most: 0.0,
             longest_waits: [1, 1, BASE_WAITS, 1].map(|waits| config.longest_wait.saturating_mul(waits)),
             drains: 2.0 / config.longest_wait.as_secs_f64().max(1e-3),
             queues: [const { VecDeque::new() }; 4],
@@ -174,13 +180,16 @@ impl<T> Pacer<T> {
             probes: 0,
             dropped: VecDeque::new(),
             last_dropped: [None; 4],
-        }
+        };
+        pacer.set_bitrate(Time::ZERO, bitrate);
+        pacer
     }
 
     /// Sets the estimate of what the path carries, in bit/s.
     pub fn set_bitrate(&mut self, now: Time, bitrate: u64) {
         self.pay(now);
         self.carried = bitrate as f64 / 8.0;
+        (self.paced, self.most) = (self.config.factor.clamp(1.0, MOST) * self.carried, MOST * self.carried);
     }
 
     /// Takes a packet to be sent. If there is no room for it, the oldest frames of the least important class are
@@ -203,6 +212,21 @@ impl<T> Pacer<T> {
         }
         self.queued += packet.bytes;
         self.queues[packet.class as usize].push_back(Waiting { since: now, packet });
+    }
+
+    /// Takes a packet as [`handle_packet`](Self::handle_packet) does, if [`poll`](Self::poll) would give it next. `false` if it has to
+    /// wait, or is of a frame that was dropped.
+    #[cfg(feature = "relay")]
+    pub(super) fn passes(&mut self, now: Time, packet: &PacedPacket<T>) -> bool {
+        if !self.is_idle() || self.last_dropped[packet.class as usize] == Some(packet.frame) {
+            return false;
+        }
+        self.pay(now);
+        let passes = self.debt <= self.rate() * BURST.as_secs_f64();
+        if passes {
+            self.sent(now, packet.bytes);
+        }
+        passes
     }
 
     /// Starts a probe, in place of one that is on. Returns its number.
@@ -280,10 +304,9 @@ impl<T> Pacer<T> {
 
     /// Bytes a second.
     fn rate(&self) -> f64 {
-        let rate = self.config.factor.clamp(1.0, 2.5) * self.carried;
         // A queue that could not be sent in half of the longest wait is sent faster, but no faster than that.
         let drain = self.queued as f64 * self.drains;
-        rate.max(drain.min(2.5 * self.carried)).max(1.0)
+        self.paced.max(drain.min(self.most)).max(1.0)
     }
 
     fn pay(&mut self, now: Time) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::BufMut;
 
-use super::estimator::{Estimator, PROBE_BITS};
+use super::estimator::{Estimator, Outlook, PROBE_BITS};
 use super::feedback::FeedbackError;
 use super::pacer::{PacedPacket, Pacer, PacerConfig, PacerOutput, PacketClass};
 use super::sent::SentLog;
@@ -157,6 +157,11 @@ pub struct PacedPath<T> {
     padding: Option<Padding>,
     padding_number: u16,
     told: u64,
+    /// What follows of the estimate, which is computed when that changes rather than for each packet: bit/s, the bytes that are
+    /// under way at most if the path carries it, and when the estimator is to be asked again.
+    bitrate: u64,
+    window: usize,
+    outlook: Outlook,
     /// When a packet was last sent that was handed in, and when silence and probes were last looked after.
     sent: Option<Time>,
     looked: Option<Time>,
@@ -170,6 +175,7 @@ impl<T> PacedPath<T> {
     pub fn new(config: SendPathConfig, transport_id: Option<u8>) -> Self {
         let mut estimator = Estimator::new(config.start);
         estimator.set_wanted(config.wanted);
+        let (bitrate, window, outlook) = (estimator.bitrate(), window(&estimator), estimator.outlook());
         Self {
             config,
             transport_id,
@@ -179,6 +185,9 @@ impl<T> PacedPath<T> {
             padding: None,
             padding_number: 0,
             told: config.start,
+            bitrate,
+            window,
+            outlook,
             sent: None,
             looked: None,
         }
@@ -187,6 +196,7 @@ impl<T> PacedPath<T> {
     /// Sets [`SendPathConfig::wanted`].
     pub fn set_wanted(&mut self, bitrate: u64) {
         self.estimator.set_wanted(bitrate);
+        self.outlook = self.estimator.outlook();
     }
 
     /// Bytes that each packet has on the wire besides those that are handed in ([`SendPathConfig::overhead`]).
@@ -201,7 +211,7 @@ impl<T> PacedPath<T> {
 
     /// How much the path carries, in bit/s on the wire.
     pub fn bitrate(&self) -> u64 {
-        self.estimator.bitrate()
+        self.bitrate
     }
 
     /// All that is known of the path at `now`.
@@ -245,6 +255,23 @@ impl<T> PacedPath<T> {
         self.pacer.handle_packet(now, packet);
     }
 
+    /// Takes a packet to be sent when it is due, and gives it back if that is at once: nothing waits, and nothing is to be looked after
+    /// before it. The caller numbers it as one that [`poll`](Self::poll) gives, of no probe.
+    #[cfg(feature = "relay")]
+    pub(crate) fn pass(&mut self, now: Time, mut packet: PacedPacket<T>) -> Option<PacedPacket<T>> {
+        packet.bytes += self.config.overhead;
+        let is_free = self.is_looked_after(now)
+            && self.padding.is_none()
+            && self.log.bytes_under_way() <= self.window
+            && self.pacer.passes(now, &packet);
+        if is_free {
+            self.sent = Some(now);
+            return Some(packet);
+        }
+        self.pacer.handle_packet(now, packet);
+        None
+    }
+
     /// Drops the frames of [`PacketClass::Media`] that wait and of whose numbers `drops` says so, for a caller that needs them
     /// no more. [`poll`](Self::poll) tells of each.
     pub fn drop_frames(&mut self, drops: impl Fn(u64) -> bool) {
@@ -258,8 +285,15 @@ impl<T> PacedPath<T> {
     pub fn handle_feedback(&mut self, now: Time, message: &RtcpMessage) -> Result<(), FeedbackError> {
         let reports = self.log.handle_feedback(now, message)?;
         self.estimator.report(now, reports);
-        self.pacer.set_bitrate(now, self.estimator.bitrate());
+        self.adopt(now);
         Ok(())
+    }
+
+    /// Takes over what the estimator has now.
+    fn adopt(&mut self, now: Time) {
+        (self.bitrate, self.window) = (self.estimator.bitrate(), window(&self.estimator));
+        self.outlook = self.estimator.outlook();
+        self.pacer.set_bitrate(now, self.bitrate);
     }
 
     /// What there is to send or to tell at `now`. The caller polls until it is told to wait.
@@ -268,10 +302,9 @@ impl<T> PacedPath<T> {
             return PathOutput::Padding(padding);
         }
         self.look_after(now);
-        let bitrate = self.bitrate();
-        if bitrate.abs_diff(self.told).saturating_mul(CHANGE) > self.told {
-            self.told = bitrate;
-            return PathOutput::Bitrate(bitrate);
+        if self.bitrate.abs_diff(self.told).saturating_mul(CHANGE) > self.told {
+            self.told = self.bitrate;
+            return PathOutput::Bitrate(self.bitrate);
         }
         loop {
             if self.pacer.queued_bytes() > 0 {
@@ -299,11 +332,14 @@ impl<T> PacedPath<T> {
     /// When to poll again, if the path was polled at `now` and another poll would find nothing; `None` if it might.
     #[cfg(feature = "relay")]
     pub(crate) fn idle_until(&self, now: Time) -> Option<Time> {
-        let is_looked_after = self.looked.is_some_and(|looked| now < looked + STEP);
-        if !is_looked_after || self.padding.is_some() || !self.pacer.is_idle() {
+        if !self.is_looked_after(now) || self.padding.is_some() || !self.pacer.is_idle() {
             return None;
         }
         self.next_look(now)
+    }
+
+    fn is_looked_after(&self, now: Time) -> bool {
+        self.looked.is_some_and(|looked| now < looked + STEP)
     }
 
     /// The transport-wide number of a packet that is sent at `now`, of so many bytes on the wire, as part of a probe if
@@ -317,7 +353,7 @@ impl<T> PacedPath<T> {
     /// report says so, so that a packet goes all the same now and then. They are further apart on a path whose queue is
     /// long, since the slowest ones carry less than five packets a second.
     fn hold(&mut self, now: Time) {
-        let (away, window) = (self.log.bytes_under_way(), self.window());
+        let (away, window) = (self.log.bytes_under_way(), self.window);
         if away <= window || self.pacer.is_probing() {
             self.pacer.set_held(None);
             return;
@@ -331,14 +367,9 @@ impl<T> PacedPath<T> {
         self.pacer.set_held((!due).then_some(held));
     }
 
-    /// Bytes that are under way at most if the path carries the estimate.
-    fn window(&self) -> usize {
-        LEAST_WINDOW + self.estimator.window(WINDOW_REPORT)
-    }
-
     /// Whether a probe may start: none is being sent, and the path carries what was sent.
     fn is_open(&self) -> bool {
-        !self.pacer.is_probing() && self.log.bytes_under_way() <= self.window()
+        !self.pacer.is_probing() && self.log.bytes_under_way() <= self.window
     }
 
     fn listens(&self, now: Time) -> bool {
@@ -351,16 +382,17 @@ impl<T> PacedPath<T> {
         if self.pacer.queued_bytes() > 0 || self.pacer.is_probing() {
             return Some(step);
         }
-        Some(self.estimator.next_timeout(self.log.under_way())?.max(step))
+        Some(self.outlook.next_timeout(self.log.under_way())?.max(step))
     }
 
     /// Looks after silence and probes.
     fn look_after(&mut self, now: Time) {
-        if !self.listens(now) || self.looked.is_some_and(|looked| now < looked + STEP) {
+        if !self.listens(now) || self.is_looked_after(now) {
             return;
         }
         self.looked = Some(now);
         self.estimator.silence(now, self.log.under_way());
+        self.adopt(now);
         let in_use = self.sent.is_some_and(|sent| now < sent + IN_USE);
         if in_use
             && self.is_open()
@@ -368,7 +400,8 @@ impl<T> PacedPath<T> {
         {
             self.pacer.start_probe(now, probe);
         }
-        self.pacer.set_bitrate(now, self.estimator.bitrate());
+        // Looking for a probe ends the one before, which may have found more.
+        self.adopt(now);
     }
 
     /// The next packet of the padding that the pacer has asked for.
@@ -392,4 +425,9 @@ impl<T> PacedPath<T> {
         let number = self.log.push(now, around + padding, Some(probe));
         Some(PaddingPacket { header, transport_id, number, padding })
     }
+}
+
+/// Bytes that are under way at most if the path carries the estimate.
+fn window(estimator: &Estimator) -> usize {
+    LEAST_WINDOW + estimator.window(WINDOW_REPORT)
 }

@@ -26,15 +26,14 @@ impl ReceivePath {
     /// Takes a packet as it came. Bytes that are no RTP packet, or that carry no number, are passed over.
     pub fn handle_packet(&mut self, now: Time, packet: &[u8]) {
         if let Ok(rtp) = RtpPacket::read(packet) {
-            self.handle_rtp(now, &rtp, packet.len());
+            let extension = rtp.extension(self.transport_id).ok().flatten();
+            self.handle_number(now, extension, packet.len());
         }
     }
 
-    /// The same for a packet of so many bytes that is read already.
-    pub(crate) fn handle_rtp(&mut self, now: Time, rtp: &RtpPacket<'_>, bytes: usize) {
-        if let Ok(Some(extension)) = rtp.extension(self.transport_id)
-            && let Some(number) = transport_number(extension)
-        {
+    /// The same for a packet of so many bytes with this in the extension of the number.
+    pub(crate) fn handle_number(&mut self, now: Time, extension: Option<&[u8]>, bytes: usize) {
+        if let Some(number) = extension.and_then(transport_number) {
             self.generator.handle_packet(now, number, bytes);
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
+use super::extensions::Places;
 use super::frames::{RelayFrame, Sequence};
 use crate::Time;
 use crate::structure::LayerId;
@@ -21,6 +22,7 @@ pub(crate) struct Packet {
     /// From its RTP header on.
     pub bytes: Bytes,
     pub sequence_number: u16,
+    pub places: Places,
     /// `None` without a descriptor.
     pub frame: Option<PacketFrame>,
 }
@@ -40,7 +42,7 @@ impl From<&RelayFrame> for PacketFrame {
     fn from(frame: &RelayFrame) -> Self {
         Self {
             number: frame.number,
-            layer: frame.dependencies.layer,
+            layer: frame.layer,
             ends: frame.end_of_frame,
             sequence: Arc::clone(&frame.sequence),
         }
@@ -72,12 +74,12 @@ impl PacketCache {
         now: Time,
         sequence_number: u16,
         packet: &[u8],
+        places: Places,
         frame: Option<&RelayFrame>,
-    ) -> Packet {
-        let packet =
-            Packet { bytes: self.copy(packet), sequence_number, frame: frame.map(PacketFrame::from) };
-        self.insert(now, packet.clone());
-        packet
+    ) -> &Packet {
+        let frame = frame.map(PacketFrame::from);
+        let packet = Packet { bytes: self.copy(packet), sequence_number, places, frame };
+        self.insert(now, packet)
     }
 
     /// Copies a packet, so that nothing but its own bytes is kept.
@@ -89,7 +91,7 @@ impl PacketCache {
         self.block.split().freeze()
     }
 
-    fn insert(&mut self, now: Time, packet: Packet) {
+    fn insert(&mut self, now: Time, packet: Packet) -> &Packet {
         let (number, size) = (packet.sequence_number, packet.bytes.len());
         let too_old = |cache: &Self| cache.order.front().is_some_and(|(at, _)| now - *at > cache.max_age);
         while !self.order.is_empty()
@@ -98,11 +100,12 @@ impl PacketCache {
             self.pop();
         }
         let place = &mut self.packets[usize::from(number) % PACKETS];
-        if let Some(old) = place.replace(packet) {
+        if let Some(old) = place.take() {
             self.bytes -= old.bytes.len();
         }
         self.bytes += size;
         self.order.push_back((now, number));
+        place.insert(packet)
     }
 
     fn pop(&mut self) {
@@ -133,7 +136,7 @@ mod tests {
     use super::*;
 
     fn keep(cache: &mut PacketCache, now: Time, sequence_number: u16, size: usize) {
-        cache.keep(now, sequence_number, &vec![sequence_number as u8; size], None);
+        cache.keep(now, sequence_number, &vec![sequence_number as u8; size], Places::default(), None);
     }
 
     #[test]

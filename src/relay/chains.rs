@@ -93,7 +93,7 @@ impl Chains {
     /// Notes the frames that the chains of a frame need, and that are not whole.
     fn look_back(&mut self, until: Time, frame: &RelayFrame, began: u64) {
         let structure = frame.structure();
-        for (chain, &diff) in (0u8..).zip(&frame.dependencies.chain_diffs) {
+        for (chain, &diff) in (0u8..).zip(&frame.dependencies().chain_diffs) {
             let needed = frame.number.saturating_sub(diff.into());
             if diff == 0 || needed < began || self.is_whole(needed) || self.suspects.is_full() {
                 continue;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::again::Again;
 use super::cache::{Packet, PacketCache};
 use super::forwarder::ForwarderConfig;
 use super::frames::RelayFrame;
@@ -10,7 +11,6 @@ use super::subscription::{Forwarded, Subscription};
 use super::variants::{Variant, Variants, write_rtx};
 use crate::Time;
 use crate::congestion::{PacedPacket, PacedPath, PacketClass, PathOutput, PathState, Probe, SendPathConfig};
-use crate::rtp::history::{LastSent, ResendBudget, Trip};
 use crate::rtp::packet::RtpPacketMut;
 use crate::rtp::rtcp::{Lost, RtcpMessage};
 use crate::structure::{DecodeTarget, LayerId, Refresh};
@@ -23,15 +23,13 @@ const WHOLE: u64 = 0xf;
 const MAX_ASKED: usize = 512;
 /// Packets at most that are known to wait. The pacer drops what comes late of a frame without a word.
 const MAX_WAITING: usize = 1024;
-/// Packets that are remembered to have been sent again, or after later ones, a power of two.
-const REMEMBERED: usize = 256;
 
 /// Bytes of a packet without payload, about.
 const EMPTY: usize = 64;
 
 /// What is sent of a packet.
 #[derive(Debug, Clone)]
-struct Outgoing {
+pub(crate) struct Outgoing {
     variant: Variant,
     sequence_number: u16,
     end_of_picture: bool,
@@ -48,56 +46,6 @@ pub struct Rtx {
     pub ssrc: u32,
     /// Their RTP payload type, 0 to 127.
     pub payload_type: u8,
-}
-
-/// When packets were sent, so that nobody gets one over and over, or one that is on its way.
-#[derive(Debug, Default)]
-struct Again {
-    /// The packet of sequence number n is at n modulo the length, if it was sent again or after later ones. Made with the
-    /// first of them.
-    sent: Vec<Option<(u16, LastSent)>>,
-    /// The packet after which no other was sent, and when it was.
-    newest: Option<(u16, Time)>,
-    budget: ResendBudget,
-}
-
-impl Again {
-    fn place(&mut self, number: u16) -> &mut Option<(u16, LastSent)> {
-        if self.sent.is_empty() {
-            self.sent = vec![None; REMEMBERED];
-        }
-        &mut self.sent[usize::from(number) % REMEMBERED]
-    }
-
-    /// A packet goes out for the first time. If later ones have overtaken it, its receiver asks for it though it is on its
-    /// way.
-    fn handle_first(&mut self, now: Time, number: u16) {
-        match self.newest.filter(|(newest, _)| newest.wrapping_sub(number) < 1 << 15) {
-            Some(_) => self.handle_sent(now, number),
-            None => self.newest = Some((number, now)),
-        }
-    }
-
-    /// A packet goes out, though its receiver may ask for it already.
-    fn handle_sent(&mut self, now: Time, number: u16) {
-        *self.place(number) = Some((number, LastSent { at: now, again: 0 }));
-    }
-
-    /// How often a packet is to be sent that is asked for.
-    fn answer(&mut self, now: Time, number: u16, bytes: usize, path: &PathState) -> usize {
-        let trip = Trip { round_trip: path.round_trip, queue: path.queueing_delay.unwrap_or_default() };
-        let known = self.place(number).filter(|(sent, _)| *sent == number);
-        // Whoever waits for the end of a frame asks for the newest one without having seen a later one. Others went out a
-        // round trip ago, or they would not be asked for.
-        let newest = self.newest.filter(|(newest, _)| *newest == number);
-        let newest = newest.map(|(_, at)| LastSent { at, again: 0 });
-        let mut last = known.map(|(_, last)| last).or(newest).unwrap_or_default();
-        let copies = self.budget.answer(now, &mut last, bytes, trip);
-        if copies > 0 {
-            *self.place(number) = Some((number, last));
-        }
-        copies
-    }
 }
 
 /// One stream of a receiver.
@@ -260,7 +208,7 @@ impl Downlink {
         }
     }
 
-    /// Takes a packet of a slot's stream. `false` if the receiver does not get it.
+    /// Takes a packet of a slot's stream.
     pub fn handle_packet(
         &mut self,
         now: Time,
@@ -269,8 +217,8 @@ impl Downlink {
         frame: Option<&RelayFrame>,
         class: Option<PacketClass>,
         variants: &mut Variants,
-    ) -> bool {
-        let Some(Some(slot)) = self.slots.get_mut(at) else { return false };
+    ) -> Handled {
+        let Some(Some(slot)) = self.slots.get_mut(at) else { return Handled::Dropped };
         let number = packet.sequence_number;
         // What waits may be of no use after this frame.
         let waits = self.path.queued_bytes() > 0;
@@ -288,26 +236,31 @@ impl Downlink {
         }
         let Some(forwarded) = forwarded else {
             self.handle_missed(now, at, packet, variants);
-            return false;
+            return Handled::Dropped;
         };
-        let Some(Some(slot)) = self.slots.get_mut(at) else { return false };
+        let Some(Some(slot)) = self.slots.get_mut(at) else { return Handled::Dropped };
         let Forwarded { sequence_number, end_of_picture, active_decode_targets } = forwarded;
-        let variant = variants.get(packet, active_decode_targets).clone();
+        let variant = variants.get(packet, active_decode_targets);
         let bytes = variant.bytes.len();
         slot.again.budget.grow(bytes);
         if matches!(slot.share, Share::Whole) {
             self.whole.handle_packet(now, bytes + self.path.overhead());
         }
-        let layer = frame.map(|frame| frame.dependencies.layer);
+        let layer = frame.map(|frame| frame.layer);
         let class = class.unwrap_or(match layer {
             Some(LayerId { spatial_id: 0, temporal_id: 0 }) => PacketClass::Base,
             _ => PacketClass::Media,
         });
         let frame = path_frame(at, frame, number);
-        self.waiting.push(Waiting { frame, slot: at as u16, sequence_number });
         let packet = Outgoing { variant, sequence_number, end_of_picture, slot: at as u16, rtx: false };
-        self.path.handle_packet(now, PacedPacket { class, frame, bytes, packet });
-        true
+        let packet = PacedPacket { class, frame, bytes, packet };
+        match self.path.pass(now, packet) {
+            Some(packet) => Handled::Goes(packet),
+            None => {
+                self.waiting.push(Waiting { frame, slot: at as u16, sequence_number });
+                Handled::Waits
+            }
+        }
     }
 
     /// A packet is dropped. If the receiver misses it, it gets one without payload in its place, and waits no longer.
@@ -407,7 +360,7 @@ impl Downlink {
             }
             let (rtx, slot) = (slot.rtx.is_some(), at as u16);
             variants.clear();
-            let mut variant = variants.get(packet, active_decode_targets).clone();
+            let mut variant = variants.get(packet, active_decode_targets);
             if is_dropped {
                 variant = variant.without_payload();
             }
@@ -431,14 +384,9 @@ impl Downlink {
         loop {
             match self.path.poll(now) {
                 PathOutput::Packet { packet, probe } => {
-                    let start = out.len();
-                    if self.write(now, packet, probe, out).is_none() {
-                        out.truncate(start);
-                        continue;
+                    if let Some(length) = self.send(now, packet, probe, out) {
+                        return DownlinkOutput::Packet(length);
                     }
-                    self.sent.packets += 1;
-                    self.sent.bytes += (out.len() - start) as u64;
-                    return DownlinkOutput::Packet(out.len() - start);
                 }
                 PathOutput::Padding(padding) => {
                     let start = out.len();
@@ -456,6 +404,24 @@ impl Downlink {
                 PathOutput::Timeout(at) => return DownlinkOutput::Timeout(at),
             }
         }
+    }
+
+    /// Appends a packet that is sent at `now`, and gives its length; `None` if it cannot be sent after all.
+    pub fn send(
+        &mut self,
+        now: Time,
+        packet: PacedPacket<Outgoing>,
+        probe: Option<u32>,
+        out: &mut Vec<u8>,
+    ) -> Option<usize> {
+        let start = out.len();
+        if self.write(now, packet, probe, out).is_none() {
+            out.truncate(start);
+            return None;
+        }
+        self.sent.packets += 1;
+        self.sent.bytes += (out.len() - start) as u64;
+        Some(out.len() - start)
     }
 
     fn write(
@@ -482,12 +448,12 @@ impl Downlink {
             rtp.set_marker(true);
         }
         self.sent.again += u64::from(is_again);
-        let number_at = usize::from(variant.number_at);
+        let number_at = usize::from(variant.places.number_at);
         if number_at > 0 {
             let number = self.path.number(now, bytes, probe);
             written[number_at..number_at + 2].copy_from_slice(&number.to_be_bytes());
         }
-        let send_time_at = usize::from(variant.send_time_at);
+        let send_time_at = usize::from(variant.places.send_time_at);
         if self.has_send_time && send_time_at > 0 {
             written[send_time_at..send_time_at + 3].copy_from_slice(&send_time(now));
         }
@@ -573,6 +539,17 @@ impl Downlink {
     }
 }
 
+/// What becomes of a packet for a receiver.
+#[derive(Debug)]
+pub(crate) enum Handled {
+    /// The receiver does not get it.
+    Dropped,
+    /// [`Downlink::poll`] gives it when it is due.
+    Waits,
+    /// It is due, as most packets of a path are that carries what is sent: it is for [`Downlink::send`], at once.
+    Goes(PacedPacket<Outgoing>),
+}
+
 /// A frame that a path has dropped.
 pub(crate) struct Dropped {
     slot: usize,
@@ -596,8 +573,8 @@ pub(crate) enum DownlinkOutput {
 /// The number of a frame on the path: slot, layer and frame number. The path drops whole frames.
 fn path_frame(slot: usize, frame: Option<&RelayFrame>, sequence_number: u16) -> u64 {
     let (layer, number) = match frame {
-        Some(RelayFrame { number, dependencies, .. }) => {
-            let LayerId { spatial_id, temporal_id } = dependencies.layer;
+        Some(RelayFrame { number, layer, .. }) => {
+            let LayerId { spatial_id, temporal_id } = *layer;
             (u64::from(spatial_id) << 4 | u64::from(temporal_id), number & 0xff_ffff_ffff)
         }
         None => (WHOLE, sequence_number.into()),
@@ -628,8 +605,8 @@ fn send_time(now: Time) -> [u8; 3] {
 mod tests {
     use std::time::Duration;
 
+    use super::super::extensions::ExtensionIds;
     use super::super::frames::FrameReader;
-    use super::super::variants::ExtensionIds;
     use super::*;
     use crate::Size;
     use crate::rtp::descriptor::Describer;
@@ -650,9 +627,11 @@ mod tests {
             let mut packet = vec![];
             header.write(&[(3, &[0; 2])], &mut packet).unwrap();
             packet.resize(900, 1);
-            let packet = cache.keep(Time::ZERO, sequence_number, &packet, None);
+            let places = IDS.find(&RtpPacket::read(&packet).unwrap()).places;
+            let packet = cache.keep(Time::ZERO, sequence_number, &packet, places, None);
             variants.clear();
-            assert!(downlink.handle_packet(Time::ZERO, slot, &packet, None, None, &mut variants));
+            let handled = downlink.handle_packet(Time::ZERO, slot, packet, None, None, &mut variants);
+            assert!(matches!(handled, Handled::Waits), "nobody has looked after the path yet");
         }
         let lost = Lost { sequence_number: 11, following: 0 };
         let mut sent = vec![];
@@ -673,24 +652,6 @@ mod tests {
             }
         }
         sent
-    }
-
-    #[test]
-    fn a_packet_that_others_overtook_is_not_sent_again_while_it_is_on_its_way() {
-        let (ms, round_trip) = (Time::from_millis, Some(Duration::from_millis(80)));
-        let path = PathState { round_trip, ..PathState::default() };
-        let mut again = Again::default();
-        again.budget.grow(10_000);
-        for (at, number) in [(0, 65_534), (1, 2), (20, 65_535), (21, 0)] {
-            again.handle_first(ms(at), number);
-        }
-        let mut sends = |now, number| again.answer(ms(now), number, 100, &path) > 0;
-        // Asked for when packet 2 came, and received 40 ms after that.
-        assert!(!sends(79, 65_535));
-        // Packet 1 is lost: nobody has sent it after packet 2.
-        assert!(sends(81, 1));
-        assert!(sends(91, 0) && !sends(110, 0));
-        assert!(sends(111, 0));
     }
 
     /// Four pictures of three layers come at once, and a slow path has no time for all.
@@ -714,9 +675,12 @@ mod tests {
                 let header = RtpHeader { ssrc: 7, sequence_number: count, ..RtpHeader::default() };
                 header.write(&[(4, &written), (3, &[0; 2])], &mut packet).unwrap();
                 packet.resize(900, 1);
-                let packet = cache.keep(Time::ZERO, count, &packet, Some(&frame));
+                let places = IDS.find(&RtpPacket::read(&packet).unwrap()).places;
+                let packet = cache.keep(Time::ZERO, count, &packet, places, Some(&frame));
                 variants.clear();
-                assert!(downlink.handle_packet(Time::ZERO, slot, &packet, Some(&frame), None, &mut variants));
+                let handled =
+                    downlink.handle_packet(Time::ZERO, slot, packet, Some(&frame), None, &mut variants);
+                assert!(matches!(handled, Handled::Waits), "nobody has looked after the path yet");
                 count += 1;
             }
         }

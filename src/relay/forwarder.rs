@@ -198,7 +198,7 @@ impl Forwarder {
     pub fn handle_frame(&mut self, now: Time, frame: &RelayFrame) -> Forward {
         let mut decision = self.decided.get(frame.number);
         if decision == Decision::Unknown {
-            let LayerId { spatial_id, temporal_id } = frame.dependencies.layer;
+            let LayerId { spatial_id, temporal_id } = frame.layer;
             decision = match self.decide(now, frame) {
                 true => Decision::Forwarded { ends_picture: self.ends_picture(frame) },
                 false => Decision::Dropped,
@@ -266,15 +266,15 @@ impl Forwarder {
         let enters = self.current != Some(wanted)
             && frame.is_needed(wanted)
             && frame.refers_to().all(|number| self.decided.get(number).is_forwarded());
-        let at_target = frame.dependencies.layer.spatial_id == frame.sequence.targets[wanted].spatial_id;
+        let at_target = frame.layer.spatial_id == frame.sequence.targets[wanted].spatial_id;
         if enters && at_target && frame.indication(wanted) == DecodeTargetIndication::Switch {
             (self.current, self.needs) = (Some(wanted), Refresh::NONE);
         }
         // A frame that it refers to was dropped, such as one that came before a late key frame.
         let is_lost = !goes_on && !enters && self.current.is_some_and(|current| frame.is_needed(current));
-        if is_lost && frame.dependencies.layer.temporal_id == 0 {
-            self.dropped_layers |= 1 << frame.dependencies.layer.spatial_id;
-            self.lose(now, &frame.sequence, frame.dependencies.layer);
+        if is_lost && frame.layer.temporal_id == 0 {
+            self.dropped_layers |= 1 << frame.layer.spatial_id;
+            self.lose(now, &frame.sequence, frame.layer);
         }
         goes_on || enters
     }
@@ -336,7 +336,7 @@ impl Forwarder {
     fn ends_picture(&self, frame: &RelayFrame) -> bool {
         let is_highest_of = |target: usize| {
             let target = frame.sequence.targets.get(target);
-            target.is_some_and(|target| frame.dependencies.layer.spatial_id >= target.spatial_id)
+            target.is_some_and(|target| frame.layer.spatial_id >= target.spatial_id)
         };
         // On the way down, a frame of the lower target may be followed by none of the higher one.
         let enters = |wanted: usize| frame.is_needed(wanted) && is_highest_of(wanted);
@@ -373,14 +373,15 @@ const WORDS: usize = (MAX_FRAME_DIFF / FRAMES) as usize;
 #[derive(Debug, Clone)]
 struct Decided {
     /// Frame n is at n modulo the number of frames.
-    words: Box<[u64; WORDS]>,
+    /// Beside the forwarder and not behind a pointer: a relay with many receivers waits for memory more than for anything else.
+    words: [u64; WORDS],
     /// The number after the highest that was decided on; 0 if there is none.
     end: u64,
 }
 
 impl Default for Decided {
     fn default() -> Self {
-        Self { words: Box::new([0; WORDS]), end: 0 }
+        Self { words: [0; WORDS], end: 0 }
     }
 }
 

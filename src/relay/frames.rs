@@ -13,6 +13,8 @@ use crate::structure::LayerId;
 #[derive(Debug)]
 pub(crate) struct Sequence {
     pub structure: Arc<DependencyStructure>,
+    /// What frames of each template mean that have nothing of their own.
+    templates: Vec<FrameDependencies>,
     /// The layer that each decode target shows.
     pub targets: Vec<LayerId>,
     /// For each decode target the set of those whose frames it needs all, itself among them, as bits.
@@ -38,7 +40,13 @@ impl Sequence {
                 inner.fold(0, |bits, inner| bits | 1 << inner)
             })
             .collect();
-        Self { structure, targets, contained }
+        let templates = structure.templates.iter().map(|template| structure.dependencies(template)).collect();
+        Self { structure, templates, targets, contained }
+    }
+
+    /// The place of the template of an id.
+    fn template(&self, id: u8) -> Result<usize, DescriptorError> {
+        self.structure.template_index(id).ok_or(DescriptorError::Template { id })
     }
 
     /// Whether every frame that decode target `inner` needs is one that `outer` needs too.
@@ -98,18 +106,27 @@ pub struct RelayFrame {
     pub start_of_frame: bool,
     /// Whether the packet is the last of its frame.
     pub end_of_frame: bool,
-    /// What the frame means.
-    pub dependencies: FrameDependencies,
+    /// The frame's layer.
+    pub layer: LayerId,
     /// Whether a coded video sequence starts with the frame, and a decoder can.
     pub key: bool,
     /// Decode targets that are active from here on, as bits.
     pub active_decode_targets: u32,
     pub(super) sequence: Arc<Sequence>,
+    /// The place of the frame's template in the structure.
+    template: usize,
+    /// What the frame means, if its template alone does not say so.
+    custom: Option<FrameDependencies>,
 }
 
 impl RelayFrame {
+    /// What the frame means.
+    pub fn dependencies(&self) -> &FrameDependencies {
+        self.custom.as_ref().unwrap_or_else(|| &self.sequence.templates[self.template])
+    }
+
     pub(super) fn indication(&self, target: usize) -> DecodeTargetIndication {
-        let indications = &self.dependencies.decode_target_indications;
+        let indications = &self.dependencies().decode_target_indications;
         indications.get(target).copied().unwrap_or(DecodeTargetIndication::NotPresent)
     }
 
@@ -119,7 +136,7 @@ impl RelayFrame {
 
     /// Numbers of the frames that it refers to.
     pub(super) fn refers_to(&self) -> impl Iterator<Item = u64> {
-        self.dependencies.frame_diffs.iter().map(|&diff| self.number.saturating_sub(diff.into()))
+        self.dependencies().frame_diffs.iter().map(|&diff| self.number.saturating_sub(diff.into()))
     }
 
     /// The structure that the descriptors of this frame's packets are read by.
@@ -164,6 +181,30 @@ impl FrameReader {
         self.handle_descriptor(&descriptor)
     }
 
+    /// The same in place of the frame that was read before, most of which stays: frames are large.
+    pub(super) fn read_over(
+        &mut self,
+        descriptor: &[u8],
+        frame: &mut Option<RelayFrame>,
+    ) -> Result<(), DescriptorError> {
+        // Most descriptors have the mandatory fields alone (A.8.2).
+        if let (&[first, high, low], Some(frame), Some(sequence)) = (descriptor, &mut *frame, &self.sequence)
+            && Arc::ptr_eq(&frame.sequence, sequence)
+        {
+            let (template_id, frame_number) = (first & 0x3f, u16::from_be_bytes([high, low]));
+            frame.template = sequence.template(template_id)?;
+            let dependencies = &sequence.templates[frame.template];
+            (frame.layer, frame.key, frame.custom) = (dependencies.layer, false, None);
+            (frame.start_of_frame, frame.end_of_frame) = (first & 0x80 != 0, first & 0x40 != 0);
+            frame.number = unwrap(frame_number, self.highest);
+            frame.active_decode_targets = self.active.1;
+            self.highest = self.highest.max(frame.number);
+            return Ok(());
+        }
+        *frame = Some(self.read(descriptor)?);
+        Ok(())
+    }
+
     /// Takes the descriptor of a packet.
     ///
     /// # Errors
@@ -181,11 +222,16 @@ impl FrameReader {
             (None, Some(sequence)) => Arc::clone(sequence),
             (None, None) => return Err(DescriptorError::NoStructure),
         };
-        let dependencies = descriptor.dependencies(&sequence.structure)?;
-        let key = fresh.is_some() && dependencies.frame_diffs.is_empty();
+        let custom =
+            descriptor.has_custom().then(|| descriptor.dependencies(&sequence.structure)).transpose()?;
+        let &DependencyDescriptor { start_of_frame, end_of_frame, template_id, frame_number, .. } =
+            descriptor;
+        let template = sequence.template(template_id)?;
+        let dependencies = custom.as_ref().unwrap_or_else(|| &sequence.templates[template]);
+        let (layer, key) = (dependencies.layer, fresh.is_some() && dependencies.frame_diffs.is_empty());
         let mut number = match self.sequence {
-            None => (1 << 16) + u64::from(descriptor.frame_number),
-            Some(_) => unwrap(descriptor.frame_number, self.highest),
+            None => (1 << 16) + u64::from(frame_number),
+            Some(_) => unwrap(frame_number, self.highest),
         };
         if key && number + MAX_FRAME_DIFF < self.highest {
             // A sender that starts anew may begin at any number.
@@ -203,12 +249,14 @@ impl FrameReader {
         }
         Ok(RelayFrame {
             number,
-            start_of_frame: descriptor.start_of_frame,
-            end_of_frame: descriptor.end_of_frame,
-            dependencies,
+            start_of_frame,
+            end_of_frame,
+            layer,
             key,
             active_decode_targets: self.active.1,
             sequence,
+            template,
+            custom,
         })
     }
 }

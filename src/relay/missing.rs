@@ -144,7 +144,10 @@ impl Missing {
     }
 
     pub fn next_timeout(&self) -> Option<Time> {
-        self.gaps.iter().map(|gap| gap.next).chain(self.repeat_at).min()
+        match self.gaps.is_empty() {
+            true => self.repeat_at,
+            false => self.gaps.iter().map(|gap| gap.next).chain(self.repeat_at).min(),
+        }
     }
 }
 

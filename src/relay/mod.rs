@@ -92,12 +92,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod again;
 mod askers;
 mod cache;
 mod chains;
 mod conduct;
 mod config;
 mod downlink;
+mod extensions;
 mod forwarder;
 mod frames;
 mod missing;
@@ -129,7 +131,8 @@ pub use upstream::StreamStatistics;
 #[cfg(feature = "simulate")]
 pub(crate) use {
     cache::{Packet, PacketCache},
-    downlink::{Downlink, DownlinkOutput},
+    downlink::{Downlink, DownlinkOutput, Handled, Outgoing},
+    extensions::ExtensionIds,
     receiver::network,
-    variants::{ExtensionIds, Variants},
+    variants::Variants,
 };

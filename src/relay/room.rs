@@ -1,23 +1,25 @@
 //! A room: participants, the streams that they send, and what each of them gets.
 
 mod figures;
+mod serve;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
 use super::conduct::{Conduct, Misconduct};
 use super::config::{ParticipantId, RoomConfig, StreamConfig, StreamKind};
-use super::downlink::{DownlinkOutput, Rtx};
-use super::outputs::{RoomError, RoomOutput};
+use super::downlink::{Handled, Outgoing, Rtx};
+use super::extensions::ExtensionIds;
+use super::outputs::RoomError;
 use super::receiver::Receiver;
 use super::statistics::RoomStatistics;
-use super::upstream::{Incoming, Unfit, Upstream};
-use super::variants::{ExtensionIds, Variants};
+use super::upstream::{Unfit, Upstream};
+use super::variants::Variants;
 use crate::Time;
-use crate::congestion::{FeedbackConfig, PacketClass, ReceivePath};
+use crate::congestion::{FeedbackConfig, PacedPacket, PacketClass, ReceivePath};
 use crate::rtp::RtpPacket;
 use crate::rtp::rtcp::{self, RtcpMessage};
 use crate::select::{Cap, DemandMessage, ReceiverReport, StreamId};
@@ -33,6 +35,8 @@ const LEAST_SHARE: f32 = 0.1;
 #[derive(Debug)]
 enum Output {
     Packet(usize, Bytes),
+    /// A packet of a stream that goes at once.
+    Forwarded(usize, PacedPacket<Outgoing>),
     Demand(usize, Box<DemandMessage>),
     Expelled(ParticipantId, Misconduct),
 }
@@ -66,7 +70,7 @@ struct Participant {
 /// - What receivers need to switch, or to join, is combined: a sender is asked for one refresh in an interval. The room
 ///   also notices by itself that a chain is broken.
 /// - What all receivers want of a stream is told to its sender, who codes nothing else.
-/// - Whoever floods the room, forges an SSRC or sends what cannot be read is put out ([`RoomOutput::Expelled`]).
+/// - Whoever floods the room, forges an SSRC or sends what cannot be read is put out ([`RoomOutput::Expelled`](super::RoomOutput::Expelled)).
 ///
 /// Streams of audio and of data go to all others. The room chooses no loudest speakers: their packets do not say how loud they are.
 ///
@@ -77,7 +81,8 @@ struct Participant {
 pub struct Room {
     config: RoomConfig,
     participants: Vec<Option<Participant>>,
-    places: HashMap<ParticipantId, usize>,
+    /// A tree, as it is asked for each packet: programs choose the numbers, so that nothing has to be hashed against forgers.
+    places: BTreeMap<ParticipantId, usize>,
     streams: Vec<Option<Upstream>>,
     stream_places: HashMap<StreamId, usize>,
     ssrcs: HashMap<u32, usize>,
@@ -106,7 +111,7 @@ impl Room {
         Self {
             config,
             participants: Vec::new(),
-            places: HashMap::new(),
+            places: BTreeMap::new(),
             streams: Vec::new(),
             stream_places: HashMap::new(),
             ssrcs: HashMap::new(),
@@ -174,7 +179,7 @@ impl Room {
         }
         self.ready.retain(|ready| *ready != at);
         self.outputs.retain(|output| match output {
-            Output::Packet(to, _) | Output::Demand(to, _) => *to != at,
+            Output::Packet(to, _) | Output::Forwarded(to, _) | Output::Demand(to, _) => *to != at,
             Output::Expelled(..) => true,
         });
         // Senders hear that somebody watches no more.
@@ -375,15 +380,18 @@ impl Room {
         if is_report {
             return self.handle_rtcp(now, at, packet);
         }
-        let Ok(rtp) = RtpPacket::read(packet) else { return self.strike(now, at, Misconduct::Malformed) };
+        // It is not moved, as it is large.
+        let read = RtpPacket::read(packet);
+        let Ok(rtp) = &read else { return self.strike(now, at, Misconduct::Malformed) };
         let ssrc = rtp.header.ssrc;
         let place = participant.streams.iter().find(|(own, _)| *own == ssrc).map(|(_, place)| *place);
         let RoomConfig { transport_id, ssrc: own_ssrc, .. } = self.config;
+        let found = self.variants.ids.find(rtp);
         let uplink = participant
             .uplink
             .get_or_insert_with(|| ReceivePath::new(transport_id, FeedbackConfig::new(own_ssrc, ssrc)));
         let before = uplink.next_timeout();
-        uplink.handle_rtp(now, &rtp, packet.len());
+        uplink.handle_number(now, found.number.as_ref().map(|range| &packet[range.clone()]), packet.len());
         // Its first packet makes a report due, and those that follow make it due sooner.
         if let Some(due) = uplink.next_timeout()
             && before.is_none_or(|before| due < before)
@@ -400,17 +408,17 @@ impl Room {
         };
         let Some(stream) = &mut self.streams[place] else { return };
         let is_unknown = stream.is_unknown();
-        let incoming = stream.handle_packet(now, &rtp, packet);
+        let incoming = stream.handle_packet(now, rtp, &found, packet);
         let wakes = stream.next_timeout();
         if std::mem::replace(&mut stream.wakes, wakes) != wakes {
             self.mark_ready(at);
         }
         match incoming {
-            Ok(incoming) => {
+            Ok(()) => {
                 if is_unknown {
                     self.introduce(now, place);
                 }
-                self.forward(now, place, &incoming);
+                self.forward(now, place, rtp.header.sequence_number);
             }
             Err(Unfit::Malformed) => self.strike(now, at, Misconduct::Malformed),
             Err(Unfit::Old | Unfit::Early) => {}
@@ -436,33 +444,34 @@ impl Room {
         }
     }
 
-    /// Hands a packet of a stream to its receivers.
-    fn forward(&mut self, now: Time, place: usize, incoming: &Incoming) {
-        let Some(stream) = &self.streams[place] else { return };
-        if stream.muted {
-            return;
-        }
+    /// Hands the packet of a stream that came last to its receivers.
+    fn forward(&mut self, now: Time, place: usize, sequence_number: u16) {
+        let Some(stream) = self.streams[place].as_ref().filter(|stream| !stream.muted) else { return };
+        let Some(packet) = stream.cache.get(sequence_number) else { return };
         let class = match stream.config.kind {
             StreamKind::Audio => Some(PacketClass::Audio),
             StreamKind::Data => Some(PacketClass::Base),
             StreamKind::Video { .. } => None,
         };
-        let Incoming { packet, frame } = incoming;
         self.variants.clear();
         self.statistics.packets += 1;
         for &(watcher, slot) in &stream.watchers {
             let Some(participant) = &mut self.participants[watcher] else { continue };
             let downlink = &mut participant.receiver.downlink;
-            let forwarded =
-                downlink.handle_packet(now, slot, packet, frame.as_ref(), class, &mut self.variants);
-            self.statistics.forwarded += u64::from(forwarded);
-            self.statistics.dropped += u64::from(!forwarded);
+            let handled =
+                downlink.handle_packet(now, slot, packet, stream.frame.as_ref(), class, &mut self.variants);
             // What is asked for by a forwarder is asked for when its receiver is served.
             let asks = downlink.asks(slot);
+            let is_dropped = matches!(handled, Handled::Dropped);
+            self.statistics.forwarded += u64::from(!is_dropped);
+            self.statistics.dropped += u64::from(is_dropped);
             participant.is_due |= asks;
-            if (forwarded || asks) && !participant.is_ready {
+            if (asks || matches!(handled, Handled::Waits)) && !participant.is_ready {
                 participant.is_ready = true;
                 self.ready.push_back(watcher);
+            }
+            if let Handled::Goes(packet) = handled {
+                self.outputs.push_back(Output::Forwarded(watcher, packet));
             }
         }
         self.variants.clear();
@@ -565,216 +574,6 @@ impl Room {
             Ok(()) => self.outputs.push_back(Output::Packet(to, packet.freeze())),
             // The relay makes no message that cannot be written; a sender's report can be read, so it can be written.
             Err(_) => self.statistics.unknown += 1,
-        }
-    }
-
-    /// What there is to send or to tell at `now`. Packets are appended to `out`. The program polls until it is told to
-    /// wait.
-    pub fn poll(&mut self, now: Time, out: &mut Vec<u8>) -> RoomOutput {
-        loop {
-            if let Some(output) = self.outputs.pop_front() {
-                match output {
-                    Output::Expelled(participant, reason) => {
-                        return RoomOutput::Expelled { participant, reason };
-                    }
-                    Output::Packet(to, packet) => {
-                        let Some(to) = self.id(to) else { continue };
-                        out.extend_from_slice(&packet);
-                        return RoomOutput::Transmit { to, length: packet.len() };
-                    }
-                    Output::Demand(to, message) => {
-                        let Some(to) = self.id(to) else { continue };
-                        return RoomOutput::Demand { to, message: *message };
-                    }
-                }
-            }
-            if let Some(&at) = self.ready.front() {
-                match self.serve(now, at, out) {
-                    Some((to, length)) => return RoomOutput::Transmit { to, length },
-                    None => {
-                        self.ready.pop_front();
-                        if let Some(participant) = &mut self.participants[at] {
-                            participant.is_ready = false;
-                        }
-                    }
-                }
-                continue;
-            }
-            match self.timers.peek() {
-                Some(&Reverse((time, at))) if time <= now => {
-                    self.timers.pop();
-                    if let Some(participant) = &mut self.participants[at]
-                        && participant.wakes == Some(time)
-                    {
-                        participant.wakes = None;
-                        self.mark_ready(at);
-                    }
-                }
-                next => return RoomOutput::Timeout(next.map(|Reverse((time, _))| *time)),
-            }
-        }
-    }
-
-    fn id(&self, at: usize) -> Option<ParticipantId> {
-        Some(self.participants[at].as_ref()?.id)
-    }
-
-    /// Does what is due for the first participant that is ready: gives its next packet, or does all else and sets its timer.
-    fn serve(&mut self, now: Time, at: usize, out: &mut Vec<u8>) -> Option<(ParticipantId, usize)> {
-        let participant = self.participants[at].as_mut()?;
-        let path_timeout = loop {
-            match participant.receiver.downlink.poll(now, out) {
-                DownlinkOutput::Packet(length) => {
-                    let id = participant.id;
-                    // Mostly it is the only one, and need not be asked for another.
-                    if !participant.is_due
-                        && let Some(next) = participant.receiver.downlink.idle_until(now)
-                    {
-                        participant.is_ready = false;
-                        self.ready.pop_front();
-                        self.set_timer(now, at, Some(next));
-                    }
-                    return Some((id, length));
-                }
-                DownlinkOutput::Bitrate => {
-                    participant.receiver.handle_bitrate(now);
-                    participant.is_due = true;
-                }
-                DownlinkOutput::Dropped(dropped) => {
-                    participant.is_due = true;
-                    if let Some(dropped) = dropped
-                        && let Some(stream) = &self.streams[dropped.stream]
-                    {
-                        let downlink = &mut participant.receiver.downlink;
-                        downlink.replace(now, dropped, &stream.cache, &mut self.variants);
-                    }
-                }
-                DownlinkOutput::Timeout(at) => break at,
-            }
-        };
-        if !std::mem::take(&mut participant.is_due) {
-            self.set_timer(now, at, path_timeout);
-            return None;
-        }
-        if participant.receiver.is_due(now) {
-            self.decide(now, at);
-        }
-        self.ask(now, at);
-        self.look_after_streams(now, at);
-        let participant = self.participants[at].as_mut()?;
-        if let Some(uplink) = &mut participant.uplink {
-            while let Some(packet) = uplink.poll(now) {
-                self.outputs.push_back(Output::Packet(at, packet));
-            }
-        }
-        let streams = participant.streams.iter().filter_map(|&(_, place)| {
-            let stream = self.streams[place].as_mut()?;
-            stream.wakes = stream.next_timeout();
-            stream.wakes
-        });
-        let uplink = participant.uplink.as_ref().and_then(ReceivePath::next_timeout);
-        let timeouts = [path_timeout, uplink, participant.receiver.next_timeout()];
-        let next = timeouts.into_iter().flatten().chain(streams).min();
-        self.set_timer(now, at, next);
-        None
-    }
-
-    /// Has a participant served again at a time, if it is not served earlier.
-    fn set_timer(&mut self, now: Time, at: usize, next: Option<Time>) {
-        let (Some(participant), Some(next)) = (&mut self.participants[at], next) else { return };
-        // What is due already is done the next time that somebody polls: nothing may keep the room from its end.
-        let next = next.max(now + Duration::from_micros(1));
-        if participant.wakes.is_none_or(|wakes| next < wakes) {
-            participant.wakes = Some(next);
-            self.timers.push(Reverse((next, at)));
-        }
-    }
-
-    /// Decides anew what a receiver gets, and tells the streams.
-    fn decide(&mut self, now: Time, at: usize) {
-        let Some(participant) = &mut self.participants[at] else { return };
-        let receiver = &mut participant.receiver;
-        receiver.decide(now);
-        for index in 0..receiver.decision().streams.len() {
-            let decision = receiver.decision().streams[index];
-            let Some(&place) = self.stream_places.get(&decision.stream) else { continue };
-            let Some(stream) = &mut self.streams[place] else { continue };
-            let Some(slot) = receiver.downlink.slot_of(place) else { continue };
-            let Some(subscription) = receiver.downlink.subscription(slot) else { continue };
-            let before = subscription.target();
-            // It has nothing to go on from, and what comes next is of no use to it.
-            let is_new = !subscription.has_begun() && stream.is_running();
-            receiver.downlink.set_target(now, slot, decision.target);
-            match (before, decision.target) {
-                (None, Some(_)) => {
-                    stream.watchers.push((at, slot));
-                    if is_new {
-                        stream.requests.handle_request(Refresh::KEY);
-                    }
-                }
-                (Some(_), None) => stream.watchers.retain(|(watcher, _)| *watcher != at),
-                _ => {}
-            }
-            stream.set_receiver(now, at, &decision);
-            self.touched.push(stream.owner);
-        }
-        self.mark_touched();
-    }
-
-    fn mark_touched(&mut self) {
-        while let Some(owner) = self.touched.pop() {
-            self.mark_ready(owner);
-        }
-    }
-
-    /// Hands on the refreshes that a receiver needs.
-    fn ask(&mut self, now: Time, at: usize) {
-        let Some(participant) = &mut self.participants[at] else { return };
-        for (place, refresh) in participant.receiver.downlink.poll_refreshes(now) {
-            if let Some(stream) = &mut self.streams[place] {
-                stream.requests.handle_request(refresh);
-                self.touched.push(stream.owner);
-            }
-        }
-        self.mark_touched();
-    }
-
-    /// Does what is due for the streams of a sender: asks for packets and refreshes, tells the demand, measures layers.
-    fn look_after_streams(&mut self, now: Time, at: usize) {
-        let count = self.participants[at].as_ref().map_or(0, |participant| participant.streams.len());
-        let mut messages = std::mem::take(&mut self.messages);
-        for index in 0..count {
-            let Some(participant) = &self.participants[at] else { break };
-            let Some(&(_, place)) = participant.streams.get(index) else { break };
-            let Some(stream) = &mut self.streams[place] else { continue };
-            stream.poll_requests(now, &mut messages);
-            if stream.poll_offer(now) {
-                self.spread_offer(now, place);
-            }
-            let Some(stream) = &mut self.streams[place] else { continue };
-            if let Some(message) = stream.poll_demand(now) {
-                self.outputs.push_back(Output::Demand(at, Box::new(message)));
-            }
-        }
-        if !messages.is_empty() {
-            self.push(at, &messages);
-            messages.clear();
-        }
-        self.messages = messages;
-    }
-
-    /// Tells the selectors what the layers of a stream cost now.
-    fn spread_offer(&mut self, now: Time, place: usize) {
-        let Some(stream) = &self.streams[place] else { return };
-        let Some(offer) = &stream.offer else { return };
-        for other in 0..self.participants.len() {
-            let Some(participant) = self.participants[other].as_mut() else { continue };
-            if participant.receiver.handle_offer(now, place, offer) {
-                self.touched.push(other);
-            }
-        }
-        while let Some(other) = self.touched.pop() {
-            self.apply_report(now, other);
         }
     }
 }

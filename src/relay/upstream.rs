@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::askers::Askers;
-use super::cache::{Packet, PacketCache};
+use super::cache::PacketCache;
 use super::chains::Chains;
 use super::config::{RoomConfig, StreamConfig, StreamKind};
+use super::extensions::Found;
 use super::frames::{FrameReader, RelayFrame};
 use super::missing::{Arrival, Missing};
 use super::rates::LayerRates;
@@ -41,12 +42,6 @@ pub struct StreamStatistics {
     pub key_refreshes: u64,
 }
 
-/// A packet that is fit to be forwarded.
-pub(super) struct Incoming {
-    pub packet: Packet,
-    pub frame: Option<RelayFrame>,
-}
-
 /// Why a packet is not forwarded.
 pub(super) enum Unfit {
     /// It came before.
@@ -75,8 +70,9 @@ pub(super) struct Upstream {
     pub requests: RefreshRequests,
     askers: Askers,
     pub cache: PacketCache,
+    /// The frame of the packet that came last, if that has a descriptor.
+    pub frame: Option<RelayFrame>,
     pub statistics: StreamStatistics,
-    descriptor_id: u8,
     own_ssrc: u32,
     /// Bytes of a packet on the wire besides those that come in.
     overhead: usize,
@@ -110,8 +106,8 @@ impl Upstream {
             requests: RefreshRequests::new(room.refresh_interval),
             askers: Askers::new(room.refresh_interval),
             cache: PacketCache::new(room.cache_bytes, room.cache_time),
+            frame: None,
             statistics: StreamStatistics::default(),
-            descriptor_id: room.descriptor_id,
             own_ssrc: room.ssrc,
             overhead: room.path.overhead,
             payload_type: 0,
@@ -142,8 +138,14 @@ impl Upstream {
         self.is_video() && self.offer.is_none()
     }
 
-    /// Takes a packet of the stream.
-    pub fn handle_packet(&mut self, now: Time, rtp: &RtpPacket<'_>, bytes: &[u8]) -> Result<Incoming, Unfit> {
+    /// Takes a packet of the stream. One that is fit to be forwarded is in the cache then, and its frame in `frame`.
+    pub fn handle_packet(
+        &mut self,
+        now: Time,
+        rtp: &RtpPacket<'_>,
+        found: &Found,
+        bytes: &[u8],
+    ) -> Result<(), Unfit> {
         let sequence_number = rtp.header.sequence_number;
         if self.missing.handle_packet(now, sequence_number) == Arrival::Old {
             self.statistics.old += 1;
@@ -152,12 +154,12 @@ impl Upstream {
         self.reports.handle_packet(now, &rtp.header);
         self.payload_type = rtp.header.payload_type;
         let descriptor = match self.is_video() {
-            true => rtp.extension(self.descriptor_id).map_err(|_| Unfit::Malformed)?,
+            true => found.descriptor.clone().map_err(|_| Unfit::Malformed)?,
             false => None,
         };
-        let frame = match descriptor.map(|descriptor| self.reader.read(descriptor)) {
-            None => None,
-            Some(Ok(frame)) => Some(frame),
+        match descriptor.map(|descriptor| self.reader.read_over(&bytes[descriptor], &mut self.frame)) {
+            None => self.frame = None,
+            Some(Ok(())) => {}
             Some(Err(_)) => {
                 self.statistics.unreadable += 1;
                 // A packet before it may have brought the structure.
@@ -165,22 +167,23 @@ impl Upstream {
                 self.requests.handle_request(Refresh::KEY);
                 return Err(if explained { Unfit::Early } else { Unfit::Malformed });
             }
-        };
+        }
         self.statistics.packets += 1;
         self.statistics.bytes += bytes.len() as u64;
-        if let Some(frame) = &frame {
+        let frame = self.frame.as_ref();
+        if let Some(frame) = frame {
             self.requests.handle_frame(frame);
             if frame.key {
                 self.askers.handle_key();
             }
             self.chains.handle_packet(now, frame, sequence_number, self.missing.round_trip());
         }
-        let layer = frame.as_ref().map_or(LayerId::default(), |frame| frame.dependencies.layer);
-        let ends_frame = frame.as_ref().map_or(rtp.header.marker, |frame| frame.end_of_frame);
-        let key = frame.as_ref().is_some_and(|frame| frame.key);
+        let layer = frame.map_or(LayerId::default(), |frame| frame.layer);
+        let ends_frame = frame.map_or(rtp.header.marker, |frame| frame.end_of_frame);
+        let key = frame.is_some_and(|frame| frame.key);
         self.rates.handle_packet(now, layer, bytes.len() + self.overhead, ends_frame, key);
-        let packet = self.cache.keep(now, sequence_number, bytes, frame.as_ref());
-        Ok(Incoming { packet, frame })
+        self.cache.keep(now, sequence_number, bytes, found.places, frame);
+        Ok(())
     }
 
     /// Takes a sender report of the stream.
@@ -302,7 +305,7 @@ impl Upstream {
             self.rates.next_timeout(),
             demand,
         ];
-        all.into_iter().flatten().min()
+        Time::first(all)
     }
 }
 

@@ -4,8 +4,10 @@ use arrayvec::ArrayVec;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::cache::Packet;
+use super::extensions::{ExtensionIds, Places};
+use crate::rtp::RtpPacket;
 use crate::rtp::descriptor::DependencyDescriptor;
-use crate::rtp::{RtpPacket, packet::RtpPacketMut};
+use crate::rtp::packet::RtpPacketMut;
 
 /// Header extensions of a packet at most, beyond which it is forwarded as it is.
 const MAX_EXTENSIONS: usize = 16;
@@ -14,22 +16,11 @@ const MAX_EXTENSION: usize = 255;
 /// Bytes of the blocks that packets are written into.
 const BLOCK: usize = 64 << 10;
 
-/// The identifiers of the header extensions that a relay reads and writes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ExtensionIds {
-    pub descriptor: u8,
-    pub transport: u8,
-    /// abs-send-time.
-    pub send_time: Option<u8>,
-}
-
 /// A packet but for its sequence number, its marker bit and what is known only when it is sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Variant {
     pub bytes: Bytes,
-    /// Where the transport-wide number is, and the time of sending; 0 if there is none.
-    pub number_at: u16,
-    pub send_time_at: u16,
+    pub places: Places,
 }
 
 impl Variant {
@@ -40,14 +31,14 @@ impl Variant {
             Ok(rtp) if self.bytes[0] & 0x20 == 0 => self.bytes.slice(..rtp.payload_range.start),
             _ => self.bytes.clone(),
         };
-        Self { bytes, ..*self }
+        Self { bytes, places: self.places }
     }
 }
 
 /// Makes the forms of one packet after the other, each once.
 #[derive(Debug)]
 pub(crate) struct Variants {
-    ids: ExtensionIds,
+    pub ids: ExtensionIds,
     made: ArrayVec<(Option<u32>, Variant), 8>,
     block: BytesMut,
     descriptor: Vec<u8>,
@@ -64,7 +55,10 @@ impl Variants {
     }
 
     /// The form with a mask of active decode targets, or with the sender's.
-    pub fn get(&mut self, packet: &Packet, mask: Option<u32>) -> &Variant {
+    pub fn get(&mut self, packet: &Packet, mask: Option<u32>) -> Variant {
+        if self.is_whole(packet, mask) {
+            return as_is(packet);
+        }
         let at = match self.made.iter().position(|(made, _)| *made == mask) {
             Some(at) => at,
             None => {
@@ -76,32 +70,23 @@ impl Variants {
                 self.made.len() - 1
             }
         };
-        &self.made[at].1
+        self.made[at].1.clone()
     }
 
     fn make(&mut self, packet: &Packet, mask: Option<u32>) -> Variant {
-        let as_is = || packet.bytes.clone();
-        let Ok(rtp) = RtpPacket::read(&packet.bytes) else {
-            return Variant { bytes: as_is(), number_at: 0, send_time_at: 0 };
-        };
-        match self.rewrite(packet, &rtp, mask) {
-            None => self.variant(as_is(), &rtp),
-            Some(bytes) => match RtpPacket::read(&bytes) {
-                Ok(rewritten) => self.variant(bytes.clone(), &rewritten),
-                Err(_) => self.variant(as_is(), &rtp),
-            },
+        let Ok(rtp) = RtpPacket::read(&packet.bytes) else { return as_is(packet) };
+        let Some(bytes) = self.rewrite(packet, &rtp, mask) else { return as_is(packet) };
+        match RtpPacket::read(&bytes) {
+            Ok(rewritten) => Variant { places: self.ids.find(&rewritten).places, bytes: bytes.clone() },
+            Err(_) => as_is(packet),
         }
     }
 
-    /// Notes where in a packet is what is written later.
-    fn variant(&self, bytes: Bytes, rtp: &RtpPacket<'_>) -> Variant {
-        let at = |id: u8, len: usize| {
-            let range = rtp.extension_range(id).ok()??;
-            u16::try_from(range.start).ok().filter(|_| range.len() == len)
-        };
-        let number_at = at(self.ids.transport, 2).unwrap_or(0);
-        let send_time_at = self.ids.send_time.and_then(|id| at(id, 3)).unwrap_or(0);
-        Variant { bytes, number_at, send_time_at }
+    /// Whether a packet has all that is written into the one with a mask.
+    fn is_whole(&self, packet: &Packet, mask: Option<u32>) -> bool {
+        let Places { number_at, send_time_at } = packet.places;
+        let has_all = number_at > 0 && (send_time_at > 0 || self.ids.send_time.is_none());
+        has_all && (mask.is_none() || packet.frame.is_none())
     }
 
     /// The packet with another descriptor and with room for what is written later; `None` if it can stay as it is.
@@ -148,6 +133,11 @@ impl Variants {
     }
 }
 
+/// A packet as its sender has it.
+fn as_is(packet: &Packet) -> Variant {
+    Variant { bytes: packet.bytes.clone(), places: packet.places }
+}
+
 /// Writes a packet as a retransmission (RFC 4588): of another SSRC and payload type, with its sequence number before the
 /// payload.
 pub(super) fn write_rtx(
@@ -181,8 +171,8 @@ mod tests {
 
     const IDS: ExtensionIds = ExtensionIds { descriptor: 4, transport: 3, send_time: Some(2) };
 
-    /// The packets of two pictures, each with its descriptor.
-    fn packets() -> Vec<(Packet, DependencyDescriptor)> {
+    /// The packets of two pictures, each with its descriptor, by a relay that knows extensions by these ids.
+    fn packets(ids: ExtensionIds) -> Vec<(Packet, DependencyDescriptor)> {
         let (mut planner, mut describer) = (Planner::new(L3T3, Size::new(640, 360)), Describer::new());
         let (mut reader, mut cache) = (FrameReader::new(), PacketCache::new(100_000, Duration::from_secs(1)));
         let mut packets = vec![];
@@ -198,7 +188,8 @@ mod tests {
                 let mut packet = vec![];
                 header.write(&[(4, &written), (3, &[0; 2])], &mut packet).unwrap();
                 packet.extend_from_slice(&[9; 100]);
-                let packet = cache.keep(Time::ZERO, sequence_number, &packet, Some(&frame));
+                let places = ids.find(&RtpPacket::read(&packet).unwrap()).places;
+                let packet = cache.keep(Time::ZERO, sequence_number, &packet, places, Some(&frame)).clone();
                 packets.push((packet, descriptor));
             }
         }
@@ -207,14 +198,15 @@ mod tests {
 
     #[test]
     fn a_mask_is_written_and_all_else_stays() {
-        let mut variants = Variants::new(ExtensionIds { send_time: None, ..IDS });
-        for (packet, descriptor) in packets() {
+        let ids = ExtensionIds { send_time: None, ..IDS };
+        let mut variants = Variants::new(ids);
+        for (packet, descriptor) in packets(ids) {
             let known = std::sync::Arc::clone(&packet.frame.as_ref().unwrap().sequence.structure);
             variants.clear();
-            let same = variants.get(&packet, None).clone();
+            let same = variants.get(&packet, None);
             assert_eq!(same.bytes.as_ptr(), packet.bytes.as_ptr(), "nothing is copied");
-            let masked = variants.get(&packet, Some(0b111)).clone();
-            let again = variants.get(&packet, Some(0b111)).clone();
+            let masked = variants.get(&packet, Some(0b111));
+            let again = variants.get(&packet, Some(0b111));
             assert_eq!(masked.bytes.as_ptr(), again.bytes.as_ptr(), "it is made once");
             let (before, after) =
                 (RtpPacket::read(&packet.bytes).unwrap(), RtpPacket::read(&masked.bytes).unwrap());
@@ -222,18 +214,20 @@ mod tests {
             let read =
                 DependencyDescriptor::read(after.extension(4).unwrap().unwrap(), Some(&known)).unwrap();
             assert_eq!(read, DependencyDescriptor { active_decode_targets: Some(0b111), ..descriptor });
-            let number_at = usize::from(masked.number_at);
+            let number_at = usize::from(masked.places.number_at);
             assert_eq!(after.extension_range(3).unwrap(), Some(number_at..number_at + 2));
         }
     }
 
     #[test]
     fn extensions_that_the_sender_has_not_are_made() {
-        let mut variants = Variants::new(ExtensionIds { transport: 5, ..IDS });
-        let (packet, _) = packets().remove(0);
-        let variant = variants.get(&packet, None).clone();
+        let ids = ExtensionIds { transport: 5, ..IDS };
+        let mut variants = Variants::new(ids);
+        let (packet, _) = packets(ids).remove(0);
+        let variant = variants.get(&packet, None);
         let read = RtpPacket::read(&variant.bytes).unwrap();
-        let (number_at, send_time_at) = (usize::from(variant.number_at), usize::from(variant.send_time_at));
+        let (number_at, send_time_at) =
+            (usize::from(variant.places.number_at), usize::from(variant.places.send_time_at));
         assert_eq!(read.extension_range(5).unwrap(), Some(number_at..number_at + 2));
         assert_eq!(read.extension_range(2).unwrap(), Some(send_time_at..send_time_at + 3));
         assert_eq!(read.payload, [9; 100]);
@@ -241,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_retransmission_lies_as_rfc_4588_draws_it() {
-        let (packet, _) = packets().remove(3);
+        let (packet, _) = packets(IDS).remove(3);
         let mut out = vec![1, 2, 3];
         write_rtx(&packet.bytes, (99, 46), 1234, &mut out).unwrap();
         let (before, after) = (RtpPacket::read(&packet.bytes).unwrap(), RtpPacket::read(&out[3..]).unwrap());

@@ -239,6 +239,19 @@ impl<'a> RtpPacket<'a> {
         }))
     }
 
+    /// The header extensions, as ids and ranges in the packet.
+    #[cfg(feature = "relay")]
+    pub(crate) fn extension_ranges(&self) -> impl Iterator<Item = Result<(u8, Range<usize>), PacketError>> {
+        let (mut extensions, end) = (self.extensions, self.payload_range.start);
+        std::iter::from_fn(move || {
+            let element = extensions.next()?;
+            Some(element.map(|(id, data)| {
+                let end = end - extensions.data.len();
+                (id, end - data.len()..end)
+            }))
+        })
+    }
+
     /// The bytes of the first header extension of an id, and the extensions behind it.
     fn extensions_until(&self, id: u8) -> Result<Option<(&'a [u8], Extensions<'a>)>, PacketError> {
         let mut extensions = self.extensions;

@@ -1,14 +1,16 @@
 //! The relay's side of the path to one receiver: the product's own, and what the simulation asks of it besides.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 
 use super::model::{OVERHEAD, START};
 use super::sender::ssrc_of;
 use crate::Time;
-use crate::congestion::{PathState, Probe, SendPathConfig};
+use crate::congestion::{PacedPacket, PathState, Probe, SendPathConfig};
 use crate::relay::{
-    Downlink as Path, DownlinkOutput, ExtensionIds, ForwarderConfig, Packet, PacketCache, RelayFrame,
-    RoomConfig, Subscription, Variants,
+    Downlink as Path, DownlinkOutput, ExtensionIds, ForwarderConfig, Handled, Outgoing, Packet, PacketCache,
+    RelayFrame, RoomConfig, Subscription, Variants,
 };
 use crate::rtp::RtpPacket;
 use crate::rtp::rtcp::{self, RtcpMessage};
@@ -38,12 +40,13 @@ impl Shared {
         &mut self,
         now: Time,
         stream: usize,
-        sequence_number: u16,
+        rtp: &RtpPacket<'_>,
         packet: &[u8],
         frame: &RelayFrame,
     ) -> Packet {
         self.variants.clear();
-        self.caches[stream].keep(now, sequence_number, packet, Some(frame))
+        let places = self.variants.ids.find(rtp).places;
+        self.caches[stream].keep(now, rtp.header.sequence_number, packet, places, Some(frame)).clone()
     }
 }
 
@@ -51,6 +54,8 @@ impl Shared {
 #[derive(Debug)]
 pub(super) struct Downlink {
     path: Path,
+    /// What goes at once.
+    at_once: VecDeque<PacedPacket<Outgoing>>,
     /// The stream of each window, and the decode target that the receiver knows of.
     windows: Vec<(usize, Option<DecodeTarget>)>,
     /// When to poll again.
@@ -76,7 +81,7 @@ impl Downlink {
             debug_assert_eq!(slot, windows.len());
             windows.push((stream, None));
         }
-        Self { path, windows, timeout: None, out: Vec::new(), told: 0, fell: false }
+        Self { path, at_once: VecDeque::new(), windows, timeout: None, out: Vec::new(), told: 0, fell: false }
     }
 
     /// Takes a packet of a window's stream. `false` if the receiver does not get it.
@@ -88,7 +93,12 @@ impl Downlink {
         frame: &RelayFrame,
         shared: &mut Shared,
     ) -> bool {
-        self.path.handle_packet(now, w, packet, Some(frame), None, &mut shared.variants)
+        match self.path.handle_packet(now, w, packet, Some(frame), None, &mut shared.variants) {
+            Handled::Dropped => return false,
+            Handled::Waits => {}
+            Handled::Goes(packet) => self.at_once.push_back(packet),
+        }
+        true
     }
 
     /// Takes a packet of the receiver. Gives the refreshes that it asks for, by stream.
@@ -131,6 +141,12 @@ impl Downlink {
 
     /// The next packet to be sent at `now`, and whether it is media, not padding.
     pub fn poll(&mut self, now: Time, shared: &mut Shared) -> Option<(Bytes, bool)> {
+        while let Some(packet) = self.at_once.pop_front() {
+            self.out.clear();
+            if self.path.send(now, packet, None, &mut self.out).is_some() {
+                return Some((Bytes::copy_from_slice(&self.out), true));
+            }
+        }
         loop {
             self.out.clear();
             match self.path.poll(now, &mut self.out) {

@@ -221,7 +221,7 @@ impl<'a> Simulation<'a> {
             unreachable!("each has a descriptor, and nothing is lost on the way to the relay");
         };
         self.requests[s].handle_frame(&frame);
-        let packet = self.shared.keep(now, s, rtp.header.sequence_number, packet, &frame);
+        let packet = self.shared.keep(now, s, &rtp, packet, &frame);
         for i in 0..self.watchers[s].len() {
             let (r, w) = self.watchers[s][i];
             if self.receivers[r].downlink.handle_packet(now, w, &packet, &frame, &mut self.shared) {

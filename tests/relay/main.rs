@@ -358,7 +358,7 @@ fn layers_that_are_left_take_nothing_of_the_path() {
         }
         let frame = reader.read(rtp.extension(DESCRIPTOR_ID).unwrap().unwrap()).unwrap();
         if *at > left && !rtp.payload.is_empty() {
-            *if frame.dependencies.layer.spatial_id == 2 { &mut upper } else { &mut lower } += 1;
+            *if frame.layer.spatial_id == 2 { &mut upper } else { &mut lower } += 1;
         }
     }
     assert!(lower > 10 && upper == 0, "{lower} packets, and {upper} of the layer that was left");
@@ -680,7 +680,7 @@ fn streams_of_others_are_forwarded_by_what_they_say() {
         for packet in &got {
             let packet = RtpPacket::read(packet).unwrap();
             let frame = reader.read(packet.extension(13).unwrap().unwrap()).unwrap();
-            layers.insert(frame.dependencies.layer.spatial_id);
+            layers.insert(frame.layer.spatial_id);
         }
         assert_eq!(layers.len(), keeps, "{file} {size:?}: {layers:?}");
         // In a KEY mode nobody gets all: the highest layer does without the frames of the others.

@@ -52,13 +52,13 @@ fn shown(packets: &[(Time, ParticipantId, Bytes)]) -> Vec<(Time, u8)> {
         if !frame.end_of_frame {
             continue;
         }
-        let diffs = frame.dependencies.frame_diffs.iter();
+        let diffs = frame.dependencies().frame_diffs.iter();
         held.insert(
             frame.number,
             Held {
                 timestamp: rtp.header.timestamp,
                 ends_picture: rtp.header.marker,
-                spatial_id: frame.dependencies.layer.spatial_id,
+                spatial_id: frame.layer.spatial_id,
                 references: diffs.map(|diff| frame.number - u64::from(*diff)).collect(),
             },
         );

@@ -137,7 +137,7 @@ impl Stream {
         self.sent.bytes += packet.len() as u64;
         let Ok(Some(descriptor)) = rtp.extension(DESCRIPTOR_ID) else { return };
         let Ok(frame) = self.reader.read(descriptor) else { return };
-        let layer = frame.dependencies.layer;
+        let layer = frame.layer;
         let (spatial, temporal) = (usize::from(layer.spatial_id), usize::from(layer.temporal_id));
         self.sent.layers[spatial.min(2)][temporal.min(2)] += packet.len() as u64;
         if self.seen.insert(frame.number) {

@@ -160,8 +160,24 @@ pub enum DescriptorError {
 impl DependencyStructure {
     /// The template of an id, if there is one.
     pub fn template(&self, id: u8) -> Option<&Template> {
-        let index = id.checked_add(64)?.checked_sub(self.template_id_offset)? % 64;
-        self.templates.get(usize::from(index))
+        self.templates.get(self.template_index(id)?)
+    }
+
+    /// Its place among the templates.
+    pub(crate) fn template_index(&self, id: u8) -> Option<usize> {
+        let index = usize::from(id.checked_add(64)?.checked_sub(self.template_id_offset)? % 64);
+        (index < self.templates.len()).then_some(index)
+    }
+
+    /// What a frame of a template means that has nothing of its own.
+    pub(crate) fn dependencies(&self, template: &Template) -> FrameDependencies {
+        FrameDependencies {
+            layer: template.layer,
+            decode_target_indications: template.decode_target_indications.copied(),
+            frame_diffs: template.frame_diffs.copied(),
+            chain_diffs: template.chain_diffs.copied(),
+            resolution: self.resolutions.get(usize::from(template.layer.spatial_id)).copied(),
+        }
     }
 
     /// The template ids, not yet wrapped: from the offset on.
@@ -219,13 +235,24 @@ impl DependencyDescriptor {
         let structure = self.structure.as_deref().unwrap_or(known);
         let template =
             structure.template(self.template_id).ok_or(DescriptorError::Template { id: self.template_id })?;
-        let custom = self.custom_indications.as_ref();
-        Ok(FrameDependencies {
-            layer: template.layer,
-            decode_target_indications: custom.unwrap_or(&template.decode_target_indications).copied(),
-            frame_diffs: self.custom_frame_diffs.as_ref().unwrap_or(&template.frame_diffs).copied(),
-            chain_diffs: self.custom_chain_diffs.as_ref().unwrap_or(&template.chain_diffs).copied(),
-            resolution: structure.resolutions.get(usize::from(template.layer.spatial_id)).copied(),
-        })
+        let mut dependencies = structure.dependencies(template);
+        if let Some(indications) = &self.custom_indications {
+            dependencies.decode_target_indications = indications.copied();
+        }
+        if let Some(diffs) = &self.custom_frame_diffs {
+            dependencies.frame_diffs = diffs.copied();
+        }
+        if let Some(diffs) = &self.custom_chain_diffs {
+            dependencies.chain_diffs = diffs.copied();
+        }
+        Ok(dependencies)
+    }
+
+    /// Whether the frame has anything of its own in place of what its template has.
+    #[cfg(feature = "relay")]
+    pub(crate) fn has_custom(&self) -> bool {
+        self.custom_indications.is_some()
+            || self.custom_frame_diffs.is_some()
+            || self.custom_chain_diffs.is_some()
     }
 }
