@@ -60,9 +60,8 @@ pub enum Forward {
 /// that wait for the end of a picture, such as Chromium, show all; they would never decode a picture without an end, nor what
 /// refers to it.
 #[derive(Debug, Clone)]
+#[repr(C)] // In this order what a packet needs is in few cache lines: a relay with many receivers waits for memory most of all.
 pub struct Forwarder {
-    config: ForwarderConfig,
-    target: Option<DecodeTarget>,
     sequence: Option<Arc<Sequence>>,
     /// The frame that started the sequence that the receiver is in.
     started: Option<u64>,
@@ -73,15 +72,17 @@ pub struct Forwarder {
     wanted_of: Option<(DecodeTarget, u32)>,
     /// The decode targets that are active, as the last frame had it.
     active: u32,
-    decided: Decided,
+    target: Option<DecodeTarget>,
+    /// What is needed to enter the target.
+    needs: Refresh,
     /// Spatial layers whose last frame of temporal layer 0 was dropped: bit `spatial_id`.
     dropped_layers: u32,
+    decided: Decided,
     /// From when on a refresh is to be asked for, if one is needed.
     ask_at: Time,
     /// The earliest time of another request.
     free_at: Time,
-    /// What is needed to enter the target.
-    needs: Refresh,
+    config: ForwarderConfig,
 }
 
 impl Forwarder {
@@ -371,12 +372,12 @@ const WORDS: usize = (MAX_FRAME_DIFF / FRAMES) as usize;
 
 /// The decisions on the last [`MAX_FRAME_DIFF`] frames. Older ones count as dropped.
 #[derive(Debug, Clone)]
+#[repr(C)] // As that of the forwarder.
 struct Decided {
-    /// Frame n is at n modulo the number of frames.
-    /// Beside the forwarder and not behind a pointer: a relay with many receivers waits for memory more than for anything else.
-    words: [u64; WORDS],
     /// The number after the highest that was decided on; 0 if there is none.
     end: u64,
+    /// Frame n is at n modulo the number of frames.
+    words: [u64; WORDS],
 }
 
 impl Default for Decided {
