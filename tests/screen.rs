@@ -4,6 +4,7 @@ mod common;
 
 use common::receivers::Receivers;
 use layercast::Size;
+use layercast::bitstream::{FrameHeader, HeaderReader};
 use layercast::encoder::{Bitrate, Content, EncodeOptions, RateConfig, SvcConfig, SvcEncoder};
 use layercast::picture::Picture;
 use layercast::quality::Quality;
@@ -77,6 +78,95 @@ fn receivers_see_palettes_as_they_were_made() {
         }
         receivers.verdict().unwrap_or_else(|error| panic!("{mode}: {error}"));
     }
+}
+
+/// The headers of a temporal unit with which a stream begins.
+fn headers(unit: &[u8]) -> Vec<FrameHeader> {
+    HeaderReader::new().temporal_unit(unit).map(|frame| frame.unwrap().header).collect()
+}
+
+#[test]
+fn receivers_see_copies_as_they_were_made() {
+    // The second size has tiles of fewer superblocks than a copy has to be away in its row, and the third ends within blocks.
+    for (width, height, quantizer, tiles, mode) in [
+        (640, 360, 20, 0, ScalabilityMode::L1T3),
+        (646, 301, 100, 1, ScalabilityMode::S2T1),
+        (223, 419, 60, 0, ScalabilityMode::L1T1),
+        (761, 387, 200, 0, ScalabilityMode::S3T3),
+    ] {
+        let size = Size::new(width, height);
+        let mut config = SvcConfig::new(size, mode);
+        (config.content, config.quantizer, config.tile_columns_log2) =
+            (Content::Screen, quantizer, Some(tiles));
+        let (screen, mut copies) = (Screen::new(size), 0);
+        for n in [0, 40, 80] {
+            // All are key pictures.
+            let mut encoder = SvcEncoder::new(config.clone()).unwrap();
+            let mut receivers = Receivers::new(mode).unwrap();
+            for n in n..n + 2 {
+                let unit =
+                    encoder.encode(&screen.picture(n).view(), Screen::time(n), EncodeOptions::default());
+                let (unit, bytes) = (unit.as_ref().unwrap(), unit.as_ref().unwrap().to_bytes());
+                if unit.plan.key {
+                    copies += headers(&bytes).iter().filter(|header| header.allow_intrabc).count();
+                }
+                receivers.receive(&encoder, unit, &bytes).unwrap();
+            }
+            receivers.verdict().unwrap_or_else(|error| panic!("{mode}: {error}"));
+        }
+        assert!(copies >= 3, "{copies} frames of copies in {mode} {size}");
+    }
+}
+
+#[test]
+fn a_picture_with_copies_is_one_tile_unless_more_are_wanted() {
+    let size = Size::new(1280, 176);
+    for (wanted, expected) in [(None, [0, 2]), (Some(1), [1, 1])] {
+        let mut config = SvcConfig::new(size, ScalabilityMode::L1T1);
+        (config.content, config.tile_columns_log2) = (Content::Screen, wanted);
+        let (mut encoder, mut reader) = (SvcEncoder::new(config).unwrap(), HeaderReader::new());
+        let columns = [0, 1].map(|n| {
+            let unit = encode(&mut encoder, &Screen::new(size).picture(n), n);
+            let header = reader.temporal_unit(&unit).last().unwrap().unwrap().header;
+            assert_eq!(header.allow_intrabc, n == 0);
+            header.tile_info.tile_cols_log2
+        });
+        assert_eq!(columns, expected, "{wanted:?}");
+    }
+}
+
+#[test]
+fn what_a_picture_shows_twice_is_coded_once() {
+    let size = Size::new(384, 256);
+    // Letters of a script in which none is like another, below each other and again further below.
+    let page = |again: bool| {
+        let mut picture = Picture::new(size);
+        picture.plane_mut(0).fill(220);
+        let (width, half) = (size.width as usize, size.height as usize / 2);
+        let mut random = 1u32;
+        let mut ink = || {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            random >> 30 == 0
+        };
+        for y in 0..size.height as usize {
+            for x in 0..width {
+                // Shifted by an odd number of rows and columns.
+                picture.plane_mut(0)[y * width + x] = match again && y > half && x > 5 {
+                    true => picture.plane(0)[(y - half - 1) * width + x - 5],
+                    false if ink() => 30,
+                    false => 220,
+                };
+            }
+        }
+        picture
+    };
+    let [once, twice] = [false, true].map(|again| {
+        let mut config = SvcConfig::new(size, ScalabilityMode::L1T1);
+        (config.content, config.quantizer) = (Content::Screen, 100);
+        encode(&mut SvcEncoder::new(config).unwrap(), &page(again), 0)
+    });
+    assert!(!headers(&once)[0].allow_intrabc && headers(&twice)[0].allow_intrabc);
+    assert!(twice.len() * 10 < once.len() * 6, "{} bytes, {} of another page", twice.len(), once.len());
 }
 
 #[test]

@@ -47,6 +47,17 @@ impl TileCoder<'_, '_> {
         parent: Option<MotionVector>,
     ) -> Tried {
         let q = self.q;
+        if self.frame.copies.is_some() {
+            if let Some(copy) = self.choose_copy(cw, bsize, bo) {
+                let (leaf, cost) = self.code_choice(bsize, bo, &copy, Palette::default());
+                self.set_block(cw, &leaf);
+                self.leaves.push(leaf);
+                return Tried::Coded(cost);
+            }
+            if self.is_copied_in_part(bsize, bo) {
+                return Tried::Hopeless(None);
+            }
+        }
         let inter = if self.frame.intra { None } else { self.choose_inter(cw, bsize, bo, parent) };
         // A palette may still describe a block that no other picture predicts.
         let hopeless = |c: &Choice| !self.frame.screen && c.cost > self.hopeless_cost(bsize);

@@ -44,7 +44,7 @@ pub struct SvcConfig {
     /// log2 of the number of tile columns of the highest spatial layer, 0 to 6: 0 takes the fewest bits, n
     /// lets up to 2^n threads share a frame. Lower layers, and pictures that are too narrow, get as many
     /// columns as are at least 320 samples wide. `None` is four columns for pictures at least 1280 samples wide, and
-    /// one for narrower ones.
+    /// one for narrower ones, and for key pictures of a screen that shows much twice.
     pub tile_columns_log2: Option<u8>,
     /// Speed of all frames, 0 (fewest bits) to [`MAX_SPEED`](super::MAX_SPEED) (fastest);
     /// [`set_speeds`](super::SvcEncoder::set_speeds) tells classes of frames apart.

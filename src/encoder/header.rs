@@ -3,7 +3,6 @@
 use bytes::Bytes;
 
 use super::config::SvcConfig;
-use super::kernels::TilingInfo;
 use super::layer::CodedFrame;
 use crate::bitstream::{
     self, BitstreamError, CdefStrength, ColorDescription, FrameHeader, FrameType, OperatingPoint,
@@ -43,7 +42,6 @@ pub(super) fn write_frame(
     plan: &FramePlan,
     picture_number: u64,
     coded: &CodedFrame,
-    tiling: &TilingInfo,
 ) -> Result<(), BitstreamError> {
     let mut header = FrameHeader::inter(sequence);
     match plan.kind {
@@ -52,6 +50,7 @@ pub(super) fn write_frame(
         FrameKind::Inter => header.ref_frame_idx = plan.ref_slots,
     }
     header.allow_screen_content_tools = coded.screen;
+    header.allow_intrabc = coded.copies;
     header.refresh_frame_flags = plan.refresh_frame_flags;
     header.primary_ref_frame = plan.primary_ref.map_or(PRIMARY_REF_NONE, |i| i as u8);
     header.order_hint = (picture_number & ((1 << sequence.order_hint_bits) - 1)) as u32;
@@ -64,8 +63,8 @@ pub(super) fn write_frame(
             })
         });
     }
-    header.tile_info.tile_cols_log2 = tiling.tile_cols_log2 as u8;
-    header.tile_info.tile_rows_log2 = tiling.tile_rows_log2 as u8;
+    header.tile_info.tile_cols_log2 = coded.tiling.tile_cols_log2 as u8;
+    header.tile_info.tile_rows_log2 = coded.tiling.tile_rows_log2 as u8;
     header.tile_info.context_update_tile_id = coded.context_update_tile_id as u16;
     header.tile_info.tile_size_bytes = bitstream::tile_size_bytes(&coded.tiles);
     header.quantization.base_q_idx = coded.q.qindex;

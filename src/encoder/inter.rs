@@ -149,6 +149,10 @@ impl TileCoder<'_, '_> {
             let dec = usize::from(plane > 0);
             let (width, height) = (leaf.bsize.width() >> dec, leaf.bsize.height() >> dec);
             let (x, y) = ((at.0.x * 4) >> dec, (at.0.y * 4) >> dec);
+            if self.is_copy(leaf) {
+                self.predict_copy(plane, leaf.bo.0, leaf.mv, width);
+                continue;
+            }
             let area = Area::BlockRect { bo: leaf.bo.0, width, height };
             let mut to = self.ts.rec.planes[plane].subregion_mut(area);
             if leaf.ref_frame == TEMPORAL {

@@ -11,7 +11,8 @@ pub(crate) use rav1e::bench::api::{ChromaSampling, EncoderConfig};
 pub(crate) use rav1e::bench::cdef::{cdef_analyze_superblock, cdef_filter_superblock};
 pub(crate) use rav1e::bench::context::{
     Block, BlockContext, BlockOffset, CDFContext, CFLParams, CandidateMV, ContextWriter, FrameBlocks,
-    SuperBlockOffset, TileBlockOffset, TileSuperBlockOffset, uv_intra_mode_to_tx_type_context,
+    NMVContext, SuperBlockOffset, TileBlockOffset, TileSuperBlockOffset, default_nmv_context,
+    uv_intra_mode_to_tx_type_context,
 };
 pub(crate) use rav1e::bench::cpu_features::CpuFeatureLevel;
 pub(crate) use rav1e::bench::dist::{get_sad, get_satd};

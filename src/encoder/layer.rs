@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::cdef::{self, Cdef};
+use super::copies::Copies;
 use super::deblock::{self, Levels};
 use super::displaced::{Anchors, Displacements, anchors};
 use super::effort::Effort;
@@ -53,12 +54,15 @@ pub(crate) struct CodedFrame {
     /// The quantizer index that it was coded with first, and the bits that it took then, but for what only became finer.
     pub(crate) tried: (u8, u64),
     pub(crate) tiles: Vec<Vec<u8>>,
+    pub(crate) tiling: TilingInfo,
     /// The tile from whose probabilities later frames start.
     pub(crate) context_update_tile_id: usize,
     pub(crate) levels: Levels,
     pub(crate) cdef: Cdef,
     /// Whether it shows a screen: allow_screen_content_tools.
     pub(crate) screen: bool,
+    /// Whether blocks say if they are copied within it: allow_intrabc.
+    pub(crate) copies: bool,
     pub(crate) reference: Arc<Reference>,
 }
 
@@ -95,6 +99,8 @@ pub(crate) struct LayerCoder {
     /// Whether the source shows a screen.
     screen: bool,
     fi: FrameInvariants<u8>,
+    /// The tiles of pictures with copies.
+    tiling_of_copies: TilingInfo,
     fs: FrameState<u8>,
     blocks: FrameBlocks,
     /// The layer below, upsampled; made when it is first needed.
@@ -136,15 +142,23 @@ fn free_frame(frames: &mut Vec<Arc<Frame<u8>>>, size: (usize, usize)) -> Arc<Fra
 }
 
 impl LayerCoder {
-    /// A coder of pictures of `size` luma samples in 2^`tile_cols_log2` tile columns.
-    pub(crate) fn new(size: (usize, usize), tile_cols_log2: u8, effort: &'static Effort) -> Self {
-        let config = EncoderConfig {
+    /// A coder of pictures of `size` luma samples in 2^`tile_cols_log2` tile columns, of which those with copies have
+    /// 2^`cols_of_copies_log2`.
+    pub(crate) fn new(
+        size: (usize, usize),
+        tile_cols_log2: u8,
+        cols_of_copies_log2: u8,
+        effort: &'static Effort,
+    ) -> Self {
+        let with_tiles = |cols_log2: u8| EncoderConfig {
             width: size.0,
             height: size.1,
-            tile_cols: 1 << tile_cols_log2,
+            tile_cols: 1 << cols_log2,
             tile_rows: 1,
             ..EncoderConfig::default()
         };
+        let config = with_tiles(tile_cols_log2);
+        let tiling_of_copies = Sequence::new(&with_tiles(cols_of_copies_log2)).tiling;
         let mut sequence = Sequence::new(&config);
         // The kernels switch CDEF off for the smallest sizes, but all layers share one sequence header.
         sequence.enable_cdef = true;
@@ -155,6 +169,7 @@ impl LayerCoder {
             size,
             effort,
             screen: false,
+            tiling_of_copies,
             blocks: FrameBlocks::new(fi.w_in_b, fi.h_in_b),
             fs,
             fi,
@@ -179,11 +194,6 @@ impl LayerCoder {
     /// Sets whether the frames that follow show a screen.
     pub(crate) fn set_screen(&mut self, screen: bool) {
         self.screen = screen;
-    }
-
-    /// The tiles of the layer's frames.
-    pub(crate) fn tiling(&self) -> &TilingInfo {
-        &self.fi.sequence.tiling
     }
 
     /// Copies the samples that the next frame is to show.
@@ -257,14 +267,19 @@ impl LayerCoder {
             (Some(hashes), Some(shown)) if !job.intra => shown.still(hashes, coarsest),
             _ => Vec::new(),
         };
-        let enough = job.refine.map_or(u32::MAX, |bits| (bits / self.tiling().tile_count() as u64) as u32);
         // `code_tile` borrows the rest of the state mutably.
         let now = Arc::clone(&self.fs.input);
         let source = job.temporal.filter(|_| !job.intra).and_then(|reference| reference.source.as_deref());
         let before = source.zip(shown).filter(|_| self.screen);
         let before =
             before.map(|(source, shown)| Before { source, shown, now: &now, size: self.size, coarsest });
+        let copies = (job.intra && self.screen)
+            .then(|| Copies::new(&now.planes[0], self.size, &self.tiling_of_copies))
+            .flatten();
+        let tiling = if copies.is_some() { self.tiling_of_copies } else { self.fi.sequence.tiling };
+        let enough = job.refine.map_or(u32::MAX, |bits| (bits / tiling.tile_count() as u64) as u32);
         let context = FrameContext {
+            copies: copies.as_ref(),
             before: before.as_ref(),
             fi: &self.fi,
             q,
@@ -292,14 +307,9 @@ impl LayerCoder {
             Some(reference) => (*reference.probabilities).clone(),
             None => Probabilities::new(q.qindex),
         };
-        let mut probabilities = vec![initial; self.tiling().tile_count()];
-        let states: Vec<_> = self
-            .fi
-            .sequence
-            .tiling
-            .tile_iter_mut(&mut self.fs, &mut self.blocks)
-            .zip(&mut probabilities)
-            .collect();
+        let mut probabilities = vec![initial; tiling.tile_count()];
+        let states: Vec<_> =
+            tiling.tile_iter_mut(&mut self.fs, &mut self.blocks).zip(&mut probabilities).collect();
         if self.behind.is_empty() {
             self.behind = vec![1; BEHIND];
         }
@@ -307,7 +317,14 @@ impl LayerCoder {
             .into_par_iter()
             .map(|(tile, probabilities)| {
                 let mut blocks = tile.tb;
-                code_tile(&context, tile.ts, &mut blocks, probabilities)
+                if context.copies.is_some() {
+                    probabilities.swap_vectors();
+                }
+                let coded = code_tile(&context, tile.ts, &mut blocks, &mut *probabilities);
+                if context.copies.is_some() {
+                    probabilities.swap_vectors();
+                }
+                coded
             })
             .collect();
         let finer: u64 = tiles.iter().map(|tile| u64::from(tile.finer)).sum();
@@ -321,6 +338,8 @@ impl LayerCoder {
         // The deblocking filter changes the edges of all blocks, also of those that stand still, in each picture anew;
         // CDEF leaves blocks without coefficients alone.
         let coded = if self.screen && !job.intra { self.coded_share() } else { 1.0 };
+        // What is copied is not filtered yet, and the standard has no filters for such pictures at all.
+        let coded = if copies.is_some() { 0.0 } else { coded };
         let levels = if coded < DEBLOCKED_SHARE { Levels::default() } else { filter_levels(&q, job.intra) };
         let cdef = if coded > 0.0 { cdef_strengths(&q, job.intra, self.effort) } else { Cdef::OFF };
         let rec = Arc::get_mut(&mut self.fs.rec).expect("the frame is not a reference yet");
@@ -337,10 +356,12 @@ impl LayerCoder {
             q,
             tried: (q.qindex, bits(&tiles).saturating_sub(finer)),
             tiles,
+            tiling,
             context_update_tile_id,
             levels,
             cdef,
             screen: self.screen,
+            copies: copies.is_some(),
             reference: Arc::new(Reference {
                 size: self.size,
                 frame: Arc::clone(&self.fs.rec),

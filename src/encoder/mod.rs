@@ -20,6 +20,7 @@
 //! | `motion`, `interlayer` | prediction from an earlier picture, and from the layer below |
 //! | `effort` | how many predictions and partitions are tried, by the speed of the frame |
 //! | `palette`, `palette_choice` | blocks of few colours |
+//! | `copies`, `copy_choice` | blocks that are copied within a key picture |
 //! | `residual`, `quantizer` | the difference that is left to code |
 //! | `symbols`, `probabilities` | the block as symbols of the range coder |
 //! | `deblock`, `cdef` | the loop filters |
@@ -33,6 +34,8 @@ mod block;
 mod cdef;
 mod config;
 mod content;
+mod copies;
+mod copy_choice;
 mod deblock;
 mod direction;
 mod displaced;

@@ -1,4 +1,4 @@
-//! The probabilities of all symbols: those of rav1e's kernels, and those of palettes, which the kernels do not write
+//! The probabilities of all symbols: those of rav1e's kernels, and those of palettes and copies, which the kernels do not write
 //! (AV1 specification, sections 8.2.6 and 9.3).
 
 use super::kernels::*;
@@ -15,18 +15,29 @@ pub(super) const INDEX_CONTEXTS: usize = 5;
 pub(crate) struct Probabilities {
     pub(crate) kernels: CDFContext,
     pub(crate) palettes: PaletteProbabilities,
+    pub(crate) copies: CopyProbabilities,
 }
 
 impl Probabilities {
     /// The default ones at a quantizer index.
     pub(crate) fn new(qindex: u8) -> Self {
-        Self { kernels: CDFContext::new(qindex), palettes: PaletteProbabilities::new() }
+        Self {
+            kernels: CDFContext::new(qindex),
+            palettes: PaletteProbabilities::new(),
+            copies: CopyProbabilities::new(),
+        }
     }
 
     /// Forgets how many symbols were coded with each, so that later frames adapt as fast (section 7.20).
     pub(crate) fn reset_counts(&mut self) {
         self.kernels.reset_counts();
         self.palettes.reset_counts();
+        self.copies.reset_counts();
+    }
+
+    /// Has the kernels write the vectors of copies in place of those into other pictures, or the other way round again.
+    pub(crate) fn swap_vectors(&mut self) {
+        std::mem::swap(&mut self.kernels.nmv_context, &mut self.copies.vectors);
     }
 }
 
@@ -125,6 +136,39 @@ impl PaletteProbabilities {
     }
 }
 
+/// The probabilities of copies within a picture.
+#[derive(Clone)]
+pub(crate) struct CopyProbabilities {
+    pub(super) copied: Cdf<2>,
+    /// Those of their vectors (MvCtx 1 of section 5.11.32).
+    vectors: NMVContext,
+}
+
+impl CopyProbabilities {
+    fn new() -> Self {
+        Self { copied: cdf(&[COPIED]), vectors: default_nmv_context }
+    }
+
+    fn reset_counts(&mut self) {
+        fn reset<const N: usize>(cdf: &mut Cdf<N>) {
+            cdf[N - 1] = 0;
+        }
+        reset(&mut self.copied);
+        reset(&mut self.vectors.joints_cdf);
+        for component in &mut self.vectors.comps {
+            reset(&mut component.sign_cdf);
+            reset(&mut component.classes_cdf);
+            reset(&mut component.class0_cdf);
+            component.bits_cdf.iter_mut().for_each(reset);
+        }
+    }
+
+    /// Writes use_intrabc.
+    pub(super) fn write_copied(&mut self, w: &mut impl Writer, copied: bool) {
+        write(w, copied.into(), &mut self.copied);
+    }
+}
+
 fn size_context(bsize: BlockSize) -> usize {
     bsize.width_log2() + bsize.height_log2() - 6
 }
@@ -138,7 +182,7 @@ fn cdf<const N: usize>(values: &[u16]) -> Cdf<N> {
     cdf
 }
 
-fn bits(cdf: &[u16], symbol: usize) -> f32 {
+pub(super) fn bits(cdf: &[u16], symbol: usize) -> f32 {
     let above = if symbol == 0 { 32768 } else { cdf[symbol - 1] };
     let below = if symbol + 1 == cdf.len() { 0 } else { cdf[symbol] };
     bits_of((above - below).max(1))
@@ -191,6 +235,9 @@ fn write<const N: usize>(w: &mut impl Writer, symbol: u32, cdf: &mut Cdf<N>) {
     }
     cdf[N - 1] = count + u16::from(count < 32);
 }
+
+/// Default_Intrabc_Cdf.
+const COPIED: u16 = 30531;
 
 /// Default_Palette_Y_Mode_Cdf.
 #[rustfmt::skip]

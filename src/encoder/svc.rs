@@ -307,7 +307,6 @@ impl SvcEncoder {
                 frame,
                 plan.picture_number,
                 &coded,
-                layer.coder.tiling(),
             )?;
             let quantizer = coded.q.qindex;
             let (tried_at, tried) = coded.tried;
@@ -434,10 +433,12 @@ fn new_layers(config: &SvcConfig) -> Result<Vec<Layer>, EncodeError> {
             while tiles > 0 && own.0 >> tiles < 320 {
                 tiles -= 1;
             }
+            // What is copied within a tile may be anywhere in it: one is best, unless the program wants so many.
+            let tiles_of_copies = config.tile_columns_log2.map_or(0, |_| tiles);
             let effort = effort(speed, own).ok_or(EncodeError::Speed(speed))?;
             Ok(Layer {
                 size: own_size,
-                coder: LayerCoder::new(own, tiles, effort),
+                coder: LayerCoder::new(own, tiles, tiles_of_copies, effort),
                 scaled: above.map(|a| (Downscaler::new(a, own_size), Picture::new(own_size))),
                 last: None,
             })

@@ -45,8 +45,14 @@ impl TileCoder<'_, '_> {
             cw.bc.reset_skip_context(bo, bsize, 1, 1, ChromaSampling::Cs420);
         }
         let inter = leaf.ref_frame != RefType::INTRA_FRAME;
-        if self.frame.intra {
-            cw.write_intra_mode_kf(w, bo, leaf.mode);
+        if self.frame.copies.is_some() {
+            self.copy_probabilities.write_copied(w, inter);
+        }
+        if self.is_copy(leaf) {
+            let candidates = leaf.candidates.expect("a copy has a predicted vector");
+            cw.write_mv(w, leaf.mv, candidates.predicted, MvSubpelPrecision::MV_SUBPEL_NONE);
+        } else if self.frame.intra {
+            self.write_intra_mode_kf(cw, w, leaf);
         } else {
             cw.write_is_inter(w, bo, inter);
             if inter {
@@ -99,6 +105,17 @@ impl TileCoder<'_, '_> {
             palette.index(&source, size, &mut self.palettes.map);
             palette::write_map(w, probabilities, &self.palettes.map, size, palette.len());
         }
+    }
+
+    /// Writes intra_frame_y_mode, for which copies above and to the left count as flat blocks.
+    fn write_intra_mode_kf<W: Writer>(&self, cw: &mut ContextWriter<'_>, w: &mut W, leaf: &Leaf) {
+        let BlockOffset { x, y } = leaf.bo.0;
+        let above = y.checked_sub(1).map(|y| (x, y));
+        let left = x.checked_sub(1).map(|x| (x, y));
+        let copies = [above, left].map(|at| at.filter(|&(x, y)| cw.bc.blocks[y][x].is_inter()));
+        copies.iter().flatten().for_each(|&(x, y)| cw.bc.blocks[y][x].mode = PredictionMode::DC_PRED);
+        cw.write_intra_mode_kf(w, leaf.bo, leaf.mode);
+        copies.iter().flatten().for_each(|&(x, y)| cw.bc.blocks[y][x].mode = PredictionMode::NEWMV);
     }
 
     fn write_inter<W: Writer>(&self, cw: &mut ContextWriter<'_>, w: &mut W, leaf: &Leaf) {

@@ -1,13 +1,14 @@
 //! One tile of a layer frame: the coder first decides and reconstructs each superblock, then writes its
 //! symbols.
 
+use super::copies::{Copies, CopyBits};
 use super::displaced::Displacements;
 use super::effort::Effort;
 use super::interlayer::Upsampled;
 use super::kernels::*;
 use super::motion::{Candidates, MotionField, TEMPORAL, mv_bits};
 use super::palette::{Palette, Palettes};
-use super::probabilities::{PaletteProbabilities, Probabilities};
+use super::probabilities::{CopyProbabilities, PaletteProbabilities, Probabilities};
 use super::quantizer::Quantizer;
 use super::residual::{self, coded_area};
 use super::steady::Steady;
@@ -47,6 +48,8 @@ pub(crate) struct FrameContext<'a> {
     pub(crate) enough: u32,
     /// What may be taken over from the temporal reference block by block, if the frame shows a screen.
     pub(crate) before: Option<&'a Before<'a>>,
+    /// Where else in a screen its blocks are, if they may be copied within it: allow_intrabc.
+    pub(crate) copies: Option<&'a Copies<'a>>,
     /// Vectors of the last frame of this layer that has any.
     pub(crate) earlier: Option<&'a MotionField>,
     /// Whether the camera stands still, and blocks that do are to be taken over without a search.
@@ -194,6 +197,9 @@ pub(super) struct TileCoder<'a, 'f> {
     /// Those of all blocks decided so far.
     pub(super) palettes: Palettes,
     pub(super) palette_probabilities: &'a mut PaletteProbabilities,
+    pub(super) copy_probabilities: &'a mut CopyProbabilities,
+    /// How many bits copies take in this superblock.
+    pub(super) copy_bits: CopyBits,
     /// For each block size, the reconstruction of a block while smaller ones overwrite it.
     saved: [Vec<u8>; 4],
     /// How a camera's superblock differs from the temporal reference, where that matters.
@@ -238,6 +244,8 @@ pub(crate) fn code_tile<'a>(
         coefficients: Vec::with_capacity(4 * 64 * 64 * 3 / 2),
         palettes: Palettes::new(width, height),
         palette_probabilities: &mut probabilities.palettes,
+        copy_probabilities: &mut probabilities.copies,
+        copy_bits: CopyBits::default(),
         saved: Default::default(),
         steady: None,
         taken_over: false,
@@ -266,6 +274,9 @@ pub(crate) fn code_tile<'a>(
                 }
                 _ => None,
             };
+            if frame.copies.is_some() {
+                coder.copy_bits = CopyBits::new(&cw, &coder.copy_probabilities.copied);
+            }
             coder.leaves.clear();
             coder.coefficients.clear();
             coder.decide(&mut cw, BlockSize::BLOCK_64X64, bo, None);
@@ -321,7 +332,7 @@ impl TileCoder<'_, '_> {
                 Tried::Coded(cost) => {
                     let cost = cost + lambda * 1.0;
                     let leaf = self.leaves[first];
-                    if smallest || self.stop_at(&leaf, cost) {
+                    if smallest || self.stop_at(&leaf, cost) || self.is_copy(&leaf) && leaf.skip {
                         return cost;
                     }
                     if leaf.ref_frame == TEMPORAL {
