@@ -79,6 +79,22 @@ pub(crate) fn predict_block(
     (x, y): (usize, usize),
     (width, height): (usize, usize),
 ) {
+    if halves(reference_size, size) && (width, height) == (4, 4) {
+        predict_4x4(to, reference, reference_size, (x, y));
+    } else {
+        predict_any(to, reference, reference_size, size, (x, y), (width, height));
+    }
+}
+
+/// [`predict_block`] of any size and ratio.
+fn predict_any(
+    to: &mut PlaneRegionMut<'_, u8>,
+    reference: &Plane<u8>,
+    reference_size: (usize, usize),
+    size: (usize, usize),
+    (x, y): (usize, usize),
+    (width, height): (usize, usize),
+) {
     let (xdec, ydec) = (reference.cfg.xdec, reference.cfg.ydec);
     let (ax, ay) = (Axis::new(reference_size.0, size.0, xdec), Axis::new(reference_size.1, size.1, ydec));
     let (fx, fy) = (&FILTERS[usize::from(width <= 4)], &FILTERS[usize::from(height <= 4)]);
@@ -106,6 +122,47 @@ pub(crate) fn predict_block(
         for (c, out) in to[r][..width].iter_mut().enumerate() {
             let sum: i32 = (0..8).map(|t| i32::from(taps[t]) * i32::from(between[top + t][c])).sum();
             *out = ((sum + 1024) >> 11).clamp(0, 255) as u8;
+        }
+    }
+}
+
+/// [`predict_block`] of 4x4 samples from a reference of exactly half the size. Chroma of blocks of 8x8 comes here.
+fn predict_4x4(
+    to: &mut PlaneRegionMut<'_, u8>,
+    reference: &Plane<u8>,
+    reference_size: (usize, usize),
+    (x, y): (usize, usize),
+) {
+    // The four samples of an axis are read from six: the first one from the first four of these, the two in the middle from the
+    // next four, and the last one from the last four.
+    const FIRST: [usize; 4] = [0, 1, 1, 2];
+    let last = |size: usize, dec: usize| ((size + dec) >> dec) as isize - 1;
+    let (right, bottom) = (last(reference_size.0, reference.cfg.xdec), last(reference_size.1, reference.cfg.ydec));
+    let columns: [usize; 6] =
+        std::array::from_fn(|i| ((x / 2 + i) as isize - 2).clamp(0, right) as usize);
+    let taps: [[i32; 4]; 2] =
+        PHASES.map(|phase| std::array::from_fn(|t| i32::from(FILTERS[1][phase][2 + t])));
+    let mut between = [[0i32; 4]; 6];
+    for (r, line) in between.iter_mut().enumerate() {
+        let row = reference.row(((y / 2 + r) as isize - 2).clamp(0, bottom));
+        let samples = columns.map(|column| i32::from(row[column]));
+        for c in 0..4 {
+            let mut sum = 4;
+            for t in 0..4 {
+                sum += taps[c % 2][t] * samples[FIRST[c] + t];
+            }
+            line[c] = sum >> 3;
+        }
+    }
+    for r in 0..4 {
+        let mut sums = [1024i32; 4];
+        for t in 0..4 {
+            for c in 0..4 {
+                sums[c] += taps[r % 2][t] * between[FIRST[r] + t][c];
+            }
+        }
+        for (out, sum) in to[r][..4].iter_mut().zip(sums) {
+            *out = (sum >> 11).clamp(0, 255) as u8;
         }
     }
 }
@@ -259,6 +316,22 @@ mod tests {
                     let crop = &upsampled.planes[plane].row((y + r) as isize)[x..x + w];
                     assert_eq!(&to[r][..w], crop, "plane {plane} block {x},{y} {w}x{h} row {r}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn the_smallest_blocks_have_a_shorter_way_to_the_same_samples() {
+        let (size, half) = ((72, 48), (36, 24));
+        let reference = noise(half.0, half.1);
+        for plane in &reference.planes {
+            let (width, height) = (size.0 >> plane.cfg.xdec, size.1 >> plane.cfg.ydec);
+            for (x, y) in (0..height / 4).flat_map(|y| (0..width / 4).map(move |x| (4 * x, 4 * y))) {
+                let mut blocks = [(); 2].map(|()| Plane::<u8>::new(8, 8, plane.cfg.xdec, plane.cfg.ydec, 0, 0));
+                predict_4x4(&mut blocks[0].as_region_mut(), plane, half, (x, y));
+                predict_any(&mut blocks[1].as_region_mut(), plane, half, size, (x, y), (4, 4));
+                let rows = |block: &Plane<u8>| [0, 1, 2, 3].map(|r| block.row(r)[..4].to_vec());
+                assert_eq!(rows(&blocks[0]), rows(&blocks[1]), "block {x},{y}");
             }
         }
     }
