@@ -169,10 +169,14 @@ pub(crate) struct Effort {
     /// If the best vector of whole samples costs more than this many times the hopeless cost, fractions are
     /// not tried.
     pub(crate) fractions: f32,
+    /// ... and if it costs more than this many times of it, nothing else is: the block is hopeless. None if all is tried first.
+    pub(crate) out_of_reach: Option<f32>,
     /// The largest step of the search for vectors of whole samples, as an index into 4, 2, 1.
     pub(crate) first_step: usize,
     /// Whether fractions of a vector are computed from the differences around it, and not searched for.
     pub(crate) fit: bool,
+    /// Whether vectors of half samples are tried on one side alone, that of the better whole sample.
+    pub(crate) one_side: bool,
     /// How many intra modes without a direction are tried in frames that refer to others. Intra frames try all of them.
     /// Where all are tried, so is the direction of the block's samples.
     pub(crate) modes: usize,
@@ -209,8 +213,10 @@ const ALL: Effort = Effort {
     good: 0.0,
     rival: 0.0,
     fractions: 0.0,
+    out_of_reach: Some(1.1),
     first_step: 0,
     fit: false,
+    one_side: true,
     modes: 7,
     transforms: [4, 3],
     chroma_from_luma: true,
@@ -222,13 +228,13 @@ const ALL: Effort = Effort {
     last_rounding: 0.3,
 };
 /// All that can be tried is, transforms among it.
-const MOST: Effort = Effort { transforms: [4, 8], ..ALL };
+const MOST: Effort = Effort { transforms: [4, 8], one_side: false, ..ALL };
 /// No transforms of other blocks than intra ones are tried.
 const SOME: Effort = Effort { transforms: [4, 0], quiet: 1.0, ..ALL };
 /// The most likely alone.
 const FEW: Effort = Effort { quiet: 1.0, first_step: 1, modes: 1, transforms: [3, 0], ..ALL };
-/// That, in less time.
-const FAST: Effort = Effort { fit: true, quiet: 1.5, ..FEW };
+/// That, in less time. Where smaller blocks are hardly tried, those that whole samples alone call hopeless are missed.
+const FAST: Effort = Effort { fit: true, quiet: 1.5, out_of_reach: None, ..FEW };
 /// And the least.
 const BARE: Effort = Effort { transforms: [1, 0], chroma_from_luma: false, ..FAST };
 

@@ -2,13 +2,12 @@
 //! sections 7.11.3.3 and 7.11.3.4).
 //!
 //! If the layer below has exactly half the width and height, the sample positions do not depend on the block,
-//! so that every block's prediction is a crop of one picture: the reference upsampled once ([`Upsampled`]).
+//! so that every block's prediction is a crop of one picture: the reference upsampled ([`Upsampled`]).
 //! If it has another size, or a block is so small that the standard takes shorter filters, [`predict_block`]
 //! predicts block by block as the standard says.
 
-use rayon::prelude::*;
-
 use super::kernels::*;
+use super::superblock::SIDE;
 
 /// The reference that is the picture of the layer below.
 pub(crate) const INTER_LAYER: RefType = RefType::GOLDEN_FRAME;
@@ -79,6 +78,22 @@ pub(crate) fn predict_block(
     (x, y): (usize, usize),
     (width, height): (usize, usize),
 ) {
+    if halves(reference_size, size) && (width, height) == (4, 4) {
+        predict_4x4(to, reference, reference_size, (x, y));
+    } else {
+        predict_any(to, reference, reference_size, size, (x, y), (width, height));
+    }
+}
+
+/// [`predict_block`] of any size and ratio.
+fn predict_any(
+    to: &mut PlaneRegionMut<'_, u8>,
+    reference: &Plane<u8>,
+    reference_size: (usize, usize),
+    size: (usize, usize),
+    (x, y): (usize, usize),
+    (width, height): (usize, usize),
+) {
     let (xdec, ydec) = (reference.cfg.xdec, reference.cfg.ydec);
     let (ax, ay) = (Axis::new(reference_size.0, size.0, xdec), Axis::new(reference_size.1, size.1, ydec));
     let (fx, fy) = (&FILTERS[usize::from(width <= 4)], &FILTERS[usize::from(height <= 4)]);
@@ -110,17 +125,57 @@ pub(crate) fn predict_block(
     }
 }
 
+/// [`predict_block`] of 4x4 samples from a reference of exactly half the size. Chroma of blocks of 8x8 comes here.
+fn predict_4x4(
+    to: &mut PlaneRegionMut<'_, u8>,
+    reference: &Plane<u8>,
+    reference_size: (usize, usize),
+    (x, y): (usize, usize),
+) {
+    // The four samples of an axis are read from six: the first one from the first four of these, the two in the middle from the
+    // next four, and the last one from the last four.
+    const FIRST: [usize; 4] = [0, 1, 1, 2];
+    let last = |size: usize, dec: usize| ((size + dec) >> dec) as isize - 1;
+    let (right, bottom) =
+        (last(reference_size.0, reference.cfg.xdec), last(reference_size.1, reference.cfg.ydec));
+    let columns: [usize; 6] = std::array::from_fn(|i| ((x / 2 + i) as isize - 2).clamp(0, right) as usize);
+    let taps: [[i32; 4]; 2] =
+        PHASES.map(|phase| std::array::from_fn(|t| i32::from(FILTERS[1][phase][2 + t])));
+    let mut between = [[0i32; 4]; 6];
+    for (r, line) in between.iter_mut().enumerate() {
+        let row = reference.row(((y / 2 + r) as isize - 2).clamp(0, bottom));
+        let samples = columns.map(|column| i32::from(row[column]));
+        for c in 0..4 {
+            let mut sum = 4;
+            for t in 0..4 {
+                sum += taps[c % 2][t] * samples[FIRST[c] + t];
+            }
+            line[c] = sum >> 3;
+        }
+    }
+    for r in 0..4 {
+        let mut sums = [1024i32; 4];
+        for t in 0..4 {
+            for c in 0..4 {
+                sums[c] += taps[r % 2][t] * between[FIRST[r] + t][c];
+            }
+        }
+        for (out, sum) in to[r][..4].iter_mut().zip(sums) {
+            *out = (sum >> 11).clamp(0, 255) as u8;
+        }
+    }
+}
+
 /// Whether every block's prediction is a crop of one picture: the reference is exactly half as large.
 pub(crate) fn halves(reference: (usize, usize), size: (usize, usize)) -> bool {
     reference.0 * 2 == size.0 && reference.1 * 2 == size.1
 }
 
-/// A layer below, upsampled to the size of the layer above.
-#[derive(Debug)]
+/// The superblock of a layer below, upsampled to the size of the layer above; each plane when it is first asked for.
 pub(crate) struct Upsampled {
-    pub(crate) planes: [Plane<u8>; 3],
-    /// Working memory of each plane.
-    lines: [Vec<i16>; 3],
+    planes: [Plane<u8>; 3],
+    /// Where the superblock begins that each plane shows, in its samples.
+    at: [Option<(usize, usize)>; 3],
 }
 
 /// Taps before an even sample and after it: the positions of an exact 2:1 step fall on phases 12/16 and
@@ -128,96 +183,75 @@ pub(crate) struct Upsampled {
 const PHASES: [usize; 2] = [12, 4];
 
 impl Upsampled {
-    /// For a layer of `width` x `height` luma samples.
-    pub(crate) fn new(width: usize, height: usize) -> Self {
-        let (width, height) = (width.next_multiple_of(8), height.next_multiple_of(8));
-        let plane = |dec: usize| Plane::new(width >> dec, height >> dec, dec, dec, 0, 0);
-        Self { planes: [plane(0), plane(1), plane(1)], lines: Default::default() }
+    pub(crate) fn new() -> Self {
+        let plane = |dec: usize| Plane::new(SIDE >> dec, SIDE >> dec, dec, dec, 0, 0);
+        Self { planes: [plane(0), plane(1), plane(1)], at: [None; 3] }
     }
 
-    /// Upsamples `reference`, a picture of `reference_size` luma samples.
-    pub(crate) fn fill(&mut self, reference: &Frame<u8>, reference_size: (usize, usize)) {
-        let planes = self.planes.par_iter_mut().zip(&reference.planes).zip(&mut self.lines);
-        planes.for_each(|((to, from), lines)| {
-            let last = |size: usize, dec: usize| (size + dec) >> dec;
-            let (w, h) = (last(reference_size.0, from.cfg.xdec), last(reference_size.1, from.cfg.ydec));
-            upsample(to, from, w, h, lines);
-        });
-    }
-}
-
-/// The number of samples by which a row is extended at each end.
-const EDGE: usize = 8;
-
-/// Upsamples one row of `from` into its place in the ring of eight.
-#[inline(always)]
-fn upsample_row(
-    ring: &mut [i16],
-    padded: &mut [i16],
-    from: &Plane<u8>,
-    row: isize,
-    (from_width, from_height): (usize, usize),
-    halves: usize,
-) {
-    let source = &from.row(row.clamp(0, from_height as isize - 1))[..from_width];
-    let n = from_width.min(halves + EDGE);
-    padded[..EDGE].fill(source[0].into());
-    for (p, &s) in padded[EDGE..].iter_mut().zip(&source[..n]) {
-        *p = s.into();
-    }
-    padded[EDGE + n..].fill(source[n - 1].into());
-    let line = &mut ring[(row & 7) as usize * 2 * halves..][..2 * halves];
-    let (even, odd) = (&FILTERS[0][PHASES[0]], &FILTERS[0][PHASES[1]]);
-    // An even sample lies after reference sample i - 1, an odd one after sample i.
-    let windows: [&[i16]; 9] = std::array::from_fn(|t| &padded[EDGE - 4 + t..][..halves]);
-    for (i, pair) in line.chunks_exact_mut(2).enumerate() {
-        let (mut a, mut b) = (4i32, 4i32);
-        for t in 0..8 {
-            a += i32::from(even[t]) * i32::from(windows[t][i]);
-            b += i32::from(odd[t]) * i32::from(windows[t + 1][i]);
+    /// The prediction of plane `p` from `reference` at `(x, y)`, in samples of that plane, up to the end of the superblock.
+    ///
+    /// The reference is padded by at least half a superblock.
+    pub(crate) fn from(
+        &mut self,
+        reference: &Frame<u8>,
+        p: usize,
+        (x, y): (usize, usize),
+    ) -> PlaneRegion<'_, u8> {
+        let (reference, plane) = (&reference.planes[p], &mut self.planes[p]);
+        let side = SIDE >> reference.cfg.xdec;
+        let (left, top) = (x / side * side, y / side * side);
+        if self.at[p] != Some((left, top)) {
+            self.at[p] = Some((left, top));
+            if p == 0 {
+                upsample::<SIDE, { SIDE / 2 + 8 }>(plane, reference, (left, top));
+            } else {
+                upsample::<{ SIDE / 2 }, { SIDE / 4 + 8 }>(plane, reference, (left, top));
+            }
         }
-        pair[0] = (a >> 3) as i16;
-        pair[1] = (b >> 3) as i16;
+        self.planes[p].region(Area::StartingAt { x: (x - left) as isize, y: (y - top) as isize })
     }
 }
 
 wide! {
-    /// Upsamples the `from_width` x `from_height` samples of `from`.
-    fn upsample(
+    /// Upsamples a square with sides of `N` samples that begins at `(x, y)`, from the `READ` = `N` / 2 + 8 rows and
+    /// columns of the reference around it.
+    fn upsample<const N: usize, const READ: usize>(
         to: &mut Plane<u8>,
         from: &Plane<u8>,
-        from_width: usize,
-        from_height: usize,
-        lines: &mut Vec<i16>,
+        corner: (usize, usize),
     ) {
-        let (width, height) = (to.cfg.width, to.cfg.height);
-        let halves = width.div_ceil(2);
-        // Eight filtered lines in a ring, one for each reference row, and the row being filtered with its
-        // edges repeated.
-        lines.clear();
-        lines.resize(8 * 2 * halves + halves + 2 * EDGE, 0);
-        let (ring, padded) = lines.split_at_mut(8 * 2 * halves);
-        for row in -4..3 {
-            upsample_row(ring, padded, from, row, (from_width, from_height), halves);
-        }
-        for y in 0..height {
-            let row = (y / 2) as isize - isize::from(y % 2 == 0);
-            // Two lines share their reference rows: an odd one and the even one after it.
-            if y == 0 || y % 2 == 1 {
-                upsample_row(ring, padded, from, row + 4, (from_width, from_height), halves);
+        let (x, y) = ((corner.0 / 2) as isize - 4, (corner.1 / 2) as isize - 4);
+        let rows = from.slice(PlaneOffset { x, y });
+        let (even, odd) = (&FILTERS[0][PHASES[0]], &FILTERS[0][PHASES[1]]);
+        // Less by 128, which the taps sum to: their sums have 16 bits then.
+        let mut between = [[0i16; N]; READ];
+        let mut samples = [0i16; READ];
+        for (r, line) in between.iter_mut().enumerate() {
+            for (to, &from) in samples.iter_mut().zip(&rows[r][..READ]) {
+                *to = i16::from(from) - 128;
             }
-            let taps = &FILTERS[0][PHASES[y % 2]];
-            let tap_line =
-                |t: usize| &ring[((row + t as isize - 3) & 7) as usize * 2 * halves..][..2 * halves];
-            let sources: [&[i16]; 8] = std::array::from_fn(tap_line);
-            let stride = to.cfg.stride;
-            let out = &mut to.data_origin_mut()[y * stride..][..width];
-            for (x, out) in out.iter_mut().enumerate() {
+            // An even sample lies after reference sample i - 1, an odd one after sample i.
+            let windows: [&[i16]; 9] = std::array::from_fn(|t| &samples[t..][..N / 2]);
+            for (i, pair) in line.chunks_exact_mut(2).enumerate() {
+                let (mut a, mut b) = (4i16, 4i16);
+                for t in 0..8 {
+                    a += even[t] * windows[t][i];
+                    b += odd[t] * windows[t + 1][i];
+                }
+                pair[0] = a >> 3;
+                pair[1] = b >> 3;
+            }
+        }
+        let stride = to.cfg.stride;
+        for (r, out) in to.data_origin_mut().chunks_mut(stride).take(N).enumerate() {
+            let taps = &FILTERS[0][PHASES[r % 2]];
+            let lines: [&[i16]; 8] = std::array::from_fn(|t| &between[r.div_ceil(2) + t][..]);
+            for (x, out) in out[..N].iter_mut().enumerate() {
                 let mut sum = 1024i32;
                 for t in 0..8 {
-                    sum += i32::from(taps[t]) * i32::from(sources[t][x]);
+                    sum += i32::from(taps[t]) * i32::from(lines[t][x]);
                 }
-                *out = (sum >> 11).clamp(0, 255) as u8;
+                *out = ((sum >> 11) + 128).clamp(0, 255) as u8;
             }
         }
     }
@@ -228,13 +262,14 @@ mod tests {
     use super::*;
 
     fn noise(width: usize, height: usize) -> Frame<u8> {
-        let mut frame = Frame::new_with_padding(width, height, Default::default(), 16);
+        let mut frame = Frame::new_with_padding(width, height, Default::default(), 88);
         let mut state = 1u32;
         for plane in &mut frame.planes {
             for sample in plane.data.iter_mut() {
                 state = state.wrapping_mul(1664525).wrapping_add(1013904223);
                 *sample = (state >> 24) as u8;
             }
+            plane.pad(width, height);
         }
         frame
     }
@@ -243,8 +278,7 @@ mod tests {
     fn an_exact_half_is_a_crop_of_one_picture() {
         let (size, half) = ((72, 48), (36, 24));
         let reference = noise(half.0, half.1);
-        let mut upsampled = Upsampled::new(size.0, size.1);
-        upsampled.fill(&reference, half);
+        let mut upsampled = Upsampled::new();
         assert!(halves(half, size));
         for plane in 0..3 {
             let dec = usize::from(plane > 0);
@@ -256,9 +290,26 @@ mod tests {
                 let to = &mut block.as_region_mut();
                 predict_block(to, &reference.planes[plane], half, size, (x, y), (w, h));
                 for r in 0..h {
-                    let crop = &upsampled.planes[plane].row((y + r) as isize)[x..x + w];
-                    assert_eq!(&to[r][..w], crop, "plane {plane} block {x},{y} {w}x{h} row {r}");
+                    let crop = upsampled.from(&reference, plane, (x, y));
+                    assert_eq!(&to[r][..w], &crop[r][..w], "plane {plane} block {x},{y} {w}x{h} row {r}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn the_smallest_blocks_have_a_shorter_way_to_the_same_samples() {
+        let (size, half) = ((72, 48), (36, 24));
+        let reference = noise(half.0, half.1);
+        for plane in &reference.planes {
+            let (width, height) = (size.0 >> plane.cfg.xdec, size.1 >> plane.cfg.ydec);
+            for (x, y) in (0..height / 4).flat_map(|y| (0..width / 4).map(move |x| (4 * x, 4 * y))) {
+                let mut blocks =
+                    [(); 2].map(|()| Plane::<u8>::new(8, 8, plane.cfg.xdec, plane.cfg.ydec, 0, 0));
+                predict_4x4(&mut blocks[0].as_region_mut(), plane, half, (x, y));
+                predict_any(&mut blocks[1].as_region_mut(), plane, half, size, (x, y), (4, 4));
+                let rows = |block: &Plane<u8>| [0, 1, 2, 3].map(|r| block.row(r)[..4].to_vec());
+                assert_eq!(rows(&blocks[0]), rows(&blocks[1]), "block {x},{y}");
             }
         }
     }

@@ -1,7 +1,5 @@
 //! Prediction of a block from its neighbours in the same frame.
 
-use std::mem::MaybeUninit;
-
 use super::direction::{MOST_STEPS, direction};
 use super::kernels::*;
 use super::tile::{Choice, Leaf, TileCoder};
@@ -99,7 +97,7 @@ impl TileCoder<'_, '_> {
         let area = Area::BlockRect { bo: bo.0, width: bsize.width() >> dec, height: bsize.height() >> dec };
         let source = self.ts.input_tile.planes[plane].subregion(area);
         let made = self.ts.rec.planes[plane].subregion(area);
-        get_satd(&source, &made, bsize.width() >> dec, bsize.height() >> dec, 8, self.cpu)
+        satd(&source, &made, bsize.width() >> dec, self.cpu)
     }
 
     /// Chooses the chroma mode of an intra block, predicts with it, and returns the bits of the mode.
@@ -116,11 +114,11 @@ impl TileCoder<'_, '_> {
                 (best, best_bits, leaf.uv_mode) = (cost, mode_bits, mode);
             }
         }
-        let mut buffer = Aligned::<[MaybeUninit<i16>; 32 * 32]>::uninit_array();
+        let mut buffer = Aligned::new([0; 16 * 16]);
         if self.frame.effort.chroma_from_luma && leaf.bsize.cfl_allowed() {
-            let luma = leaf.bsize.tx_size();
-            let ac: &[i16] =
-                luma_ac(&mut buffer.data, &mut self.ts, leaf.bo, leaf.bsize, luma, self.frame.fi);
+            let side = leaf.bsize.width();
+            let area = Area::BlockRect { bo: leaf.bo.0, width: side, height: side };
+            let ac = luma_ac(&mut buffer.data, &self.ts.rec.planes[0].subregion(area), side);
             let alpha = self.cfl_scales(leaf, tx_size, ac);
             if alpha != [0; 2] {
                 let difference = self.try_chroma(leaf, PredictionMode::UV_CFL_PRED, tx_size, ac, alpha);

@@ -4,6 +4,8 @@
 
 use std::mem::MaybeUninit;
 
+use rav1e::bench::context::PlaneBlockOffset;
+use rav1e::bench::tiling::{CodedBlockInfo, MiTileState, Tile, TileMut, TileRect};
 use rav1e::bench::transform::forward_transform;
 
 pub(crate) use rav1e::bench::api::{ChromaSampling, EncoderConfig};
@@ -15,34 +17,20 @@ pub(crate) use rav1e::bench::context::{
     uv_intra_mode_to_tx_type_context,
 };
 pub(crate) use rav1e::bench::cpu_features::CpuFeatureLevel;
-pub(crate) use rav1e::bench::dist::{get_sad, get_satd};
+use rav1e::bench::dist::{get_sad, get_satd};
 pub(crate) use rav1e::bench::ec::{Writer, WriterEncoder};
-pub(crate) use rav1e::bench::encoder::{FrameInvariants, FrameState, Sequence};
+#[cfg(test)]
+pub(crate) use rav1e::bench::encoder::FrameState;
+pub(crate) use rav1e::bench::encoder::{FrameInvariants, Sequence};
 pub(crate) use rav1e::bench::frame::{AsRegion, Frame, Plane, PlaneOffset};
 pub(crate) use rav1e::bench::mc::{FilterMode, MotionVector, put_8tap};
 pub(crate) use rav1e::bench::partition::{
     BlockSize, MvSubpelPrecision, PartitionType, RefType, get_intra_edges,
 };
-pub(crate) use rav1e::bench::predict::{IntraEdgeFilterParameters, IntraParam, PredictionMode, luma_ac};
-pub(crate) use rav1e::bench::tiling::{
-    Area, PlaneRegion, PlaneRegionMut, TileBlocksMut, TileStateMut, TilingInfo,
-};
+pub(crate) use rav1e::bench::predict::{IntraEdgeFilterParameters, IntraParam, PredictionMode};
+pub(crate) use rav1e::bench::tiling::{Area, PlaneRegion, PlaneRegionMut, TileBlocksMut, TilingInfo};
 pub(crate) use rav1e::bench::transform::{TxSize, TxType, inverse_transform_add};
 pub(crate) use rav1e::bench::util::Aligned;
-
-/// The forward transform, into memory that is already initialized.
-pub(crate) fn transform(
-    input: &[i16],
-    output: &mut [i16],
-    tx_size: TxSize,
-    tx_type: TxType,
-    cpu: CpuFeatureLevel,
-) {
-    // SAFETY: `MaybeUninit<i16>` has the layout of `i16`, and the kernel writes initialized coefficients
-    // only.
-    let output = unsafe { &mut *(std::ptr::from_mut(output) as *mut [MaybeUninit<i16>]) };
-    forward_transform(input, output, tx_size.width(), tx_size, tx_type, 8, cpu);
-}
 
 /// Defines a function that is compiled twice, the second time for AVX2, with which plain loops are twice as
 /// wide; machines that have AVX2 run that one. All functions that the body calls have to be
@@ -73,4 +61,165 @@ macro_rules! wide {
         }
     };
 }
+/// A tile of a frame while it is coded.
+///
+/// The kernels have such a type themselves. To make one of those takes as long as to clear 0.6 MB, for tools that are not
+/// used here.
+pub(crate) struct TileState<'a> {
+    pub(crate) input: &'a Frame<u8>,
+    pub(crate) input_tile: Tile<'a, u8>,
+    pub(crate) rec: TileMut<'a, u8>,
+    /// Size in superblocks, and in blocks of 4x4.
+    pub(crate) sb_width: usize,
+    pub(crate) sb_height: usize,
+    pub(crate) mi_width: usize,
+    pub(crate) mi_height: usize,
+    pub(crate) coded_block_info: MiTileState,
+    rect: TileRect,
+}
+
+impl TileState<'_> {
+    pub(crate) fn tile_rect(&self) -> TileRect {
+        self.rect
+    }
+
+    pub(crate) fn to_frame_block_offset(&self, bo: TileBlockOffset) -> PlaneBlockOffset {
+        self.rect.to_frame_block_offset(bo, 0, 0)
+    }
+
+    /// The block above one in a plane that is subsampled so, if there is any: the one at the right of two that share their chroma.
+    pub(crate) fn above_block_info(
+        &self,
+        bo: TileBlockOffset,
+        xdec: usize,
+        ydec: usize,
+    ) -> Option<CodedBlockInfo> {
+        let row = (bo.0.y - (bo.0.y & 1) * ydec).checked_sub(1)?;
+        Some(self.coded_block_info[row][bo.0.x + (!bo.0.x & 1) * xdec])
+    }
+
+    /// The block at the left, likewise: the lower one of two.
+    pub(crate) fn left_block_info(
+        &self,
+        bo: TileBlockOffset,
+        xdec: usize,
+        ydec: usize,
+    ) -> Option<CodedBlockInfo> {
+        let col = (bo.0.x - (bo.0.x & 1) * xdec).checked_sub(1)?;
+        Some(self.coded_block_info[bo.0.y + (!bo.0.y & 1) * ydec][col])
+    }
+}
+
+/// The tiles of a frame, each with its part of the frame's blocks.
+pub(crate) fn tiles<'a>(
+    tiling: &TilingInfo,
+    input: &'a Frame<u8>,
+    rec: &'a mut Frame<u8>,
+    blocks: &'a mut FrameBlocks,
+) -> Vec<(TileState<'a>, TileBlocksMut<'a>)> {
+    let (rec, blocks) = (std::ptr::from_mut(rec), std::ptr::from_mut(blocks));
+    let tile = |i: usize| {
+        let at = |tile: usize, side_sb: usize, frame: usize| {
+            let (start, side) = (tile * side_sb * 64, side_sb * 64);
+            (start, side.min(frame - start))
+        };
+        let (x, width) = at(i % tiling.cols, tiling.tile_width_sb, tiling.frame_width);
+        let (y, height) = at(i / tiling.cols, tiling.tile_height_sb, tiling.frame_height);
+        let (sb_width, sb_height) = (width.div_ceil(64), height.div_ceil(64));
+        let whole = TileRect { x, y, width: sb_width * 64, height: sb_height * 64 };
+        let (mi_width, mi_height) = (width / 4, height / 4);
+        // SAFETY: both are borrowed mutably for as long as the tiles live. A tile keeps no reference to them, only to its rectangle
+        // of each, and no two of these rectangles overlap: tiles are whole superblocks, and the last ones reach into the padding.
+        let (rec, blocks) = unsafe { (&mut *rec, &mut *blocks) };
+        let state = TileState {
+            input,
+            input_tile: Tile::new(input, whole),
+            rec: TileMut::new(rec, whole),
+            sb_width,
+            sb_height,
+            mi_width,
+            mi_height,
+            coded_block_info: MiTileState::new(mi_width, mi_height),
+            rect: TileRect { x, y, width, height },
+        };
+        (state, TileBlocksMut::new(blocks, x / 4, y / 4, mi_width, mi_height))
+    };
+    (0..tiling.tile_count()).map(tile).collect()
+}
+
+wide! {
+    /// How luma differs from its mean, in 1/8, at each chroma sample of a block with sides of 8 to 32 luma samples
+    /// (section 7.11.5, for blocks of one transform).
+    fn compute_luma_ac(ac: &mut [i16], luma: &PlaneRegion<'_, u8>, side: usize) {
+        let half = side / 2;
+        let mut sum = 0;
+        for (y, ac) in ac.chunks_exact_mut(half).enumerate() {
+            let (upper, lower) = (&luma[2 * y][..side], &luma[2 * y + 1][..side]);
+            let pairs = upper.chunks_exact(2).zip(lower.chunks_exact(2));
+            for (ac, (upper, lower)) in ac.iter_mut().zip(pairs) {
+                let four = [upper[0], upper[1], lower[0], lower[1]].map(i16::from);
+                *ac = 2 * (four[0] + four[1] + four[2] + four[3]);
+                sum += i32::from(*ac);
+            }
+        }
+        let mean = (sum + (half * half / 2) as i32) / (half * half) as i32;
+        ac.iter_mut().for_each(|ac| *ac -= mean as i16);
+    }
+}
+
+/// The AC contributions of luma to chroma; `ac` has room for those of the largest block.
+pub(crate) fn luma_ac<'a>(ac: &'a mut [i16; 16 * 16], luma: &PlaneRegion<'_, u8>, side: usize) -> &'a [i16] {
+    let ac = &mut ac[..side * side / 4];
+    compute_luma_ac(ac, luma, side);
+    ac
+}
+
+/// The forward transform, into memory that is already initialized.
+pub(crate) fn transform(
+    input: &[i16],
+    output: &mut [i16],
+    tx_size: TxSize,
+    tx_type: TxType,
+    cpu: CpuFeatureLevel,
+) {
+    // SAFETY: `MaybeUninit<i16>` has the layout of `i16`, and the kernel writes initialized coefficients
+    // only.
+    let output = unsafe { &mut *(std::ptr::from_mut(output) as *mut [MaybeUninit<i16>]) };
+    forward_transform(input, output, tx_size.width(), tx_size, tx_type, 8, cpu);
+}
+
+/// The sum of absolute differences of squares, 8x8 to 64x64, with which both regions begin.
+#[inline(always)]
+pub(crate) fn sad(
+    a: &PlaneRegion<'_, u8>,
+    b: &PlaneRegion<'_, u8>,
+    side: usize,
+    cpu: CpuFeatureLevel,
+) -> u32 {
+    // The kernels look up the size each time, unless the compiler knows it.
+    match side {
+        8 => get_sad(a, b, 8, 8, 8, cpu),
+        16 => get_sad(a, b, 16, 16, 8, cpu),
+        32 => get_sad(a, b, 32, 32, 8, cpu),
+        _ => get_sad(a, b, 64, 64, 8, cpu),
+    }
+}
+
+/// The sum of absolute transformed differences of squares, 4x4 to 64x64, with which both regions begin.
+#[inline(always)]
+pub(crate) fn satd(
+    a: &PlaneRegion<'_, u8>,
+    b: &PlaneRegion<'_, u8>,
+    side: usize,
+    cpu: CpuFeatureLevel,
+) -> u32 {
+    match side {
+        4 => get_satd(a, b, 4, 4, 8, cpu),
+        8 => get_satd(a, b, 8, 8, 8, cpu),
+        16 => get_satd(a, b, 16, 16, 8, cpu),
+        32 => get_satd(a, b, 32, 32, 8, cpu),
+        _ => get_satd(a, b, 64, 64, 8, cpu),
+    }
+}
+
 pub(crate) use wide;

@@ -9,7 +9,7 @@ use super::copies::Copies;
 use super::deblock::{self, Levels};
 use super::displaced::{Anchors, Displacements, anchors};
 use super::effort::Effort;
-use super::interlayer::{self, Upsampled};
+use super::interlayer;
 use super::kernels::*;
 use super::motion::MotionField;
 use super::probabilities::Probabilities;
@@ -101,10 +101,10 @@ pub(crate) struct LayerCoder {
     fi: FrameInvariants<u8>,
     /// The tiles of pictures with copies.
     tiling_of_copies: TilingInfo,
-    fs: FrameState<u8>,
+    /// The source, and the reconstruction of it.
+    input: Arc<Frame<u8>>,
+    rec: Arc<Frame<u8>>,
     blocks: FrameBlocks,
-    /// The layer below, upsampled; made when it is first needed.
-    upsampled: Option<Upsampled>,
     /// The frames of this layer; a frame that nobody else holds is free to be overwritten.
     frames: Vec<Arc<Frame<u8>>>,
     cdef: cdef::Filter,
@@ -119,8 +119,8 @@ pub(crate) struct LayerCoder {
     sources: Vec<Arc<Frame<u8>>>,
     /// What a bit is worth in each superblock of the source; empty if that shows a screen.
     weights: Vec<f32>,
-    /// Memory that stays behind that of the tiles' states, which the kernels allocate anew for each frame: where nothing does,
-    /// the allocator gives theirs back to the system each time.
+    /// Memory that stays behind that of a frame's tiles: where nothing does, the allocator gives theirs back to the system each
+    /// time.
     behind: Vec<u8>,
 }
 
@@ -164,16 +164,15 @@ impl LayerCoder {
         sequence.enable_cdef = true;
         sequence.enable_restoration = false;
         let fi = FrameInvariants::new(Arc::new(config), Arc::new(sequence));
-        let fs = FrameState::new_with_frame(&fi, Arc::new(new_frame(size)));
         Self {
             size,
             effort,
             screen: false,
             tiling_of_copies,
             blocks: FrameBlocks::new(fi.w_in_b, fi.h_in_b),
-            fs,
+            input: Arc::new(new_frame(size)),
+            rec: Arc::new(new_frame(size)),
             fi,
-            upsampled: None,
             frames: Vec::new(),
             cdef: cdef::Filter::default(),
             last_motion: None,
@@ -199,11 +198,11 @@ impl LayerCoder {
     /// Copies the samples that the next frame is to show.
     pub(crate) fn set_source(&mut self, picture: &PictureView<'_>) {
         let size = self.size;
-        if Arc::get_mut(&mut self.fs.input).is_none() {
+        if Arc::get_mut(&mut self.input).is_none() {
             let next = free_frame(&mut self.sources, size);
-            self.sources.push(std::mem::replace(&mut self.fs.input, next));
+            self.sources.push(std::mem::replace(&mut self.input, next));
         }
-        let input = Arc::get_mut(&mut self.fs.input).expect("nobody else holds the source");
+        let input = Arc::get_mut(&mut self.input).expect("nobody else holds the source");
         let copy = |to: &mut Plane<u8>, from: &PlaneView<'_>| {
             for (to, from) in rows(to).zip(from.rows()) {
                 to[..from.len()].copy_from_slice(from);
@@ -234,10 +233,10 @@ impl LayerCoder {
         }
         self.sampled = sampled.into();
         let screen = self.screen;
-        self.weights = if screen { Vec::new() } else { weights(&self.fs.input.planes[0], size) };
-        let hashes = screen.then(|| hashes(&self.fs.input, size));
+        self.weights = if screen { Vec::new() } else { weights(&self.input.planes[0], size) };
+        let hashes = screen.then(|| hashes(&self.input, size));
         if !screen || hashes != self.hashes {
-            self.anchors = screen.then(|| Arc::new(anchors(&self.fs.input.planes[0], size)));
+            self.anchors = screen.then(|| Arc::new(anchors(&self.input.planes[0], size)));
         }
         self.hashes = hashes;
     }
@@ -247,13 +246,7 @@ impl LayerCoder {
         let q = job.q.weighted(self.effort.bit);
         let distance = job.temporal.map_or(0, |t| job.picture_number - t.picture_number);
         self.fi.base_q_idx = q.qindex;
-        self.fs.rec = free_frame(&mut self.frames, self.size);
-        let halves = job.below.is_some_and(|b| interlayer::halves(b.size, self.size));
-        if let (Some(below), true) = (job.below, halves) {
-            let (width, height) = self.size;
-            let upsampled = self.upsampled.get_or_insert_with(|| Upsampled::new(width, height));
-            upsampled.fill(&below.frame, below.size);
-        }
+        self.rec = free_frame(&mut self.frames, self.size);
         let anchors = job.temporal.and_then(|reference| reference.anchors.as_deref());
         let displacements = self
             .anchors
@@ -268,7 +261,7 @@ impl LayerCoder {
             _ => Vec::new(),
         };
         // `code_tile` borrows the rest of the state mutably.
-        let now = Arc::clone(&self.fs.input);
+        let now = Arc::clone(&self.input);
         let source = job.temporal.filter(|_| !job.intra).and_then(|reference| reference.source.as_deref());
         let before = source.zip(shown).filter(|_| self.screen);
         let before =
@@ -299,7 +292,7 @@ impl LayerCoder {
             below: job.below.map(|b| Below {
                 frame: &b.frame,
                 size: b.size,
-                upsampled: self.upsampled.as_ref().filter(|_| halves),
+                halves: interlayer::halves(b.size, self.size),
                 motion: b.motion.as_deref(),
             }),
         };
@@ -308,19 +301,19 @@ impl LayerCoder {
             None => Probabilities::new(q.qindex),
         };
         let mut probabilities = vec![initial; tiling.tile_count()];
-        let states: Vec<_> =
-            tiling.tile_iter_mut(&mut self.fs, &mut self.blocks).zip(&mut probabilities).collect();
+        let rec = Arc::get_mut(&mut self.rec).expect("the frame is not a reference yet");
+        let tiles = tiles(&tiling, &self.input, rec, &mut self.blocks);
+        let states: Vec<_> = tiles.into_iter().zip(&mut probabilities).collect();
         if self.behind.is_empty() {
             self.behind = vec![1; BEHIND];
         }
         let tiles: Vec<Tile> = states
             .into_par_iter()
-            .map(|(tile, probabilities)| {
-                let mut blocks = tile.tb;
+            .map(|((state, mut blocks), probabilities)| {
                 if context.copies.is_some() {
                     probabilities.swap_vectors();
                 }
-                let coded = code_tile(&context, tile.ts, &mut blocks, &mut *probabilities);
+                let coded = code_tile(&context, state, &mut blocks, &mut *probabilities);
                 if context.copies.is_some() {
                     probabilities.swap_vectors();
                 }
@@ -342,7 +335,7 @@ impl LayerCoder {
         let coded = if copies.is_some() { 0.0 } else { coded };
         let levels = if coded < DEBLOCKED_SHARE { Levels::default() } else { filter_levels(&q, job.intra) };
         let cdef = if coded > 0.0 { cdef_strengths(&q, job.intra, self.effort) } else { Cdef::OFF };
-        let rec = Arc::get_mut(&mut self.fs.rec).expect("the frame is not a reference yet");
+        let rec = Arc::get_mut(&mut self.rec).expect("the frame is not a reference yet");
         if levels[0] > 0 || levels[1] > 0 {
             deblock::filter_frame(rec, &self.blocks, self.size, levels);
         }
@@ -350,7 +343,7 @@ impl LayerCoder {
             self.cdef.filter(rec, &self.blocks, cdef);
         }
         pad(rec, self.size);
-        self.frames.push(Arc::clone(&self.fs.rec));
+        self.frames.push(Arc::clone(&self.rec));
         let motion = (distance > 0).then(|| Arc::new(MotionField::new(&self.blocks, distance)));
         CodedFrame {
             q,
@@ -364,7 +357,7 @@ impl LayerCoder {
             copies: copies.is_some(),
             reference: Arc::new(Reference {
                 size: self.size,
-                frame: Arc::clone(&self.fs.rec),
+                frame: Arc::clone(&self.rec),
                 probabilities: adapted,
                 sampled: Arc::clone(&self.sampled),
                 anchors: self.anchors.clone(),
@@ -373,7 +366,7 @@ impl LayerCoder {
                     let parts = parts.into_iter().flatten();
                     Shown::new(hashes, q.qindex, before, left.into_iter().flatten(), parts)
                 }),
-                source: self.hashes.is_some().then(|| Arc::clone(&self.fs.input)),
+                source: self.hashes.is_some().then(|| Arc::clone(&self.input)),
                 motion,
                 picture_number: job.picture_number,
             }),
@@ -402,7 +395,7 @@ impl LayerCoder {
 
     /// The mean difference of samples of the source to their neighbours, in luma.
     pub(crate) fn detail(&self) -> f64 {
-        let plane = &self.fs.input.planes[0];
+        let plane = &self.input.planes[0];
         let (width, height) = self.size;
         let mut sum = 0u64;
         let rows = (1..height).step_by(4);

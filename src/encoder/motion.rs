@@ -20,8 +20,8 @@ pub(crate) struct Target<'a> {
     /// Position in the picture, in luma samples.
     pub(crate) x: isize,
     pub(crate) y: isize,
-    pub(crate) width: usize,
-    pub(crate) height: usize,
+    /// Width and height of the block.
+    pub(crate) side: usize,
     /// Size of the picture, in luma samples, rounded up to 8.
     pub(crate) picture_width: usize,
     pub(crate) picture_height: usize,
@@ -94,21 +94,21 @@ pub(crate) fn mv_bits(mv: MotionVector, predicted: MotionVector) -> f32 {
 impl Target<'_> {
     fn in_range(&self, mv: MotionVector) -> bool {
         let (x, y) = (self.x + isize::from(mv.col >> 3), self.y + isize::from(mv.row >> 3));
-        let (w, h) = (self.width as isize, self.height as isize);
-        x >= -(w + BORDER)
-            && y >= -(h + BORDER)
-            && x + w <= self.picture_width as isize + w + BORDER
-            && y + h <= self.picture_height as isize + h + BORDER
+        let side = self.side as isize;
+        x >= -(side + BORDER)
+            && y >= -(side + BORDER)
+            && x <= self.picture_width as isize + BORDER
+            && y <= self.picture_height as isize + BORDER
             && mv.row.unsigned_abs() < 1 << 13
             && mv.col.unsigned_abs() < 1 << 13
     }
 
-    fn sad(&self, reference: &Plane<u8>, mv: MotionVector) -> u32 {
+    pub(crate) fn sad(&self, reference: &Plane<u8>, mv: MotionVector) -> u32 {
         let region = reference.region(Area::StartingAt {
             x: self.x + isize::from(mv.col >> 3),
             y: self.y + isize::from(mv.row >> 3),
         });
-        get_sad(&self.source, &region, self.width, self.height, 8, self.cpu)
+        sad(&self.source, &region, self.side, self.cpu)
     }
 
     /// Transformed difference of the block predicted by `mv`; `scratch` is working memory.
@@ -129,11 +129,11 @@ impl Target<'_> {
                 x: self.x + isize::from(mv.col >> 3),
                 y: self.y + isize::from(mv.row >> 3),
             });
-            return get_satd(&self.source, &region, self.width, self.height, 8, self.cpu);
+            return satd(&self.source, &region, self.side, self.cpu);
         }
         let at = PlaneOffset { x: self.x, y: self.y };
-        predict(&mut scratch.as_region_mut(), reference, at, mv, self.width, self.height, self.cpu);
-        get_satd(&self.source, &scratch.as_region(), self.width, self.height, 8, self.cpu)
+        predict(&mut scratch.as_region_mut(), reference, at, mv, self.side, self.side, self.cpu);
+        satd(&self.source, &scratch.as_region(), self.side, self.cpu)
     }
 
     /// The best vector of whole samples near one of `starts`. Steps are 4, 2 and 1 samples, from `first_step` on.
@@ -223,13 +223,24 @@ impl Target<'_> {
         if fitted.cost < whole.cost { fitted } else { whole }
     }
 
-    /// Refines `from` by `steps` in 1/8 sample: 4 for halves, 2 for quarters.
+    /// On which side of a vector of whole samples, along one axis, the whole sample differs less; none if one is out of range.
+    fn nearer(&self, reference: &Plane<u8>, from: MotionVector, (dr, dc): (i16, i16)) -> Option<i16> {
+        let beside = |sign: i16| {
+            let mv = MotionVector { row: from.row + 8 * sign * dr, col: from.col + 8 * sign * dc };
+            self.in_range(mv).then(|| self.sad(reference, mv))
+        };
+        Some(if beside(-1)? < beside(1)? { -1 } else { 1 })
+    }
+
+    /// Refines `from` by `steps` in 1/8 sample: 4 for halves, which begin at whole samples, and 2 for quarters. Halves may be tried
+    /// on `one_side` alone, that of the better whole sample.
     pub(crate) fn refine(
         &self,
         reference: &Plane<u8>,
         from: MotionVector,
         predicted: MotionVector,
         steps: &[i16],
+        one_side: bool,
         scratch: &mut Plane<u8>,
     ) -> Found {
         let mut cost = |mv| self.satd(reference, mv, scratch) as f32 + self.lambda * mv_bits(mv, predicted);
@@ -239,7 +250,12 @@ impl Target<'_> {
             let mut along = [centre; 2];
             for (axis, (dr, dc)) in [(1, 0), (0, 1)].into_iter().enumerate() {
                 let mut axis_best = f32::MAX;
+                let nearer =
+                    if one_side && step == 4 { self.nearer(reference, centre, (dr, dc)) } else { None };
                 for sign in [-1, 1] {
+                    if nearer.is_some_and(|nearer| nearer != sign) {
+                        continue;
+                    }
                     let mv = MotionVector {
                         row: centre.row + sign * dr * step,
                         col: centre.col + sign * dc * step,

@@ -18,8 +18,8 @@ use super::still::{Before, Still};
 pub(crate) struct Below<'a> {
     pub(crate) frame: &'a Frame<u8>,
     pub(crate) size: (usize, usize),
-    /// Present if the layer below has exactly half the size.
-    pub(crate) upsampled: Option<&'a Upsampled>,
+    /// Whether the layer below has exactly half the size.
+    pub(crate) halves: bool,
     /// Vectors of the layer below to its temporal reference; absent if it has no such reference.
     pub(crate) motion: Option<&'a MotionField>,
 }
@@ -185,10 +185,12 @@ pub(super) struct TileCoder<'a, 'f> {
     pub(super) frame: &'f FrameContext<'f>,
     /// The quantizer, with what a bit is worth in this superblock.
     pub(super) q: Quantizer,
-    pub(super) ts: TileStateMut<'a, u8>,
+    pub(super) ts: TileState<'a>,
     pub(super) scratch: residual::Scratch,
     /// A block's prediction while it is compared with others.
     pub(super) prediction: Plane<u8>,
+    /// The layer below, if it has exactly half the size.
+    pub(super) upsampled: Upsampled,
     /// What coding a block's luma in one way gave, while it is coded in another.
     pub(super) other: Other,
     /// The blocks of a superblock in coding order.
@@ -225,7 +227,7 @@ pub(crate) struct Tile {
 /// Codes a tile; its symbols adapt `probabilities`.
 pub(crate) fn code_tile<'a>(
     frame: &FrameContext<'_>,
-    ts: TileStateMut<'_, u8>,
+    ts: TileState<'_>,
     blocks: &'a mut TileBlocksMut<'a>,
     probabilities: &'a mut Probabilities,
 ) -> Tile {
@@ -239,6 +241,7 @@ pub(crate) fn code_tile<'a>(
         ts,
         scratch: residual::Scratch::new(),
         prediction: Plane::new(64, 64, 0, 0, 0, 0),
+        upsampled: Upsampled::new(),
         other: Other::new(),
         leaves: Vec::with_capacity(64),
         coefficients: Vec::with_capacity(4 * 64 * 64 * 3 / 2),
