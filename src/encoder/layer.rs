@@ -23,8 +23,8 @@ use crate::picture::{Chroma, Picture, PictureView, PlaneView, Size, plane_size, 
 const PADDING: usize = 88;
 /// Pictures of a screen are deblocked if at least this share of their blocks has coefficients.
 const DEBLOCKED_SHARE: f32 = 0.25;
-/// Bytes that are too many for the allocator to have them between others.
-const BEHIND: usize = 1 << 16;
+/// Bytes of a block that is larger than all that a frame's tiles need.
+const LARGEST: usize = 2 << 20;
 /// Bits of the OBU header and frame header of most frames.
 const HEADERS: u64 = 152;
 
@@ -119,9 +119,6 @@ pub(crate) struct LayerCoder {
     sources: Vec<Arc<Frame<u8>>>,
     /// What a bit is worth in each superblock of the source; empty if that shows a screen.
     weights: Vec<f32>,
-    /// Memory that stays behind that of a frame's tiles: where nothing does, the allocator gives theirs back to the system each
-    /// time.
-    behind: Vec<u8>,
 }
 
 fn new_frame(size: (usize, usize)) -> Frame<u8> {
@@ -157,6 +154,9 @@ impl LayerCoder {
             tile_rows: 1,
             ..EncoderConfig::default()
         };
+        // glibc gives the memory of a frame's tiles back to the system, and asks for it anew for the next one, until it has seen
+        // that a larger block was freed.
+        drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGEST)));
         let config = with_tiles(tile_cols_log2);
         let tiling_of_copies = Sequence::new(&with_tiles(cols_of_copies_log2)).tiling;
         let mut sequence = Sequence::new(&config);
@@ -181,7 +181,6 @@ impl LayerCoder {
             anchors: None,
             sources: Vec::new(),
             weights: Vec::new(),
-            behind: Vec::new(),
         }
     }
 
@@ -304,9 +303,6 @@ impl LayerCoder {
         let rec = Arc::get_mut(&mut self.rec).expect("the frame is not a reference yet");
         let tiles = tiles(&tiling, &self.input, rec, &mut self.blocks);
         let states: Vec<_> = tiles.into_iter().zip(&mut probabilities).collect();
-        if self.behind.is_empty() {
-            self.behind = vec![1; BEHIND];
-        }
         let tiles: Vec<Tile> = states
             .into_par_iter()
             .map(|((state, mut blocks), probabilities)| {
