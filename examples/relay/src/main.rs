@@ -52,7 +52,9 @@ fn serve(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
     files::make_private_directory(directory)?;
     let store = Store::open(directory)?;
     let tls = match (&args.cert, &args.key) {
-        (Some(certificate), Some(key)) => Tls::from_files(certificate, key)?,
+        (Some(certificate), Some(key)) => {
+            Tls::from_files(certificate, key).map_err(|error| format!("--cert and --key: {error}"))?
+        }
         _ => {
             let mut names = vec!["localhost".to_owned()];
             names.extend(args.public.iter().map(ToString::to_string));
@@ -72,7 +74,7 @@ fn serve(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
         listen: args.listen,
         metrics: args.metrics,
         tls,
-        page: args.page.as_deref().map(Page::load).transpose()?,
+        page: args.page.as_deref().map(Page::load).transpose().map_err(|error| format!("--page: {error}"))?,
         limits: ConnectionLimits::default(),
         desk,
         verifiers: (processors / 4).max(1),

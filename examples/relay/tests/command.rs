@@ -176,6 +176,25 @@ fn a_relay_that_is_told_nothing_says_what_it_can_do() {
     assert!(directory.path().read_dir().unwrap().next().is_none(), "it made nothing");
 }
 
+/// Whoever starts a relay with a wrong file hears which option names it.
+#[test]
+fn a_file_that_does_not_serve_is_told_with_its_option() {
+    let directory = tempfile::tempdir().unwrap();
+    let empty = directory.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let empty = empty.to_str().unwrap();
+    for (arguments, told) in [
+        (&["--page", empty][..], "relay: --page: the page has no index.html"),
+        (&["--page", "nowhere"], "relay: --page: nowhere: "),
+        (&["--cert", "nowhere.pem", "--key", "nowhere.pem"], "relay: --cert and --key: nowhere.pem: "),
+    ] {
+        let common = ["serve", "--listen", "127.0.0.1:0", "--udp", "127.0.0.1:0"];
+        let answer = run(&mut relay(directory.path(), &[&common[..], arguments].concat()), "");
+        let said = String::from_utf8(answer.stderr).unwrap();
+        assert!(!answer.status.success() && said.contains(told), "{said}");
+    }
+}
+
 #[test]
 fn the_report_is_the_same_as_json() {
     let report = Command::new(env!("CARGO_BIN_EXE_relay")).args(["data-report", "--json"]).output().unwrap();
