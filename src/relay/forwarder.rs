@@ -60,23 +60,23 @@ pub enum Forward {
 /// that wait for the end of a picture, such as Chromium, show all; they would never decode a picture without an end, nor what
 /// refers to it.
 #[derive(Debug, Clone)]
-#[repr(C)] // In this order what a packet needs is in few cache lines: a relay with many receivers waits for memory most of all.
+#[repr(C, align(64))] // What a packet needs is one cache line: a relay with many receivers waits for memory most of all.
 pub struct Forwarder {
     sequence: Option<Arc<Sequence>>,
     /// The frame that started the sequence that the receiver is in.
     started: Option<u64>,
-    /// The decode target that goes on now, and the one that is to.
-    current: Option<usize>,
-    wanted: Option<usize>,
     /// For which target and active decode targets the sequence has `wanted`.
     wanted_of: Option<(DecodeTarget, u32)>,
     /// The decode targets that are active, as the last frame had it.
     active: u32,
+    /// Spatial layers whose last frame of temporal layer 0 was dropped: bit `spatial_id`.
+    dropped_layers: u32,
     target: Option<DecodeTarget>,
     /// What is needed to enter the target.
     needs: Refresh,
-    /// Spatial layers whose last frame of temporal layer 0 was dropped: bit `spatial_id`.
-    dropped_layers: u32,
+    /// The decode target that goes on now, and the one that is to, by their places in the structure: 32 at most.
+    current: Option<u8>,
+    wanted: Option<u8>,
     decided: Decided,
     /// From when on a refresh is to be asked for, if one is needed.
     ask_at: Time,
@@ -136,7 +136,15 @@ impl Forwarder {
 
     /// The decode target that goes on now: another one than [`target`](Self::target) until that can be entered.
     pub fn current(&self) -> Option<DecodeTarget> {
-        self.sequence.as_ref()?.targets.get(self.current?).copied()
+        self.sequence.as_ref()?.targets.get(self.current_place()?).copied()
+    }
+
+    fn current_place(&self) -> Option<usize> {
+        self.current.map(usize::from)
+    }
+
+    fn wanted_place(&self) -> Option<usize> {
+        self.wanted.map(usize::from)
     }
 
     /// Whether a frame has come, whether it was forwarded or not.
@@ -147,7 +155,7 @@ impl Forwarder {
     /// The decode targets that the receiver can decode of what it gets now, as bits: those of the structure's that are
     /// active and of which [`current`](Self::current) needs all frames.
     pub fn active_decode_targets(&self) -> u32 {
-        let contained = self.sequence.as_ref().zip(self.current);
+        let contained = self.sequence.as_ref().zip(self.current_place());
         self.active & contained.map_or(0, |(sequence, current)| sequence.contained(current))
     }
 
@@ -180,16 +188,16 @@ impl Forwarder {
 
     /// A layer cannot go on before it is refreshed. Lower targets that do not need it go on.
     fn lose(&mut self, now: Time, sequence: &Sequence, layer: LayerId) {
-        let Some(current) = self.current else { return };
+        let Some(current) = self.current_place() else { return };
         if !sequence.needs_layer(current, layer.spatial_id) {
             return;
         }
         let unharmed = |target: &usize| {
             sequence.contains(current, *target) && !sequence.needs_layer(*target, layer.spatial_id)
         };
-        self.current =
-            (0..sequence.targets.len()).filter(unharmed).max_by_key(|&target| sequence.targets[target]);
-        if let Some(wanted) = self.wanted {
+        let targets = (0..sequence.targets.len()).filter(unharmed);
+        self.current = targets.max_by_key(|&target| sequence.targets[target]).map(|target| target as u8);
+        if let Some(wanted) = self.wanted_place() {
             self.approach(now, sequence, wanted);
             self.ask_at = now.max(self.free_at);
         }
@@ -246,33 +254,34 @@ impl Forwarder {
         let Some(target) = self.target else { return false };
         // The search for it is most of the work on a frame, and seldom finds anything new.
         let key = Some((target, self.active)).filter(|_| is_known);
-        let found = self.wanted.filter(|_| key.is_some() && key == self.wanted_of);
+        let found = self.wanted_place().filter(|_| key.is_some() && key == self.wanted_of);
         let Some(wanted) = found.or_else(|| frame.sequence.target(target, self.active)) else { return false };
-        (self.wanted, self.wanted_of) = (Some(wanted), key);
+        (self.wanted, self.wanted_of) = (Some(wanted as u8), key);
         if frame.key && self.started.is_none() {
             self.started = Some(frame.number);
-            (self.current, self.needs) = (Some(wanted), Refresh::NONE);
+            (self.current, self.needs) = (Some(wanted as u8), Refresh::NONE);
             return frame.is_needed(wanted);
         }
         if self.started.is_none_or(|started| frame.number < started) {
             self.approach(now, &frame.sequence, wanted);
             return false;
         }
-        if self.current != Some(wanted) {
+        if self.current_place() != Some(wanted) {
             self.approach(now, &frame.sequence, wanted);
         }
-        let goes_on = self.current.is_some_and(|current| {
+        let goes_on = self.current_place().is_some_and(|current| {
             frame.is_needed(current) && frame.refers_to().all(|number| self.may_come(number))
         });
-        let enters = self.current != Some(wanted)
+        let enters = self.current_place() != Some(wanted)
             && frame.is_needed(wanted)
             && frame.refers_to().all(|number| self.decided.get(number).is_forwarded());
         let at_target = frame.layer.spatial_id == frame.sequence.targets[wanted].spatial_id;
         if enters && at_target && frame.indication(wanted) == DecodeTargetIndication::Switch {
-            (self.current, self.needs) = (Some(wanted), Refresh::NONE);
+            (self.current, self.needs) = (Some(wanted as u8), Refresh::NONE);
         }
         // A frame that it refers to was dropped, such as one that came before a late key frame.
-        let is_lost = !goes_on && !enters && self.current.is_some_and(|current| frame.is_needed(current));
+        let is_lost =
+            !goes_on && !enters && self.current_place().is_some_and(|current| frame.is_needed(current));
         if is_lost && frame.layer.temporal_id == 0 {
             self.dropped_layers |= 1 << frame.layer.spatial_id;
             self.lose(now, &frame.sequence, frame.layer);
@@ -292,8 +301,10 @@ impl Forwarder {
 
     /// Goes over to a target whose frames are all forwarded already, or notes what is needed to enter it.
     fn approach(&mut self, now: Time, sequence: &Sequence, wanted: usize) {
-        if self.is_active(wanted) && self.current.is_some_and(|current| sequence.contains(current, wanted)) {
-            (self.current, self.needs) = (Some(wanted), Refresh::NONE);
+        if self.is_active(wanted)
+            && self.current_place().is_some_and(|current| sequence.contains(current, wanted))
+        {
+            (self.current, self.needs) = (Some(wanted as u8), Refresh::NONE);
             return;
         }
         let before = self.needs;
@@ -301,7 +312,7 @@ impl Forwarder {
         if before.is_none() && !self.needs.is_none() {
             // The sender may bring the layer by itself. If nothing of the current target comes any more, the receiver sees
             // no picture meanwhile, and a sender that brings it does so with the next one.
-            let goes_on = self.current.is_none_or(|current| self.is_active(current));
+            let goes_on = self.current_place().is_none_or(|current| self.is_active(current));
             let patience = if goes_on { self.config.request_interval } else { LEFT_OUT };
             self.ask_at = self.free_at.max(now + patience.min(self.config.request_interval));
         }
@@ -317,8 +328,10 @@ impl Forwarder {
             return Refresh::KEY;
         }
         let to = sequence.targets[wanted].spatial_id;
-        let from =
-            self.current.and_then(|current| sequence.targets.get(current)).map(|layer| layer.spatial_id);
+        let from = self
+            .current_place()
+            .and_then(|current| sequence.targets.get(current))
+            .map(|layer| layer.spatial_id);
         match from {
             // Higher temporal layers come by themselves.
             Some(from) if from == to => Refresh::NONE,
@@ -343,8 +356,8 @@ impl Forwarder {
         let enters = |wanted: usize| frame.is_needed(wanted) && is_highest_of(wanted);
         // A frame that goes on for the sake of the wanted target alone may be the last of its picture.
         let alone = |current: usize| !frame.is_needed(current);
-        self.current.is_none_or(|current| is_highest_of(current) || alone(current))
-            || self.wanted.is_some_and(enters)
+        self.current_place().is_none_or(|current| is_highest_of(current) || alone(current))
+            || self.wanted_place().is_some_and(enters)
     }
 }
 
