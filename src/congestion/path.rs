@@ -129,6 +129,24 @@ impl PaddingPacket {
     }
 }
 
+/// What follows of the estimate. It is computed when that changes rather than for each packet.
+#[derive(Debug)]
+struct Estimate {
+    /// In bit/s.
+    bitrate: u64,
+    /// Bytes that are under way at most if the path carries it.
+    window: usize,
+    /// When the estimator is to be asked again.
+    outlook: Outlook,
+}
+
+impl Estimate {
+    fn of(estimator: &Estimator) -> Self {
+        let window = LEAST_WINDOW + estimator.window(WINDOW_REPORT);
+        Self { bitrate: estimator.bitrate(), window, outlook: estimator.outlook() }
+    }
+}
+
 /// Padding that is still to be sent for a probe.
 #[derive(Debug, Clone, Copy)]
 struct Padding {
@@ -157,11 +175,7 @@ pub struct PacedPath<T> {
     padding: Option<Padding>,
     padding_number: u16,
     told: u64,
-    /// What follows of the estimate, which is computed when that changes rather than for each packet: bit/s, the bytes that are
-    /// under way at most if the path carries it, and when the estimator is to be asked again.
-    bitrate: u64,
-    window: usize,
-    outlook: Outlook,
+    estimate: Estimate,
     /// When a packet was last sent that was handed in, and when silence and probes were last looked after.
     sent: Option<Time>,
     looked: Option<Time>,
@@ -175,7 +189,7 @@ impl<T> PacedPath<T> {
     pub fn new(config: SendPathConfig, transport_id: Option<u8>) -> Self {
         let mut estimator = Estimator::new(config.start);
         estimator.set_wanted(config.wanted);
-        let (bitrate, window, outlook) = (estimator.bitrate(), window(&estimator), estimator.outlook());
+        let estimate = Estimate::of(&estimator);
         Self {
             config,
             transport_id,
@@ -185,9 +199,7 @@ impl<T> PacedPath<T> {
             padding: None,
             padding_number: 0,
             told: config.start,
-            bitrate,
-            window,
-            outlook,
+            estimate,
             sent: None,
             looked: None,
         }
@@ -196,7 +208,7 @@ impl<T> PacedPath<T> {
     /// Sets [`SendPathConfig::wanted`].
     pub fn set_wanted(&mut self, bitrate: u64) {
         self.estimator.set_wanted(bitrate);
-        self.outlook = self.estimator.outlook();
+        self.estimate = Estimate::of(&self.estimator);
     }
 
     /// Bytes that each packet has on the wire besides those that are handed in ([`SendPathConfig::overhead`]).
@@ -211,7 +223,7 @@ impl<T> PacedPath<T> {
 
     /// How much the path carries, in bit/s on the wire.
     pub fn bitrate(&self) -> u64 {
-        self.bitrate
+        self.estimate.bitrate
     }
 
     /// All that is known of the path at `now`.
@@ -262,7 +274,7 @@ impl<T> PacedPath<T> {
         packet.bytes += self.config.overhead;
         let is_free = self.is_looked_after(now)
             && self.padding.is_none()
-            && self.log.bytes_under_way() <= self.window
+            && self.log.bytes_under_way() <= self.estimate.window
             && self.pacer.passes(now, &packet);
         if is_free {
             self.sent = Some(now);
@@ -291,9 +303,8 @@ impl<T> PacedPath<T> {
 
     /// Takes over what the estimator has now.
     fn adopt(&mut self, now: Time) {
-        (self.bitrate, self.window) = (self.estimator.bitrate(), window(&self.estimator));
-        self.outlook = self.estimator.outlook();
-        self.pacer.set_bitrate(now, self.bitrate);
+        self.estimate = Estimate::of(&self.estimator);
+        self.pacer.set_bitrate(now, self.estimate.bitrate);
     }
 
     /// What there is to send or to tell at `now`. The caller polls until it is told to wait.
@@ -302,9 +313,10 @@ impl<T> PacedPath<T> {
             return PathOutput::Padding(padding);
         }
         self.look_after(now);
-        if self.bitrate.abs_diff(self.told).saturating_mul(CHANGE) > self.told {
-            self.told = self.bitrate;
-            return PathOutput::Bitrate(self.bitrate);
+        let bitrate = self.estimate.bitrate;
+        if bitrate.abs_diff(self.told).saturating_mul(CHANGE) > self.told {
+            self.told = bitrate;
+            return PathOutput::Bitrate(bitrate);
         }
         loop {
             if self.pacer.queued_bytes() > 0 {
@@ -353,7 +365,7 @@ impl<T> PacedPath<T> {
     /// report says so, so that a packet goes all the same now and then. They are further apart on a path whose queue is
     /// long, since the slowest ones carry less than five packets a second.
     fn hold(&mut self, now: Time) {
-        let (away, window) = (self.log.bytes_under_way(), self.window);
+        let (away, window) = (self.log.bytes_under_way(), self.estimate.window);
         if away <= window || self.pacer.is_probing() {
             self.pacer.set_held(None);
             return;
@@ -369,7 +381,7 @@ impl<T> PacedPath<T> {
 
     /// Whether a probe may start: none is being sent, and the path carries what was sent.
     fn is_open(&self) -> bool {
-        !self.pacer.is_probing() && self.log.bytes_under_way() <= self.window
+        !self.pacer.is_probing() && self.log.bytes_under_way() <= self.estimate.window
     }
 
     fn listens(&self, now: Time) -> bool {
@@ -382,7 +394,7 @@ impl<T> PacedPath<T> {
         if self.pacer.queued_bytes() > 0 || self.pacer.is_probing() {
             return Some(step);
         }
-        Some(self.outlook.next_timeout(self.log.under_way())?.max(step))
+        Some(self.estimate.outlook.next_timeout(self.log.under_way())?.max(step))
     }
 
     /// Looks after silence and probes.
@@ -392,7 +404,7 @@ impl<T> PacedPath<T> {
         }
         self.looked = Some(now);
         self.estimator.silence(now, self.log.under_way());
-        self.adopt(now);
+        self.estimate = Estimate::of(&self.estimator);
         let in_use = self.sent.is_some_and(|sent| now < sent + IN_USE);
         if in_use
             && self.is_open()
@@ -425,9 +437,4 @@ impl<T> PacedPath<T> {
         let number = self.log.push(now, around + padding, Some(probe));
         Some(PaddingPacket { header, transport_id, number, padding })
     }
-}
-
-/// Bytes that are under way at most if the path carries the estimate.
-fn window(estimator: &Estimator) -> usize {
-    LEAST_WINDOW + estimator.window(WINDOW_REPORT)
 }
