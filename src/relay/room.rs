@@ -56,6 +56,16 @@ struct Participant {
     wakes: Option<Time>,
 }
 
+impl Participant {
+    /// Has the participant, which is at a place, wait to be served.
+    fn queue(&mut self, at: usize, ready: &mut VecDeque<usize>) {
+        if !self.is_ready {
+            self.is_ready = true;
+            ready.push_back(at);
+        }
+    }
+}
+
 /// Forwards what the participants of one meeting send to those who want it, and asks the senders for what that needs.
 ///
 /// A program gives the room each packet as it comes from a participant ([`handle_packet`](Self::handle_packet)) and each
@@ -462,16 +472,18 @@ impl Room {
                 downlink.handle_packet(now, slot, packet, stream.frame.as_ref(), class, &mut self.variants);
             // What is asked for by a forwarder is asked for when its receiver is served.
             let asks = downlink.asks(slot);
-            let is_dropped = matches!(handled, Handled::Dropped);
-            self.statistics.forwarded += u64::from(!is_dropped);
-            self.statistics.dropped += u64::from(is_dropped);
-            participant.is_due |= asks;
-            if (asks || matches!(handled, Handled::Waits)) && !participant.is_ready {
-                participant.is_ready = true;
-                self.ready.push_back(watcher);
+            let waits = matches!(handled, Handled::Waits);
+            match handled {
+                Handled::Dropped => self.statistics.dropped += 1,
+                Handled::Waits => self.statistics.forwarded += 1,
+                Handled::Goes(packet) => {
+                    self.statistics.forwarded += 1;
+                    self.outputs.push_back(Output::Forwarded(watcher, packet));
+                }
             }
-            if let Handled::Goes(packet) = handled {
-                self.outputs.push_back(Output::Forwarded(watcher, packet));
+            participant.is_due |= asks;
+            if asks || waits {
+                participant.queue(watcher, &mut self.ready);
             }
         }
         self.variants.clear();
@@ -561,10 +573,7 @@ impl Room {
     fn mark_ready(&mut self, at: usize) {
         let Some(participant) = &mut self.participants[at] else { return };
         participant.is_due = true;
-        if !participant.is_ready {
-            participant.is_ready = true;
-            self.ready.push_back(at);
-        }
+        participant.queue(at, &mut self.ready);
     }
 
     /// Puts messages to a participant among the outputs.

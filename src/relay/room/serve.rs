@@ -81,10 +81,7 @@ impl Room {
         if !participant.is_ready {
             match participant.receiver.downlink.idle_until(now) {
                 Some(next) => self.set_timer(now, at, Some(next)),
-                None => {
-                    participant.is_ready = true;
-                    self.ready.push_back(at);
-                }
+                None => participant.queue(at, &mut self.ready),
             }
         }
         Some((id, length))
@@ -95,10 +92,7 @@ impl Room {
         let participant = self.participants[at].as_mut()?;
         let path_timeout = loop {
             match participant.receiver.downlink.poll(now, out) {
-                DownlinkOutput::Packet(length) => {
-                    let id = participant.id;
-                    return Some((id, length));
-                }
+                DownlinkOutput::Packet(length) => return Some((participant.id, length)),
                 DownlinkOutput::Bitrate => {
                     participant.receiver.handle_bitrate(now);
                     participant.is_due = true;
