@@ -94,7 +94,7 @@ lint: ## Checks the formatting, runs clippy with each feature, and checks what a
 	done
 	./.ci/relay-tree
 
-targets: ## Checks that the crate's pure Rust builds for the browser and for ARM, if rustup has these targets
+targets: ## Checks what browsers run as WebAssembly, and tests the codec for ARM in an emulator, if rustup has these targets
 	@./.ci/targets
 
 msrv: ## Checks that the crate builds with the Rust version that Cargo.toml names, if rustup has it

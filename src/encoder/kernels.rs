@@ -35,7 +35,7 @@ pub(crate) use rav1e::bench::util::Aligned;
 /// Defines a function that is compiled twice, the second time for AVX2, with which plain loops are twice as
 /// wide; machines that have AVX2 run that one. All functions that the body calls have to be
 /// `#[inline(always)]`. No further instruction set is enabled: fused multiplication rounds differently, and
-/// every machine has to code the same bits.
+/// every machine has to code the same bits. On 64-bit ARM plain loops use NEON, which all such machines have.
 macro_rules! wide {
     (
         $(#[$meta:meta])*
