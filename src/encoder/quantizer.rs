@@ -99,6 +99,7 @@ pub(crate) struct Place {
     temporal_layers: u8,
     /// Whether a higher spatial layer is predicted from this one, and in other pictures than key pictures, too.
     lower: bool,
+    screen: bool,
 }
 
 impl Place {
@@ -111,12 +112,19 @@ impl Place {
             .flatten()
             .any(|frame| frame.layer.spatial_id > layer.spatial_id && frame.inter_layer_ref.is_some());
         let temporal_layers = structure.temporal_layers;
-        Self { key, temporal_id: layer.temporal_id, temporal_layers, lower }
+        Self { key, temporal_id: layer.temporal_id, temporal_layers, lower, screen: false }
+    }
+
+    /// The same place in a stream whose pictures show a screen, or not. What a key picture shows stands longer on a screen than
+    /// before a camera, and returns when it is scrolled: it is coded finer, and a bit is worth less error there.
+    pub(crate) fn with_screen(self, screen: bool) -> Self {
+        Self { screen, ..self }
     }
 
     /// The quantizer index, if `base` is that of the lowest temporal layer.
     pub(crate) fn qindex(self, base: u8) -> u8 {
         let percent = match (self.temporal_id, self.key, self.lower) {
+            (0, true, _) if self.screen => 60,
             (0, true, true) => 78,
             (0, true, false) if self.temporal_layers == 1 => 75,
             (0, true, false) => 76,
@@ -132,7 +140,7 @@ impl Place {
 
     /// The value of a bit in squared error, relative to its usual value.
     pub(crate) fn lambda(self) -> f32 {
-        match (self.temporal_id, self.lower) {
+        let of_place = match (self.temporal_id, self.lower) {
             (0, true) if self.temporal_layers > 1 => 0.65,
             (0, false) if self.temporal_layers > 1 => 0.5,
             (0, true) => 1.3,
@@ -141,7 +149,8 @@ impl Place {
             (1, false) => 0.5,
             (_, true) => 1.0,
             (_, false) => 0.8,
-        }
+        };
+        of_place * if self.key && self.screen { 0.7 } else { 1.0 }
     }
 }
 

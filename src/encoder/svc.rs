@@ -290,7 +290,7 @@ impl SvcEncoder {
                 }
             }
         };
-        let budgets = self.rate.plan(captured, &plan, look);
+        let budgets = self.rate.plan(captured, &plan, screen, look);
         let coded = self.code(&plan, &budgets);
         let mut frames = Vec::with_capacity(plan.frames.len());
         let mut taken = Vec::with_capacity(plan.frames.len());

@@ -96,12 +96,13 @@ impl Controller {
         }
     }
 
-    /// The quantizers of the frames of a picture that is about to be coded, in the order of the plan. `look` tells what
-    /// there is to code in a frame.
+    /// The quantizers of the frames of a picture that is about to be coded, in the order of the plan; `screen` if it shows
+    /// one. `look` tells what there is to code in a frame.
     pub(super) fn plan(
         &mut self,
         captured: Time,
         picture: &PicturePlan,
+        screen: bool,
         look: impl Fn(&FramePlan) -> Source,
     ) -> Vec<FrameBudget> {
         match self {
@@ -109,7 +110,7 @@ impl Controller {
                 let structure = picture.mode.structure();
                 let pulse = Pulse::of(picture);
                 let budget = |layer| {
-                    let place = Place::new(structure, layer, picture.key);
+                    let place = Place::new(structure, layer, picture.key).with_screen(screen);
                     let lambda = pulse.lambda(place.lambda());
                     let q = Quantizer::new(pulse.qindex(place.qindex(*base)), lambda);
                     FrameBudget {
