@@ -94,7 +94,15 @@ test("a screen is shared and pinned, a camera goes off and on", { timeout: 90_00
 
   await ada.click("[data-do=screen]");
   await sees(bob, "Ada's screen");
-  assert.equal(await bob.getAttribute('.tile[aria-label="Ada\'s screen"] .pin', "aria-pressed"), "true");
+  const pinned = (name) => bob.getAttribute(`.tile[aria-label="${name}"] .pin`, "aria-pressed");
+  assert.equal(await pinned("Ada's screen"), "true");
+  // Who looks at a camera meanwhile has the screen back afterwards, and who wants neither has a grid.
+  await bob.click('.tile[aria-label="Ada"] .pin');
+  assert.deepEqual([await pinned("Ada"), await pinned("Ada's screen")], ["true", "false"]);
+  await bob.click('.tile[aria-label="Ada"] .pin');
+  assert.deepEqual([await pinned("Ada"), await pinned("Ada's screen")], ["false", "true"]);
+  await bob.click('.tile[aria-label="Ada\'s screen"] .pin');
+  assert.deepEqual([await pinned("Ada"), await pinned("Ada's screen")], ["false", "false"]);
   await ada.click("[data-do=screen]");
   await until(async () => (await bob.locator(".tile.screen").count()) === 0, "the screen stays");
 

@@ -57,6 +57,18 @@ test("the organizer's rights, hands, fingerprints, and the keyboard", { timeout:
   assert.equal(await bob.evaluate(() => document.activeElement.id), "side-title");
   await bob.keyboard.press("Escape");
   assert.equal(await bob.evaluate(() => document.activeElement.dataset.do), "people");
+  // Letters are keys until somebody does not want that.
+  const layers = () => bob.evaluate(() => document.querySelector("[data-do=layers]").getAttribute("aria-keyshortcuts"));
+  await bob.click("[data-do=people]");
+  assert.equal(await layers(), "L");
+  await bob.uncheck("[data-key=keys]");
+  await bob.focus("#side-title");
+  await bob.keyboard.press("l");
+  assert.deepEqual([await layers(), await bob.innerText("#side-title")], [null, "People"]);
+  await bob.check("[data-key=keys]");
+  await bob.focus("#side-title");
+  await bob.keyboard.press("l");
+  assert.equal(await bob.innerText("#side-title"), "Layers");
 
   // The same fingerprint on both sides, and the same code.
   await ada.click(`${person("Bob")} summary`);

@@ -56,6 +56,8 @@ export class Meeting {
   #insideSince = 0;
   #online = false;
   #over = false;
+  /** Whether single letters press buttons: who speaks to the computer, or slips, may not want that. */
+  #keys = true;
 
   constructor(
     private readonly ability: Ability,
@@ -353,15 +355,13 @@ export class Meeting {
       button("layers", "layers", "Layers", false, panel("layers")),
       button("leave", "leave", "Leave", false, () => void this.#leave()),
     );
-    const shortcuts: Record<string, string> = { m: "audio", v: "camera", s: "screen", h: "hand", p: "people", l: "layers" };
     addEventListener("keydown", (event) => {
       const target = event.target as HTMLElement;
       if (byId("meeting").hidden || event.ctrlKey || event.metaKey || event.altKey || target.matches("input, dialog *") || event.repeat || this.#over) return;
       if (event.key === "Escape" && this.#panel) this.#close();
-      const name = shortcuts[event.key.toLowerCase()];
+      const name = this.#keys ? KEYS[event.key.toUpperCase()] : undefined;
       if (name !== undefined) this.#buttons.get(name)?.click();
     });
-    for (const [key, name] of Object.entries(shortcuts)) this.#buttons.get(name)?.setAttribute("aria-keyshortcuts", key.toUpperCase());
     this.#marks();
   }
 
@@ -379,6 +379,11 @@ export class Meeting {
 
   /** What the buttons say about how things are. */
   #marks(): void {
+    for (const [key, name] of Object.entries(KEYS)) {
+      const button = this.#buttons.get(name);
+      if (this.#keys) button?.setAttribute("aria-keyshortcuts", key);
+      else button?.removeAttribute("aria-keyshortcuts");
+    }
     const own = this.#people.find((person) => person.own);
     // The name of a toggle stays, as "pressed" says how it is; the hint tells what a click does.
     const press = (name: string, pressed: boolean, label: string, does: string) => {
@@ -437,6 +442,11 @@ export class Meeting {
     const view: View = {
       people: this.#people, group: this.#group, locked: this.#locked, streams: this.#streams, reasons: this.#reasons, own: this.#own,
       demands: this.#demands, windows: this.#windows, ledger: this.#ledger, storage: this.#storage,
+      keys: this.#keys,
+      useKeys: (keys) => {
+        this.#keys = keys;
+        this.#marks();
+      },
       command: (command) => this.#command(command),
       confirm: async (title, text, label) => (await ask(title, text, [{ label, kind: "danger" }])) === 0,
     };
@@ -469,6 +479,9 @@ export class Meeting {
     this.ended(why, this.#inside);
   }
 }
+
+/** The button that a letter presses. */
+const KEYS: Record<string, string> = { M: "audio", V: "camera", S: "screen", H: "hand", P: "people", L: "layers" };
 
 function capital(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);

@@ -17,6 +17,8 @@ export interface View {
   windows: Window[];
   ledger: Ledger;
   storage: string;
+  keys: boolean;
+  useKeys(keys: boolean): void;
   command(command: Command): void;
   confirm(title: string, text: string, label: string): Promise<boolean>;
 }
@@ -49,6 +51,9 @@ export function peoplePanel(body: HTMLElement, view: View): void {
     children.push(el("h3", {}, "At the door"), el("ul", { class: "list" }, ...waiting.map((person) => door(person, organizes, command))));
   }
   children.push(el("h3", {}, `In the meeting (${here.length})`), el("ul", { class: "list" }, ...here.map((person) => member(person, organizes, view))));
+  const keys = el("input", { type: "checkbox", "data-key": "keys", checked: view.keys, change: (event) => view.useKeys((event.target as HTMLInputElement).checked) });
+  children.push(el("h3", {}, "Keys"),
+    el("label", { class: "check small" }, keys, "M microphone, V camera, S screen, H hand, P people, L layers"));
   replace(body, children);
 }
 

@@ -122,7 +122,7 @@ export class Stage {
   need(key: string, kind: "camera" | "screen"): Tile {
     const known = this.#tiles.get(key);
     if (known) return known;
-    const tile = new Tile(key, kind, key === this.own, (tile) => this.pin(this.#pinned === tile.key ? null : tile.key));
+    const tile = new Tile(key, kind, key === this.own, (tile) => this.pin(this.#pinned === tile.key ? this.#instead(tile) : tile.key));
     tile.root.addEventListener("sized", () => this.report());
     this.#tiles.set(key, tile);
     this.#seen.observe(tile.root);
@@ -142,8 +142,14 @@ export class Stage {
     tile.root.remove();
     tile.video.srcObject = null;
     this.#tiles.delete(key);
-    if (this.#pinned === key) this.#pinned = null;
+    if (this.#pinned === key) this.#pinned = this.#instead(tile);
     this.layout();
+  }
+
+  /** What is large when a tile is no longer: a screen after somebody's camera, if one is shared. */
+  #instead(tile: Tile): string | null {
+    if (tile.kind === "screen") return null;
+    return [...this.#tiles.values()].find((other) => other.kind === "screen")?.key ?? null;
   }
 
   clear(): void {
