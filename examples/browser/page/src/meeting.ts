@@ -184,7 +184,7 @@ export class Meeting {
     const isOwn = notice.notice === "insider" && notice.own === true;
     const settles = notice.notice === "away" && performance.now() < this.#insideSince + SETTLES;
     if (GRAVE.has(notice.notice)) warn(capital(notice.text));
-    else if (!SILENT.has(notice.notice) && !isOwn && !settles) toast(capital(notice.text), notice.notice === "refused");
+    else if (!SILENT.has(notice.notice) && !isOwn && !settles) toast(`${capital(notice.text)}.`, notice.notice === "refused");
   }
 
   async #invitation(code: string): Promise<void> {

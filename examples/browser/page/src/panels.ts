@@ -52,8 +52,8 @@ export function peoplePanel(body: HTMLElement, view: View): void {
   }
   children.push(el("h3", {}, `In the meeting (${here.length})`), el("ul", { class: "list" }, ...here.map((person) => member(person, organizes, view))));
   const keys = el("input", { type: "checkbox", "data-key": "keys", checked: view.keys, change: (event) => view.useKeys((event.target as HTMLInputElement).checked) });
-  children.push(el("h3", {}, "Keys"),
-    el("label", { class: "check small" }, keys, "M microphone, V camera, S screen, H hand, P people, L layers"));
+  children.push(el("section", { class: "keys" }, el("h3", {}, "Keys"),
+    el("label", { class: "check small" }, keys, "M\u00a0microphone, V\u00a0camera, S\u00a0screen, H\u00a0hand, P\u00a0people, L\u00a0layers")));
   replace(body, children);
 }
 
