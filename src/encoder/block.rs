@@ -58,7 +58,7 @@ impl TileCoder<'_, '_> {
                 return Tried::Hopeless(None);
             }
         }
-        let inter = if self.frame.intra { None } else { self.choose_inter(cw, bsize, bo, parent) };
+        let inter = if self.frame.intra { None } else { self.choose_inter(bsize, bo, parent) };
         // A palette may still describe a block that no other picture predicts.
         let hopeless = |c: &Choice| !self.frame.screen && c.cost > self.hopeless_cost(bsize);
         if let Some(c) = inter.filter(hopeless) {

@@ -1,12 +1,13 @@
 //! One tile of a layer frame: the coder first decides and reconstructs each superblock, then writes its
 //! symbols.
 
+use super::candidates::{Candidates, Neighbour, Neighbours};
 use super::copies::{Copies, CopyBits};
 use super::displaced::Displacements;
 use super::effort::Effort;
 use super::interlayer::Upsampled;
 use super::kernels::*;
-use super::motion::{Candidates, MotionField, TEMPORAL, mv_bits};
+use super::motion::{MotionField, TEMPORAL, mv_bits};
 use super::palette::{Palette, Palettes};
 use super::probabilities::{CopyProbabilities, PaletteProbabilities, Probabilities};
 use super::quantizer::Quantizer;
@@ -196,6 +197,8 @@ pub(super) struct TileCoder<'a, 'f> {
     /// The blocks of a superblock in coding order.
     pub(super) leaves: Vec<Leaf>,
     pub(super) coefficients: Vec<i16>,
+    /// What candidates for vectors come from.
+    pub(super) neighbours: Neighbours,
     /// Those of all blocks decided so far.
     pub(super) palettes: Palettes,
     pub(super) palette_probabilities: &'a mut PaletteProbabilities,
@@ -235,6 +238,8 @@ pub(crate) fn code_tile<'a>(
     let mut writer = WriterEncoder::new();
     let (sb_width, sb_height) = (ts.sb_width, ts.sb_height);
     let (width, height) = if frame.screen { (ts.mi_width, ts.mi_height) } else { (0, 0) };
+    let (cols, rows) = (ts.mi_width / 2, ts.mi_height / 2);
+    let origin = ts.to_frame_block_offset(TileBlockOffset(BlockOffset { x: 0, y: 0 })).0;
     let mut coder = TileCoder {
         frame,
         q: frame.q,
@@ -245,6 +250,7 @@ pub(crate) fn code_tile<'a>(
         other: Other::new(),
         leaves: Vec::with_capacity(64),
         coefficients: Vec::with_capacity(4 * 64 * 64 * 3 / 2),
+        neighbours: Neighbours::new(cols, rows, origin, (frame.fi.w_in_b, frame.fi.h_in_b)),
         palettes: Palettes::new(width, height),
         palette_probabilities: &mut probabilities.palettes,
         copy_probabilities: &mut probabilities.copies,
@@ -406,9 +412,9 @@ impl TileCoder<'_, '_> {
         let mut mode = PredictionMode::GLOBALMV;
         let (mut candidates, mut bits) = (None, 1.0);
         if mv != MotionVector::default() {
-            let (found, stack) = Candidates::find(cw, self.frame.fi, TEMPORAL, bo, bsize);
+            let (found, stack) = self.neighbours.find(bo, bsize.width(), TEMPORAL);
             candidates = Some(found);
-            (mode, bits) = match stack.iter().take(2).position(|candidate| candidate.this_mv == mv) {
+            (mode, bits) = match stack.iter().take(2).position(|&candidate| candidate == mv) {
                 Some(0) => (PredictionMode::NEARESTMV, 2.0),
                 Some(_) => (PredictionMode::NEAR0MV, 3.0),
                 None => (PredictionMode::NEWMV, 3.0 + mv_bits(mv, found.predicted)),
@@ -498,6 +504,9 @@ impl TileCoder<'_, '_> {
         for y in y..bottom {
             cw.bc.blocks[y][x..right].copy_from_slice(&row[..right - x]);
         }
+        let new = leaf.mode == PredictionMode::NEWMV;
+        let side = (leaf.bsize.width() / 8) as u8;
+        self.neighbours.set(leaf.bo, Neighbour { mv: leaf.mv, ref_frame: leaf.ref_frame, new, side });
         // Later blocks look at the last row and the last column of this one.
         let mut note = |y: usize, x: usize| {
             let info = &mut self.ts.coded_block_info[y][x];
