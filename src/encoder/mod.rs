@@ -43,6 +43,7 @@ mod displaced;
 mod downscale;
 mod effort;
 mod error;
+mod forward;
 mod governor;
 mod header;
 mod inter;
