@@ -7,7 +7,7 @@ use arrayvec::ArrayVec;
 use super::interlayer::{self, INTER_LAYER, Upsampled};
 use super::kernels::*;
 use super::motion::{self, TEMPORAL, Target, mv_bits};
-use super::tile::{Below, Choice, Leaf, TileCoder};
+use super::tile::{Below, Choice, Leaf, TileCoder, copy_rows};
 
 /// About how many bits each mode takes, without the bits of its vector.
 mod bits {
@@ -181,9 +181,7 @@ impl TileCoder<'_, '_> {
                 let visible = |blocks: usize, at: usize| ((blocks * 4) >> dec) - at;
                 let (w, h) =
                     (width.min(visible(frame.fi.w_in_b, x)), height.min(visible(frame.fi.h_in_b, y)));
-                for row in 0..h {
-                    to[row][..w].copy_from_slice(&from[row][..w]);
-                }
+                copy_rows(to.rows_iter_mut().zip(from.rows_iter()).take(h), w);
             } else {
                 let size = (frame.fi.width, frame.fi.height);
                 let reference = &below.frame.planes[plane];

@@ -61,7 +61,7 @@ fn scale_shift(tx_size: TxSize) -> u32 {
 }
 
 /// Transforms and quantizes the difference between `source` and the prediction in `reconstruction`, writes
-/// the coefficients to `quantized`, and adds the difference that they restore to the prediction.
+/// the coefficients to `quantized`, if there are any, and adds the difference that they restore to the prediction.
 ///
 /// Of `tx_type` and of `others` the type is taken that costs least, and returned. If a block costs hardly less
 /// coded than uncoded, it stays uncoded: its eob is 0.
@@ -134,7 +134,6 @@ pub(crate) fn code(
     let luma = source.plane_cfg.xdec == 0;
     let worth = if inter && luma { WORTH_CODING } else { 1.0 };
     if cost >= energy as f32 * worth {
-        quantized.fill(0);
         return (nothing, tx_type);
     }
     inverse_transform_add(restored, reconstruction, coded.eob, tx_size, best, 8, cpu);

@@ -169,6 +169,25 @@ enum Taken {
     Nothing,
 }
 
+/// Copies the first `width` samples of rows, 4 to 64.
+// Without the calls that copies of unknown width are.
+pub(super) fn copy_rows<'a>(rows: impl Iterator<Item = (&'a mut [u8], &'a [u8])>, width: usize) {
+    #[inline(always)]
+    fn all<'a, const WIDTH: usize>(rows: impl Iterator<Item = (&'a mut [u8], &'a [u8])>) {
+        for (to, from) in rows {
+            to[..WIDTH].copy_from_slice(&from[..WIDTH]);
+        }
+    }
+    match width {
+        4 => all::<4>(rows),
+        8 => all::<8>(rows),
+        16 => all::<16>(rows),
+        32 => all::<32>(rows),
+        64 => all::<64>(rows),
+        _ => rows.for_each(|(to, from)| to[..width].copy_from_slice(&from[..width])),
+    }
+}
+
 /// One of two ways to code the luma of a block.
 pub(super) struct Other {
     pub(super) samples: Vec<u8>,
@@ -196,7 +215,9 @@ pub(super) struct TileCoder<'a, 'f> {
     pub(super) other: Other,
     /// The blocks of a superblock in coding order.
     pub(super) leaves: Vec<Leaf>,
+    /// The first `used` of these are theirs; what is behind them may be anything.
     pub(super) coefficients: Vec<i16>,
+    pub(super) used: usize,
     /// What candidates for vectors come from.
     pub(super) neighbours: Neighbours,
     /// Those of all blocks decided so far.
@@ -249,13 +270,14 @@ pub(crate) fn code_tile<'a>(
         upsampled: Upsampled::new(),
         other: Other::new(),
         leaves: Vec::with_capacity(64),
-        coefficients: Vec::with_capacity(4 * 64 * 64 * 3 / 2),
+        coefficients: vec![0; 4 * 64 * 64 * 3 / 2],
+        used: 0,
         neighbours: Neighbours::new(cols, rows, origin, (frame.fi.w_in_b, frame.fi.h_in_b)),
         palettes: Palettes::new(width, height),
         palette_probabilities: &mut probabilities.palettes,
         copy_probabilities: &mut probabilities.copies,
         copy_bits: CopyBits::default(),
-        saved: Default::default(),
+        saved: [64, 32, 16, 8].map(|side| vec![0; side * side * 3 / 2]),
         steady: None,
         taken_over: false,
         parts: Vec::new(),
@@ -287,7 +309,7 @@ pub(crate) fn code_tile<'a>(
                 coder.copy_bits = CopyBits::new(&cw, &coder.copy_probabilities.copied);
             }
             coder.leaves.clear();
-            coder.coefficients.clear();
+            coder.used = 0;
             coder.decide(&mut cw, BlockSize::BLOCK_64X64, bo, None);
             let mut written = 0;
             coder.write_partition(&mut cw, &mut writer, BlockSize::BLOCK_64X64, bo, &mut written);
@@ -421,7 +443,7 @@ impl TileCoder<'_, '_> {
             };
         }
         let choice = Choice { mode, angle: 0, ref_frame: TEMPORAL, mv, candidates, bits: 0.0, cost: 0.0 };
-        let leaf = Leaf::new(bsize, bo, &choice, Palette::default(), self.coefficients.len());
+        let leaf = Leaf::new(bsize, bo, &choice, Palette::default(), self.used);
         self.predict_inter(&leaf);
         self.set_block(cw, &leaf);
         self.leaves.push(leaf);
@@ -455,29 +477,24 @@ impl TileCoder<'_, '_> {
     }
 
     pub(super) fn save(&mut self, bsize: BlockSize, bo: TileBlockOffset) {
-        let samples = &mut self.saved[Self::level(bsize)];
-        samples.clear();
+        let mut samples = &mut self.saved[Self::level(bsize)][..];
         for plane in &self.ts.rec.planes {
-            let (width, height) =
-                (bsize.width() >> plane.plane_cfg.xdec, bsize.height() >> plane.plane_cfg.ydec);
-            let region = plane.subregion(Area::BlockRect { bo: bo.0, width, height });
-            for row in region.rows_iter() {
-                samples.extend_from_slice(&row[..width]);
-            }
+            let side = bsize.width() >> plane.plane_cfg.xdec;
+            let (head, tail) = samples.split_at_mut(side * side);
+            let region = plane.subregion(Area::BlockRect { bo: bo.0, width: side, height: side });
+            copy_rows(head.chunks_exact_mut(side).zip(region.rows_iter()), side);
+            samples = tail;
         }
     }
 
     pub(super) fn restore(&mut self, bsize: BlockSize, bo: TileBlockOffset) {
         let mut samples = &self.saved[Self::level(bsize)][..];
         for plane in &mut self.ts.rec.planes {
-            let (width, height) =
-                (bsize.width() >> plane.plane_cfg.xdec, bsize.height() >> plane.plane_cfg.ydec);
-            let mut region = plane.subregion_mut(Area::BlockRect { bo: bo.0, width, height });
-            for row in region.rows_iter_mut() {
-                let (head, tail) = samples.split_at(width);
-                row[..width].copy_from_slice(head);
-                samples = tail;
-            }
+            let side = bsize.width() >> plane.plane_cfg.xdec;
+            let (head, tail) = samples.split_at(side * side);
+            let mut region = plane.subregion_mut(Area::BlockRect { bo: bo.0, width: side, height: side });
+            copy_rows(region.rows_iter_mut().zip(head.chunks_exact(side)), side);
+            samples = tail;
         }
     }
 }
