@@ -58,7 +58,7 @@ impl TileCoder<'_, '_> {
                 return Tried::Hopeless(None);
             }
         }
-        let inter = if self.frame.intra { None } else { self.choose_inter(cw, bsize, bo, parent) };
+        let inter = if self.frame.intra { None } else { self.choose_inter(bsize, bo, parent) };
         // A palette may still describe a block that no other picture predicts.
         let hopeless = |c: &Choice| !self.frame.screen && c.cost > self.hopeless_cost(bsize);
         if let Some(c) = inter.filter(hopeless) {
@@ -97,11 +97,14 @@ impl TileCoder<'_, '_> {
     ) -> (Leaf, f32) {
         let lambda = self.q.lambda;
         let intra = choice.ref_frame == RefType::INTRA_FRAME;
-        let mut leaf = Leaf::new(bsize, bo, choice, palette, self.coefficients.len());
+        let mut leaf = Leaf::new(bsize, bo, choice, palette, self.used);
         let tx_size = bsize.tx_size();
         let uv_tx_size = bsize.largest_chroma_tx_size(1, 1);
         let size = coded_area(tx_size) + 2 * coded_area(uv_tx_size);
-        self.coefficients.resize(leaf.coefficients + size, 0);
+        self.used += size;
+        if self.used > self.coefficients.len() {
+            self.coefficients.resize(self.used, 0);
+        }
 
         let mut rate = choice.bits;
         let mut coded_bits = 0.0;

@@ -5,9 +5,9 @@
 
 use arrayvec::ArrayVec;
 
+use super::candidates::Candidates;
 use super::copies::{Bounds, DELAY};
 use super::kernels::*;
-use super::motion::Candidates;
 use super::superblock;
 use super::tile::{Choice, Leaf, TileCoder};
 

@@ -6,8 +6,8 @@ use arrayvec::ArrayVec;
 
 use super::interlayer::{self, INTER_LAYER, Upsampled};
 use super::kernels::*;
-use super::motion::{self, Candidates, TEMPORAL, Target, mv_bits};
-use super::tile::{Below, Choice, Leaf, TileCoder};
+use super::motion::{self, TEMPORAL, Target, mv_bits};
+use super::tile::{Below, Choice, Leaf, TileCoder, copy_rows};
 
 /// About how many bits each mode takes, without the bits of its vector.
 mod bits {
@@ -32,7 +32,6 @@ impl TileCoder<'_, '_> {
     /// The best prediction from another picture; nothing if there is no picture to predict from.
     pub(super) fn choose_inter(
         &mut self,
-        cw: &ContextWriter<'_>,
         bsize: BlockSize,
         bo: TileBlockOffset,
         parent: Option<MotionVector>,
@@ -63,7 +62,7 @@ impl TileCoder<'_, '_> {
         };
         if let Some(reference) = frame.temporal {
             let reference = &reference.planes[0];
-            let (found, stack) = Candidates::find(cw, frame.fi, TEMPORAL, bo, bsize);
+            let (found, stack) = self.neighbours.find(bo, bsize.width(), TEMPORAL);
             candidates = Some(found);
             let predicted = found.predicted;
             let zero = MotionVector::default();
@@ -71,7 +70,7 @@ impl TileCoder<'_, '_> {
             let hopeless = self.hopeless_cost(bsize);
             let search = || {
                 let mut starts = ArrayVec::<MotionVector, 10>::new();
-                starts.extend(stack.iter().take(3).map(|c| c.this_mv));
+                starts.extend(stack.iter().take(3).copied());
                 starts.extend(parent);
                 let field = frame.below.as_ref().and_then(|b| b.motion);
                 let (centre_x, centre_y) = (x + bsize.width() / 2, y + bsize.height() / 2);
@@ -94,18 +93,18 @@ impl TileCoder<'_, '_> {
             let still = target.satd(reference, zero, &mut self.prediction);
             consider(&mut best, PredictionMode::GLOBALMV, TEMPORAL, zero, base_bits + bits::GLOBAL, still);
             let still_enough = (still as f32) < lambda * (1.0 + bsize.area() as f32 / 64.0);
-            for (candidate, (mode, mode_bits)) in stack
+            for (&candidate, (mode, mode_bits)) in stack
                 .iter()
                 .zip([(PredictionMode::NEARESTMV, bits::NEAREST), (PredictionMode::NEAR0MV, bits::NEAR)])
             {
-                let difference = if candidate.this_mv == zero {
+                let difference = if candidate == zero {
                     still
                 } else if still_enough {
                     continue;
                 } else {
-                    target.satd(reference, candidate.this_mv, &mut self.prediction)
+                    target.satd(reference, candidate, &mut self.prediction)
                 };
-                consider(&mut best, mode, TEMPORAL, candidate.this_mv, base_bits + mode_bits, difference);
+                consider(&mut best, mode, TEMPORAL, candidate, base_bits + mode_bits, difference);
             }
             if !still_enough {
                 let whole = whole.unwrap_or_else(search);
@@ -182,9 +181,7 @@ impl TileCoder<'_, '_> {
                 let visible = |blocks: usize, at: usize| ((blocks * 4) >> dec) - at;
                 let (w, h) =
                     (width.min(visible(frame.fi.w_in_b, x)), height.min(visible(frame.fi.h_in_b, y)));
-                for row in 0..h {
-                    to[row][..w].copy_from_slice(&from[row][..w]);
-                }
+                copy_rows(to.rows_iter_mut().zip(from.rows_iter()).take(h), w);
             } else {
                 let size = (frame.fi.width, frame.fi.height);
                 let reference = &below.frame.planes[plane];

@@ -8,6 +8,8 @@ use rav1e::bench::context::PlaneBlockOffset;
 use rav1e::bench::tiling::{CodedBlockInfo, MiTileState, Tile, TileMut, TileRect};
 use rav1e::bench::transform::forward_transform;
 
+use super::forward::Pass;
+
 pub(crate) use rav1e::bench::api::{ChromaSampling, EncoderConfig};
 #[cfg(test)]
 pub(crate) use rav1e::bench::cdef::{cdef_analyze_superblock, cdef_filter_superblock};
@@ -186,6 +188,199 @@ pub(crate) fn transform(
     // only.
     let output = unsafe { &mut *(std::ptr::from_mut(output) as *mut [MaybeUninit<i16>]) };
     forward_transform(input, output, tx_size.width(), tx_size, tx_type, 8, cpu);
+}
+
+/// Numbers that one vector holds.
+pub(crate) trait Lanes: Copy {
+    /// How many they are.
+    const PLACES: usize;
+    fn load(from: &[i16]) -> Self;
+    fn store(self, to: &mut [i16]);
+    fn plus(self, other: Self) -> Self;
+    fn minus(self, other: Self) -> Self;
+    /// Times a factor in 1/32768, rounded.
+    fn times(self, factor: i16) -> Self;
+    /// Times 2 to the power of `bits`.
+    fn up(self, bits: u32) -> Self;
+    /// Swaps the rows and columns of as many vectors as each has places.
+    fn transpose(rows: &mut [Self]);
+}
+
+impl<const N: usize> Lanes for [i16; N] {
+    const PLACES: usize = N;
+
+    #[inline(always)]
+    fn load(from: &[i16]) -> Self {
+        std::array::from_fn(|i| from[i])
+    }
+
+    #[inline(always)]
+    fn store(self, to: &mut [i16]) {
+        to[..N].copy_from_slice(&self);
+    }
+
+    #[inline(always)]
+    fn plus(self, other: Self) -> Self {
+        std::array::from_fn(|i| self[i].wrapping_add(other[i]))
+    }
+
+    #[inline(always)]
+    fn minus(self, other: Self) -> Self {
+        std::array::from_fn(|i| self[i].wrapping_sub(other[i]))
+    }
+
+    #[inline(always)]
+    fn times(self, factor: i16) -> Self {
+        self.map(|number| ((i32::from(number) * i32::from(factor) + (1 << 14)) >> 15) as i16)
+    }
+
+    #[inline(always)]
+    fn up(self, bits: u32) -> Self {
+        self.map(|number| number << bits)
+    }
+
+    #[inline(always)]
+    fn transpose(rows: &mut [Self]) {
+        for y in 0..N {
+            for x in 0..y {
+                let (one, other) = (rows[y][x], rows[x][y]);
+                (rows[y][x], rows[x][y]) = (other, one);
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod lanes {
+    use std::arch::x86_64::*;
+
+    use super::Lanes;
+
+    /// Vectors of 8 and 16 numbers of machines that have AVX2. Only functions that are for those make any.
+    #[derive(Clone, Copy)]
+    pub(super) struct Eight(__m128i);
+    #[derive(Clone, Copy)]
+    pub(super) struct Sixteen(__m256i);
+
+    macro_rules! lanes {
+        ($name:ident, $places:literal, $load:ident, $store:ident, $plus:ident, $minus:ident, $times:ident, $all:ident, $up:ident) => {
+            impl Lanes for $name {
+                const PLACES: usize = $places;
+
+                #[inline(always)]
+                fn load(from: &[i16]) -> Self {
+                    // SAFETY: the machine has AVX2, and so many numbers are read as there are.
+                    unsafe { Self($load(from[..$places].as_ptr().cast())) }
+                }
+
+                #[inline(always)]
+                fn store(self, to: &mut [i16]) {
+                    // SAFETY: the machine has AVX2, and so many numbers are written as there are.
+                    unsafe { $store(to[..$places].as_mut_ptr().cast(), self.0) }
+                }
+
+                #[inline(always)]
+                fn plus(self, other: Self) -> Self {
+                    // SAFETY: the machine has AVX2.
+                    unsafe { Self($plus(self.0, other.0)) }
+                }
+
+                #[inline(always)]
+                fn minus(self, other: Self) -> Self {
+                    // SAFETY: the machine has AVX2.
+                    unsafe { Self($minus(self.0, other.0)) }
+                }
+
+                #[inline(always)]
+                fn times(self, factor: i16) -> Self {
+                    // SAFETY: the machine has AVX2.
+                    unsafe { Self($times(self.0, $all(factor))) }
+                }
+
+                #[inline(always)]
+                fn up(self, bits: u32) -> Self {
+                    // SAFETY: the machine has AVX2.
+                    unsafe { Self($up(self.0, _mm_cvtsi32_si128(bits as i32))) }
+                }
+
+                #[inline(always)]
+                fn transpose(rows: &mut [Self]) {
+                    // Each step has the rows of both halves take turns, place by place.
+                    let half: usize = $places / 2;
+                    for _ in 0..half.ilog2() + 1 {
+                        let mut before = [rows[0]; $places];
+                        before.copy_from_slice(rows);
+                        for i in 0..half {
+                            (rows[2 * i], rows[2 * i + 1]) = before[i].take_turns(before[i + half]);
+                        }
+                    }
+                }
+            }
+        };
+    }
+
+    lanes!(
+        Eight,
+        8,
+        _mm_loadu_si128,
+        _mm_storeu_si128,
+        _mm_add_epi16,
+        _mm_sub_epi16,
+        _mm_mulhrs_epi16,
+        _mm_set1_epi16,
+        _mm_sll_epi16
+    );
+    lanes!(
+        Sixteen,
+        16,
+        _mm256_loadu_si256,
+        _mm256_storeu_si256,
+        _mm256_add_epi16,
+        _mm256_sub_epi16,
+        _mm256_mulhrs_epi16,
+        _mm256_set1_epi16,
+        _mm256_sll_epi16
+    );
+
+    impl Eight {
+        /// The places of both in turn: the first halves, and the second ones.
+        #[inline(always)]
+        fn take_turns(self, other: Self) -> (Self, Self) {
+            // SAFETY: the machine has AVX2.
+            unsafe { (Self(_mm_unpacklo_epi16(self.0, other.0)), Self(_mm_unpackhi_epi16(self.0, other.0))) }
+        }
+    }
+
+    impl Sixteen {
+        #[inline(always)]
+        fn take_turns(self, other: Self) -> (Self, Self) {
+            // SAFETY: the machine has AVX2.
+            unsafe {
+                let even = _mm256_unpacklo_epi16(self.0, other.0);
+                let odd = _mm256_unpackhi_epi16(self.0, other.0);
+                (
+                    Self(_mm256_permute2x128_si256::<0x20>(even, odd)),
+                    Self(_mm256_permute2x128_si256::<0x31>(even, odd)),
+                )
+            }
+        }
+    }
+}
+
+/// Makes a pass of a transform by vectors of what the machine has. All do the same.
+pub(crate) fn by_lanes(pass: &Pass, from: &[i16], to: &mut [i16]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2")]
+        fn avx2(pass: &Pass, from: &[i16], to: &mut [i16]) {
+            pass.run::<lanes::Eight, lanes::Sixteen>(from, to);
+        }
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the machine has AVX2.
+            return unsafe { avx2(pass, from, to) };
+        }
+    }
+    pass.run::<[i16; 8], [i16; 8]>(from, to);
 }
 
 /// The sum of absolute differences of squares, 8x8 to 64x64, with which both regions begin.

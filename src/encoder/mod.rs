@@ -31,6 +31,7 @@
 //! `kernels` names all that is taken from rav1e, whose kernels do the arithmetic.
 
 mod block;
+mod candidates;
 mod cdef;
 mod config;
 mod content;
@@ -42,6 +43,7 @@ mod displaced;
 mod downscale;
 mod effort;
 mod error;
+mod forward;
 mod governor;
 mod header;
 mod inter;

@@ -37,44 +37,6 @@ pub(crate) struct Target<'a> {
 /// references.
 const BORDER: isize = 12;
 
-/// The weight from which a candidate vector counts as a near one (section 7.10.2).
-const REF_CAT_LEVEL: u32 = 640;
-
-/// What a block's symbols need of the candidates for its vector, which its neighbours tell.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Candidates {
-    /// The context of the mode.
-    pub(crate) context: usize,
-    /// The first candidate, which a new vector is told as a difference to.
-    pub(crate) predicted: MotionVector,
-    /// For the first and the second candidate: the context of the bit that says whether it is taken or a later one, if
-    /// there is a later one.
-    pub(crate) later: [Option<u8>; 2],
-}
-
-impl Candidates {
-    /// Finds them for a block that is predicted from one reference, and the list that they come from.
-    pub(crate) fn find(
-        cw: &ContextWriter<'_>,
-        fi: &FrameInvariants<u8>,
-        ref_frame: RefType,
-        bo: TileBlockOffset,
-        bsize: BlockSize,
-    ) -> (Self, ArrayVec<CandidateMV, 9>) {
-        let mut all = ArrayVec::new();
-        let context = cw.find_mvrefs(bo, [ref_frame, RefType::NONE_FRAME], &mut all, bsize, fi, false);
-        (Self::new(context, &all), all)
-    }
-
-    /// Of a list of candidates, which come with the `context` of the mode.
-    fn new(context: usize, all: &[CandidateMV]) -> Self {
-        let far = |i: usize| u8::from(all[i].weight < REF_CAT_LEVEL);
-        let later = |i: usize| (all.len() > i + 1).then(|| far(i) + far(i + 1));
-        let predicted = all.first().map_or(MotionVector::default(), |c| c.this_mv);
-        Self { context, predicted, later: [later(0), later(1)] }
-    }
-}
-
 /// A vector and its cost: difference and rate together.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {

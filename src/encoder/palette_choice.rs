@@ -185,11 +185,12 @@ impl TileCoder<'_, '_> {
         self.save(bsize, bo);
         let (mut other, other_cost) = self.code_choice(bsize, bo, &found.choice(), found.palette);
         if other_cost < cost {
-            self.coefficients.drain(leaf.coefficients..other.coefficients);
+            self.coefficients.copy_within(other.coefficients..self.used, leaf.coefficients);
+            self.used -= other.coefficients - leaf.coefficients;
             other.coefficients = leaf.coefficients;
             return (other, other_cost);
         }
-        self.coefficients.truncate(other.coefficients);
+        self.used = other.coefficients;
         self.restore(bsize, bo);
         (leaf, cost)
     }

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use super::effort::Effort;
+use super::forward::Forward;
 use super::kernels::*;
 use super::quantizer::Quantizer;
 
@@ -13,6 +14,7 @@ pub(crate) const MAX_CODED: usize = 32 * 32;
 pub(crate) struct Scratch {
     residual: Box<Aligned<[i16; 64 * 64]>>,
     coefficients: Box<Aligned<[i16; 64 * 64]>>,
+    forward: Forward,
     dequantized: Box<Aligned<[i16; MAX_CODED]>>,
     /// The dequantized coefficients and the quantized ones of another transform type.
     other: Box<Aligned<[i16; MAX_CODED]>>,
@@ -24,6 +26,7 @@ impl Scratch {
         Self {
             residual: Box::new(Aligned::new([0; 64 * 64])),
             coefficients: Box::new(Aligned::new([0; 64 * 64])),
+            forward: Forward::new(),
             dequantized: Box::new(Aligned::new([0; MAX_CODED])),
             other: Box::new(Aligned::new([0; MAX_CODED])),
             other_levels: Box::new([0; MAX_CODED]),
@@ -58,7 +61,7 @@ fn scale_shift(tx_size: TxSize) -> u32 {
 }
 
 /// Transforms and quantizes the difference between `source` and the prediction in `reconstruction`, writes
-/// the coefficients to `quantized`, and adds the difference that they restore to the prediction.
+/// the coefficients to `quantized`, if there are any, and adds the difference that they restore to the prediction.
 ///
 /// Of `tx_type` and of `others` the type is taken that costs least, and returned. If a block costs hardly less
 /// coded than uncoded, it stays uncoded: its eob is 0.
@@ -101,8 +104,10 @@ pub(crate) fn code(
     let restored = &mut scratch.dequantized.data[..quantized.len()];
     let column = tx_size.height().min(32);
     let last_rounding = if inter { effort.last_rounding } else { LAST_ROUNDING_INTRA };
+    let forward = &mut scratch.forward;
+    forward.begin();
     let mut attempt = |tx_type, quantized: &mut [i16], restored: &mut [i16]| {
-        transform(residual, coefficients, tx_size, tx_type, cpu);
+        forward.transform(residual, energy, coefficients, tx_size, tx_type, cpu);
         let levels = quantize(coefficients, quantized, restored, column, (dc, ac), shift, last_rounding)?;
         let distortion = energy as f32 - levels.gain / (64 >> (2 * shift)) as f32;
         let coded = Coded { eob: levels.eob, distortion: distortion.max(0.0), bits: levels.bits };
@@ -129,7 +134,6 @@ pub(crate) fn code(
     let luma = source.plane_cfg.xdec == 0;
     let worth = if inter && luma { WORTH_CODING } else { 1.0 };
     if cost >= energy as f32 * worth {
-        quantized.fill(0);
         return (nothing, tx_type);
     }
     inverse_transform_add(restored, reconstruction, coded.eob, tx_size, best, 8, cpu);

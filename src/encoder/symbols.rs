@@ -2,7 +2,6 @@
 //! 5.11.39).
 
 use super::kernels::*;
-use super::motion::Candidates;
 use super::palette;
 use super::residual::coded_area;
 use super::tile::{Leaf, TileCoder};
@@ -122,9 +121,8 @@ impl TileCoder<'_, '_> {
         let Leaf { bo, bsize, mode, .. } = *leaf;
         cw.fill_neighbours_ref_counts(bo);
         cw.write_ref_frames(w, self.frame.fi, bo);
-        let candidates = leaf
-            .candidates
-            .unwrap_or_else(|| Candidates::find(cw, self.frame.fi, leaf.ref_frame, bo, bsize).0);
+        let candidates =
+            leaf.candidates.unwrap_or_else(|| self.neighbours.find(bo, bsize.width(), leaf.ref_frame).0);
         cw.write_inter_mode(w, mode, candidates.context);
         // NEWMV may take the first candidate, NEARMV the second (section 5.11.24).
         let later = match mode {

@@ -1,12 +1,13 @@
 //! One tile of a layer frame: the coder first decides and reconstructs each superblock, then writes its
 //! symbols.
 
+use super::candidates::{Candidates, Neighbour, Neighbours};
 use super::copies::{Copies, CopyBits};
 use super::displaced::Displacements;
 use super::effort::Effort;
 use super::interlayer::Upsampled;
 use super::kernels::*;
-use super::motion::{Candidates, MotionField, TEMPORAL, mv_bits};
+use super::motion::{MotionField, TEMPORAL, mv_bits};
 use super::palette::{Palette, Palettes};
 use super::probabilities::{CopyProbabilities, PaletteProbabilities, Probabilities};
 use super::quantizer::Quantizer;
@@ -168,6 +169,25 @@ enum Taken {
     Nothing,
 }
 
+/// Copies the first `width` samples of rows, 4 to 64.
+// Without the calls that copies of unknown width are.
+pub(super) fn copy_rows<'a>(rows: impl Iterator<Item = (&'a mut [u8], &'a [u8])>, width: usize) {
+    #[inline(always)]
+    fn all<'a, const WIDTH: usize>(rows: impl Iterator<Item = (&'a mut [u8], &'a [u8])>) {
+        for (to, from) in rows {
+            to[..WIDTH].copy_from_slice(&from[..WIDTH]);
+        }
+    }
+    match width {
+        4 => all::<4>(rows),
+        8 => all::<8>(rows),
+        16 => all::<16>(rows),
+        32 => all::<32>(rows),
+        64 => all::<64>(rows),
+        _ => rows.for_each(|(to, from)| to[..width].copy_from_slice(&from[..width])),
+    }
+}
+
 /// One of two ways to code the luma of a block.
 pub(super) struct Other {
     pub(super) samples: Vec<u8>,
@@ -195,7 +215,11 @@ pub(super) struct TileCoder<'a, 'f> {
     pub(super) other: Other,
     /// The blocks of a superblock in coding order.
     pub(super) leaves: Vec<Leaf>,
+    /// The first `used` of these are theirs; what is behind them may be anything.
     pub(super) coefficients: Vec<i16>,
+    pub(super) used: usize,
+    /// What candidates for vectors come from.
+    pub(super) neighbours: Neighbours,
     /// Those of all blocks decided so far.
     pub(super) palettes: Palettes,
     pub(super) palette_probabilities: &'a mut PaletteProbabilities,
@@ -235,6 +259,8 @@ pub(crate) fn code_tile<'a>(
     let mut writer = WriterEncoder::new();
     let (sb_width, sb_height) = (ts.sb_width, ts.sb_height);
     let (width, height) = if frame.screen { (ts.mi_width, ts.mi_height) } else { (0, 0) };
+    let (cols, rows) = (ts.mi_width / 2, ts.mi_height / 2);
+    let origin = ts.to_frame_block_offset(TileBlockOffset(BlockOffset { x: 0, y: 0 })).0;
     let mut coder = TileCoder {
         frame,
         q: frame.q,
@@ -244,12 +270,14 @@ pub(crate) fn code_tile<'a>(
         upsampled: Upsampled::new(),
         other: Other::new(),
         leaves: Vec::with_capacity(64),
-        coefficients: Vec::with_capacity(4 * 64 * 64 * 3 / 2),
+        coefficients: vec![0; 4 * 64 * 64 * 3 / 2],
+        used: 0,
+        neighbours: Neighbours::new(cols, rows, origin, (frame.fi.w_in_b, frame.fi.h_in_b)),
         palettes: Palettes::new(width, height),
         palette_probabilities: &mut probabilities.palettes,
         copy_probabilities: &mut probabilities.copies,
         copy_bits: CopyBits::default(),
-        saved: Default::default(),
+        saved: [64, 32, 16, 8].map(|side| vec![0; side * side * 3 / 2]),
         steady: None,
         taken_over: false,
         parts: Vec::new(),
@@ -281,7 +309,7 @@ pub(crate) fn code_tile<'a>(
                 coder.copy_bits = CopyBits::new(&cw, &coder.copy_probabilities.copied);
             }
             coder.leaves.clear();
-            coder.coefficients.clear();
+            coder.used = 0;
             coder.decide(&mut cw, BlockSize::BLOCK_64X64, bo, None);
             let mut written = 0;
             coder.write_partition(&mut cw, &mut writer, BlockSize::BLOCK_64X64, bo, &mut written);
@@ -406,16 +434,16 @@ impl TileCoder<'_, '_> {
         let mut mode = PredictionMode::GLOBALMV;
         let (mut candidates, mut bits) = (None, 1.0);
         if mv != MotionVector::default() {
-            let (found, stack) = Candidates::find(cw, self.frame.fi, TEMPORAL, bo, bsize);
+            let (found, stack) = self.neighbours.find(bo, bsize.width(), TEMPORAL);
             candidates = Some(found);
-            (mode, bits) = match stack.iter().take(2).position(|candidate| candidate.this_mv == mv) {
+            (mode, bits) = match stack.iter().take(2).position(|&candidate| candidate == mv) {
                 Some(0) => (PredictionMode::NEARESTMV, 2.0),
                 Some(_) => (PredictionMode::NEAR0MV, 3.0),
                 None => (PredictionMode::NEWMV, 3.0 + mv_bits(mv, found.predicted)),
             };
         }
         let choice = Choice { mode, angle: 0, ref_frame: TEMPORAL, mv, candidates, bits: 0.0, cost: 0.0 };
-        let leaf = Leaf::new(bsize, bo, &choice, Palette::default(), self.coefficients.len());
+        let leaf = Leaf::new(bsize, bo, &choice, Palette::default(), self.used);
         self.predict_inter(&leaf);
         self.set_block(cw, &leaf);
         self.leaves.push(leaf);
@@ -449,29 +477,24 @@ impl TileCoder<'_, '_> {
     }
 
     pub(super) fn save(&mut self, bsize: BlockSize, bo: TileBlockOffset) {
-        let samples = &mut self.saved[Self::level(bsize)];
-        samples.clear();
+        let mut samples = &mut self.saved[Self::level(bsize)][..];
         for plane in &self.ts.rec.planes {
-            let (width, height) =
-                (bsize.width() >> plane.plane_cfg.xdec, bsize.height() >> plane.plane_cfg.ydec);
-            let region = plane.subregion(Area::BlockRect { bo: bo.0, width, height });
-            for row in region.rows_iter() {
-                samples.extend_from_slice(&row[..width]);
-            }
+            let side = bsize.width() >> plane.plane_cfg.xdec;
+            let (head, tail) = samples.split_at_mut(side * side);
+            let region = plane.subregion(Area::BlockRect { bo: bo.0, width: side, height: side });
+            copy_rows(head.chunks_exact_mut(side).zip(region.rows_iter()), side);
+            samples = tail;
         }
     }
 
     pub(super) fn restore(&mut self, bsize: BlockSize, bo: TileBlockOffset) {
         let mut samples = &self.saved[Self::level(bsize)][..];
         for plane in &mut self.ts.rec.planes {
-            let (width, height) =
-                (bsize.width() >> plane.plane_cfg.xdec, bsize.height() >> plane.plane_cfg.ydec);
-            let mut region = plane.subregion_mut(Area::BlockRect { bo: bo.0, width, height });
-            for row in region.rows_iter_mut() {
-                let (head, tail) = samples.split_at(width);
-                row[..width].copy_from_slice(head);
-                samples = tail;
-            }
+            let side = bsize.width() >> plane.plane_cfg.xdec;
+            let (head, tail) = samples.split_at(side * side);
+            let mut region = plane.subregion_mut(Area::BlockRect { bo: bo.0, width: side, height: side });
+            copy_rows(region.rows_iter_mut().zip(head.chunks_exact(side)), side);
+            samples = tail;
         }
     }
 }
@@ -498,6 +521,9 @@ impl TileCoder<'_, '_> {
         for y in y..bottom {
             cw.bc.blocks[y][x..right].copy_from_slice(&row[..right - x]);
         }
+        let new = leaf.mode == PredictionMode::NEWMV;
+        let side = (leaf.bsize.width() / 8) as u8;
+        self.neighbours.set(leaf.bo, Neighbour { mv: leaf.mv, ref_frame: leaf.ref_frame, new, side });
         // Later blocks look at the last row and the last column of this one.
         let mut note = |y: usize, x: usize| {
             let info = &mut self.ts.coded_block_info[y][x];
