@@ -128,7 +128,8 @@ fn speeds_that_do_not_exist_change_nothing() {
 
 #[test]
 fn the_number_of_threads_changes_no_bit() {
-    let size = Size::new(1280, 72);
+    // Of several tiles and of several bands, the last of which is no whole one.
+    let size = Size::new(1280, 216);
     let pictures = scene(size, 4);
     for mode in [ScalabilityMode::L3T3, ScalabilityMode::S3T3] {
         let coded = |threads| {

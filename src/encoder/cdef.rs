@@ -1,7 +1,8 @@
 //! The constrained directional enhancement filter (AV1 specification, section 7.15), with one set of strengths for the frame.
 
-use rayon::prelude::*;
+use std::ops::Range;
 
+use super::bands::Band;
 use super::kernels::*;
 
 /// Strengths of the filter (section 5.9.19), 0 to 63 each: 4 * primary + secondary.
@@ -21,8 +22,6 @@ impl Cdef {
 const SIDE: usize = 8;
 /// Samples that the filter reads beyond a block on either side.
 const REACH: usize = 2;
-/// Rows of blocks that one thread filters at a time.
-const BAND: usize = 4;
 /// In the place of a sample that there is none of: so far from all samples that its difference counts as none, the least
 /// of all numbers, and without a sign one of the largest.
 const NONE: i16 = i16::MIN;
@@ -37,12 +36,11 @@ struct Block8 {
     contrast: u8,
 }
 
-/// The filter, with its working memory.
+/// The filter of a band of a frame, with its working memory.
 #[derive(Default)]
-pub(crate) struct Filter {
+pub(super) struct Filter {
     blocks: Vec<Block8>,
-    /// The planes before they are filtered.
-    before: [Vec<u8>; 3],
+    windows: [Window; 3],
 }
 
 /// Strengths in one plane.
@@ -75,102 +73,125 @@ impl Strengths {
 }
 
 impl Filter {
-    /// Filters a frame, whose planes have sides that are whole blocks.
-    pub(crate) fn filter(&mut self, frame: &mut Frame<u8>, blocks: &FrameBlocks, cdef: Cdef) {
-        let (columns, rows) = (frame.planes[0].cfg.width / SIDE, frame.planes[0].cfg.height / SIDE);
+    /// Notes the rows above and below a band of some rows of 8x8 luma samples, before any band is filtered.
+    pub(super) fn look_around(&mut self, frame: &Frame<u8>, rows: Range<usize>) {
+        for (plane, window) in frame.planes.iter().zip(&mut self.windows) {
+            let (top, bottom) = ((rows.start * SIDE) >> plane.cfg.ydec, (rows.end * SIDE) >> plane.cfg.ydec);
+            window.look_around(plane, top, bottom);
+        }
+    }
+
+    /// Filters a band, after it looked around.
+    pub(super) fn filter(&mut self, band: &mut Band<'_>, blocks: &FrameBlocks, cdef: Cdef) {
         let directed = cdef.luma >= 4 || cdef.chroma >= 4;
-        self.blocks.resize(columns * rows, Block8::default());
-        let luma = &frame.planes[0];
-        self.blocks.par_chunks_mut(columns).enumerate().for_each(|(y, row)| {
+        let strengths = [cdef.luma, cdef.chroma, cdef.chroma].map(|both| (both > 0).then_some(both));
+        for (i, y) in band.rows.clone().enumerate() {
             let [above, below] = [&blocks[2 * y], &blocks[2 * y + 1]];
-            for (x, block) in row.iter_mut().enumerate() {
+            let columns = self.windows[0].width / SIDE;
+            let (luma, stride) = band.samples(0);
+            self.blocks.clear();
+            self.blocks.extend((0..columns).map(|x| {
                 let skip = |row: &[Block]| row[2 * x].skip && row[2 * x + 1].skip;
-                let coded = !(skip(above) && skip(below));
-                *block = Block8 { coded, ..Block8::default() };
-                if coded && directed {
-                    let rows = std::array::from_fn(|i| &luma.row((y * SIDE + i) as isize)[x * SIDE..]);
-                    (block.direction, block.contrast) = direction(&rows);
+                if skip(above) && skip(below) {
+                    return Block8::default();
+                }
+                let rows = std::array::from_fn(|row| &luma[(i * SIDE + row) * stride + x * SIDE..]);
+                let (direction, contrast) = if directed { direction(&rows) } else { (0, 0) };
+                Block8 { coded: true, direction, contrast }
+            }));
+            let any = self.blocks.iter().any(|block| block.coded);
+            for (p, (window, strengths)) in self.windows.iter_mut().zip(strengths).enumerate() {
+                let (samples, stride) = band.samples(p);
+                match strengths {
+                    Some(both) if any => {
+                        let strengths = Strengths::new(both, cdef.damping - u8::from(p > 0));
+                        filter_row(samples, stride, window, i, &self.blocks, strengths, p > 0);
+                    }
+                    _ => window.is_next = false,
                 }
             }
-        });
-        let (found, strengths) = (&self.blocks, [cdef.luma, cdef.chroma, cdef.chroma]);
-        let planes = frame.planes.par_iter_mut().zip(&mut self.before).zip(strengths).enumerate();
-        planes.filter(|(_, (_, strength))| *strength > 0).for_each(|(p, ((plane, before), strength))| {
-            let damping = cdef.damping - u8::from(p > 0);
-            filter_plane(plane, before, found, Strengths::new(strength, damping), p > 0);
-        });
+        }
     }
 }
 
-fn filter_plane(
-    plane: &mut Plane<u8>,
-    before: &mut Vec<u8>,
+/// Filters a row of blocks of a plane, the `row`th of a band.
+fn filter_row(
+    samples: &mut [u8],
+    stride: usize,
+    window: &mut Window,
+    row: usize,
     blocks: &[Block8],
     strengths: Strengths,
     chroma: bool,
 ) {
-    let (width, height, stride) = (plane.cfg.width, plane.cfg.height, plane.cfg.stride);
     let side = if chroma { SIDE / 2 } else { SIDE };
-    let samples = plane.data_origin_mut();
-    // Bands of rows are filtered at once, and look at each other's rows as they were.
-    before.resize(stride * height, 0);
-    for (to, from) in before.chunks_exact_mut(stride).zip(samples.chunks(stride)) {
-        to[..width].copy_from_slice(&from[..width]);
-    }
-    let before = &before[..];
-    let columns = width / side;
-    let band = BAND * side;
-    let bands = samples[..stride * (height - 1) + width].par_chunks_mut(band * stride);
-    bands.enumerate().for_each(|(b, samples)| {
-        let mut window =
-            Window { samples: vec![NONE; (side + 2 * REACH) * (width + 2 * LEFT)], stride: width + 2 * LEFT };
-        for (i, samples) in samples.chunks_mut(side * stride).enumerate() {
-            let row = b * BAND + i;
-            let blocks = &blocks[row * columns..][..columns];
-            if !blocks.iter().any(|block| block.coded) {
-                continue;
-            }
-            window.fill(before, stride, (width, height), row * side, side);
-            for (x, block) in blocks.iter().enumerate().filter(|(_, block)| block.coded) {
-                // Without a primary strength the direction is the first one (section 7.15.1).
-                let direction = if strengths.primary > 0 { block.direction } else { 0 };
-                let to = &mut samples[x * side..];
-                if chroma {
-                    filter_block::<4>(to, stride, &window, x * side, direction, strengths);
-                } else {
-                    let strengths = strengths.of_contrast(block.contrast);
-                    filter_block::<8>(to, stride, &window, x * side, direction, strengths);
-                }
-            }
+    window.fill(samples, stride, row * side, side);
+    let samples = &mut samples[row * side * stride..];
+    for (x, block) in blocks.iter().enumerate().filter(|(_, block)| block.coded) {
+        // Without a primary strength the direction is the first one (section 7.15.1).
+        let direction = if strengths.primary > 0 { block.direction } else { 0 };
+        let to = &mut samples[x * side..];
+        if chroma {
+            filter_block::<4>(to, stride, window, x * side, direction, strengths);
+        } else {
+            filter_block::<8>(to, stride, window, x * side, direction, strengths.of_contrast(block.contrast));
         }
-    });
+    }
 }
 
 /// Samples to the left of the first one in a window: those that are read, and some more for whole vectors.
 const LEFT: usize = 16;
 
 /// The rows of a row of blocks, and those around it, before they are filtered.
+#[derive(Default)]
 struct Window {
     samples: Vec<i16>,
     stride: usize,
+    /// Samples of the picture in a row, and rows of the band.
+    width: usize,
+    height: usize,
+    /// Whether the window has the row of blocks above the one that comes next.
+    is_next: bool,
+    /// The rows above and below the band; none beyond the picture.
+    around: [[Vec<i16>; REACH]; 2],
 }
 
 impl Window {
-    fn fill(
-        &mut self,
-        before: &[u8],
-        stride: usize,
-        (width, height): (usize, usize),
-        top: usize,
-        side: usize,
-    ) {
-        for (i, to) in self.samples.chunks_exact_mut(self.stride).enumerate().take(side + 2 * REACH) {
-            let to = &mut to[LEFT..LEFT + width];
-            match (top + i).checked_sub(REACH).filter(|&y| y < height) {
-                Some(y) => widen(to, &before[y * stride..][..width]),
-                None => to.fill(NONE),
+    fn look_around(&mut self, plane: &Plane<u8>, top: usize, bottom: usize) {
+        (self.width, self.height, self.is_next) = (plane.cfg.width, bottom - top, false);
+        self.stride = self.width + 2 * LEFT;
+        let side = SIDE >> plane.cfg.ydec;
+        // What lies beyond the left and the right edge is never written.
+        self.samples.resize((side + 2 * REACH) * self.stride, NONE);
+        for (rows, first) in self.around.iter_mut().zip([top.checked_sub(REACH), Some(bottom)]) {
+            let inside = first.filter(|first| first + REACH <= plane.cfg.height);
+            for (i, row) in rows.iter_mut().enumerate() {
+                row.resize(self.width, NONE);
+                match inside {
+                    Some(first) => widen(row, &plane.row((first + i) as isize)[..self.width]),
+                    None => row.fill(NONE),
+                }
             }
         }
+    }
+
+    /// Takes the row of blocks whose first row is `top` of the band's `samples`.
+    fn fill(&mut self, samples: &[u8], stride: usize, top: usize, side: usize) {
+        let [above, below] = &self.around;
+        if self.is_next {
+            // Their samples are filtered already.
+            self.samples.copy_within(side * self.stride..(side + REACH) * self.stride, 0);
+        }
+        for (i, to) in self.samples.chunks_exact_mut(self.stride).enumerate() {
+            let to = &mut to[LEFT..LEFT + self.width];
+            match (top + i).checked_sub(REACH) {
+                Some(_) if self.is_next && i < REACH => {}
+                Some(y) if y < self.height => widen(to, &samples[y * stride..][..self.width]),
+                Some(y) => to.copy_from_slice(&below[y - self.height]),
+                None => to.copy_from_slice(&above[i]),
+            }
+        }
+        self.is_next = true;
     }
 }
 
@@ -373,6 +394,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::encoder::filters::Filters;
 
     /// The same by the kernels of rav1e.
     fn filter_by_rav1e(
@@ -404,7 +426,8 @@ mod tests {
 
     #[test]
     fn the_filter_is_that_of_rav1e() {
-        let size = (136, 72);
+        // Three bands.
+        let size = (136, 152);
         let mut state = 1u32;
         let mut random = |below: u32| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -433,7 +456,7 @@ mod tests {
             let cdef = Cdef { damping, luma, chroma };
             let expected = filter_by_rav1e(&frame, &mut blocks, size, cdef);
             let mut filtered = frame.clone();
-            Filter::default().filter(&mut filtered, &blocks, cdef);
+            Filters::default().filter(&mut filtered, &blocks, size, [0; 4], cdef);
             for (p, (ours, theirs)) in filtered.planes.iter().zip(&expected.planes).enumerate() {
                 for y in 0..ours.cfg.height as isize {
                     let width = ours.cfg.width;

@@ -3,8 +3,7 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
+use super::bands::Band;
 use super::kernels::*;
 
 /// Filter levels of a frame: luma across vertical edges, across horizontal ones, U, V; 0 to 63.
@@ -26,107 +25,95 @@ impl Limits {
     }
 }
 
-/// Filters the whole picture in place.
-pub(crate) fn filter_frame(
-    frame: &mut Frame<u8>,
-    blocks: &FrameBlocks,
-    size: (usize, usize),
-    levels: Levels,
-) {
-    let edges = Edges::new(blocks, size);
-    let [luma, u, v] = &mut frame.planes;
-    let [vertical, horizontal, ..] = levels;
-    let whole = |plane: &mut Plane<u8>, chroma: bool, level: u8| {
-        let (stride, rows) = (plane.cfg.stride, 0..edges.rows);
-        if level > 0 {
-            filter_rows::<true>(
-                plane.data_origin_mut(),
-                stride,
-                &edges,
-                rows.clone(),
-                size,
-                chroma,
-                Limits::new(level),
-            );
-            filter_rows::<false>(
-                plane.data_origin_mut(),
-                stride,
-                &edges,
-                rows,
-                size,
-                chroma,
-                Limits::new(level),
-            );
-        }
-    };
-    // Vertical edges of different rows have nothing in common. Luma's horizontal ones take about as long as chroma.
-    let stride = luma.cfg.stride;
-    if vertical > 0 {
-        let bands = luma.data_origin_mut().par_chunks_mut(8 * BAND * stride).take(edges.rows.div_ceil(BAND));
-        bands.enumerate().for_each(|(band, data)| {
-            let rows = band * BAND..((band + 1) * BAND).min(edges.rows);
-            filter_rows::<true>(data, stride, &edges, rows, size, false, Limits::new(vertical));
-        });
-    }
-    let luma = || {
-        if horizontal > 0 {
-            let (data, rows) = (luma.data_origin_mut(), 0..edges.rows);
-            filter_rows::<false>(data, stride, &edges, rows, size, false, Limits::new(horizontal));
-        }
-    };
-    rayon::join(luma, || rayon::join(|| whole(u, true, levels[2]), || whole(v, true, levels[3])));
+/// The filter of a frame.
+pub(super) struct Filter<'a> {
+    pub(super) blocks: &'a FrameBlocks,
+    /// Luma samples that the frame shows.
+    pub(super) size: (usize, usize),
+    pub(super) levels: Levels,
 }
 
-/// Rows of 8x8 luma samples whose vertical edges one thread filters at a time.
-const BAND: usize = 8;
+impl Filter<'_> {
+    /// How many kinds of edges there are in a row of 8x8 luma samples.
+    pub(super) fn cols(&self) -> usize {
+        self.size.0.div_ceil(8)
+    }
+
+    /// Filters a band, and notes the kinds of its edges.
+    ///
+    /// No edge's filter reads what that of another edge of its direction changes, so that those of one direction come in any
+    /// order.
+    pub(super) fn filter(&self, band: &mut Band<'_>, kinds: &mut [Kinds]) {
+        if !band.is_one() {
+            let (mut upper, mut lower) = band.split();
+            let (top, middle) = (upper.rows.start, lower.rows.start);
+            let (above, below) = kinds.split_at_mut((middle - top) * self.cols());
+            rayon::join(|| self.filter(&mut upper, above), || self.filter(&mut lower, below));
+            self.filter_edges::<false>(band, kinds, middle..middle + 1);
+            return;
+        }
+        let rows = band.rows.clone();
+        for (row, kinds) in rows.clone().zip(kinds.chunks_exact_mut(self.cols())) {
+            self.find_edges(row, kinds);
+        }
+        self.filter_edges::<true>(band, kinds, rows.clone());
+        // Those at its top need the band above to be filtered, too.
+        self.filter_edges::<false>(band, kinds, rows.start + 1..rows.end);
+    }
+
+    /// Finds the edges of a row of 8x8 luma samples.
+    fn find_edges(&self, row: usize, kinds: &mut [Kinds]) {
+        let of = |sides: [u8; 2]| if sides[0].min(sides[1]) <= 2 { Kind::Short } else { Kind::Long };
+        let line = &self.blocks[2 * row];
+        for (col, kinds) in kinds.iter_mut().enumerate() {
+            let block = &line[2 * col];
+            *kinds = [Kind::Inside; 2];
+            if col > 0 && col * 2 % usize::from(block.n4_w) == 0 {
+                kinds[0] = of([block.n4_w, line[2 * col - 1].n4_w]);
+            }
+            if row > 0 && row * 2 % usize::from(block.n4_h) == 0 {
+                kinds[1] = of([block.n4_h, self.blocks[2 * row - 1][2 * col].n4_h]);
+            }
+        }
+    }
+
+    /// Filters the edges of one direction in some rows of 8x8 luma samples of a band, of which all edges are known.
+    fn filter_edges<const VERTICAL: bool>(&self, band: &mut Band<'_>, kinds: &[Kinds], rows: Range<usize>) {
+        let [vertical, horizontal, u, v] = self.levels;
+        let top = band.rows.start;
+        for (p, level) in [if VERTICAL { vertical } else { horizontal }, u, v].into_iter().enumerate() {
+            if level > 0 {
+                let (data, stride) = band.samples(p);
+                let limits = Limits::new(level);
+                filter_rows::<VERTICAL>(data, stride, top, kinds, rows.clone(), self.size, p > 0, limits);
+            }
+        }
+    }
+}
 
 /// What lies at the left and at the top of 8x8 luma samples.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Kind {
     /// No edge of a transform.
+    #[default]
     Inside,
     /// One with a block of 8 luma samples on at least one side.
     Short,
     Long,
 }
 
-/// The edges of a frame: all blocks are at least 8x8 luma samples, so that edges come in pieces of 8 luma or 4 chroma samples.
-struct Edges {
-    cols: usize,
-    rows: usize,
-    /// For each 8x8, those of vertical edges and of horizontal ones.
-    kinds: [Vec<Kind>; 2],
-}
-
-impl Edges {
-    fn new(blocks: &FrameBlocks, (width, height): (usize, usize)) -> Self {
-        let (cols, rows) = (width.div_ceil(8), height.div_ceil(8));
-        let mut kinds = [const { Vec::new() }; 2];
-        kinds.iter_mut().for_each(|kinds: &mut Vec<Kind>| kinds.resize(cols * rows, Kind::Inside));
-        let of = |sides: [u8; 2]| if sides[0].min(sides[1]) <= 2 { Kind::Short } else { Kind::Long };
-        for row in 0..rows {
-            let line = &blocks[2 * row];
-            for col in 0..cols {
-                let block = &line[2 * col];
-                if col > 0 && col * 2 % usize::from(block.n4_w) == 0 {
-                    kinds[0][row * cols + col] = of([block.n4_w, line[2 * col - 1].n4_w]);
-                }
-                if row > 0 && row * 2 % usize::from(block.n4_h) == 0 {
-                    kinds[1][row * cols + col] = of([block.n4_h, blocks[2 * row - 1][2 * col].n4_h]);
-                }
-            }
-        }
-        Self { cols, rows, kinds }
-    }
-}
+/// The kinds of the vertical and of the horizontal edge of 8x8 luma samples. All blocks are at least as large, so that edges
+/// come in pieces of 8 luma or 4 chroma samples.
+pub(super) type Kinds = [Kind; 2];
 
 wide! {
-    /// Filters all edges of one direction in some rows of 8x8 luma samples, with the first of which `data` begins; `VERTICAL`
-    /// edges run down, and are filtered across columns.
+    /// Filters all edges of one direction in some rows of 8x8 luma samples; `data` and `edges` begin with the row `top`.
+    /// `VERTICAL` edges run down, and are filtered across columns.
     fn filter_rows<const VERTICAL: bool>(
         data: &mut [u8],
         stride: usize,
-        edges: &Edges,
+        top: usize,
+        edges: &[Kinds],
         within: Range<usize>,
         size: (usize, usize),
         chroma: bool,
@@ -134,8 +121,8 @@ wide! {
     ) {
         let (width, height) = size;
         let dec = usize::from(chroma);
-        let (cols, rows) = (edges.cols, within.end);
-        let kinds = &edges.kinds[usize::from(!VERTICAL)][..];
+        let (cols, rows) = (width.div_ceil(8), within.end);
+        let kind_at = |row: usize, col: usize| edges[(row - top) * cols + col][usize::from(!VERTICAL)];
         // Only pieces of 4 that begin within the picture are filtered: CDEF looks at what lies beyond.
         let along = if VERTICAL { height } else { width };
         let short = |piece: usize| !chroma && piece * 8 + 4 >= along;
@@ -143,15 +130,15 @@ wide! {
         let (down, right) = if VERTICAL { (2, 1) } else { (1, 2) };
         for row in within.clone().step_by(down) {
             for col in (0..cols).step_by(right) {
-                let kind = kinds[row * cols + col];
+                let kind = kind_at(row, col);
                 let (next_row, next_col) = (row + down - 1, col + right - 1);
                 let inside = next_row < rows && next_col < cols;
-                let next = if inside { kinds[next_row * cols + next_col] } else { Kind::Inside };
+                let next = if inside { kind_at(next_row, next_col) } else { Kind::Inside };
                 if kind == Kind::Inside && next == Kind::Inside {
                     continue;
                 }
                 let offset =
-                    |row: usize, col: usize| (((row - within.start) * 8) >> dec) * stride + ((col * 8) >> dec);
+                    |row: usize, col: usize| (((row - top) * 8) >> dec) * stride + ((col * 8) >> dec);
                 let edge = Edge { data: &mut *data, offset: offset(row, col), stride };
                 if kind == next && !short(if VERTICAL { next_row } else { next_col }) {
                     match (chroma, kind) {

@@ -4,11 +4,15 @@
 //! (section 7.11.3.3): the corners of the picture stay in place. Its weights are rational, so every machine
 //! makes the same picture.
 
+use rayon::prelude::*;
+
 use super::kernels::wide;
 use crate::picture::{Chroma, Picture, PictureView, PlaneView, Size, plane_size};
 
 /// The most taps that a filter has: eight for 2:1, ten for 5:2.
 const TAPS: usize = 10;
+/// Rows that one thread makes at a time.
+const BAND: usize = 32;
 /// Weights sum to 1 << WEIGHT_BITS.
 const WEIGHT_BITS: u32 = 10;
 
@@ -88,30 +92,37 @@ impl Downscaler {
 struct PlaneScaler {
     columns: Vec<Tap>,
     rows: Vec<Tap>,
-    /// Working memory.
+    /// Working memory of each band.
     memory: Vec<i32>,
 }
 
 impl PlaneScaler {
     /// Scales a plane in which samples of `N` planes take turns.
     fn scale<const N: usize>(&mut self, from: &PlaneView<'_>, to: [&mut [u8]; N]) {
-        scale_plane(from, to, &self.columns, &self.rows, &mut self.memory);
+        let Self { columns, rows, memory } = self;
+        // The filtered column sums of one output row, with the edges repeated on both sides; memory for their even and
+        // odd samples; and the sums while the planes still take turns.
+        let length = from.width() / N + 2 * TAPS;
+        let (bands, needed) = (rows.len().div_ceil(BAND), 2 * length + from.width());
+        memory.resize(bands * needed, 0);
+        let mut planes = to.map(|plane| plane.chunks_mut(BAND * columns.len()));
+        let to: Vec<[&mut [u8]; N]> =
+            (0..bands).map(|_| planes.each_mut().map(|plane| plane.next().unwrap_or_default())).collect();
+        let bands = to.into_par_iter().zip(rows.par_chunks(BAND)).zip(memory.par_chunks_mut(needed));
+        bands.for_each(|((to, rows), memory)| scale_rows(from, to, columns, rows, memory, length));
     }
 }
 
 wide! {
-    fn scale_plane<const N: usize>(
+    fn scale_rows<const N: usize>(
         from: &PlaneView<'_>,
         to: [&mut [u8]; N],
         columns: &[Tap],
         rows: &[Tap],
-        memory: &mut Vec<i32>,
+        memory: &mut [i32],
+        length: usize,
     ) {
         let (width, last) = (from.width(), from.height() as isize - 1);
-        // The filtered column sums of one output row, with the edges repeated on both sides; memory for their even and
-        // odd samples; and the sums while the planes still take turns.
-        let length = width / N + 2 * TAPS;
-        memory.resize(2 * length + width, 0);
         let (line, memory) = memory.split_at_mut(length);
         let (halves, sums) = memory.split_at_mut(length);
         let by_two = by_two(columns);

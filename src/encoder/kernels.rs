@@ -81,6 +81,11 @@ pub(crate) struct TileState<'a> {
 }
 
 impl TileState<'_> {
+    /// Has to be called before the first block is coded: what it makes is large, so that the thread of the tile is to do it.
+    pub(crate) fn begin(&mut self) {
+        self.coded_block_info = MiTileState::new(self.mi_width, self.mi_height);
+    }
+
     pub(crate) fn tile_rect(&self) -> TileRect {
         self.rect
     }
@@ -141,7 +146,7 @@ pub(crate) fn tiles<'a>(
             sb_height,
             mi_width,
             mi_height,
-            coded_block_info: MiTileState::new(mi_width, mi_height),
+            coded_block_info: MiTileState::new(0, 0),
             rect: TileRect { x, y, width, height },
         };
         (state, TileBlocksMut::new(blocks, x / 4, y / 4, mi_width, mi_height))

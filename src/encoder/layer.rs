@@ -1,14 +1,17 @@
 //! One layer frame: its tiles, then the loop filters, then the reference that later frames need.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::cdef::{self, Cdef};
+use super::bands::Band;
+use super::cdef::Cdef;
 use super::copies::Copies;
-use super::deblock::{self, Levels};
+use super::deblock::Levels;
 use super::displaced::{Anchors, Displacements, anchors};
 use super::effort::Effort;
+use super::filters::Filters;
 use super::interlayer;
 use super::kernels::*;
 use super::motion::MotionField;
@@ -17,7 +20,7 @@ use super::quantizer::Quantizer;
 use super::still::{Before, Hashes, Shown, fine_enough, hashes};
 use super::texture::weights;
 use super::tile::{Below, FrameContext, Tile, code_tile};
-use crate::picture::{Chroma, Picture, PictureView, PlaneView, Size, plane_size, take_turns};
+use crate::picture::{Picture, PictureView, PlaneView, Size, plane_size};
 
 /// Samples around a reference that blocks may reach: a superblock, the taps of the filter, and a few more.
 const PADDING: usize = 88;
@@ -107,7 +110,7 @@ pub(crate) struct LayerCoder {
     blocks: FrameBlocks,
     /// The frames of this layer; a frame that nobody else holds is free to be overwritten.
     frames: Vec<Arc<Frame<u8>>>,
-    cdef: cdef::Filter,
+    filters: Filters,
     /// Vectors of the layer's last frame that has any.
     last_motion: Option<Arc<MotionField>>,
     /// Every fourth sample of every fourth row of the source's luma.
@@ -119,6 +122,8 @@ pub(crate) struct LayerCoder {
     sources: Vec<Arc<Frame<u8>>>,
     /// What a bit is worth in each superblock of the source; empty if that shows a screen.
     weights: Vec<f32>,
+    /// Bytes of the tiles of the last frame.
+    taken: Vec<usize>,
 }
 
 fn new_frame(size: (usize, usize)) -> Frame<u8> {
@@ -174,13 +179,14 @@ impl LayerCoder {
             rec: Arc::new(new_frame(size)),
             fi,
             frames: Vec::new(),
-            cdef: cdef::Filter::default(),
+            filters: Filters::default(),
             last_motion: None,
             sampled: Arc::default(),
             hashes: None,
             anchors: None,
             sources: Vec::new(),
             weights: Vec::new(),
+            taken: Vec::new(),
         }
     }
 
@@ -194,36 +200,9 @@ impl LayerCoder {
         self.screen = screen;
     }
 
-    /// Copies the samples that the next frame is to show.
-    pub(crate) fn set_source(&mut self, picture: &PictureView<'_>) {
+    /// Looks at the samples that the next frame is to show: what `change` and `coarsest` are about. Of a screen that is all.
+    pub(crate) fn look(&mut self, picture: &PictureView<'_>) {
         let size = self.size;
-        if Arc::get_mut(&mut self.input).is_none() {
-            let next = free_frame(&mut self.sources, size);
-            self.sources.push(std::mem::replace(&mut self.input, next));
-        }
-        let input = Arc::get_mut(&mut self.input).expect("nobody else holds the source");
-        let copy = |to: &mut Plane<u8>, from: &PlaneView<'_>| {
-            for (to, from) in rows(to).zip(from.rows()) {
-                to[..from.len()].copy_from_slice(from);
-            }
-            to.pad(size.0, size.1);
-        };
-        let [luma, u, v] = &mut input.planes;
-        rayon::join(
-            || copy(luma, &picture.luma()),
-            || match picture.chroma() {
-                Chroma::Planar(from) => {
-                    rayon::join(|| copy(u, &from[0]), || copy(v, &from[1]));
-                }
-                Chroma::Interleaved(from) => {
-                    let width = from.width() / 2;
-                    for ((u, v), row) in rows(u).zip(rows(v)).zip(from.rows()) {
-                        take_turns(row, &mut u[..width], &mut v[..width]);
-                    }
-                    rayon::join(|| u.pad(size.0, size.1), || v.pad(size.0, size.1));
-                }
-            },
-        );
         let mut sampled = Vec::with_capacity(size.0.div_ceil(4) * size.1.div_ceil(4));
         for row in picture.luma().rows().step_by(4) {
             let (fours, rest) = row.as_chunks::<4>();
@@ -231,13 +210,36 @@ impl LayerCoder {
             sampled.extend(rest.first());
         }
         self.sampled = sampled.into();
-        let screen = self.screen;
-        self.weights = if screen { Vec::new() } else { weights(&self.input.planes[0], size) };
-        let hashes = screen.then(|| hashes(&self.input, size));
-        if !screen || hashes != self.hashes {
-            self.anchors = screen.then(|| Arc::new(anchors(&self.input.planes[0], size)));
+        if self.screen {
+            self.copy(picture);
+            let hashes = Some(hashes(&self.input, size));
+            if hashes != self.hashes {
+                self.anchors = Some(Arc::new(anchors(&self.input.planes[0], size)));
+            }
+            self.hashes = hashes;
+        } else {
+            (self.hashes, self.anchors) = (None, None);
         }
-        self.hashes = hashes;
+    }
+
+    /// Takes the samples that the next frame is to show, at which `look` has looked.
+    pub(crate) fn set_source(&mut self, picture: &PictureView<'_>) {
+        if self.screen {
+            self.weights.clear();
+        } else {
+            self.copy(picture);
+            self.weights = weights(&self.input.planes[0], self.size);
+        }
+    }
+
+    fn copy(&mut self, picture: &PictureView<'_>) {
+        let size = self.size;
+        if Arc::get_mut(&mut self.input).is_none() {
+            let next = free_frame(&mut self.sources, size);
+            self.sources.push(std::mem::replace(&mut self.input, next));
+        }
+        let input = Arc::get_mut(&mut self.input).expect("nobody else holds the source");
+        Band::whole(input, size).copy(picture);
     }
 
     /// Codes one frame of the samples that were set last.
@@ -295,34 +297,39 @@ impl LayerCoder {
                 motion: b.motion.as_deref(),
             }),
         };
-        let initial = match job.primary {
-            Some(reference) => (*reference.probabilities).clone(),
-            None => Probabilities::new(q.qindex),
-        };
-        let mut probabilities = vec![initial; tiling.tile_count()];
         let rec = Arc::get_mut(&mut self.rec).expect("the frame is not a reference yet");
-        let tiles = tiles(&tiling, &self.input, rec, &mut self.blocks);
-        let states: Vec<_> = tiles.into_iter().zip(&mut probabilities).collect();
-        let tiles: Vec<Tile> = states
-            .into_par_iter()
-            .map(|((state, mut blocks), probabilities)| {
-                if context.copies.is_some() {
-                    probabilities.swap_vectors();
-                }
-                let coded = code_tile(&context, state, &mut blocks, &mut *probabilities);
-                if context.copies.is_some() {
-                    probabilities.swap_vectors();
-                }
-                coded
-            })
-            .collect();
-        let finer: u64 = tiles.iter().map(|tile| u64::from(tile.finer)).sum();
+        // Those that took the most last time begin, and a thread takes the next when it has done one, so that all are done at
+        // about the same time.
+        let mut states: Vec<_> =
+            tiles(&tiling, &self.input, rec, &mut self.blocks).into_iter().enumerate().collect();
+        states.sort_by_key(|&(i, _)| Reverse(self.taken.get(i)));
+        let code = |(i, (state, mut blocks))| {
+            let mut probabilities = Box::new(match job.primary {
+                Some(reference) => (*reference.probabilities).clone(),
+                None => Probabilities::new(q.qindex),
+            });
+            if context.copies.is_some() {
+                probabilities.swap_vectors();
+            }
+            let tile = code_tile(&context, state, &mut blocks, &mut probabilities);
+            if context.copies.is_some() {
+                probabilities.swap_vectors();
+            }
+            (i, tile, probabilities)
+        };
+        let mut tiles: Vec<(usize, Tile, Box<Probabilities>)> =
+            states.into_iter().par_bridge().map(code).collect();
+        tiles.sort_by_key(|&(i, ..)| i);
+        self.taken = tiles.iter().map(|(_, tile, _)| tile.bytes.len()).collect();
+        let context_update_tile_id =
+            self.taken.iter().enumerate().max_by_key(|&(_, &bytes)| bytes).map_or(0, |(i, _)| i);
+        let (tiles, mut probabilities): (Vec<_>, Vec<_>) =
+            tiles.into_iter().map(|(_, tile, adapted)| (tile, adapted)).unzip();
+        let mut adapted = probabilities.swap_remove(context_update_tile_id);
+        adapted.reset_counts();
+        let finer: u64 = tiles.iter().map(|tile: &Tile| u64::from(tile.finer)).sum();
         let of = |tile: Tile| (tile.bytes, (tile.left, tile.parts));
         let (tiles, (left, parts)): (Vec<_>, (Vec<_>, Vec<_>)) = tiles.into_iter().map(of).unzip();
-        let context_update_tile_id =
-            tiles.iter().enumerate().max_by_key(|(_, t)| t.len()).map_or(0, |(i, _)| i);
-        let mut adapted = Box::new(probabilities.swap_remove(context_update_tile_id));
-        adapted.reset_counts();
 
         // The deblocking filter changes the edges of all blocks, also of those that stand still, in each picture anew;
         // CDEF leaves blocks without coefficients alone.
@@ -332,15 +339,11 @@ impl LayerCoder {
         let levels = if coded < DEBLOCKED_SHARE { Levels::default() } else { filter_levels(&q, job.intra) };
         let cdef = if coded > 0.0 { cdef_strengths(&q, job.intra, self.effort) } else { Cdef::OFF };
         let rec = Arc::get_mut(&mut self.rec).expect("the frame is not a reference yet");
-        if levels[0] > 0 || levels[1] > 0 {
-            deblock::filter_frame(rec, &self.blocks, self.size, levels);
-        }
-        if cdef.luma > 0 || cdef.chroma > 0 {
-            self.cdef.filter(rec, &self.blocks, cdef);
-        }
-        pad(rec, self.size);
+        let ((), motion) = rayon::join(
+            || self.filters.filter(rec, &self.blocks, self.size, levels, cdef),
+            || (distance > 0).then(|| Arc::new(MotionField::new(&self.blocks, distance))),
+        );
         self.frames.push(Arc::clone(&self.rec));
-        let motion = (distance > 0).then(|| Arc::new(MotionField::new(&self.blocks, distance)));
         CodedFrame {
             q,
             tried: (q.qindex, bits(&tiles).saturating_sub(finer)),
@@ -389,21 +392,6 @@ impl LayerCoder {
         reference.shown.as_ref()?.coarsest(self.hashes.as_ref()?)
     }
 
-    /// The mean difference of samples of the source to their neighbours, in luma.
-    pub(crate) fn detail(&self) -> f64 {
-        let plane = &self.input.planes[0];
-        let (width, height) = self.size;
-        let mut sum = 0u64;
-        let rows = (1..height).step_by(4);
-        for y in rows.clone() {
-            let (above, row) = (&plane.row(y as isize - 1)[..width], &plane.row(y as isize)[..width]);
-            for ((&left, &here), &above) in row.iter().zip(&row[1..]).zip(&above[1..]) {
-                sum += u64::from(here.abs_diff(left)) + u64::from(here.abs_diff(above));
-            }
-        }
-        sum as f64 / (2 * rows.len().max(1) * width) as f64
-    }
-
     /// The share of the picture whose blocks have coefficients.
     fn coded_share(&self) -> f32 {
         let rows = (0..self.blocks.rows).map(|row| &self.blocks[row][..self.blocks.cols]);
@@ -412,10 +400,17 @@ impl LayerCoder {
     }
 }
 
-/// The rows of a plane, writable.
-fn rows(plane: &mut Plane<u8>) -> impl Iterator<Item = &mut [u8]> {
-    let stride = plane.cfg.stride;
-    plane.data_origin_mut().chunks_mut(stride)
+/// The mean difference of samples to their neighbours.
+pub(crate) fn detail(plane: &PlaneView<'_>) -> f64 {
+    let mut sum = 0u64;
+    let rows = (1..plane.height()).step_by(4);
+    for y in rows.clone() {
+        let (above, row) = (plane.row(y - 1), plane.row(y));
+        for ((&left, &here), &above) in row.iter().zip(&row[1..]).zip(&above[1..]) {
+            sum += u64::from(here.abs_diff(left)) + u64::from(here.abs_diff(above));
+        }
+    }
+    sum as f64 / (2 * rows.len().max(1) * plane.width()) as f64
 }
 
 /// A copy of the visible samples.
@@ -428,11 +423,6 @@ pub(crate) fn to_picture(frame: &Frame<u8>, size: (usize, usize)) -> Picture {
         }
     }
     picture
-}
-
-/// Repeats the edge samples of the picture around it.
-fn pad(frame: &mut Frame<u8>, (width, height): (usize, usize)) {
-    frame.planes.par_iter_mut().for_each(|plane| plane.pad(width, height));
 }
 
 /// Deblocking levels from the quantizer, as measured on real clips.

@@ -23,13 +23,15 @@
 //! | `copies`, `copy_choice` | blocks that are copied within a key picture |
 //! | `residual`, `quantizer` | the difference that is left to code |
 //! | `symbols`, `probabilities` | the block as symbols of the range coder |
-//! | `deblock`, `cdef` | the loop filters |
+//! | `bands` | a frame in parts that threads share |
+//! | `filters`, `deblock`, `cdef` | the loop filters |
 //! | `header` | sequence and frame headers around it all |
 //!
 //! `governor` stands beside these: it tells a program the speeds, and the layers, that the machine has time for.
 //!
 //! `kernels` names all that is taken from rav1e, whose kernels do the arithmetic.
 
+mod bands;
 mod block;
 mod candidates;
 mod cdef;
@@ -43,6 +45,7 @@ mod displaced;
 mod downscale;
 mod effort;
 mod error;
+mod filters;
 mod forward;
 mod governor;
 mod header;

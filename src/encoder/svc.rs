@@ -12,7 +12,7 @@ use super::downscale::Downscaler;
 use super::effort::{Speeds, effort};
 use super::error::EncodeError;
 use super::header;
-use super::layer::{self, CodedFrame, Job, LayerCoder, Reference};
+use super::layer::{self, CodedFrame, Job, LayerCoder, Reference, detail};
 use super::rate::{
     Bitrate, CodedBits, Controller, FrameBudget, LayerBitrates, RateConfig, Source, highest_bitrate,
 };
@@ -33,6 +33,51 @@ struct Layer {
     last: Option<Arc<Reference>>,
 }
 
+impl Layer {
+    /// The layer's samples of the caller's picture, once they are scaled.
+    fn view<'a>(&'a self, picture: &PictureView<'a>) -> PictureView<'a> {
+        self.scaled.as_ref().map_or(*picture, |(_, scaled)| scaled.view())
+    }
+
+    /// Gives the coder these samples.
+    fn set_source(&mut self, picture: &PictureView<'_>) {
+        let Self { coder, scaled, .. } = self;
+        coder.set_source(&scaled.as_ref().map_or(*picture, |(_, scaled)| scaled.view()));
+    }
+
+    fn code(
+        &mut self,
+        plan: &FramePlan,
+        slots: &Slots,
+        mut budget: FrameBudget,
+        picture_number: u64,
+    ) -> CodedFrame {
+        let held = |slot: u8| slots[usize::from(slot)].as_deref();
+        // A layer holds on to its last frame only while a slot may still need it.
+        self.last = None;
+        let mut tried = None;
+        loop {
+            let mut coded = self.coder.code(&Job {
+                intra: plan.kind != FrameKind::Inter,
+                q: budget.q,
+                refine: budget.refine,
+                picture_number,
+                temporal: plan.temporal_ref.and_then(held),
+                below: plan.inter_layer_ref.and_then(held),
+                primary: plan.primary_ref.and_then(|i| held(plan.ref_slots[i])),
+            });
+            coded.tried = *tried.get_or_insert(coded.tried);
+            if !budget.again(coded.bits()) {
+                self.coder.keep_motion(&coded);
+                return coded;
+            }
+        }
+    }
+}
+
+/// The contents of the eight reference slots.
+type Slots = [Option<Arc<Reference>>; 8];
+
 /// Encodes pictures as the layers of one AV1 stream.
 ///
 /// ```
@@ -49,8 +94,7 @@ pub struct SvcEncoder {
     sequence_obu: Bytes,
     planner: Planner,
     layers: Vec<Layer>,
-    /// The contents of the eight reference slots.
-    slots: [Option<Arc<Reference>>; 8],
+    slots: Slots,
     /// The same, as frame headers see them.
     header_slots: RefSlots,
     rate: Controller,
@@ -273,25 +317,33 @@ impl SvcEncoder {
         };
         let wanted = wanted.iter().filter(|target| target.temporal_id <= highest).collect();
         let plan = self.planner.next(PictureRequest { refresh: options.refresh, wanted });
-        let screen = match self.config.content {
+        let (content, detector) = (self.config.content, &mut self.detector);
+        let look = || match content {
             Content::Camera => false,
             Content::Screen => true,
-            Content::Automatic => self.detector.look(picture.luma()),
+            Content::Automatic => detector.look(picture.luma()),
         };
+        let lowest = plan.frames.iter().map(|f| usize::from(f.layer.spatial_id)).min();
+        let scaled = lowest.map_or(&mut [][..], |lowest| &mut self.layers[lowest..]);
+        let ((), screen) = rayon::join(|| scale(picture, scaled), look);
         self.set_tools(&plan, screen);
-        self.set_sources(picture, &plan.frames);
+        for frame in &plan.frames {
+            let Layer { coder, scaled, .. } = &mut self.layers[usize::from(frame.layer.spatial_id)];
+            coder.look(&scaled.as_ref().map_or(*picture, |(_, scaled)| scaled.view()));
+        }
         let (layers, slots) = (&self.layers, &self.slots);
         let look = |frame: &FramePlan| {
-            let coder = &layers[usize::from(frame.layer.spatial_id)].coder;
+            let layer = &layers[usize::from(frame.layer.spatial_id)];
+            let coder = &layer.coder;
             match frame.temporal_ref.and_then(|slot| slots[usize::from(slot)].as_deref()) {
-                None => Source { novelty: coder.detail(), coarsest: None },
+                None => Source { novelty: detail(&layer.view(picture).luma()), coarsest: None },
                 Some(reference) => {
                     Source { novelty: coder.change(reference), coarsest: coder.coarsest(reference) }
                 }
             }
         };
         let budgets = self.rate.plan(captured, &plan, screen, look);
-        let coded = self.code(&plan, &budgets);
+        let coded = self.code(picture, &plan, &budgets);
         let mut frames = Vec::with_capacity(plan.frames.len());
         let mut taken = Vec::with_capacity(plan.frames.len());
         for (frame, coded) in plan.frames.iter().zip(coded) {
@@ -332,30 +384,6 @@ impl SvcEncoder {
         Some(scaled)
     }
 
-    /// Scales the picture down and gives every layer that is to be coded its samples.
-    fn set_sources(&mut self, picture: &PictureView<'_>, frames: &[FramePlan]) {
-        let Some(lowest) = frames.iter().map(|f| usize::from(f.layer.spatial_id)).min() else { return };
-        let top = self.layers.len() - 1;
-        for spatial_id in (lowest..=top).rev() {
-            let (below, above) = self.layers.split_at_mut(spatial_id + 1);
-            let layer = &mut below[spatial_id];
-            let from_above = above.first().map(|a| match &a.scaled {
-                Some((_, scaled)) => scaled.view(),
-                None => *picture,
-            });
-            let view = match (&mut layer.scaled, from_above) {
-                (Some((scaler, scaled)), Some(from)) => {
-                    scaler.scale(&from, scaled);
-                    scaled.view()
-                }
-                _ => *picture,
-            };
-            if frames.iter().any(|f| usize::from(f.layer.spatial_id) == spatial_id) {
-                layer.coder.set_source(&view);
-            }
-        }
-    }
-
     /// Tells the layers how much effort their frames of this picture are worth, and whether they show a screen.
     fn set_tools(&mut self, picture: &PicturePlan, screen: bool) {
         for frame in &picture.frames {
@@ -369,46 +397,72 @@ impl SvcEncoder {
 
     /// Codes the frames of a picture, one after the other if they are predicted from each other, otherwise at
     /// once.
-    fn code(&mut self, picture: &PicturePlan, budgets: &[FrameBudget]) -> Vec<CodedFrame> {
-        let frames = &picture.frames;
-        let slots = &self.slots;
-        if frames.iter().all(|f| f.inter_layer_ref.is_none()) {
-            let mut jobs: Vec<(&mut Layer, &FramePlan, FrameBudget)> = Vec::with_capacity(frames.len());
-            for (spatial_id, layer) in self.layers.iter_mut().enumerate() {
-                let mut planned = frames.iter().zip(budgets);
-                let own = planned.find(|(plan, _)| usize::from(plan.layer.spatial_id) == spatial_id);
-                if let Some((plan, &budget)) = own {
-                    jobs.push((layer, plan, budget));
-                }
+    fn code(
+        &mut self,
+        picture: &PictureView<'_>,
+        plan: &PicturePlan,
+        budgets: &[FrameBudget],
+    ) -> Vec<CodedFrame> {
+        let (number, slots) = (plan.picture_number, &mut self.slots);
+        let mut jobs: Vec<(&mut Layer, &FramePlan, FrameBudget)> = Vec::with_capacity(plan.frames.len());
+        for (spatial_id, layer) in self.layers.iter_mut().enumerate() {
+            let mut planned = plan.frames.iter().zip(budgets);
+            let own = planned.find(|(frame, _)| usize::from(frame.layer.spatial_id) == spatial_id);
+            if let Some((frame, &budget)) = own {
+                jobs.push((layer, frame, budget));
             }
-            let coded: Vec<_> = jobs
-                .into_par_iter()
-                .map(|(layer, plan, budget)| code_frame(layer, plan, slots, budget, picture.picture_number))
-                .collect();
-            for (plan, coded) in frames.iter().zip(&coded) {
-                self.keep(plan, coded);
+        }
+        let alone = plan.frames.iter().all(|f| f.inter_layer_ref.is_none());
+        let mut coded = Vec::with_capacity(jobs.len());
+        if alone {
+            let code = |(layer, frame, budget): &mut (&mut Layer, &FramePlan, FrameBudget)| {
+                layer.set_source(picture);
+                layer.code(frame, slots, *budget, number)
+            };
+            jobs.par_iter_mut().map(code).collect_into_vec(&mut coded);
+            for ((layer, frame, _), coded) in jobs.iter_mut().zip(&coded) {
+                keep(slots, layer, frame, coded);
             }
             return coded;
         }
-        let mut all = Vec::with_capacity(frames.len());
-        for (plan, &budget) in frames.iter().zip(budgets) {
-            let layer = &mut self.layers[usize::from(plan.layer.spatial_id)];
-            let coded = code_frame(layer, plan, &self.slots, budget, picture.picture_number);
-            self.keep(plan, &coded);
-            all.push(coded);
+        let [(layer, frame, budget), above @ ..] = &mut jobs[..] else { return coded };
+        // The lowest layer has little that threads could share, so that those above get ready meanwhile.
+        let lowest = || {
+            layer.set_source(picture);
+            layer.code(frame, slots, *budget, number)
+        };
+        let get_ready = || above.par_iter_mut().for_each(|(layer, ..)| layer.set_source(picture));
+        let (lowest, ()) = rayon::join(lowest, get_ready);
+        keep(slots, layer, frame, &lowest);
+        coded.push(lowest);
+        for (layer, frame, budget) in above {
+            let next = layer.code(frame, slots, *budget, number);
+            keep(slots, layer, frame, &next);
+            coded.push(next);
         }
-        all
+        coded
     }
+}
 
-    /// The reference frame update process (section 7.20).
-    fn keep(&mut self, plan: &FramePlan, coded: &CodedFrame) {
-        for (slot, held) in self.slots.iter_mut().enumerate() {
-            if plan.refresh_frame_flags >> slot & 1 != 0 {
-                *held = Some(Arc::clone(&coded.reference));
-            }
+/// Scales the picture down to some layers, of which the last is the highest of all.
+fn scale(picture: &PictureView<'_>, layers: &mut [Layer]) {
+    let mut above = *picture;
+    for layer in layers.iter_mut().rev() {
+        if let Some((scaler, scaled)) = &mut layer.scaled {
+            scaler.scale(&above, scaled);
+            above = scaled.view();
         }
-        self.layers[usize::from(plan.layer.spatial_id)].last = Some(Arc::clone(&coded.reference));
     }
+}
+
+/// The reference frame update process (section 7.20).
+fn keep(slots: &mut Slots, layer: &mut Layer, plan: &FramePlan, coded: &CodedFrame) {
+    for (slot, held) in slots.iter_mut().enumerate() {
+        if plan.refresh_frame_flags >> slot & 1 != 0 {
+            *held = Some(Arc::clone(&coded.reference));
+        }
+    }
+    layer.last = Some(Arc::clone(&coded.reference));
 }
 
 /// The layers of a configuration, whose fields other than the quantizer are checked.
@@ -453,33 +507,4 @@ fn new_pool(threads: usize) -> Result<ThreadPool, EncodeError> {
         .thread_name(|i| format!("layercast-{i}"))
         .build()
         .map_err(|error| EncodeError::Threads { threads, reason: error.to_string() })
-}
-
-fn code_frame(
-    layer: &mut Layer,
-    plan: &FramePlan,
-    slots: &[Option<Arc<Reference>>; 8],
-    mut budget: FrameBudget,
-    picture_number: u64,
-) -> CodedFrame {
-    let held = |slot: u8| slots[usize::from(slot)].as_deref();
-    // A layer holds on to its last frame only while a slot may still need it.
-    layer.last = None;
-    let mut tried = None;
-    loop {
-        let mut coded = layer.coder.code(&Job {
-            intra: plan.kind != FrameKind::Inter,
-            q: budget.q,
-            refine: budget.refine,
-            picture_number,
-            temporal: plan.temporal_ref.and_then(held),
-            below: plan.inter_layer_ref.and_then(held),
-            primary: plan.primary_ref.and_then(|i| held(plan.ref_slots[i])),
-        });
-        coded.tried = *tried.get_or_insert(coded.tried);
-        if !budget.again(coded.bits()) {
-            layer.coder.keep_motion(&coded);
-            return coded;
-        }
-    }
 }

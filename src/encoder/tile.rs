@@ -251,10 +251,11 @@ pub(crate) struct Tile {
 /// Codes a tile; its symbols adapt `probabilities`.
 pub(crate) fn code_tile<'a>(
     frame: &FrameContext<'_>,
-    ts: TileState<'_>,
+    mut ts: TileState<'_>,
     blocks: &'a mut TileBlocksMut<'a>,
     probabilities: &'a mut Probabilities,
 ) -> Tile {
+    ts.begin();
     let mut cw = ContextWriter::new(&mut probabilities.kernels, BlockContext::new(blocks));
     let mut writer = WriterEncoder::new();
     let (sb_width, sb_height) = (ts.sb_width, ts.sb_height);
