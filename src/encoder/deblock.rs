@@ -68,10 +68,10 @@ impl Filter<'_> {
         for (col, kinds) in kinds.iter_mut().enumerate() {
             let block = &line[2 * col];
             *kinds = [Kind::Inside; 2];
-            if col > 0 && col * 2 % usize::from(block.n4_w) == 0 {
+            if col > 0 && (col * 2).is_multiple_of(block.n4_w.into()) {
                 kinds[0] = of([block.n4_w, line[2 * col - 1].n4_w]);
             }
-            if row > 0 && row * 2 % usize::from(block.n4_h) == 0 {
+            if row > 0 && (row * 2).is_multiple_of(block.n4_h.into()) {
                 kinds[1] = of([block.n4_h, self.blocks[2 * row - 1][2 * col].n4_h]);
             }
         }
