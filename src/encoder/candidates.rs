@@ -305,7 +305,7 @@ mod tests {
             let mut frame = FrameBlocks::new(fi.w_in_b, fi.h_in_b);
             let mut tile = TileBlocksMut::new(&mut frame, x, 0, width, fi.h_in_b);
             let mut probabilities = CDFContext::new(100);
-            let mut cw = ContextWriter::new(&mut probabilities, BlockContext::new(&mut tile));
+            let cw = ContextWriter::new(&mut probabilities, BlockContext::new(&mut tile));
             let origin = BlockOffset { x, y: 0 };
             let mut neighbours = Neighbours::new(width / 2, fi.h_in_b / 2, origin, (fi.w_in_b, fi.h_in_b));
             let mut squares: Vec<_> = (0..fi.h_in_b.div_ceil(16))

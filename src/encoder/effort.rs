@@ -173,6 +173,8 @@ pub(crate) struct Effort {
     pub(crate) out_of_reach: Option<f32>,
     /// The largest step of the search for vectors of whole samples, as an index into 4, 2, 1.
     pub(crate) first_step: usize,
+    /// ... where the block around is searched already, and its vector is a start.
+    pub(crate) inner_step: usize,
     /// Whether fractions of a vector are computed from the differences around it, and not searched for.
     pub(crate) fit: bool,
     /// Whether vectors of half samples are tried on one side alone, that of the better whole sample.
@@ -215,6 +217,7 @@ const ALL: Effort = Effort {
     fractions: 0.0,
     out_of_reach: Some(1.1),
     first_step: 0,
+    inner_step: 2,
     fit: false,
     one_side: true,
     modes: 7,
@@ -228,11 +231,11 @@ const ALL: Effort = Effort {
     last_rounding: 0.3,
 };
 /// All that can be tried is, transforms among it.
-const MOST: Effort = Effort { transforms: [4, 8], one_side: false, ..ALL };
+const MOST: Effort = Effort { transforms: [4, 8], one_side: false, inner_step: 0, ..ALL };
 /// No transforms of other blocks than intra ones are tried.
 const SOME: Effort = Effort { transforms: [4, 0], quiet: 1.0, ..ALL };
 /// The most likely alone.
-const FEW: Effort = Effort { quiet: 1.0, first_step: 1, modes: 1, transforms: [3, 0], ..ALL };
+const FEW: Effort = Effort { quiet: 1.0, first_step: 1, inner_step: 1, modes: 1, transforms: [3, 0], ..ALL };
 /// That, in less time. Where smaller blocks are hardly tried, those that whole samples alone call hopeless are missed.
 const FAST: Effort = Effort { fit: true, quiet: 1.5, out_of_reach: None, ..FEW };
 /// And the least.
@@ -242,6 +245,7 @@ const BARE: Effort = Effort { transforms: [1, 0], chroma_from_luma: false, ..FAS
 /// less error there. Measured on real clips.
 const LEAST: Effort = Effort {
     first_step: 2,
+    inner_step: 2,
     transforms: [3, 0],
     steady: true,
     chroma_cdef: false,

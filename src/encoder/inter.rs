@@ -77,7 +77,9 @@ impl TileCoder<'_, '_> {
                 starts.extend(field.and_then(|m| m.doubled(centre_x, centre_y)));
                 starts.extend(frame.earlier.and_then(|m| m.stretched(centre_x, centre_y, frame.distance)));
                 starts.extend(frame.displacements.iter().flat_map(|d| d.at(centre_x, centre_y)));
-                target.search_whole(reference, &starts, predicted, frame.effort.first_step)
+                let effort = frame.effort;
+                let first_step = if parent.is_some() { effort.inner_step } else { effort.first_step };
+                target.search_whole(reference, &starts, predicted, first_step)
             };
             let mut whole = None;
             let moves = || target.sad(reference, zero) as f32 > MOVES * hopeless;

@@ -245,6 +245,7 @@ impl<const N: usize> Lanes for [i16; N] {
     }
 
     #[inline(always)]
+    #[allow(clippy::needless_range_loop)]
     fn transpose(rows: &mut [Self]) {
         for y in 0..N {
             for x in 0..y {
