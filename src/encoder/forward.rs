@@ -4,7 +4,7 @@
 //! column or a row with weights of at most 1, so that the energy of a block bounds them: where it is small, they are computed
 //! with more bits below the point.
 // Closures, and the iterators that call them, would be compiled for any machine; see `Pass::columns`.
-#![allow(clippy::needless_range_loop)]
+#![allow(clippy::needless_range_loop, clippy::reversed_empty_ranges)]
 
 use super::kernels::*;
 
@@ -102,24 +102,25 @@ fn pass(kind: Kind, side: usize, from: &[i16], to: &mut [i16], scale: Scale, tra
 }
 
 /// One pass over a square.
-pub(crate) struct Pass {
+struct Pass {
     kind: Kind,
     side: usize,
     scale: Scale,
     transpose: bool,
 }
 
-impl Pass {
-    /// Makes the pass by vectors of 8 places or of 16.
+impl ByLanes for Pass {
     #[inline(always)]
-    pub(crate) fn run<V8: Lanes, V16: Lanes>(&self, from: &[i16], to: &mut [i16]) {
+    fn run<V8: Lanes, V16: Lanes>(&self, from: &[i16], to: &mut [i16]) {
         match self.side {
             8 => self.columns::<V8, 8>(from, to),
             16 => self.columns::<V16, 16>(from, to),
             _ => self.columns::<V16, 32>(from, to),
         }
     }
+}
 
+impl Pass {
     // No closures from here on: the compiler takes them for functions of any machine, in which it puts no vectors of AVX2.
     #[inline(always)]
     fn columns<V: Lanes, const N: usize>(&self, from: &[i16], to: &mut [i16])

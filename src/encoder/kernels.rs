@@ -8,8 +8,6 @@ use rav1e::bench::context::PlaneBlockOffset;
 use rav1e::bench::tiling::{CodedBlockInfo, MiTileState, Tile, TileMut, TileRect};
 use rav1e::bench::transform::forward_transform;
 
-use super::forward::Pass;
-
 pub(crate) use rav1e::bench::api::{ChromaSampling, EncoderConfig};
 #[cfg(test)]
 pub(crate) use rav1e::bench::cdef::{cdef_analyze_superblock, cdef_filter_superblock};
@@ -373,12 +371,18 @@ mod lanes {
     }
 }
 
-/// Makes a pass of a transform by vectors of what the machine has. All do the same.
-pub(crate) fn by_lanes(pass: &Pass, from: &[i16], to: &mut [i16]) {
+/// What may be done by vectors of several machines.
+pub(crate) trait ByLanes {
+    /// Does it by vectors of 8 places and of 16. Has to be `#[inline(always)]`, and so has all that it calls.
+    fn run<V8: Lanes, V16: Lanes>(&self, from: &[i16], to: &mut [i16]);
+}
+
+/// Makes a pass over numbers by vectors of what the machine has. All do the same.
+pub(crate) fn by_lanes(pass: &impl ByLanes, from: &[i16], to: &mut [i16]) {
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx2")]
-        fn avx2(pass: &Pass, from: &[i16], to: &mut [i16]) {
+        fn avx2(pass: &impl ByLanes, from: &[i16], to: &mut [i16]) {
             pass.run::<lanes::Eight, lanes::Sixteen>(from, to);
         }
         if std::arch::is_x86_feature_detected!("avx2") {
