@@ -55,13 +55,13 @@ pub struct SvcConfig {
     pub threads: usize,
     /// What the samples of the pictures mean, for the sequence header.
     pub colours: Colours,
-    /// What the pictures show.
+    /// What the pictures show; by default the encoder finds out.
     pub content: Content,
 }
 
 impl SvcConfig {
     /// Pictures of this size at a middling quantizer and [`DEFAULT_SPEED`], in rayon's thread pool, whose colours are
-    /// not told; a camera takes them.
+    /// not told. The encoder finds out what they show ([`Content::Automatic`]).
     pub fn new(size: Size, mode: ScalabilityMode) -> Self {
         Self {
             size,

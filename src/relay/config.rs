@@ -77,7 +77,9 @@ pub struct RoomConfig {
     /// How forwarders ask for refreshes.
     pub forwarder: ForwarderConfig,
     /// The path to a receiver, as it begins: 300 kbit/s by default. A receiver whose path carries less loses packets until
-    /// that is found out, within a second or two; one whose path carries more gets higher layers as probes succeed.
+    /// that is found out, within a second or two; one whose path carries more gets higher layers as probes succeed. A receiver has
+    /// to answer with transport-wide feedback ([`ReceivePath`](crate::congestion::ReceivePath); a `VideoReceiver` does so): one that
+    /// does not gets hardly more than the lowest layers, as nothing proves that its path carries more.
     pub path: SendPathConfig,
     /// From one request for a refresh of a stream to the next at least; 1 s by default.
     pub refresh_interval: Duration,

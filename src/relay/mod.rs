@@ -6,7 +6,8 @@
 //!
 //! A [`Room`] is the whole of it: participants, the streams that they send, and what each of them gets. A program gives it
 //! what comes from each participant, and sends what comes out. Here one speaks to two; the project's README has a call
-//! with pictures.
+//! with pictures. A receiver of video answers with transport-wide feedback, as a `VideoReceiver` of `session` does, or by a
+//! [`ReceivePath`](crate::congestion::ReceivePath): without it the room does not learn what its path carries, and sends little.
 //!
 //! ```
 //! # use layercast::{Size, Time};

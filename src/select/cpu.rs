@@ -34,8 +34,11 @@ impl Processor {
         }
         let Some(load) = cpu.load.filter(|load| load.is_finite()) else { return };
         let load = f64::from(load);
-        if load < IDLE || in_use == 0 {
+        if load < IDLE {
             self.loaded = None;
+        }
+        // Where nothing is decoded, a load tells nothing of what decoding takes.
+        if load < IDLE || in_use == 0 {
             return;
         }
         let capacity = in_use as f64 / load * share;
@@ -48,11 +51,12 @@ impl Processor {
         self.loaded = Some((capacity, now));
     }
 
-    /// Samples a second that the receiver may have to decode; `None` if no limit is known.
-    pub fn capacity(&self, now: Time) -> Option<u64> {
+    /// Samples a second that the receiver may have to decode; `None` if no limit is known. A load alone leaves `least`: what
+    /// is still high then is what other work takes.
+    pub fn capacity(&self, now: Time, least: u64) -> Option<u64> {
         let loaded = self.loaded.and_then(|(capacity, at)| {
             let counts = influence(now - at, LOAD_FRESH, LOAD_GONE);
-            (counts > 0.0).then(|| capacity / counts)
+            (counts > 0.0).then(|| (capacity / counts).max(least as f64))
         });
         let capacity = match (self.timed, loaded) {
             (Some(timed), Some(loaded)) => timed.min(loaded),

@@ -244,7 +244,12 @@ pub struct Cpu {
     pub decode_times: DecodeTimes,
     /// Cores that decode at the same time; 1 if it is not known.
     pub cores: Option<f32>,
-    /// Share of the time for decoding that is in use now, 0 to 1; more if pictures come late.
+    /// How much of its processor's time is in use now, 0 to 1; more if pictures come late. The selector takes it that decoding
+    /// half as many samples halves it, and aims at [`SelectorConfig::cpu_share`]: report what decoding takes, with what the rest of
+    /// the program takes for each picture. The time of other programs makes the streams smaller, too, down to the lowest
+    /// layers, which a load alone never stops.
+    ///
+    /// [`SelectorConfig::cpu_share`]: super::SelectorConfig::cpu_share
     pub load: Option<f32>,
 }
 

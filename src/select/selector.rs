@@ -243,7 +243,13 @@ impl Selector {
     /// Limits each stream to its share of the processor, as if bits cost nothing; equal streams get the same
     /// limit. Returns whether every stream keeps its minimum.
     fn share_cpu(&mut self, now: Time, worth: &Worth) -> bool {
-        let Some(capacity) = self.processor.capacity(now) else {
+        let lowest = |stream: &Stream| {
+            let shown =
+                stream.candidates.iter().enumerate().filter(|(i, _)| stream.within_window >> i & 1 != 0);
+            shown.map(|(_, candidate)| candidate.samples).min()
+        };
+        let least = self.streams.iter().filter_map(lowest).sum();
+        let Some(capacity) = self.processor.capacity(now, least) else {
             for stream in &mut self.streams {
                 stream.within_cpu = stream.within_window;
             }

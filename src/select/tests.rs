@@ -363,6 +363,28 @@ fn a_busy_processor_gets_less_to_decode() {
 }
 
 #[test]
+fn a_processor_that_other_work_keeps_busy_gets_the_lowest_layers_and_no_pauses() {
+    let mut s = selector();
+    let mut decided = s.decide(ms(0)).streams[0].target;
+    let mut falls = 0;
+    for second in 1..90 {
+        // What decoding takes is little beside the rest.
+        s.set_cpu(ms(1000 * second), &Cpu { load: Some(0.95), ..Cpu::default() });
+        let next = s.decide(ms(1000 * second)).streams[0].target;
+        assert!(next.is_some() && next <= decided, "{decided:?} -> {next:?} after {second} s");
+        falls += u32::from(next < decided);
+        decided = next;
+    }
+    assert_eq!((decided, falls > 1), (layer(0, 0), true));
+    // Once it is free, the layers come back.
+    for second in 90..120 {
+        s.set_cpu(ms(1000 * second), &Cpu { load: Some(0.02), ..Cpu::default() });
+        s.decide(ms(1000 * second));
+    }
+    assert_eq!(s.decide(ms(120_000)).streams[0].target, layer(2, 2));
+}
+
+#[test]
 fn a_probe_is_asked_for_once_and_its_success_is_proof() {
     let mut s = selector();
     s.set_network(ms(0), path(260));

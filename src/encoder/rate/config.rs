@@ -76,7 +76,8 @@ pub enum Bitrate {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RateConfig {
-    /// The bitrate.
+    /// The bitrate. What a picture may take follows from when it and the one before were captured, as
+    /// [`SvcEncoder::encode`](crate::encoder::SvcEncoder::encode) is told; a frame rate is set nowhere.
     pub bitrate: Bitrate,
     /// The most that decode targets may take, with all layers that they need, in bit/s: what their best served receivers
     /// can take. Of those of a spatial layer the highest counts; layers without a limit take what they need. They do not
