@@ -91,6 +91,19 @@ fn no_file_is_long() {
 }
 
 #[test]
+fn each_file_is_a_module() {
+    let sources = sources("src");
+    for path in sources.keys().filter(|path| *path != "lib.rs") {
+        let module = path.strip_suffix("/mod.rs").unwrap_or_else(|| path.strip_suffix(".rs").unwrap());
+        let (folder, name) = module.rsplit_once('/').unwrap_or(("", module));
+        let parents = [format!("{folder}.rs"), format!("{folder}/mod.rs")];
+        let parent = parents.iter().find_map(|path| sources.get(path)).unwrap_or(&sources["lib.rs"]);
+        let declared = tokens(parent).windows(3).any(|words| words == ["mod", name, ";"]);
+        assert!(declared, "no file declares src/{path}: it is not compiled");
+    }
+}
+
+#[test]
 fn no_file_imports_in_a_circle() {
     let circle = Tree::new(&sources("src")).circle();
     assert!(circle.is_none(), "files that import each other: {}", circle.unwrap().join(" -> "));

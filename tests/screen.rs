@@ -237,6 +237,10 @@ fn a_screen_is_found_out() {
         [(&|n| screen.picture(n), Content::Screen), (&|n| camera.picture(n), Content::Camera)];
     for (show, content) in shown {
         assert!(code(Content::Automatic, show) == code(content, show), "{content:?}");
+        let mut found = encoder(ScalabilityMode::L1T1, Content::Automatic);
+        assert_eq!(found.content(), Content::Camera, "before the first picture");
+        encode(&mut found, &show(0), 0);
+        assert_eq!(found.content(), content);
     }
     assert!(code(Content::Camera, shown[0].0) != code(Content::Screen, shown[0].0));
 }

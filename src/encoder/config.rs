@@ -20,6 +20,7 @@ pub enum Content {
     /// What a camera sees.
     Camera,
     /// A shared screen or window: text, lines and areas of one colour, with sharp edges.
+    /// Modes of one spatial layer, such as `L1T3`, code it best: text at half its size says little about the text.
     Screen,
     /// Whichever of both the pictures look like. The encoder looks at every eighth picture, and takes it for a screen where
     /// many blocks have one colour in half of their samples and another that differs much.

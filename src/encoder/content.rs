@@ -29,6 +29,11 @@ impl Detector {
         Self { screen: false, wait: 0 }
     }
 
+    /// Whether the pictures show a screen, as far as was seen.
+    pub(super) fn screen(&self) -> bool {
+        self.screen
+    }
+
     /// Takes the luma of the next picture, and tells whether the pictures show a screen.
     pub(super) fn look(&mut self, luma: PlaneView<'_>) -> bool {
         if self.wait > 0 {

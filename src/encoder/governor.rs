@@ -50,8 +50,9 @@ const AFTER_KEY: u32 = 8;
 /// It is told how long each picture took and how long it might have taken. If that is too long, it moves to a faster one
 /// of [`Speeds::LEVELS`], at once and as far as necessary. If the fastest level does not suffice, it gives up layers: the
 /// highest temporal layer, the next one, and so on; then the highest spatial layer, and so on; never the lowest decode
-/// target. A picture then has time until the next one that is coded. When there has been room for some seconds it goes
-/// back: to a slower level at one stroke, and by one layer at a time, the last one given up first.
+/// target. A picture then has time until the next one that is coded. When there has been room for 5 s it goes
+/// back: to a slower level at one stroke, and by one layer at a time, the last one given up first, so that the four of
+/// `L3T3` take 20 s and more. Each step back that does not last doubles that time, up to a minute.
 ///
 /// It reads no clock and does no more than arithmetic. Its decisions depend on what it is told alone.
 ///

@@ -239,6 +239,16 @@ impl SvcEncoder {
         self.config.content = content;
     }
 
+    /// What the pictures are taken to show: what the configuration says, or under [`Content::Automatic`] what was found in those
+    /// that came so far, a camera before the first.
+    pub fn content(&self) -> Content {
+        match self.config.content {
+            Content::Automatic if self.detector.screen() => Content::Screen,
+            Content::Automatic => Content::Camera,
+            told => told,
+        }
+    }
+
     /// Goes on as an encoder of another configuration, with a key picture and with picture and frame numbers that go on.
     /// The memory of the layers and of their references is released.
     fn go_on(&mut self, config: SvcConfig) -> Result<(), EncodeError> {

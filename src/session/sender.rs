@@ -210,9 +210,12 @@ pub struct VideoSender {
     governor: Option<EffortGovernor>,
     #[cfg(feature = "encoder")]
     coding_share: f64,
-    /// The plan of the picture coded last, until it is told how long that took.
+    /// The plan of the last picture, unless it was left out.
     #[cfg(feature = "encoder")]
     coded: Option<PicturePlan>,
+    /// Whether it has not been told yet how long that took.
+    #[cfg(feature = "encoder")]
+    untimed: bool,
     ssrc: u32,
     describer: Describer,
     sealer: Option<VideoSealer>,
@@ -280,6 +283,8 @@ impl VideoSender {
             coding_share: config.coding_share,
             #[cfg(feature = "encoder")]
             coded: None,
+            #[cfg(feature = "encoder")]
+            untimed: false,
             ssrc,
             describer: Describer::new(),
             sealer,
@@ -318,6 +323,14 @@ impl VideoSender {
     #[cfg(feature = "encoder")]
     pub fn governor(&self) -> Option<&EffortGovernor> {
         self.governor.as_ref()
+    }
+
+    /// What the last call of [`handle_picture`](Self::handle_picture) coded: the picture's layers, and whether it is a key
+    /// picture. `None` before the first, and after a picture that was left out or not coded. The plan has no frames if
+    /// nobody watches, or if the encoder left the picture out to keep its bitrate.
+    #[cfg(feature = "encoder")]
+    pub fn coded(&self) -> Option<&PicturePlan> {
+        self.coded.as_ref()
     }
 
     /// The path, if it is the sender's own: its estimate, and what waits.
@@ -460,7 +473,7 @@ impl VideoSender {
             follow.frames.add(unit.frames.iter().map(|frame| frame.data.len()).sum());
         }
         self.handle_coded(now, &unit.plan, unit.frames.iter().map(|frame| &frame.data[..]))?;
-        self.coded = Some(unit.plan);
+        (self.coded, self.untimed) = (Some(unit.plan), true);
         Ok(())
     }
 
@@ -473,10 +486,13 @@ impl VideoSender {
     /// speeds, and all layers that are watched. Nothing is learned from pictures that were left out.
     #[cfg(feature = "encoder")]
     pub fn handle_encode_time(&mut self, took: Duration, interval: Duration) {
-        let (Some(encoder), Some(plan)) = (&self.encoder, self.coded.take()) else { return };
+        let (Some(encoder), Some(plan)) = (&self.encoder, &self.coded) else { return };
+        if !std::mem::take(&mut self.untimed) {
+            return;
+        }
         let (slowest, share) = (encoder.config().speed, self.coding_share);
         let governor = self.governor.get_or_insert_with(|| EffortGovernor::new(slowest, share));
-        governor.handle_picture(&plan, took, interval);
+        governor.handle_picture(plan, took, interval);
     }
 
     /// Whether packets wait for so long, here or in the queues of the path, that another encoder should leave the next
@@ -735,63 +751,4 @@ impl std::fmt::Debug for VideoSender {
 }
 
 #[cfg(all(test, feature = "encoder"))]
-mod tests {
-    use super::*;
-    use crate::Size;
-    use crate::encoder::Speeds;
-    use crate::scene::Scene;
-    use crate::structure::ScalabilityMode;
-
-    const CAMERA: Duration = Duration::from_nanos(1_000_000_000 / 30);
-
-    /// Sends this many pictures, each of which takes so long if the sender is told, and returns how many were coded.
-    fn send(sender: &mut VideoSender, from: u32, pictures: u32, took: Option<Duration>) -> u64 {
-        let scene = Scene::new(Size::new(64, 64));
-        let before = sender.statistics().pictures;
-        for n in from..from + pictures {
-            let now = Time::new(CAMERA * n);
-            sender.handle_picture(now, &scene.picture(u64::from(n)).view()).unwrap();
-            if let Some(took) = took {
-                sender.handle_encode_time(took, CAMERA);
-            }
-            while let SenderOutput::Transmit(_) = sender.poll(now) {}
-        }
-        sender.statistics().pictures - before
-    }
-
-    fn sender() -> VideoSender {
-        let mut config = VideoSenderConfig::new(1);
-        config.path = None;
-        let encoder = SvcConfig::new(Size::new(64, 64), ScalabilityMode::L2T3);
-        VideoSender::new(config, encoder, None).unwrap()
-    }
-
-    #[test]
-    fn layers_that_there_is_no_time_for_are_left_out_until_there_is() {
-        let mut sender = sender();
-        assert_eq!(send(&mut sender, 0, 60, Some(Duration::from_millis(5))), 60);
-        assert_eq!(sender.governor().map(EffortGovernor::given_up), Some(0));
-        // Every picture takes longer than it is shown: both higher temporal layers are too much.
-        assert!(send(&mut sender, 60, 60, Some(Duration::from_millis(50))) < 30);
-        assert!(sender.governor().unwrap().given_up() >= 2);
-        assert_eq!(sender.wanted(), None, "what receivers want is not the governor's to say");
-        // One layer comes back every 5 s at the earliest.
-        send(&mut sender, 120, 600, Some(Duration::from_millis(1)));
-        assert_eq!(send(&mut sender, 720, 30, Some(Duration::from_millis(1))), 30);
-        assert_eq!(sender.encoder_mut().unwrap().speeds(), Speeds::uniform(2));
-    }
-
-    #[test]
-    fn a_sender_that_is_told_no_times_changes_nothing() {
-        let mut sender = sender();
-        let speeds = Speeds { top: 7, ..Speeds::uniform(3) };
-        sender.encoder_mut().unwrap().set_speeds(speeds).unwrap();
-        assert_eq!(send(&mut sender, 0, 30, None), 30);
-        assert!(sender.governor().is_none());
-        assert_eq!(sender.encoder_mut().unwrap().speeds(), speeds);
-        // There is no picture that this could be about.
-        let mut sender = self::sender();
-        sender.handle_encode_time(Duration::from_secs(1), CAMERA);
-        assert!(sender.governor().is_none());
-    }
-}
+mod tests;

@@ -39,9 +39,9 @@ impl VideoSource {
         Self { size, mode, frame_rate: 30, content, colours, max_bitrate }
     }
 
-    /// A screen in two sizes at three frame rates, of 10 pictures a second.
+    /// A screen at three frame rates, of 10 pictures a second. Spatial layers would blur its text at the same bitrate.
     pub fn screen(size: Size) -> Self {
-        let mode = ScalabilityMode::L2T3;
+        let mode = ScalabilityMode::L1T3;
         Self { mode, frame_rate: 10, content: Content::Screen, ..Self::camera(size) }
     }
 
