@@ -1,4 +1,5 @@
-//! The constrained directional enhancement filter (AV1 specification, section 7.15), with one set of strengths for the frame.
+//! The constrained directional enhancement filter (AV1 specification, section 7.15), with one set of strengths for the frame, or two
+//! of which each superblock takes one.
 
 use std::ops::Range;
 
@@ -11,11 +12,18 @@ pub(crate) struct Cdef {
     pub(crate) damping: u8,
     pub(crate) luma: u8,
     pub(crate) chroma: u8,
+    /// Luma's in the superblocks that take the second set; none if there is but one.
+    pub(crate) second: Option<u8>,
 }
 
 impl Cdef {
     /// Nothing is filtered; 3 is the least damping that a header can tell.
-    pub(crate) const OFF: Self = Self { damping: 3, luma: 0, chroma: 0 };
+    pub(crate) const OFF: Self = Self { damping: 3, luma: 0, chroma: 0, second: None };
+
+    /// Whether anything is filtered.
+    pub(super) fn filters(&self) -> bool {
+        self.luma > 0 || self.chroma > 0 || self.second.is_some_and(|luma| luma > 0)
+    }
 }
 
 /// Side of a filtered block in luma.
@@ -39,8 +47,13 @@ struct Block8 {
 /// The filter of a band of a frame, with its working memory.
 #[derive(Default)]
 pub(super) struct Filter {
+    /// In rows.
     blocks: Vec<Block8>,
     windows: [Window; 3],
+    /// For each superblock, the squared error of luma by the first and by the second set of strengths, as far as they are compared.
+    pub(super) errors: Vec<[u64; 2]>,
+    /// Which superblocks take the second set.
+    pub(super) second: Vec<bool>,
 }
 
 /// Strengths in one plane.
@@ -81,36 +94,104 @@ impl Filter {
         }
     }
 
-    /// Filters a band, after it looked around.
-    pub(super) fn filter(&mut self, band: &mut Band<'_>, blocks: &FrameBlocks, cdef: Cdef) {
-        let directed = cdef.luma >= 4 || cdef.chroma >= 4;
-        let strengths = [cdef.luma, cdef.chroma, cdef.chroma].map(|both| (both > 0).then_some(both));
-        for (i, y) in band.rows.clone().enumerate() {
+    /// Looks at the blocks of a band: its luma begins at `samples`.
+    pub(super) fn look_at_blocks(
+        &mut self,
+        (samples, stride): (&[u8], usize),
+        rows: Range<usize>,
+        blocks: &FrameBlocks,
+        cdef: Cdef,
+    ) {
+        let directed = cdef.luma.max(cdef.chroma).max(cdef.second.unwrap_or(0)) >= 4;
+        let columns = self.windows[0].width / SIDE;
+        self.blocks.clear();
+        for (i, y) in rows.enumerate() {
             let [above, below] = [&blocks[2 * y], &blocks[2 * y + 1]];
-            let columns = self.windows[0].width / SIDE;
-            let (luma, stride) = band.samples(0);
-            self.blocks.clear();
             self.blocks.extend((0..columns).map(|x| {
                 let skip = |row: &[Block]| row[2 * x].skip && row[2 * x + 1].skip;
                 if skip(above) && skip(below) {
                     return Block8::default();
                 }
-                let rows = std::array::from_fn(|row| &luma[(i * SIDE + row) * stride + x * SIDE..]);
+                let rows = std::array::from_fn(|row| &samples[(i * SIDE + row) * stride + x * SIDE..]);
                 let (direction, contrast) = if directed { direction(&rows) } else { (0, 0) };
                 Block8 { coded: true, direction, contrast }
             }));
-            let any = self.blocks.iter().any(|block| block.coded);
-            for (p, (window, strengths)) in self.windows.iter_mut().zip(strengths).enumerate() {
-                let (samples, stride) = band.samples(p);
-                match strengths {
-                    Some(both) if any => {
-                        let strengths = Strengths::new(both, cdef.damping - u8::from(p > 0));
-                        filter_row(samples, stride, window, i, &self.blocks, strengths, p > 0);
-                    }
-                    _ => window.is_next = false,
+        }
+    }
+
+    /// Finds the errors of both sets of strengths in a band, after it looked around and at its blocks.
+    pub(super) fn compare(
+        &mut self,
+        (samples, stride): (&[u8], usize),
+        (source, source_stride): (&[u8], usize),
+        cdef: Cdef,
+    ) {
+        let window = &mut self.windows[0];
+        let columns = window.width / SIDE;
+        let sets =
+            [cdef.luma, cdef.second.unwrap_or(cdef.luma)].map(|both| Strengths::new(both, cdef.damping));
+        self.errors.clear();
+        self.errors.resize(columns.div_ceil(SIDE), [0; 2]);
+        for (row, blocks) in self.blocks.chunks_exact(columns).enumerate() {
+            // Half of the blocks tell it well enough.
+            let compared = |&(x, block): &(usize, &Block8)| block.coded && (x + row) & 1 == 0;
+            if !blocks.iter().enumerate().any(|one| compared(&one)) {
+                window.is_next = false;
+                continue;
+            }
+            window.fill(samples, stride, row * SIDE, SIDE);
+            for (x, block) in blocks.iter().enumerate().filter(compared) {
+                let at = |stride| row * SIDE * stride + x * SIDE;
+                for (set, error) in sets.into_iter().zip(&mut self.errors[x / SIDE]) {
+                    let strengths = set.of_contrast(block.contrast);
+                    let direction = if set.primary > 0 { block.direction } else { 0 };
+                    let mut filtered = [0; SIDE * SIDE];
+                    let rows = samples[at(stride)..].chunks(stride);
+                    filtered
+                        .chunks_exact_mut(SIDE)
+                        .zip(rows)
+                        .for_each(|(to, from)| to.copy_from_slice(&from[..SIDE]));
+                    filter_block::<8>(&mut filtered, SIDE, window, x * SIDE, direction, strengths);
+                    *error +=
+                        u64::from(squared_error(&filtered, &source[at(source_stride)..], source_stride));
                 }
             }
         }
+        window.is_next = false;
+    }
+
+    /// Filters a band, after it looked around and at its blocks.
+    pub(super) fn filter(&mut self, band: &mut Band<'_>, cdef: Cdef) {
+        let columns = self.windows[0].width / SIDE;
+        let sets = [cdef.luma, cdef.second.unwrap_or(cdef.luma)];
+        for (row, blocks) in self.blocks.chunks_exact(columns).enumerate() {
+            let any = blocks.iter().any(|block| block.coded);
+            for (p, window) in self.windows.iter_mut().enumerate() {
+                let sets = if p > 0 { [cdef.chroma; 2] } else { sets };
+                if !any || sets == [0; 2] {
+                    window.is_next = false;
+                    continue;
+                }
+                let (samples, stride) = band.samples(p);
+                let sets = sets.map(|both| Strengths::new(both, cdef.damping - u8::from(p > 0)));
+                filter_row(samples, stride, window, row, blocks, (sets, &self.second), p > 0);
+            }
+        }
+    }
+}
+
+wide! {
+    /// The squared error of a block of 8x8 samples.
+    fn squared_error(block: &[u8; SIDE * SIDE], source: &[u8], stride: usize) -> u32 {
+        let mut sums = [0i32; SIDE];
+        for (y, row) in block.chunks_exact(SIDE).enumerate() {
+            let source = &source[y * stride..][..SIDE];
+            for i in 0..SIDE {
+                let difference = i32::from(row[i]) - i32::from(source[i]);
+                sums[i] += difference * difference;
+            }
+        }
+        sums.iter().sum::<i32>() as u32
     }
 }
 
@@ -121,13 +202,14 @@ fn filter_row(
     window: &mut Window,
     row: usize,
     blocks: &[Block8],
-    strengths: Strengths,
+    (sets, second): ([Strengths; 2], &[bool]),
     chroma: bool,
 ) {
     let side = if chroma { SIDE / 2 } else { SIDE };
     window.fill(samples, stride, row * side, side);
     let samples = &mut samples[row * side * stride..];
     for (x, block) in blocks.iter().enumerate().filter(|(_, block)| block.coded) {
+        let strengths = sets[usize::from(second.get(x / SIDE).copied().unwrap_or(false))];
         // Without a primary strength the direction is the first one (section 7.15.1).
         let direction = if strengths.primary > 0 { block.direction } else { 0 };
         let to = &mut samples[x * side..];
@@ -453,10 +535,12 @@ mod tests {
                     block.skip = random(3) > 0;
                 }
             }
-            let cdef = Cdef { damping, luma, chroma };
+            let cdef = Cdef { damping, luma, chroma, second: None };
             let expected = filter_by_rav1e(&frame, &mut blocks, size, cdef);
             let mut filtered = frame.clone();
-            Filters::default().filter(&mut filtered, &blocks, size, [0; 4], cdef);
+            let mut filters = Filters::default();
+            let cdef = filters.prepare(&mut filtered, &frame, &blocks, size, ([0; 4], cdef), 0.0);
+            filters.filter(&mut filtered, size, cdef);
             for (p, (ours, theirs)) in filtered.planes.iter().zip(&expected.planes).enumerate() {
                 for y in 0..ours.cfg.height as isize {
                     let width = ours.cfg.width;
@@ -465,5 +549,49 @@ mod tests {
             }
             assert!(filtered.planes[0].data != frame.planes[0].data || luma == 0);
         }
+    }
+
+    #[test]
+    fn superblocks_take_the_strengths_that_are_nearer_to_the_source() {
+        let size = (192, 128);
+        let mut source = Frame::new_with_padding(size.0, size.1, ChromaSampling::Cs420, 96);
+        source.planes.iter_mut().for_each(|plane| plane.data.fill(100));
+        // The source has the texture of the second and the last of six superblocks, where the others have it by coding alone.
+        let texture = |x: usize, y: usize| 100 + ((x * 7 + y * 13) % 5) as u8;
+        let textured = |x: usize, y: usize| [1, 5].contains(&(x / 64 + 3 * (y / 64)));
+        let mut frame = source.clone();
+        for y in 0..size.1 {
+            for x in 0..size.0 {
+                let put = |frame: &mut Frame<u8>| {
+                    let stride = frame.planes[0].cfg.stride;
+                    frame.planes[0].data_origin_mut()[y * stride + x] = texture(x, y);
+                };
+                put(&mut frame);
+                if textured(x, y) {
+                    put(&mut source);
+                }
+            }
+        }
+        let mut blocks = FrameBlocks::new(size.0 / 4, size.1 / 4);
+        for y in 0..size.1 / 4 {
+            blocks[y].iter_mut().for_each(|block| block.skip = false);
+        }
+        let cdef = Cdef { damping: 5, luma: 4 * 4 + 3, chroma: 0, second: Some(0) };
+        let mut prepare = |choice: f64| {
+            let (mut filters, mut filtered) = (Filters::default(), frame.clone());
+            let chosen = filters.prepare(&mut filtered, &source, &blocks, size, ([0; 4], cdef), choice);
+            filters.filter(&mut filtered, size, chosen);
+            (chosen, filters.second(), filtered)
+        };
+        let (chosen, second, filtered) = prepare(0.0);
+        assert_eq!(chosen, cdef);
+        assert_eq!(second, [false, true, false, false, false, true]);
+        for (x, y) in [(70, 9), (150, 100), (20, 20), (100, 100)] {
+            let at = |frame: &Frame<u8>| frame.planes[0].row(y as isize)[x];
+            assert_eq!(at(&filtered) == at(&frame), textured(x, y) || at(&frame) == at(&source), "{x},{y}");
+        }
+        // What costs more than it saves is not told, and all take what is better for most.
+        let (chosen, second, _) = prepare(1e9);
+        assert_eq!((chosen, second.len()), (Cdef { second: None, ..cdef }, 0));
     }
 }

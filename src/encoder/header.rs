@@ -72,12 +72,16 @@ pub(super) fn write_frame(
     header.loop_filter_delta_enabled = false;
     header.cdef_damping = coded.cdef.damping;
     let secondary = |strength: u8| [0, 1, 2, 4][usize::from(strength % 4)];
-    header.cdef_strengths[0] = CdefStrength {
-        y_pri: coded.cdef.luma / 4,
-        y_sec: secondary(coded.cdef.luma),
-        uv_pri: coded.cdef.chroma / 4,
-        uv_sec: secondary(coded.cdef.chroma),
-    };
+    header.cdef_bits = coded.cdef.second.is_some().into();
+    for (to, luma) in header.cdef_strengths.iter_mut().zip([Some(coded.cdef.luma), coded.cdef.second]) {
+        let (luma, chroma) = (luma.unwrap_or(0), coded.cdef.chroma);
+        *to = CdefStrength {
+            y_pri: luma / 4,
+            y_sec: secondary(luma),
+            uv_pri: chroma / 4,
+            uv_sec: secondary(chroma),
+        };
+    }
     let tile_group = bitstream::tile_group(&coded.tiles, header.tile_info.tile_size_bytes)?;
     // A stream of one layer needs no extension headers.
     let layered = sequence.operating_points[0].idc != 0;

@@ -18,7 +18,8 @@ pub(crate) use rav1e::bench::context::{
 };
 pub(crate) use rav1e::bench::cpu_features::CpuFeatureLevel;
 use rav1e::bench::dist::{get_sad, get_satd};
-pub(crate) use rav1e::bench::ec::{Writer, WriterEncoder};
+use rav1e::bench::ec::WriterBase;
+pub(crate) use rav1e::bench::ec::{Writer, WriterEncoder, WriterRecorder};
 #[cfg(test)]
 pub(crate) use rav1e::bench::encoder::FrameState;
 pub(crate) use rav1e::bench::encoder::{FrameInvariants, Sequence};
@@ -61,6 +62,9 @@ macro_rules! wide {
         }
     };
 }
+/// Symbols that are kept, to be written later.
+pub(crate) type Recorder = WriterBase<WriterRecorder>;
+
 /// A tile of a frame while it is coded.
 ///
 /// The kernels have such a type themselves. To make one of those takes as long as to clear 0.6 MB, for tools that are not

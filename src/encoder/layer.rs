@@ -15,6 +15,7 @@ use super::filters::Filters;
 use super::interlayer;
 use super::kernels::*;
 use super::motion::MotionField;
+use super::pieces::Pieces;
 use super::probabilities::Probabilities;
 use super::quantizer::Quantizer;
 use super::still::{Before, Hashes, Shown, fine_enough, hashes};
@@ -320,16 +321,11 @@ impl LayerCoder {
         let mut tiles: Vec<(usize, Tile, Box<Probabilities>)> =
             states.into_iter().par_bridge().map(code).collect();
         tiles.sort_by_key(|&(i, ..)| i);
-        self.taken = tiles.iter().map(|(_, tile, _)| tile.bytes.len()).collect();
-        let context_update_tile_id =
-            self.taken.iter().enumerate().max_by_key(|&(_, &bytes)| bytes).map_or(0, |(i, _)| i);
         let (tiles, mut probabilities): (Vec<_>, Vec<_>) =
             tiles.into_iter().map(|(_, tile, adapted)| (tile, adapted)).unzip();
-        let mut adapted = probabilities.swap_remove(context_update_tile_id);
-        adapted.reset_counts();
         let finer: u64 = tiles.iter().map(|tile: &Tile| u64::from(tile.finer)).sum();
-        let of = |tile: Tile| (tile.bytes, (tile.left, tile.parts));
-        let (tiles, (left, parts)): (Vec<_>, (Vec<_>, Vec<_>)) = tiles.into_iter().map(of).unzip();
+        let of = |tile: Tile| (tile.pieces, (tile.left, tile.parts));
+        let (pieces, (left, parts)): (Vec<_>, (Vec<_>, Vec<_>)) = tiles.into_iter().map(of).unzip();
 
         // The deblocking filter changes the edges of all blocks, also of those that stand still, in each picture anew;
         // CDEF leaves blocks without coefficients alone.
@@ -337,12 +333,26 @@ impl LayerCoder {
         // What is copied is not filtered yet, and the standard has no filters for such pictures at all.
         let coded = if copies.is_some() { 0.0 } else { coded };
         let levels = if coded < DEBLOCKED_SHARE { Levels::default() } else { filter_levels(&q, job.intra) };
-        let cdef = if coded > 0.0 { cdef_strengths(&q, job.intra, self.effort) } else { Cdef::OFF };
+        let cdef =
+            if coded > 0.0 { cdef_strengths(&q, job.intra, self.screen, self.effort) } else { Cdef::OFF };
+        let telling: usize = pieces.iter().map(Pieces::telling).sum();
+        // A bit of each.
+        let choice = f64::from(q.lambda) * telling as f64;
         let rec = Arc::get_mut(&mut self.rec).expect("the frame is not a reference yet");
-        let ((), motion) = rayon::join(
-            || self.filters.filter(rec, &self.blocks, self.size, levels, cdef),
-            || (distance > 0).then(|| Arc::new(MotionField::new(&self.blocks, distance))),
+        let cdef = self.filters.prepare(rec, &self.input, &self.blocks, self.size, (levels, cdef), choice);
+        let second = cdef.second.map(|_| self.filters.second());
+        let (motion, tiles) = rayon::join(
+            || {
+                self.filters.filter(rec, self.size, cdef);
+                (distance > 0).then(|| Arc::new(MotionField::new(&self.blocks, distance)))
+            },
+            || pieces.into_par_iter().map(|pieces| pieces.bytes(second.as_deref())).collect::<Vec<_>>(),
         );
+        self.taken = tiles.iter().map(Vec::len).collect();
+        let context_update_tile_id =
+            self.taken.iter().enumerate().max_by_key(|&(_, &bytes)| bytes).map_or(0, |(i, _)| i);
+        let mut adapted = probabilities.swap_remove(context_update_tile_id);
+        adapted.reset_counts();
         self.frames.push(Arc::clone(&self.rec));
         CodedFrame {
             q,
@@ -433,15 +443,21 @@ fn filter_levels(q: &Quantizer, intra: bool) -> Levels {
 }
 
 /// CDEF strengths from the quantizer, as measured on real clips.
-fn cdef_strengths(q: &Quantizer, intra: bool, effort: &Effort) -> Cdef {
+fn cdef_strengths(q: &Quantizer, intra: bool, screen: bool, effort: &Effort) -> Cdef {
     let ac = q.ac as f32;
     let (primary, secondary) =
         if intra { (ac * 0.0105, ac * 0.0056) } else { (ac * 0.025, ac * 0.0042 * effort.secondary) };
-    let (primary, secondary) = ((primary.round() as u8).min(15), (secondary.round() as u8).min(3));
+    let luma = |times: [f32; 2]| {
+        let (primary, secondary) = (primary * times[0], secondary * times[1]);
+        (primary.round() as u8).min(15) * 4 + (secondary.round() as u8).min(3)
+    };
+    let [strong, weak] = [[1.4, 2.2], [0.5, 0.5]].map(luma);
     let chroma = ((ac * 0.0035).round() as u8).min(15);
+    let second = (!screen && strong != weak).then_some(weak);
     Cdef {
         damping: 3 + (q.qindex >> 6),
-        luma: primary * 4 + secondary,
-        chroma: if effort.chroma_cdef { chroma * 4 + secondary.min(1) } else { 0 },
+        luma: if second.is_some() { strong } else { luma([1.0; 2]) },
+        chroma: if effort.chroma_cdef { chroma * 4 + (secondary.round() as u8).min(1) } else { 0 },
+        second,
     }
 }

@@ -23,6 +23,7 @@
 //! | `copies`, `copy_choice` | blocks that are copied within a key picture |
 //! | `residual`, `quantizer` | the difference that is left to code |
 //! | `symbols`, `probabilities` | the block as symbols of the range coder |
+//! | `pieces` | a tile's symbols until all of it is known |
 //! | `bands` | a frame in parts that threads share |
 //! | `filters`, `deblock`, `cdef` | the loop filters |
 //! | `header` | sequence and frame headers around it all |
@@ -57,6 +58,7 @@ mod layer;
 mod motion;
 mod palette;
 mod palette_choice;
+mod pieces;
 mod probabilities;
 mod quantizer;
 mod rate;

@@ -3,15 +3,16 @@
 
 use super::kernels::*;
 use super::palette;
+use super::pieces::Pieces;
 use super::residual::coded_area;
 use super::tile::{Leaf, TileCoder};
 
 impl TileCoder<'_, '_> {
     /// Writes the partition of the square at `bo` and its blocks; `next` counts the leaves that are written.
-    pub(super) fn write_partition<W: Writer>(
+    pub(super) fn write_partition(
         &mut self,
         cw: &mut ContextWriter<'_>,
-        w: &mut W,
+        pieces: &mut Pieces,
         bsize: BlockSize,
         bo: TileBlockOffset,
         next: &mut usize,
@@ -21,28 +22,32 @@ impl TileCoder<'_, '_> {
         }
         let leaf = self.leaves[*next];
         if leaf.bsize == bsize {
-            cw.write_partition(w, bo, PartitionType::PARTITION_NONE, bsize);
-            self.write_block(cw, w, &leaf);
+            cw.write_partition(&mut pieces.last, bo, PartitionType::PARTITION_NONE, bsize);
+            self.write_block(cw, pieces, &leaf);
             *next += 1;
             cw.bc.update_partition_context(bo, bsize, bsize);
             return;
         }
-        cw.write_partition(w, bo, PartitionType::PARTITION_SPLIT, bsize);
+        cw.write_partition(&mut pieces.last, bo, PartitionType::PARTITION_SPLIT, bsize);
         let half = bsize.width_mi() / 2;
         let subsize =
             bsize.subsize(PartitionType::PARTITION_SPLIT).expect("only squares of 16 and more are split");
         for (dy, dx) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
             let at = TileBlockOffset(BlockOffset { x: bo.0.x + dx * half, y: bo.0.y + dy * half });
-            self.write_partition(cw, w, subsize, at, next);
+            self.write_partition(cw, pieces, subsize, at, next);
         }
     }
 
-    fn write_block<W: Writer>(&mut self, cw: &mut ContextWriter<'_>, w: &mut W, leaf: &Leaf) {
+    fn write_block(&mut self, cw: &mut ContextWriter<'_>, pieces: &mut Pieces, leaf: &Leaf) {
         let Leaf { bo, bsize, .. } = *leaf;
-        cw.write_skip(w, bo, leaf.skip);
+        cw.write_skip(&mut pieces.last, bo, leaf.skip);
         if leaf.skip {
             cw.bc.reset_skip_context(bo, bsize, 1, 1, ChromaSampling::Cs420);
+        } else if std::mem::take(&mut self.tells) {
+            // The first block with coefficients tells it for its superblock.
+            pieces.cut(self.frame.superblock(self.ts.to_frame_block_offset(bo).0));
         }
+        let w = &mut pieces.last;
         let inter = leaf.ref_frame != RefType::INTRA_FRAME;
         if self.frame.copies.is_some() {
             self.copy_probabilities.write_copied(w, inter);

@@ -9,6 +9,7 @@ use super::interlayer::Upsampled;
 use super::kernels::*;
 use super::motion::{MotionField, TEMPORAL, mv_bits};
 use super::palette::{Palette, Palettes};
+use super::pieces::Pieces;
 use super::probabilities::{CopyProbabilities, PaletteProbabilities, Probabilities};
 use super::quantizer::Quantizer;
 use super::residual::{self, coded_area};
@@ -59,7 +60,7 @@ pub(crate) struct FrameContext<'a> {
 
 impl FrameContext<'_> {
     /// The number of the superblock at a position in blocks of 4x4.
-    fn superblock(&self, at: BlockOffset) -> usize {
+    pub(super) fn superblock(&self, at: BlockOffset) -> usize {
         at.y / 16 * self.fi.w_in_b.div_ceil(16) + at.x / 16
     }
 
@@ -234,12 +235,14 @@ pub(super) struct TileCoder<'a, 'f> {
     taken_over: bool,
     /// Superblocks with a part that was taken over coarser than the frame is, and its quantizer index.
     parts: Vec<(usize, u8)>,
+    /// Whether the next block with coefficients tells the strengths of the superblock.
+    pub(super) tells: bool,
     pub(super) cpu: CpuFeatureLevel,
 }
 
 /// A coded tile.
 pub(crate) struct Tile {
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) pieces: Pieces,
     /// The superblocks that were left as coarse as they are in the temporal reference.
     pub(crate) left: Vec<usize>,
     /// Superblocks with a part that was taken over coarser than the frame is, and its quantizer index.
@@ -257,7 +260,7 @@ pub(crate) fn code_tile<'a>(
 ) -> Tile {
     ts.begin();
     let mut cw = ContextWriter::new(&mut probabilities.kernels, BlockContext::new(blocks));
-    let mut writer = WriterEncoder::new();
+    let mut pieces = Pieces::new();
     let (sb_width, sb_height) = (ts.sb_width, ts.sb_height);
     let (width, height) = if frame.screen { (ts.mi_width, ts.mi_height) } else { (0, 0) };
     let (cols, rows) = (ts.mi_width / 2, ts.mi_height / 2);
@@ -282,6 +285,7 @@ pub(crate) fn code_tile<'a>(
         steady: None,
         taken_over: false,
         parts: Vec::new(),
+        tells: false,
         cpu: frame.fi.cpu_feature_level,
     };
     let (mut left, mut finer) = (Vec::new(), 0);
@@ -294,7 +298,7 @@ pub(crate) fn code_tile<'a>(
             coder.q = frame.q_at(at);
             let superblock = frame.superblock(at);
             let still = frame.still.get(superblock).copied().unwrap_or(Still::No);
-            let before = writer.tell();
+            let before = pieces.last.tell();
             coder.taken_over = match still {
                 Still::No => false,
                 Still::Coarse => before >= frame.enough,
@@ -309,19 +313,21 @@ pub(crate) fn code_tile<'a>(
             if frame.copies.is_some() {
                 coder.copy_bits = CopyBits::new(&cw, &coder.copy_probabilities.copied);
             }
+            // Of screens it is not chosen.
+            coder.tells = !frame.screen;
             coder.leaves.clear();
             coder.used = 0;
             coder.decide(&mut cw, BlockSize::BLOCK_64X64, bo, None);
             let mut written = 0;
-            coder.write_partition(&mut cw, &mut writer, BlockSize::BLOCK_64X64, bo, &mut written);
+            coder.write_partition(&mut cw, &mut pieces, BlockSize::BLOCK_64X64, bo, &mut written);
             match (still, coder.taken_over) {
                 (Still::Coarse, true) => left.push(superblock),
-                (Still::Coarse, false) => finer += writer.tell() - before,
+                (Still::Coarse, false) => finer += pieces.last.tell() - before,
                 _ => {}
             }
         }
     }
-    Tile { bytes: writer.done(), left, parts: coder.parts, finer }
+    Tile { pieces, left, parts: coder.parts, finer }
 }
 
 impl TileCoder<'_, '_> {
