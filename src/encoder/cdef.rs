@@ -54,6 +54,8 @@ pub(super) struct Filter {
     pub(super) errors: Vec<[u64; 2]>,
     /// Which superblocks take the second set.
     pub(super) second: Vec<bool>,
+    /// The luma blocks that are compared, as both sets filter them.
+    filtered: Vec<[[u8; SIDE * SIDE]; 2]>,
 }
 
 /// Strengths in one plane.
@@ -77,6 +79,14 @@ impl Strengths {
             contrast => (self.primary * (3 + i16::from(contrast)) + 8) >> 4,
         };
         Self { primary, ..self }
+    }
+
+    /// Filters a block of luma (`N` is 8) or chroma (4) whose first column is `x` of a window.
+    fn filter<const N: usize>(self, to: &mut [u8], stride: usize, window: &Window, x: usize, block: &Block8) {
+        // Without a primary strength the direction is the first one (section 7.15.1).
+        let direction = if self.primary > 0 { block.direction } else { 0 };
+        let strengths = if N == SIDE { self.of_contrast(block.contrast) } else { self };
+        filter_block::<N>(to, stride, window, x, direction, strengths);
     }
 
     /// By how much differences are shifted before they are taken off a strength.
@@ -130,11 +140,11 @@ impl Filter {
         let columns = window.width / SIDE;
         let sets =
             [cdef.luma, cdef.second.unwrap_or(cdef.luma)].map(|both| Strengths::new(both, cdef.damping));
+        self.filtered.clear();
         self.errors.clear();
         self.errors.resize(columns.div_ceil(SIDE), [0; 2]);
         for (row, blocks) in self.blocks.chunks_exact(columns).enumerate() {
-            // Half of the blocks tell it well enough.
-            let compared = |&(x, block): &(usize, &Block8)| block.coded && (x + row) & 1 == 0;
+            let compared = |(x, block): &(usize, &Block8)| block.coded && is_compared(*x, row);
             if !blocks.iter().enumerate().any(|one| compared(&one)) {
                 window.is_next = false;
                 continue;
@@ -142,42 +152,63 @@ impl Filter {
             window.fill(samples, stride, row * SIDE, SIDE);
             for (x, block) in blocks.iter().enumerate().filter(compared) {
                 let at = |stride| row * SIDE * stride + x * SIDE;
-                for (set, error) in sets.into_iter().zip(&mut self.errors[x / SIDE]) {
-                    let strengths = set.of_contrast(block.contrast);
-                    let direction = if set.primary > 0 { block.direction } else { 0 };
-                    let mut filtered = [0; SIDE * SIDE];
-                    let rows = samples[at(stride)..].chunks(stride);
-                    filtered
-                        .chunks_exact_mut(SIDE)
-                        .zip(rows)
-                        .for_each(|(to, from)| to.copy_from_slice(&from[..SIDE]));
-                    filter_block::<8>(&mut filtered, SIDE, window, x * SIDE, direction, strengths);
-                    *error +=
-                        u64::from(squared_error(&filtered, &source[at(source_stride)..], source_stride));
+                let mut here = [0; SIDE * SIDE];
+                let rows = samples[at(stride)..].chunks(stride);
+                here.chunks_exact_mut(SIDE)
+                    .zip(rows)
+                    .for_each(|(to, from)| to.copy_from_slice(&from[..SIDE]));
+                let mut filtered = [here; 2];
+                for ((set, to), error) in sets.iter().zip(&mut filtered).zip(&mut self.errors[x / SIDE]) {
+                    set.filter::<SIDE>(to, SIDE, window, x * SIDE, block);
+                    *error += u64::from(squared_error(to, &source[at(source_stride)..], source_stride));
                 }
+                self.filtered.push(filtered);
             }
         }
         window.is_next = false;
     }
 
-    /// Filters a band, after it looked around and at its blocks.
+    /// Filters a band, after it looked around and at its blocks, and compared them if there are two sets of strengths.
     pub(super) fn filter(&mut self, band: &mut Band<'_>, cdef: Cdef) {
         let columns = self.windows[0].width / SIDE;
-        let sets = [cdef.luma, cdef.second.unwrap_or(cdef.luma)];
+        let mut filtered = self.filtered.iter();
         for (row, blocks) in self.blocks.chunks_exact(columns).enumerate() {
             let any = blocks.iter().any(|block| block.coded);
             for (p, window) in self.windows.iter_mut().enumerate() {
-                let sets = if p > 0 { [cdef.chroma; 2] } else { sets };
+                let sets = match p {
+                    0 => [cdef.luma, cdef.second.unwrap_or(cdef.luma)],
+                    _ => [cdef.chroma; 2],
+                };
                 if !any || sets == [0; 2] {
                     window.is_next = false;
                     continue;
                 }
                 let (samples, stride) = band.samples(p);
                 let sets = sets.map(|both| Strengths::new(both, cdef.damping - u8::from(p > 0)));
-                filter_row(samples, stride, window, row, blocks, (sets, &self.second), p > 0);
+                let side = if p > 0 { SIDE / 2 } else { SIDE };
+                window.fill(samples, stride, row * side, side);
+                let samples = &mut samples[row * side * stride..];
+                for (x, block) in blocks.iter().enumerate().filter(|(_, block)| block.coded) {
+                    let second = usize::from(self.second.get(x / SIDE).copied().unwrap_or(false));
+                    let to = &mut samples[x * side..];
+                    if p > 0 {
+                        sets[0].filter::<4>(to, stride, window, x * side, block);
+                    } else if cdef.second.is_some() && is_compared(x, row) {
+                        let both = filtered.next().expect("all of these were compared");
+                        let rows = to.chunks_mut(stride).zip(both[second].chunks_exact(SIDE));
+                        rows.for_each(|(to, from)| to[..SIDE].copy_from_slice(from));
+                    } else {
+                        sets[second].filter::<8>(to, stride, window, x * side, block);
+                    }
+                }
             }
         }
     }
+}
+
+/// Whether a block of luma is compared. Half of them tell well enough which strengths are better.
+fn is_compared(x: usize, row: usize) -> bool {
+    (x + row) & 1 == 0
 }
 
 wide! {
@@ -192,32 +223,6 @@ wide! {
             }
         }
         sums.iter().sum::<i32>() as u32
-    }
-}
-
-/// Filters a row of blocks of a plane, the `row`th of a band.
-fn filter_row(
-    samples: &mut [u8],
-    stride: usize,
-    window: &mut Window,
-    row: usize,
-    blocks: &[Block8],
-    (sets, second): ([Strengths; 2], &[bool]),
-    chroma: bool,
-) {
-    let side = if chroma { SIDE / 2 } else { SIDE };
-    window.fill(samples, stride, row * side, side);
-    let samples = &mut samples[row * side * stride..];
-    for (x, block) in blocks.iter().enumerate().filter(|(_, block)| block.coded) {
-        let strengths = sets[usize::from(second.get(x / SIDE).copied().unwrap_or(false))];
-        // Without a primary strength the direction is the first one (section 7.15.1).
-        let direction = if strengths.primary > 0 { block.direction } else { 0 };
-        let to = &mut samples[x * side..];
-        if chroma {
-            filter_block::<4>(to, stride, window, x * side, direction, strengths);
-        } else {
-            filter_block::<8>(to, stride, window, x * side, direction, strengths.of_contrast(block.contrast));
-        }
     }
 }
 
@@ -539,8 +544,8 @@ mod tests {
             let expected = filter_by_rav1e(&frame, &mut blocks, size, cdef);
             let mut filtered = frame.clone();
             let mut filters = Filters::default();
-            let cdef = filters.prepare(&mut filtered, &frame, &blocks, size, ([0; 4], cdef), 0.0);
-            filters.filter(&mut filtered, size, cdef);
+            filters.prepare(&mut filtered, &frame, &blocks, size, ([0; 4], cdef), 0.0);
+            filters.filter(&mut filtered, size);
             for (p, (ours, theirs)) in filtered.planes.iter().zip(&expected.planes).enumerate() {
                 for y in 0..ours.cfg.height as isize {
                     let width = ours.cfg.width;
@@ -577,21 +582,21 @@ mod tests {
             blocks[y].iter_mut().for_each(|block| block.skip = false);
         }
         let cdef = Cdef { damping: 5, luma: 4 * 4 + 3, chroma: 0, second: Some(0) };
-        let mut prepare = |choice: f64| {
+        let prepare = |choice: f64| {
             let (mut filters, mut filtered) = (Filters::default(), frame.clone());
             let chosen = filters.prepare(&mut filtered, &source, &blocks, size, ([0; 4], cdef), choice);
-            filters.filter(&mut filtered, size, chosen);
+            filters.filter(&mut filtered, size);
             (chosen, filters.second(), filtered)
         };
         let (chosen, second, filtered) = prepare(0.0);
         assert_eq!(chosen, cdef);
         assert_eq!(second, [false, true, false, false, false, true]);
         for (x, y) in [(70, 9), (150, 100), (20, 20), (100, 100)] {
-            let at = |frame: &Frame<u8>| frame.planes[0].row(y as isize)[x];
-            assert_eq!(at(&filtered) == at(&frame), textured(x, y) || at(&frame) == at(&source), "{x},{y}");
+            let row = |frame: &Frame<u8>| frame.planes[0].row(y as isize)[x..x + 20].to_vec();
+            assert_eq!(row(&filtered) == row(&frame), textured(x, y), "{x},{y}");
         }
         // What costs more than it saves is not told, and all take what is better for most.
         let (chosen, second, _) = prepare(1e9);
-        assert_eq!((chosen, second.len()), (Cdef { second: None, ..cdef }, 0));
+        assert_eq!((chosen, second), (Cdef { second: None, ..cdef }, vec![false; 6]));
     }
 }

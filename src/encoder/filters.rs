@@ -13,6 +13,8 @@ pub(super) struct Filters {
     edges: Vec<deblock::Kinds>,
     /// For each band.
     cdef: Vec<cdef::Filter>,
+    /// What superblocks choose from.
+    strengths: Option<Cdef>,
 }
 
 impl Filters {
@@ -34,6 +36,7 @@ impl Filters {
             filter.filter(&mut Band::whole(frame, size), &mut self.edges);
         }
         self.cdef.resize_with(rows.div_ceil(HEIGHT), Default::default);
+        self.strengths = cdef.filters().then_some(cdef);
         if !cdef.filters() {
             return cdef;
         }
@@ -67,6 +70,9 @@ impl Filters {
         }
         if best as f64 + choice >= by[0].min(by[1]) as f64 {
             let luma = if by[1] < by[0] { second } else { cdef.luma };
+            for filter in &mut self.cdef {
+                filter.second.resize(filter.errors.len(), by[1] < by[0]);
+            }
             return Cdef { luma, second: None, ..cdef };
         }
         for filter in &mut self.cdef {
@@ -81,8 +87,8 @@ impl Filters {
     }
 
     /// Enhances a frame that is prepared, and pads it.
-    pub(super) fn filter(&mut self, frame: &mut Frame<u8>, size: (usize, usize), cdef: Cdef) {
-        finish(&mut Band::whole(frame, size), &mut self.cdef, cdef.filters().then_some(cdef));
+    pub(super) fn filter(&mut self, frame: &mut Frame<u8>, size: (usize, usize)) {
+        finish(&mut Band::whole(frame, size), &mut self.cdef, self.strengths);
     }
 }
 

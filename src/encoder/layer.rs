@@ -343,7 +343,7 @@ impl LayerCoder {
         let second = cdef.second.map(|_| self.filters.second());
         let (motion, tiles) = rayon::join(
             || {
-                self.filters.filter(rec, self.size, cdef);
+                self.filters.filter(rec, self.size);
                 (distance > 0).then(|| Arc::new(MotionField::new(&self.blocks, distance)))
             },
             || pieces.into_par_iter().map(|pieces| pieces.bytes(second.as_deref())).collect::<Vec<_>>(),
