@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::bands::Band;
 use super::kernels::*;
+use super::superblock;
 
 /// Strengths of the filter (section 5.9.19), 0 to 63 each: 4 * primary + secondary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +29,8 @@ impl Cdef {
 
 /// Side of a filtered block in luma.
 const SIDE: usize = 8;
+/// Such blocks across a superblock.
+const ACROSS: usize = superblock::SIDE / SIDE;
 /// Samples that the filter reads beyond a block on either side.
 const REACH: usize = 2;
 /// In the place of a sample that there is none of: so far from all samples that its difference counts as none, the least
@@ -142,7 +145,7 @@ impl Filter {
             [cdef.luma, cdef.second.unwrap_or(cdef.luma)].map(|both| Strengths::new(both, cdef.damping));
         self.filtered.clear();
         self.errors.clear();
-        self.errors.resize(columns.div_ceil(SIDE), [0; 2]);
+        self.errors.resize(columns.div_ceil(ACROSS), [0; 2]);
         for (row, blocks) in self.blocks.chunks_exact(columns).enumerate() {
             let compared = |(x, block): &(usize, &Block8)| block.coded && is_compared(*x, row);
             if !blocks.iter().enumerate().any(|one| compared(&one)) {
@@ -158,7 +161,7 @@ impl Filter {
                     .zip(rows)
                     .for_each(|(to, from)| to.copy_from_slice(&from[..SIDE]));
                 let mut filtered = [here; 2];
-                for ((set, to), error) in sets.iter().zip(&mut filtered).zip(&mut self.errors[x / SIDE]) {
+                for ((set, to), error) in sets.iter().zip(&mut filtered).zip(&mut self.errors[x / ACROSS]) {
                     set.filter::<SIDE>(to, SIDE, window, x * SIDE, block);
                     *error += u64::from(squared_error(to, &source[at(source_stride)..], source_stride));
                 }
@@ -189,7 +192,7 @@ impl Filter {
                 window.fill(samples, stride, row * side, side);
                 let samples = &mut samples[row * side * stride..];
                 for (x, block) in blocks.iter().enumerate().filter(|(_, block)| block.coded) {
-                    let second = usize::from(self.second.get(x / SIDE).copied().unwrap_or(false));
+                    let second = usize::from(self.second.get(x / ACROSS).copied().unwrap_or(false));
                     let to = &mut samples[x * side..];
                     if p > 0 {
                         sets[0].filter::<4>(to, stride, window, x * side, block);
