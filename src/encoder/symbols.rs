@@ -22,6 +22,7 @@ impl TileCoder<'_, '_> {
         let leaf = self.leaves[*next];
         if leaf.bsize == bsize {
             cw.write_partition(w, bo, PartitionType::PARTITION_NONE, bsize);
+            self.note(cw, &leaf);
             self.write_block(cw, w, &leaf);
             *next += 1;
             cw.bc.update_partition_context(bo, bsize, bsize);
