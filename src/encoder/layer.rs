@@ -93,6 +93,8 @@ pub(crate) struct Job<'a> {
     pub(crate) below: Option<&'a Reference>,
     /// The reference from whose probabilities the frame starts; none for the default ones.
     pub(crate) primary: Option<&'a Reference>,
+    /// Whether later frames may refer to it.
+    pub(crate) kept: bool,
 }
 
 /// The coder of one spatial layer's frames; it keeps their working memory.
@@ -111,6 +113,8 @@ pub(crate) struct LayerCoder {
     /// The frames of this layer; a frame that nobody else holds is free to be overwritten.
     frames: Vec<Arc<Frame<u8>>>,
     filters: Filters,
+    /// What the last frame's filters are, if it is not filtered: no other frame refers to it.
+    unfiltered: Option<(Levels, Cdef)>,
     /// Vectors of the layer's last frame that has any.
     last_motion: Option<Arc<MotionField>>,
     /// Every fourth sample of every fourth row of the source's luma.
@@ -180,6 +184,7 @@ impl LayerCoder {
             fi,
             frames: Vec::new(),
             filters: Filters::default(),
+            unfiltered: None,
             last_motion: None,
             sampled: Arc::default(),
             hashes: None,
@@ -340,9 +345,14 @@ impl LayerCoder {
         let cdef = if coded > 0.0 { cdef_strengths(&q, job.intra, self.effort) } else { Cdef::OFF };
         let rec = Arc::get_mut(&mut self.rec).expect("the frame is not a reference yet");
         let ((), motion) = rayon::join(
-            || self.filters.filter(rec, &self.blocks, self.size, levels, cdef),
+            || {
+                if job.kept {
+                    self.filters.filter(rec, &self.blocks, self.size, levels, cdef);
+                }
+            },
             || (distance > 0).then(|| Arc::new(MotionField::new(&self.blocks, distance))),
         );
+        self.unfiltered = (!job.kept).then_some((levels, cdef));
         self.frames.push(Arc::clone(&self.rec));
         CodedFrame {
             q,
@@ -370,6 +380,14 @@ impl LayerCoder {
                 picture_number: job.picture_number,
             }),
         }
+    }
+
+    /// The last frame, which is `reference`, as decoders show it.
+    pub(crate) fn reconstruction(&self, reference: &Reference) -> Picture {
+        let Some((levels, cdef)) = self.unfiltered else { return to_picture(&reference.frame, self.size) };
+        let mut frame = (*reference.frame).clone();
+        Filters::default().filter(&mut frame, &self.blocks, self.size, levels, cdef);
+        to_picture(&frame, self.size)
     }
 
     /// Keeps what the next frame is to know of one that stays as it was coded.
@@ -414,7 +432,7 @@ pub(crate) fn detail(plane: &PlaneView<'_>) -> f64 {
 }
 
 /// A copy of the visible samples.
-pub(crate) fn to_picture(frame: &Frame<u8>, size: (usize, usize)) -> Picture {
+fn to_picture(frame: &Frame<u8>, size: (usize, usize)) -> Picture {
     let mut picture = Picture::new(Size::new(size.0 as u32, size.1 as u32));
     for (p, plane) in frame.planes.iter().enumerate() {
         let (width, _) = plane_size(picture.size(), p);
