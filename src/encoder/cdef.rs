@@ -48,7 +48,7 @@ struct Block8 {
 }
 
 /// The filter of a band of a frame, with its working memory.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Filter {
     /// In rows.
     blocks: Vec<Block8>,
@@ -233,7 +233,7 @@ wide! {
 const LEFT: usize = 16;
 
 /// The rows of a row of blocks, and those around it, before they are filtered.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Window {
     samples: Vec<i16>,
     stride: usize,

@@ -6,7 +6,7 @@
 //! and `L3T3`, at the quantizers 60, 100 and 160. Speed 3 is not among them: level 6 takes as long, and by SSIM
 //! 2 % fewer bits. Since then speed 2 takes 7 % less time for 1.5 % more bits below 1280x720, and speeds 3 to 7 about 4 % less
 //! for 0.2 %. Level 16 came later: it is level 15 with what `L1T1` took at speed 8 beside speed 7 on four clips, 24 pictures each.
-//! Since then speed 8 takes 2 % fewer bits in 5 to 10 % less time.
+//! Since then speed 8 takes 2 % fewer bits in 5 to 10 % less time, and speed 3 1.7 % fewer (2.1 % by SSIM) in 7 % less.
 //!
 //! | level | key | base | middle | top | bits, Y-PSNR | bits, SSIM | time |
 //! | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
@@ -220,7 +220,7 @@ const ALL: Effort = Effort {
     inner_step: 2,
     fit: false,
     one_side: true,
-    modes: 7,
+    modes: 3,
     transforms: [4, 3],
     chroma_from_luma: true,
     quiet: 0.0,
@@ -231,11 +231,11 @@ const ALL: Effort = Effort {
     last_rounding: 0.3,
 };
 /// All that can be tried is, transforms among it.
-const MOST: Effort = Effort { transforms: [4, 8], one_side: false, inner_step: 0, ..ALL };
-/// No transforms of other blocks than intra ones are tried.
-const SOME: Effort = Effort { transforms: [4, 0], quiet: 1.0, ..ALL };
+const MOST: Effort = Effort { transforms: [4, 8], one_side: false, inner_step: 0, modes: 7, ..ALL };
+/// Few intra modes where another picture predicts a block.
+const SOME: Effort = Effort { quiet: 1.0, modes: 2, ..ALL };
 /// The most likely alone.
-const FEW: Effort = Effort { quiet: 1.0, first_step: 1, inner_step: 1, modes: 1, transforms: [3, 0], ..ALL };
+const FEW: Effort = Effort { quiet: 1.0, first_step: 1, modes: 1, transforms: [3, 0], ..ALL };
 /// That, in less time. Where smaller blocks are hardly tried, those that whole samples alone call hopeless are missed.
 const FAST: Effort = Effort { fit: true, quiet: 1.5, out_of_reach: None, ..FEW };
 /// And the least.
@@ -272,8 +272,8 @@ static EFFORTS: [[Effort; 2]; MAX_SPEED as usize + 1] = [
         Effort { stop: [6.0, 17.0, 45.0], hopeless: [0.28, 0.45], good: 0.12, rival: 1.6, fractions: 1.8, ..ALL },
     ],
     [
-        Effort { stop: [4.0, 12.0, 32.0], hopeless: [0.2, 0.35], good: 0.2, rival: 1.0, fractions: 0.8, ..SOME },
-        Effort { stop: [5.0, 14.0, 36.0], hopeless: [0.2, 0.35], good: 0.2, rival: 1.0, fractions: 0.8, ..SOME },
+        Effort { stop: [5.5, 16.0, 42.0], hopeless: [0.2, 0.35], good: 0.2, rival: 0.8, fractions: 1.2, ..SOME },
+        Effort { stop: [7.5, 22.0, 56.0], hopeless: [0.2, 0.35], good: 0.2, rival: 0.8, fractions: 1.2, ..SOME },
     ],
     [
         Effort { stop: [6.0, 18.0, 45.0], hopeless: [0.2, 0.35], good: 0.2, rival: 1.0, fractions: 1.2, ..FEW },

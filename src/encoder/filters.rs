@@ -8,7 +8,7 @@ use super::deblock::{self, Levels};
 use super::kernels::*;
 
 /// What filtering a frame takes of memory.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Filters {
     edges: Vec<deblock::Kinds>,
     /// For each band.

@@ -94,6 +94,8 @@ pub(crate) struct Job<'a> {
     pub(crate) below: Option<&'a Reference>,
     /// The reference from whose probabilities the frame starts; none for the default ones.
     pub(crate) primary: Option<&'a Reference>,
+    /// Whether later frames may refer to it.
+    pub(crate) kept: bool,
 }
 
 /// The coder of one spatial layer's frames; it keeps their working memory.
@@ -112,6 +114,8 @@ pub(crate) struct LayerCoder {
     /// The frames of this layer; a frame that nobody else holds is free to be overwritten.
     frames: Vec<Arc<Frame<u8>>>,
     filters: Filters,
+    /// Whether the last frame is only prepared for the last filter: no other frame refers to it.
+    unfiltered: bool,
     /// Vectors of the layer's last frame that has any.
     last_motion: Option<Arc<MotionField>>,
     /// Every fourth sample of every fourth row of the source's luma.
@@ -181,6 +185,7 @@ impl LayerCoder {
             fi,
             frames: Vec::new(),
             filters: Filters::default(),
+            unfiltered: false,
             last_motion: None,
             sampled: Arc::default(),
             hashes: None,
@@ -343,7 +348,9 @@ impl LayerCoder {
         let second = cdef.second.map(|_| self.filters.second());
         let (motion, tiles) = rayon::join(
             || {
-                self.filters.filter(rec, self.size);
+                if job.kept {
+                    self.filters.filter(rec, self.size);
+                }
                 (distance > 0).then(|| Arc::new(MotionField::new(&self.blocks, distance)))
             },
             || pieces.into_par_iter().map(|pieces| pieces.bytes(second.as_deref())).collect::<Vec<_>>(),
@@ -353,6 +360,7 @@ impl LayerCoder {
             self.taken.iter().enumerate().max_by_key(|&(_, &bytes)| bytes).map_or(0, |(i, _)| i);
         let mut adapted = probabilities.swap_remove(context_update_tile_id);
         adapted.reset_counts();
+        self.unfiltered = !job.kept;
         self.frames.push(Arc::clone(&self.rec));
         CodedFrame {
             q,
@@ -380,6 +388,16 @@ impl LayerCoder {
                 picture_number: job.picture_number,
             }),
         }
+    }
+
+    /// The last frame, which is `reference`, as decoders show it.
+    pub(crate) fn reconstruction(&self, reference: &Reference) -> Picture {
+        if !self.unfiltered {
+            return to_picture(&reference.frame, self.size);
+        }
+        let (mut frame, mut filters) = ((*reference.frame).clone(), self.filters.clone());
+        filters.filter(&mut frame, self.size);
+        to_picture(&frame, self.size)
     }
 
     /// Keeps what the next frame is to know of one that stays as it was coded.
@@ -424,7 +442,7 @@ pub(crate) fn detail(plane: &PlaneView<'_>) -> f64 {
 }
 
 /// A copy of the visible samples.
-pub(crate) fn to_picture(frame: &Frame<u8>, size: (usize, usize)) -> Picture {
+fn to_picture(frame: &Frame<u8>, size: (usize, usize)) -> Picture {
     let mut picture = Picture::new(Size::new(size.0 as u32, size.1 as u32));
     for (p, plane) in frame.planes.iter().enumerate() {
         let (width, _) = plane_size(picture.size(), p);

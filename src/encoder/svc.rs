@@ -12,7 +12,7 @@ use super::downscale::Downscaler;
 use super::effort::{Speeds, effort};
 use super::error::EncodeError;
 use super::header;
-use super::layer::{self, CodedFrame, Job, LayerCoder, Reference, detail};
+use super::layer::{CodedFrame, Job, LayerCoder, Reference, detail};
 use super::rate::{
     Bitrate, CodedBits, Controller, FrameBudget, LayerBitrates, RateConfig, Source, highest_bitrate,
 };
@@ -65,6 +65,7 @@ impl Layer {
                 temporal: plan.temporal_ref.and_then(held),
                 below: plan.inter_layer_ref.and_then(held),
                 primary: plan.primary_ref.and_then(|i| held(plan.ref_slots[i])),
+                kept: plan.refresh_frame_flags != 0,
             });
             coded.tried = *tried.get_or_insert(coded.tried);
             if !budget.again(coded.bits()) {
@@ -381,9 +382,11 @@ impl SvcEncoder {
 
     /// The last picture of a spatial layer as a decoder shows it: the encoder's own reconstruction. `None`
     /// before the layer's first frame, also after a change of size, mode or colours.
+    ///
+    /// Frames that no other one refers to are filtered only here, so that they take longer.
     pub fn reconstruction(&self, spatial_id: u8) -> Option<Picture> {
-        let reference = self.layers.get(usize::from(spatial_id))?.last.as_ref()?;
-        Some(layer::to_picture(&reference.frame, reference.size))
+        let layer = self.layers.get(usize::from(spatial_id))?;
+        Some(layer.coder.reconstruction(layer.last.as_ref()?))
     }
 
     /// The last picture scaled down to spatial layer `spatial_id`, to compare its reconstruction with. `None`

@@ -23,6 +23,7 @@ impl TileCoder<'_, '_> {
         let leaf = self.leaves[*next];
         if leaf.bsize == bsize {
             cw.write_partition(&mut pieces.last, bo, PartitionType::PARTITION_NONE, bsize);
+            self.note(cw, &leaf);
             self.write_block(cw, pieces, &leaf);
             *next += 1;
             cw.bc.update_partition_context(bo, bsize, bsize);

@@ -507,9 +507,8 @@ impl TileCoder<'_, '_> {
 }
 
 impl TileCoder<'_, '_> {
-    /// Notes a block for the contexts of later blocks, for the edges that they are predicted from, and for the loop
-    /// filters.
-    pub(super) fn set_block(&mut self, cw: &mut ContextWriter<'_>, leaf: &Leaf) {
+    /// Notes a block that is decided for the contexts of later blocks and for the loop filters.
+    pub(super) fn note(&self, cw: &mut ContextWriter<'_>, leaf: &Leaf) {
         let block = Block {
             mode: leaf.mode,
             skip: leaf.skip,
@@ -528,18 +527,29 @@ impl TileCoder<'_, '_> {
         for y in y..bottom {
             cw.bc.blocks[y][x..right].copy_from_slice(&row[..right - x]);
         }
+    }
+
+    /// Notes a block for the decisions about later blocks, and for the edges that they are predicted from.
+    pub(super) fn set_block(&mut self, cw: &mut ContextWriter<'_>, leaf: &Leaf) {
+        // The kernels find the candidates of copies.
+        if self.frame.copies.is_some() {
+            self.note(cw, leaf);
+        }
+        let (x, y) = (leaf.bo.0.x, leaf.bo.0.y);
+        let right = (x + leaf.bsize.width_mi()).min(self.ts.mi_width);
+        let bottom = (y + leaf.bsize.height_mi()).min(self.ts.mi_height);
         let new = leaf.mode == PredictionMode::NEWMV;
         let side = (leaf.bsize.width() / 8) as u8;
         self.neighbours.set(leaf.bo, Neighbour { mv: leaf.mv, ref_frame: leaf.ref_frame, new, side });
         // Later blocks look at the last row and the last column of this one.
-        let mut note = |y: usize, x: usize| {
+        let mut edge = |y: usize, x: usize| {
             let info = &mut self.ts.coded_block_info[y][x];
             info.luma_mode = leaf.mode;
             info.chroma_mode = leaf.uv_mode;
             info.reference_types = [leaf.ref_frame, RefType::NONE_FRAME];
         };
-        (x..right).for_each(|x| note(bottom - 1, x));
-        (y..bottom).for_each(|y| note(y, right - 1));
+        (x..right).for_each(|x| edge(bottom - 1, x));
+        (y..bottom).for_each(|y| edge(y, right - 1));
         if self.frame.screen {
             self.palettes.set(leaf.bo, leaf.bsize, leaf.palette);
         }
