@@ -208,8 +208,8 @@ pub(crate) fn effort(speed: u8, size: (usize, usize)) -> Option<&'static Effort>
     Some(&EFFORTS.get(usize::from(speed))?[usize::from(size.0 * size.1 >= LARGE)])
 }
 
-/// Beside the thresholds, all that can be tried is.
-const ALL: Effort = Effort {
+/// Beside the thresholds, what the default speed tries.
+const MUCH: Effort = Effort {
     stop: [0.0; 3],
     hopeless: [0.0; 2],
     good: 0.0,
@@ -231,11 +231,11 @@ const ALL: Effort = Effort {
     last_rounding: 0.3,
 };
 /// All that can be tried is, transforms among it.
-const MOST: Effort = Effort { transforms: [4, 8], one_side: false, inner_step: 0, modes: 7, ..ALL };
+const MOST: Effort = Effort { transforms: [4, 8], one_side: false, inner_step: 0, modes: 7, ..MUCH };
 /// Few intra modes where another picture predicts a block.
-const SOME: Effort = Effort { quiet: 1.0, modes: 2, ..ALL };
+const SOME: Effort = Effort { quiet: 1.0, modes: 2, ..MUCH };
 /// The most likely alone.
-const FEW: Effort = Effort { quiet: 1.0, first_step: 1, modes: 1, transforms: [3, 0], ..ALL };
+const FEW: Effort = Effort { quiet: 1.0, first_step: 1, modes: 1, transforms: [3, 0], ..MUCH };
 /// That, in less time. Where smaller blocks are hardly tried, those that whole samples alone call hopeless are missed.
 const FAST: Effort = Effort { fit: true, quiet: 1.5, out_of_reach: None, ..FEW };
 /// And the least.
@@ -268,8 +268,8 @@ static EFFORTS: [[Effort; 2]; MAX_SPEED as usize + 1] = [
         Effort { stop: [3.5, 11.0, 30.0], hopeless: [0.35, 0.6], good: 0.06, rival: 1.6, fractions: 1.8, ..MOST },
     ],
     [
-        Effort { stop: [4.0, 9.5, 29.0], hopeless: [0.21, 0.29], good: 0.12, rival: 1.2, fractions: 1.2, ..ALL },
-        Effort { stop: [6.0, 17.0, 45.0], hopeless: [0.28, 0.45], good: 0.12, rival: 1.6, fractions: 1.8, ..ALL },
+        Effort { stop: [4.0, 9.5, 29.0], hopeless: [0.21, 0.29], good: 0.12, rival: 1.2, fractions: 1.2, ..MUCH },
+        Effort { stop: [6.0, 17.0, 45.0], hopeless: [0.28, 0.45], good: 0.12, rival: 1.6, fractions: 1.8, ..MUCH },
     ],
     [
         Effort { stop: [5.5, 16.0, 42.0], hopeless: [0.2, 0.35], good: 0.2, rival: 0.8, fractions: 1.2, ..SOME },
