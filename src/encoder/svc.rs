@@ -383,7 +383,7 @@ impl SvcEncoder {
     /// The last picture of a spatial layer as a decoder shows it: the encoder's own reconstruction. `None`
     /// before the layer's first frame, also after a change of size, mode or colours.
     ///
-    /// Frames that no other one refers to are filtered only here, so that they take longer.
+    /// CDEF filters frames that no other one refers to only here, so that these take longer.
     pub fn reconstruction(&self, spatial_id: u8) -> Option<Picture> {
         let layer = self.layers.get(usize::from(spatial_id))?;
         Some(layer.coder.reconstruction(layer.last.as_ref()?))
