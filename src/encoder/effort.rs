@@ -246,7 +246,6 @@ const BARE: Effort = Effort { transforms: [1, 0], chroma_from_luma: false, ..FAS
 /// less error there. Measured on real clips.
 const LEAST: Effort = Effort {
     first_step: 2,
-    inner_step: 2,
     transforms: [3, 0],
     steady: true,
     chroma_cdef: false,

@@ -40,16 +40,18 @@ impl Filters {
         if !cdef.filters() {
             return cdef;
         }
-        for (filter, row) in self.cdef.iter_mut().zip((0..rows).step_by(HEIGHT)) {
-            filter.look_around(frame, row..(row + HEIGHT).min(rows));
+        let band = |i: usize| i * HEIGHT..((i + 1) * HEIGHT).min(rows);
+        for (i, filter) in self.cdef.iter_mut().enumerate() {
+            filter.look_around(frame, band(i));
             filter.second.clear();
         }
         let frame = &*frame;
         self.cdef.par_iter_mut().enumerate().for_each(|(i, filter)| {
-            let band = i * HEIGHT..((i + 1) * HEIGHT).min(rows);
-            let top = band.start as isize * 8;
-            let [samples, source] = [frame, source].map(|frame| from_row(&frame.planes[0], top));
-            filter.look_at_blocks(samples, band, blocks, cdef);
+            let [samples, source] = [frame, source].map(|frame| {
+                let (luma, stride) = (&frame.planes[0], frame.planes[0].cfg.stride);
+                (&luma.data_origin()[band(i).start * 8 * stride..], stride)
+            });
+            filter.look_at_blocks(samples, band(i), blocks, cdef);
             if cdef.second.is_some() {
                 filter.compare(samples, source, cdef);
             }
@@ -90,13 +92,6 @@ impl Filters {
     pub(super) fn filter(&mut self, frame: &mut Frame<u8>, size: (usize, usize)) {
         finish(&mut Band::whole(frame, size), &mut self.cdef, self.strengths);
     }
-}
-
-/// The samples of a plane from the first one of a row on, and how far a row is from the next.
-fn from_row(plane: &Plane<u8>, row: isize) -> (&[u8], usize) {
-    let cfg = &plane.cfg;
-    let first = (cfg.yorigin as isize + row) as usize * cfg.stride + cfg.xorigin;
-    (&plane.data[first..], cfg.stride)
 }
 
 /// Runs the last filter, unless it is off, and pads what is then done.

@@ -145,7 +145,13 @@ impl Pass {
                 let from_y = if mirrored { N - 1 - y } else { y };
                 rows[y] = V::load(&from[from_y * width + first..]).up(self.scale.up);
             }
-            let mut rows = if self.kind == Kind::Cosine { rows.cosines() } else { rows.sines() };
+            if self.kind == Kind::Cosine {
+                rows = rows.cosines();
+                // The first coefficient has a scale of its own.
+                rows[0] = rows[0].times(HALF);
+            } else {
+                rows = rows.sines();
+            }
             if self.scale.down > 0 {
                 for row in &mut rows[..coded] {
                     *row = row.times(factor);
@@ -282,10 +288,7 @@ macro_rules! transform {
         impl<V: Lanes> Transform for [V; $n] {
             #[inline(always)]
             fn cosines(self) -> Self {
-                let mut y = $even(self);
-                // The first coefficient has a scale of its own.
-                y[0] = y[0].times(HALF);
-                y
+                $even(self)
             }
 
             #[inline(always)]
@@ -310,9 +313,7 @@ macro_rules! cosines {
         impl<V: Lanes> Transform for [V; $n] {
             #[inline(always)]
             fn cosines(self) -> Self {
-                let mut y = $even(self);
-                y[0] = y[0].times(HALF);
-                y
+                $even(self)
             }
 
             #[inline(always)]

@@ -34,15 +34,16 @@ struct Layer {
 }
 
 impl Layer {
-    /// The layer's samples of the caller's picture, once they are scaled.
-    fn view<'a>(&'a self, picture: &PictureView<'a>) -> PictureView<'a> {
-        self.scaled.as_ref().map_or(*picture, |(_, scaled)| scaled.view())
-    }
-
     /// Gives the coder these samples.
     fn set_source(&mut self, picture: &PictureView<'_>) {
         let Self { coder, scaled, .. } = self;
-        coder.set_source(&scaled.as_ref().map_or(*picture, |(_, scaled)| scaled.view()));
+        coder.set_source(&view(scaled, picture));
+    }
+
+    /// Has the coder look at these samples.
+    fn look(&mut self, picture: &PictureView<'_>) {
+        let Self { coder, scaled, .. } = self;
+        coder.look(&view(scaled, picture));
     }
 
     fn code(
@@ -74,6 +75,11 @@ impl Layer {
             }
         }
     }
+}
+
+/// A layer's samples of the caller's picture, once they are scaled: `scaled` is that of the layer.
+fn view<'a>(scaled: &'a Option<(Downscaler, Picture)>, picture: &PictureView<'a>) -> PictureView<'a> {
+    scaled.as_ref().map_or(*picture, |(_, scaled)| scaled.view())
 }
 
 /// The contents of the eight reference slots.
@@ -339,15 +345,14 @@ impl SvcEncoder {
         let ((), screen) = rayon::join(|| scale(picture, scaled), look);
         self.set_tools(&plan, screen);
         for frame in &plan.frames {
-            let Layer { coder, scaled, .. } = &mut self.layers[usize::from(frame.layer.spatial_id)];
-            coder.look(&scaled.as_ref().map_or(*picture, |(_, scaled)| scaled.view()));
+            self.layers[usize::from(frame.layer.spatial_id)].look(picture);
         }
         let (layers, slots) = (&self.layers, &self.slots);
         let look = |frame: &FramePlan| {
             let layer = &layers[usize::from(frame.layer.spatial_id)];
             let coder = &layer.coder;
             match frame.temporal_ref.and_then(|slot| slots[usize::from(slot)].as_deref()) {
-                None => Source { novelty: detail(&layer.view(picture).luma()), coarsest: None },
+                None => Source { novelty: detail(&view(&layer.scaled, picture).luma()), coarsest: None },
                 Some(reference) => {
                     Source { novelty: coder.change(reference), coarsest: coder.coarsest(reference) }
                 }
